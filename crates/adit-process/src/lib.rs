@@ -1,0 +1,25 @@
+//! What every adit process needs, and nothing that knows about clusters, tokens or tunnels.
+//!
+//! The relay, the agent and the binary build on it: how a process logs ([`logging`]), how it is
+//! told to stop ([`signals`]), how it uses its cores ([`shards`]), how it listens and reads
+//! ([`net`]), its certificates and roots ([`tls`]), what operators see of it ([`admin`],
+//! [`metrics`]), and with which code it ends ([`exit`]).
+//!
+//! Nothing here installs a process-wide default except [`logging::init`]; nothing spawns a task:
+//! what must run is returned as a future for the owner to run.
+
+pub mod exit;
+pub mod logging;
+pub mod signals;
+
+pub mod shards;
+
+pub mod net;
+pub mod tls;
+
+pub mod admin;
+pub mod metrics;
+
+pub use exit::Exit;
+pub use shards::{ShardId, Shards};
+pub use signals::Stop;
