@@ -1,0 +1,27 @@
+//! Who a caller is and as whom an agent acts: ids, job identities and impersonations. Parsed, checked and printed here;
+//! nothing in this crate reads a file, a socket or a clock, and nothing in it holds a token.
+//!
+//! Invariants that the rest of adit builds on:
+//!  - An [`Impersonation`] can be sent as `Impersonate-*` headers and arrives as it was: it has a user, and none of its
+//!    values is empty, padded or holds a control character.
+//!  - [`JobIdentity::impersonation`] is the only place that knows GitLab's names for users, groups and extras.
+//!  - A [`FullPath`] is compared by whole segments and without regard to case, never as a string prefix.
+
+mod agent_name;
+mod ci_job;
+pub mod duration;
+mod environment;
+mod ids;
+mod impersonation;
+mod job;
+pub mod mistakes;
+mod path;
+mod slug;
+
+pub use agent_name::{AgentName, BadAgentName};
+pub use environment::{BadEnvironment, Environment, Tier, UnknownTier};
+pub use ids::{AgentId, BadId, GroupId, JobId, PipelineId, ProjectId, UserId};
+pub use impersonation::{ActAs, BadImpersonation, Extra, Impersonation, Part};
+pub use job::{GitRef, JobIdentity, Namespace, Project, RefKind, User};
+pub use path::{BadPath, FullPath};
+pub use slug::environment_slug;
