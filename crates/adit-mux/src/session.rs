@@ -1,0 +1,409 @@
+//! One end of a tunnel: the handshake, the streams, and what is due on the wire. See the crate's documentation.
+//!
+//! The files below hold one concern each: what arrives (`receive`), what leaves (`transmit`), what users of streams do (`streams`),
+//! and whether the peer is alive (`liveness`).
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use adit_proto::tunnel::{self as proto, CloseReason, ResetReason};
+use bytes::{Bytes, BytesMut};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::{
+    Moment, StreamId,
+    budget::Budget,
+    config::{Config, Limits},
+    decode::{Decoder, field},
+    encode,
+    error::{SessionError, StreamError},
+    flood::Tolerance,
+    session::liveness::Liveness,
+    stream::{Stream, wait},
+};
+
+mod liveness;
+mod receive;
+mod streams;
+mod transmit;
+
+pub use streams::{Accepted, Read, RequestBody, Terms};
+
+/// Wakers that are due; call them once the session is no longer locked.
+pub type Wakes = SmallVec<[Waker; 4]>;
+
+/// The protocol state of one end of a tunnel.
+#[derive(Debug)]
+pub struct Session {
+    role: Role,
+    config: Config,
+    phase: Phase,
+    now: Moment,
+    /// What the peer takes.
+    limits: Limits,
+    peer: Peer,
+    streams: FxHashMap<StreamId, Stream>,
+    /// The largest id opened so far, by whichever side opens.
+    last_id: StreamId,
+    is_draining: bool,
+    /// Streams the peer opened and nobody accepted yet. Bounded by our `max_streams`.
+    accepted: VecDeque<StreamId>,
+    accepting: Option<Waker>,
+    watching_end: Vec<Waker>,
+    decoder: Decoder,
+    tolerance: Tolerance,
+    late: Late,
+    liveness: Liveness,
+    outgoing: transmit::Outgoing,
+    /// Bytes that lie unread, and those that wait to be sent, over all streams.
+    buffered: usize,
+    queued: usize,
+    /// By how much windows have grown beyond their start.
+    grown: usize,
+    budget: Arc<Budget>,
+    /// Streams with a deadline, and when to look at them next.
+    deadlines: usize,
+    next_deadline: Moment,
+    counted: Counted,
+    wakes: Wakes,
+}
+
+/// Who opens streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// The relay: waits for Hello, answers Welcome, opens.
+    Opener,
+    /// The agent: says Hello, waits for Welcome, accepts.
+    Acceptor,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Until the peer's Hello or Welcome.
+    Handshake {
+        deadline: Moment,
+    },
+    Open,
+    Over(Arc<SessionError>),
+}
+
+/// What the peer said of itself, and what was agreed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Peer {
+    /// The relay's name for this session, in both sides' logs; empty before the handshake is done.
+    pub session_id: Bytes,
+    /// The protocol version both speak; 0 before the handshake is done.
+    pub version: u32,
+    /// Facts for operators.
+    pub about: proto::About,
+}
+
+/// Numbers for metrics and status pages, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Streams that are not over.
+    pub streams: usize,
+    /// Streams opened since the start.
+    pub opened: u64,
+    /// The least round trip of the last pings.
+    pub round_trip: Option<Moment>,
+    /// Bytes that lie unread here.
+    pub buffered_bytes: usize,
+    /// Bytes that wait here for credit or for the wire.
+    pub queued_bytes: usize,
+    /// Body bytes received and sent.
+    pub received_bytes: u64,
+    /// Body bytes sent.
+    pub sent_bytes: u64,
+    /// How often a stream had data and no credit.
+    pub credit_stalls: u64,
+    /// Resets sent and received.
+    pub resets: u64,
+}
+
+/// What may still arrive for streams that we reset, because the peer sent it before it knew.
+#[derive(Debug, Default)]
+struct Late {
+    /// Body bytes: exactly the credit that those streams had left.
+    bytes: u64,
+    /// Other frames: heads, an end, credit, a reset that crossed ours.
+    frames: u64,
+}
+
+impl Late {
+    fn expect(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.frames = self.frames.saturating_add(LATE_FRAMES_PER_STREAM);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    opened: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
+    credit_stalls: u64,
+    resets: u64,
+}
+
+impl Session {
+    /// The relay's end. `session_id` names the session in both sides' logs.
+    #[must_use]
+    pub fn opener(config: Config, session_id: Bytes, budget: Arc<Budget>, now: Moment) -> Self {
+        let mut session = Self::new(Role::Opener, config, budget, now);
+        session.peer.session_id = session_id;
+        session
+    }
+
+    /// The agent's end. Its Hello is due at once.
+    #[must_use]
+    pub fn acceptor(config: Config, budget: Arc<Budget>, now: Moment) -> Self {
+        let mut session = Self::new(Role::Acceptor, config, budget, now);
+        let hello = proto::Hello {
+            min_version: VERSION,
+            max_version: VERSION,
+            features: 0,
+            limits: Some(session.config.limits.to_proto()),
+            about: Some(session.config.about.clone()),
+        };
+        session.control(|out| encode::message(out, 0, field::HELLO, &hello));
+        session
+    }
+
+    fn new(role: Role, config: Config, budget: Arc<Budget>, now: Moment) -> Self {
+        Self {
+            role,
+            phase: Phase::Handshake { deadline: now + config.handshake_timeout },
+            now,
+            limits: Limits::default(),
+            peer: Peer::default(),
+            streams: FxHashMap::default(),
+            last_id: 0,
+            is_draining: false,
+            accepted: VecDeque::new(),
+            accepting: None,
+            watching_end: Vec::new(),
+            decoder: Decoder::new(config.limits.max_frame_bytes),
+            tolerance: Tolerance::new(config.limits.max_streams, now),
+            late: Late::default(),
+            liveness: Liveness::new(&config, now),
+            outgoing: transmit::Outgoing::default(),
+            buffered: 0,
+            queued: 0,
+            grown: 0,
+            budget,
+            deadlines: 0,
+            next_deadline: Moment::MAX,
+            counted: Counted::default(),
+            wakes: Wakes::new(),
+            config,
+        }
+    }
+
+    /// Whether the handshake is done and the session not over.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Why the session is over, once it is.
+    #[must_use]
+    pub fn end(&self) -> Option<&Arc<SessionError>> {
+        match &self.phase {
+            Phase::Over(error) => Some(error),
+            Phase::Handshake { .. } | Phase::Open => None,
+        }
+    }
+
+    /// Whether either side wants the session to end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// What the peer said of itself.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Numbers for metrics.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            streams: self.streams.len(),
+            opened: self.counted.opened,
+            round_trip: self.liveness.round_trip(),
+            buffered_bytes: self.buffered,
+            queued_bytes: self.queued,
+            received_bytes: self.counted.received_bytes,
+            sent_bytes: self.counted.sent_bytes,
+            credit_stalls: self.counted.credit_stalls,
+            resets: self.counted.resets,
+        }
+    }
+
+    /// Asks for the session to end: the peer is told, nothing new is opened, running streams go on.
+    pub fn drain(&mut self, message: &str) {
+        if self.is_draining || self.end().is_some() {
+            return;
+        }
+        self.is_draining = true;
+        let drain = proto::Drain { message: clip(message) };
+        self.control(|out| encode::message(out, 0, field::DRAIN, &drain));
+        self.wake_watchers();
+    }
+
+    /// Ends the session now. The peer is told if the driver sends what is still due; all streams fail.
+    pub fn close(&mut self, error: SessionError) {
+        if self.end().is_some() {
+            return;
+        }
+        if let Some((reason, message)) = error.farewell() {
+            self.say_goodbye(reason, &message);
+        }
+        let error = Arc::new(error);
+        for stream in self.streams.values_mut() {
+            stream.failure.get_or_insert_with(|| StreamError::SessionEnded(Arc::clone(&error)));
+            self.wakes.extend(stream.recv.waker.take());
+            self.wakes.extend(stream.send.waker.take());
+        }
+        self.phase = Phase::Over(error);
+        self.wakes.extend(self.accepting.take());
+        self.wakes.extend(self.outgoing.waker.take());
+        self.wake_watchers();
+    }
+
+    fn say_goodbye(&mut self, reason: CloseReason, message: &str) {
+        let close = proto::Close { reason: reason.into(), message: clip(message) };
+        // Whatever else was due is of no use to anyone any more.
+        self.outgoing.clear();
+        self.control(|out| encode::message(out, 0, field::CLOSE, &close));
+    }
+
+    /// Leaves a waker for the next change of [`Session::end`], [`Session::is_draining`] or [`Session::is_open`].
+    pub fn watch(&mut self, cx: &Context<'_>) {
+        if !self.watching_end.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.watching_end.push(cx.waker().clone());
+        }
+    }
+
+    /// The wakers that are due.
+    pub fn take_wakes(&mut self) -> Wakes {
+        std::mem::take(&mut self.wakes)
+    }
+
+    /// Puts a frame among those that go first.
+    fn control(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        write(&mut self.outgoing.control);
+        self.wakes.extend(self.outgoing.waker.take());
+    }
+
+    fn wake_watchers(&mut self) {
+        self.wakes.extend(self.watching_end.drain(..));
+    }
+
+    /// Resets a stream from this side: tells the peer, fails the handle, lets go of what it held. What is complete and read stays.
+    fn cut(&mut self, id: StreamId, reason: ResetReason, message: &str) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let was_over = stream.is_over();
+        if was_over && stream.recv.buffered == 0 {
+            return;
+        }
+        // An open that has not left yet needs no reset: it never will leave.
+        let was_announced = stream.send.heads.is_empty() || self.role == Role::Acceptor;
+        let outstanding = stream.recv.window.outstanding();
+        stream.failure = Some(StreamError::Cut { reason, message: message.to_owned() });
+        self.drop_received(id);
+        self.fail(id);
+        if was_over {
+            return;
+        }
+        self.counted.resets += 1;
+        self.late.expect(outstanding);
+        if was_announced {
+            let reset = proto::Reset { reason: reason.into(), message: clip(message) };
+            self.control(|out| encode::message(out, id, field::RESET, &reset));
+        }
+    }
+
+    /// After `failure` was set: nothing more is sent, whoever waits is woken, a stream that nobody holds is forgotten. What was
+    /// received before the peer's reset may still be read.
+    fn fail(&mut self, id: StreamId) {
+        self.drop_queued(id);
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        self.wakes.extend(stream.recv.waker.take());
+        self.wakes.extend(stream.send.waker.take());
+        if !stream.is_held {
+            self.forget(id);
+        }
+    }
+
+    fn drop_received(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.recv.data.clear();
+        stream.recv.heads.clear();
+        stream.recv.trailers = None;
+        let buffered = std::mem::take(&mut stream.recv.buffered);
+        self.uncount_buffered(buffered);
+    }
+
+    fn drop_queued(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.send.data.clear();
+        stream.send.heads.clear();
+        stream.send.trailers = None;
+        let queued = std::mem::take(&mut stream.send.queued);
+        self.uncount_queued(queued);
+    }
+
+    fn forget(&mut self, id: StreamId) {
+        self.drop_received(id);
+        self.drop_queued(id);
+        if let Some(stream) = self.streams.remove(&id) {
+            self.deadlines -= usize::from(stream.deadline.is_some());
+            let beyond = stream.recv.window.size().saturating_sub(self.config.limits.stream_credit);
+            self.grown = self.grown.saturating_sub(beyond as usize);
+        }
+        if self.is_draining && self.streams.is_empty() {
+            self.wake_watchers();
+        }
+    }
+
+    fn uncount_buffered(&mut self, bytes: usize) {
+        self.buffered -= bytes;
+        self.budget.give_back(bytes);
+    }
+
+    fn uncount_queued(&mut self, bytes: usize) {
+        let was_full = self.queued >= self.config.max_queued_bytes;
+        self.queued -= bytes;
+        if was_full && self.queued < self.config.max_queued_bytes {
+            // Whoever waited for the session's bound rather than its stream's own: rare, so look at all.
+            self.wakes.extend(self.streams.values_mut().filter_map(|stream| stream.send.waker.take()));
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.budget.give_back(self.buffered);
+    }
+}
+
+/// Cuts a message for people to what the protocol allows.
+fn clip(message: &str) -> String {
+    let end = message.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_MESSAGE_BYTES).last();
+    message.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+}
+
+/// The version of the protocol this crate speaks.
+const VERSION: u32 = 1;
+
+const MAX_MESSAGE_BYTES: usize = 512;
+
+const LATE_FRAMES_PER_STREAM: u64 = 8;

@@ -1,0 +1,143 @@
+//! Whether the peer is alive, how far away it is, and what is due when.
+
+use adit_proto::tunnel::{self as proto, ResetReason};
+
+use crate::{
+    Config, Moment, Session,
+    decode::field,
+    encode,
+    error::SessionError,
+    session::Phase,
+};
+
+/// What was heard and when, and the pings.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    last_heard: Moment,
+    pub(super) pinged: Option<Moment>,
+    token: u64,
+    /// The round trips of the last pings, newest first. The least of them is the path; the rest is waiting.
+    round_trips: [Option<Moment>; 4],
+    last_sample: Option<Moment>,
+    interval: Moment,
+    dead_after: Moment,
+}
+
+impl Liveness {
+    pub(super) fn new(config: &Config, now: Moment) -> Self {
+        Self {
+            last_heard: now,
+            pinged: None,
+            token: 0,
+            round_trips: [None; 4],
+            last_sample: None,
+            interval: config.ping_interval,
+            dead_after: config.dead_after,
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Moment) {
+        self.last_heard = now;
+    }
+
+    pub(super) fn round_trip(&self) -> Option<Moment> {
+        self.round_trips.iter().flatten().min().copied()
+    }
+
+    /// A pong; ignored unless it answers the ping that is out.
+    pub(super) fn pong(&mut self, token: u64, now: Moment) {
+        if let Some(sent) = self.pinged.take_if(|_| token == self.token) {
+            self.round_trips.rotate_right(1);
+            if let Some(newest) = self.round_trips.first_mut() {
+                *newest = Some(now.saturating_sub(sent));
+            }
+            self.last_sample = Some(now);
+        }
+    }
+
+    /// Whether the known round trip is too old to judge a window by.
+    fn is_stale(&self, now: Moment) -> bool {
+        self.last_sample.is_none_or(|at| now.saturating_sub(at) >= SAMPLE_AGE)
+    }
+
+    fn dead_at(&self) -> Moment {
+        self.last_heard + self.dead_after
+    }
+
+    fn ping_at(&self) -> Moment {
+        self.last_heard.max(self.pinged.unwrap_or_default()) + self.interval
+    }
+}
+
+impl Session {
+    /// When [`Session::handle_timeout`] wants to be called next, if nothing happens before. `None` once the session is over.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        let dead_at = self.liveness.dead_at();
+        match self.phase {
+            Phase::Over(_) => None,
+            Phase::Handshake { deadline } => Some(deadline.min(dead_at)),
+            Phase::Open => Some(dead_at.min(self.liveness.ping_at()).min(self.next_deadline)),
+        }
+    }
+
+    /// Does what is due at `now`. Calling it too early or too late is harmless.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        match self.phase {
+            Phase::Over(_) => return,
+            Phase::Handshake { deadline } if now >= deadline => return self.close(SessionError::HandshakeTimedOut),
+            Phase::Handshake { .. } | Phase::Open => {}
+        }
+        if now >= self.liveness.dead_at() {
+            return self.close(SessionError::Silent(self.liveness.dead_after.as_secs()));
+        }
+        if self.is_open() && now >= self.liveness.ping_at() {
+            self.ping();
+        }
+        if now >= self.next_deadline {
+            self.cut_expired();
+        }
+    }
+
+    /// Measures the path when windows are being judged and the last measure is old.
+    pub(super) fn measure_if_stale(&mut self) {
+        if self.liveness.pinged.is_none() && self.liveness.is_stale(self.now) {
+            self.ping();
+        }
+    }
+
+    fn ping(&mut self) {
+        self.liveness.token += 1;
+        self.liveness.pinged = Some(self.now);
+        let ping = proto::Ping { token: self.liveness.token };
+        self.control(|out| encode::message(out, 0, field::PING, &ping));
+    }
+
+    fn cut_expired(&mut self) {
+        let now = self.now;
+        let is_expired = |deadline: Option<Moment>| deadline.is_some_and(|deadline| deadline <= now);
+        let expired: Vec<_> =
+            self.streams.iter().filter(|(_, stream)| is_expired(stream.deadline)).map(|(id, _)| *id).collect();
+        for id in expired {
+            self.cut(id, ResetReason::PermitEnded, "the permit it ran under has expired");
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.deadline = None;
+                self.deadlines -= 1;
+            }
+        }
+        self.next_deadline = if self.deadlines == 0 {
+            Moment::MAX
+        } else {
+            let next = self.streams.values().filter_map(|stream| stream.deadline).min();
+            next.map_or(Moment::MAX, |next| next.max(now + DEADLINE_STEP))
+        };
+    }
+}
+
+/// A round trip older than this is measured again before a window is judged by it.
+const SAMPLE_AGE: Moment = Moment::from_secs(1);
+
+/// Deadlines are kept to this precision: looking at all streams costs something.
+const DEADLINE_STEP: Moment = Moment::from_millis(250);

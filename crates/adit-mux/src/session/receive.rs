@@ -1,0 +1,323 @@
+//! What arrives: each frame either fits the state it finds, or ends the session as the peer's fault.
+
+use adit_proto::tunnel::{self as proto, CloseReason, ResetReason};
+use bytes::Bytes;
+
+use crate::{
+    Moment, Session, StreamId,
+    config::Limits,
+    decode::{Frame, Kind, field},
+    encode,
+    error::{
+        Misbehaviour::{self, AfterEnd, CreditOverrun, HeadTooLarge, ImpossibleCredit, NeverOpened, StreamReused, Unexpected},
+        SessionError, StreamError,
+    },
+    flood,
+    session::{Peer, Phase, Role, VERSION},
+    stream::{SendState, Stream},
+    window::Window,
+};
+
+impl Session {
+    /// Takes bytes of `adit.tunnel.v1.Frames` that arrived at `now`, cut anywhere. What they mean is done at once; a peer that
+    /// broke the protocol ends the session, which [`Session::end`] then tells.
+    pub fn receive(&mut self, mut chunk: Bytes, now: Moment) {
+        self.now = self.now.max(now);
+        self.liveness.heard(self.now);
+        let chunk_bytes = chunk.len();
+        while self.end().is_none() {
+            let frame = match self.decoder.next(&mut chunk) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(rule) => return self.close(rule.into()),
+            };
+            if let Err(error) = self.handle(frame, chunk_bytes) {
+                return self.close(error);
+            }
+        }
+    }
+
+    /// Told at the end of each gRPC message.
+    pub fn end_of_message(&mut self) {
+        if let Err(rule) = self.decoder.end_of_message() {
+            self.close(rule.into());
+        }
+    }
+
+    fn handle(&mut self, frame: Frame, chunk_bytes: usize) -> Result<(), SessionError> {
+        let id = frame.stream;
+        match (frame.kind, &self.phase) {
+            (Kind::Hello(hello), Phase::Handshake { .. }) if self.role == Role::Opener => return self.hello(hello),
+            (Kind::Welcome(welcome), Phase::Handshake { .. }) if self.role == Role::Acceptor => {
+                return self.welcome(welcome);
+            }
+            (Kind::Close(close), _) => return Err(closed_by_peer(close)),
+            (_, Phase::Handshake { .. }) => return Err(Unexpected("frame before the handshake").into()),
+            (Kind::Hello(_) | Kind::Welcome(_), _) => return Err(Unexpected("second handshake").into()),
+            (Kind::Open(head), _) => self.opened(id, head, frame.end)?,
+            (Kind::Head(head), _) => self.head(id, head)?,
+            (Kind::Data(data), _) => self.data(id, data, frame.end, chunk_bytes)?,
+            (Kind::Trailers(trailers), _) => self.trailers(id, trailers)?,
+            (Kind::Credit(bytes), _) => self.credit(id, bytes)?,
+            (Kind::Reset(reset), _) => self.reset_by_peer(id, reset)?,
+            (Kind::Ping(token), _) => self.answer_ping(token)?,
+            (Kind::Pong(token), _) => self.liveness.pong(token, self.now),
+            (Kind::Drain(_), _) => self.drain_asked(),
+            (Kind::Unknown, _) => self.tolerance.spend(flood::COST, "unknown frames", self.now)?,
+        }
+        if self.outgoing.control.len() > MAX_CONTROL_BYTES {
+            return Err(Misbehaviour::Flood("frames that ask for answers nobody reads").into());
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, hello: proto::Hello) -> Result<(), SessionError> {
+        let (min, max) = (hello.min_version, hello.max_version);
+        if !(min..=max).contains(&VERSION) {
+            return Err(SessionError::Version { min, max });
+        }
+        let welcome = proto::Welcome {
+            version: VERSION,
+            features: 0,
+            limits: Some(self.config.limits.to_proto()),
+            session_id: self.peer.session_id.clone(),
+            about: Some(self.config.about.clone()),
+        };
+        self.control(|out| encode::message(out, 0, field::WELCOME, &welcome));
+        self.begin(self.peer.session_id.clone(), hello.limits, hello.about);
+        Ok(())
+    }
+
+    fn welcome(&mut self, welcome: proto::Welcome) -> Result<(), SessionError> {
+        if welcome.version != VERSION {
+            return Err(SessionError::Version { min: welcome.version, max: welcome.version });
+        }
+        self.begin(welcome.session_id, welcome.limits, welcome.about);
+        Ok(())
+    }
+
+    fn begin(&mut self, session_id: Bytes, limits: Option<proto::Limits>, about: Option<proto::About>) {
+        self.limits = Limits::from_peer(limits);
+        self.peer = Peer { session_id, version: VERSION, about: about.unwrap_or_default() };
+        self.phase = Phase::Open;
+        self.wake_watchers();
+        // The first stream's window should find a round trip to be judged by.
+        self.measure_if_stale();
+    }
+
+    fn opened(&mut self, id: StreamId, head: Bytes, end: bool) -> Result<(), Misbehaviour> {
+        if self.role == Role::Opener {
+            return Err(Unexpected("open"));
+        }
+        if id <= self.last_id {
+            return Err(StreamReused(id));
+        }
+        self.check_head(head.len())?;
+        self.last_id = id;
+        let refusal = if self.is_draining {
+            Some("the agent is draining")
+        } else if self.streams.len() >= self.config.limits.max_streams as usize {
+            Some("the agent runs as many streams as it takes")
+        } else if self.budget.is_exhausted() {
+            Some("the agent holds as many unread bytes as it may")
+        } else {
+            None
+        };
+        if let Some(message) = refusal {
+            self.late.expect(self.config.limits.stream_credit.into());
+            let reset = proto::Reset { reason: ResetReason::Refused.into(), message: message.to_owned() };
+            self.control(|out| encode::message(out, id, field::RESET, &reset));
+            return Ok(());
+        }
+        let window = Window::new(self.config.limits.stream_credit, self.now);
+        let mut stream = Stream::new(window, self.limits.stream_credit);
+        stream.recv.has_begun = true;
+        stream.recv.has_ended = end;
+        stream.is_held = false;
+        let head_bytes = head.len();
+        stream.recv.push_head(head);
+        self.streams.insert(id, stream);
+        self.counted.opened += 1;
+        self.accepted.push_back(id);
+        self.wakes.extend(self.accepting.take());
+        self.count_buffered(head_bytes);
+        Ok(())
+    }
+
+    fn head(&mut self, id: StreamId, head: Bytes) -> Result<(), Misbehaviour> {
+        if self.role == Role::Acceptor {
+            return Err(Unexpected("head"));
+        }
+        let bytes = head.len();
+        self.check_head(bytes)?;
+        let allowed = self.config.limits.max_head_bytes as usize * HEADS_AHEAD;
+        let Some(stream) = self.receiving(id)? else { return self.late_frame("late heads") };
+        stream.recv.has_begun = true;
+        stream.recv.push_head(head);
+        if stream.recv.head_bytes > allowed {
+            return Err(HeadTooLarge(stream.recv.head_bytes as u64));
+        }
+        let waker = stream.recv.waker.take();
+        self.wakes.extend(waker);
+        self.count_buffered(bytes);
+        Ok(())
+    }
+
+    fn data(&mut self, id: StreamId, data: Bytes, end: bool, chunk_bytes: usize) -> Result<(), Misbehaviour> {
+        let bytes = data.len();
+        if bytes == 0 && !end {
+            return Err(Misbehaviour::Malformed("data without bytes"));
+        }
+        let Some(stream) = self.receiving(id)? else { return self.late_data(id, bytes as u64) };
+        if !stream.recv.has_begun {
+            return Err(Unexpected("data before a head"));
+        }
+        if !stream.recv.window.receive(bytes as u64) {
+            return Err(CreditOverrun(id));
+        }
+        stream.recv.has_ended = end;
+        let is_kept = stream.is_held || stream.send.state == SendState::Open;
+        if bytes > 0 && is_kept {
+            stream.recv.data.push(owned(data, chunk_bytes));
+            stream.recv.buffered += bytes;
+        }
+        let waker = stream.recv.waker.take();
+        self.wakes.extend(waker);
+        self.counted.received_bytes += bytes as u64;
+        if bytes > 0 && is_kept {
+            self.count_buffered(bytes);
+        }
+        if end {
+            self.half_ended(id);
+        }
+        Ok(())
+    }
+
+    fn trailers(&mut self, id: StreamId, trailers: Bytes) -> Result<(), Misbehaviour> {
+        let bytes = trailers.len();
+        self.check_head(bytes)?;
+        let Some(stream) = self.receiving(id)? else { return self.late_frame("late trailers") };
+        if !stream.recv.has_begun {
+            return Err(Unexpected("trailers before a head"));
+        }
+        stream.recv.trailers = Some(trailers);
+        stream.recv.buffered += bytes;
+        stream.recv.has_ended = true;
+        let waker = stream.recv.waker.take();
+        self.wakes.extend(waker);
+        self.count_buffered(bytes);
+        self.half_ended(id);
+        Ok(())
+    }
+
+    fn credit(&mut self, id: StreamId, bytes: u64) -> Result<(), Misbehaviour> {
+        self.check_opened(id)?;
+        let Some(stream) = self.streams.get_mut(&id) else { return self.late_frame("late credit") };
+        let credit = stream.send.credit.saturating_add(bytes);
+        if bytes == 0 || credit > u64::from(crate::config::MAX_CREDIT) {
+            return Err(ImpossibleCredit(id));
+        }
+        stream.send.credit = credit;
+        self.make_ready(id);
+        Ok(())
+    }
+
+    fn reset_by_peer(&mut self, id: StreamId, reset: proto::Reset) -> Result<(), Misbehaviour> {
+        self.check_opened(id)?;
+        if !self.streams.contains_key(&id) {
+            return self.late_frame("late resets");
+        }
+        self.tolerance.spend(flood::COST, "resets", self.now)?;
+        self.counted.resets += 1;
+        let reason = reset.reason();
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        // What a stream that is over already said stands.
+        if !stream.is_over() {
+            stream.failure = Some(StreamError::Reset { reason, message: reset.message });
+        }
+        self.fail(id);
+        Ok(())
+    }
+
+    fn answer_ping(&mut self, token: u64) -> Result<(), Misbehaviour> {
+        self.tolerance.spend(flood::PING_COST, "pings", self.now)?;
+        self.control(|out| encode::message(out, 0, field::PONG, &proto::Pong { token }));
+        Ok(())
+    }
+
+    fn drain_asked(&mut self) {
+        self.is_draining = true;
+        self.wake_watchers();
+    }
+
+    /// The stream whose peer's half is still open; `None` for one that is gone or failed, to which late frames may come.
+    fn receiving(&mut self, id: StreamId) -> Result<Option<&mut Stream>, Misbehaviour> {
+        self.check_opened(id)?;
+        match self.streams.get_mut(&id) {
+            Some(stream) if stream.failure.is_some() => Ok(None),
+            Some(stream) if stream.recv.has_ended => Err(AfterEnd(id)),
+            stream => Ok(stream),
+        }
+    }
+
+    fn check_opened(&self, id: StreamId) -> Result<(), Misbehaviour> {
+        if id == 0 || id > self.last_id { Err(NeverOpened(id)) } else { Ok(()) }
+    }
+
+    fn check_head(&self, bytes: usize) -> Result<(), Misbehaviour> {
+        let fits = bytes <= self.config.limits.max_head_bytes as usize;
+        if fits { Ok(()) } else { Err(HeadTooLarge(bytes as u64)) }
+    }
+
+    fn late_frame(&mut self, what: &'static str) -> Result<(), Misbehaviour> {
+        match self.late.frames.checked_sub(1) {
+            Some(left) => self.late.frames = left,
+            None => self.tolerance.spend(flood::COST, what, self.now)?,
+        }
+        Ok(())
+    }
+
+    fn late_data(&mut self, id: StreamId, bytes: u64) -> Result<(), Misbehaviour> {
+        if bytes == 0 {
+            return self.late_frame("late ends");
+        }
+        self.late.bytes = self.late.bytes.checked_sub(bytes).ok_or(CreditOverrun(id))?;
+        Ok(())
+    }
+
+    /// After the peer's half ended: a stream that nobody holds and that is over goes.
+    fn half_ended(&mut self, id: StreamId) {
+        if self.streams.get(&id).is_some_and(Stream::is_over) {
+            self.tolerance.reward();
+            self.forget_if_released(id);
+        }
+    }
+
+    /// Counts bytes that lie unread, and resets whoever holds most of them when a bound is passed.
+    fn count_buffered(&mut self, bytes: usize) {
+        self.buffered += bytes;
+        let fits = self.budget.take(bytes);
+        if !fits || self.buffered > self.config.max_buffered_bytes {
+            let most = self.streams.iter().max_by_key(|(_, stream)| stream.recv.buffered).map(|(id, _)| *id);
+            if let Some(id) = most {
+                self.cut(id, ResetReason::Overloaded, "its reader fell behind, and the bound on unread bytes was reached");
+            }
+        }
+    }
+}
+
+fn closed_by_peer(close: proto::Close) -> SessionError {
+    let reason = CloseReason::try_from(close.reason).unwrap_or_default();
+    SessionError::ClosedByPeer { reason, message: close.message }
+}
+
+/// A payload that pins no more than eight times its size of the chunk it came in, so that what is counted is what is held.
+fn owned(data: Bytes, chunk_bytes: usize) -> Bytes {
+    if data.len().saturating_mul(8) < chunk_bytes { Bytes::copy_from_slice(&data) } else { data }
+}
+
+/// How many of the largest heads may lie unread on one stream: informational ones come before the final one.
+const HEADS_AHEAD: usize = 4;
+
+/// Answers that a peer makes us owe without reading them.
+const MAX_CONTROL_BYTES: usize = 4 << 20;

@@ -1,0 +1,21 @@
+//! Generates the types from `proto/` without a protoc binary.
+
+use std::{error::Error, path::PathBuf};
+
+const ROOT: &str = "../../proto";
+const FILES: [&str; 3] = [
+    "adit/tunnel/v1/tunnel.proto",
+    "adit/exchange/v1/exchange.proto",
+    "kubernetes/v1/status.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={ROOT}");
+    let root = PathBuf::from(ROOT);
+    let descriptors = protox::compile(FILES.iter().map(|file| root.join(file)), [&root])?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .build_transport(false)
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! The relay: callers and agents both connect to it.

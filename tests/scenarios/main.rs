@@ -1,0 +1,3 @@
+//! Scenarios.
+
+fn main() {}
