@@ -1,20 +1,35 @@
-//! Decides what operators and probes see: `/livez`, `/readyz` and `/metrics` on a listener of its own.
+//! Decides what operators and probes see: `/livez`, `/readyz` and `/metrics`, on a listener apart
+//! from the public one.
+//!
+//! The relay and the agent bind it first and stop it last, so that a drain can be watched. There
+//! is no authentication: bind it to loopback or to an address only operators reach.
+
+mod readiness;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use tokio::sync::oneshot;
 
-mod readiness;
-
-pub use readiness::{Condition, Readiness};
+pub use self::readiness::{Condition, Readiness};
+use crate::net::{Listener, ReusePort, listen};
 
 /// The admin listener, bound but not yet served.
 #[derive(Debug)]
 pub struct Admin {
-    _private: (),
+    listener: Listener,
+    local_addr: SocketAddr,
+    router: Router,
 }
 
 impl Admin {
@@ -22,20 +37,84 @@ impl Admin {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn bind(addr: SocketAddr, registry: Arc<Registry>, readiness: Readiness, extra: axum::Router) -> io::Result<Self> {
-        let _ = (addr, registry, readiness, extra);
-        todo!()
+    ///
+    /// # Panics
+    /// When `extra` has one of this listener's own paths, or outside a tokio runtime.
+    pub fn bind(
+        addr: SocketAddr,
+        registry: Arc<Registry>,
+        readiness: Readiness,
+        extra: Router,
+    ) -> io::Result<Self> {
+        let listener = Listener::new(listen(addr, ReusePort::Exclusive)?)?;
+        let local_addr = listener.local_addr()?;
+        Ok(Self {
+            listener,
+            local_addr,
+            router: router(registry, readiness).merge(extra),
+        })
     }
 
     /// The address that is bound.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        todo!()
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
     }
 
-    /// Answers until `stop` resolves; running requests end first.
+    /// Answers until `stop` resolves; requests that run then have a second to end.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) {
-        let _ = stop;
-        todo!()
+        let (stopping, stopped) = oneshot::channel();
+        let server = axum::serve(self.listener, self.router).with_graceful_shutdown(async move {
+            stop.await;
+            // The receiver below lives as long as the server.
+            let _ = stopping.send(());
+        });
+        let overdue = async {
+            let _ = stopped.await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            // It cannot fail: our listener's accept never does.
+            _ = server.into_future() => {}
+            () = overdue => {}
+        }
     }
 }
+
+fn router(registry: Arc<Registry>, readiness: Readiness) -> Router {
+    Router::new()
+        .route("/livez", get(|| std::future::ready("live\n")))
+        .route("/readyz", get(readyz).with_state(readiness))
+        .route("/metrics", get(metrics).with_state(registry))
+}
+
+async fn readyz(State(readiness): State<Readiness>) -> Response {
+    let missing = readiness.missing();
+    if missing.is_empty() {
+        return "ready\n".into_response();
+    }
+    let text = missing
+        .iter()
+        .map(|name| format!("missing: {name}\n"))
+        .collect::<String>();
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be encoded");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Content type of the OpenMetrics 1.0 text format (its section "Text Format", "Overall structure").
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const GRACE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -1,32 +1,145 @@
 //! Decides how a process logs: what passes, in which form, and always to standard error.
+//!
+//! `main` calls [`init`] once. Standard output stays free for what a command prints.
+
+use std::env;
+use std::io::{self, IsTerminal};
+use std::str::FromStr;
+
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// For people; coloured on a terminal.
+    /// For people; coloured on a terminal unless `NO_COLOR` is set.
     #[default]
     Human,
-    /// One JSON object per line.
+    /// One JSON object per line, an event's fields beside its message.
     Json,
 }
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        match text {
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownFormat),
+        }
+    }
+}
+
+/// The text names no [`Format`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a log format: it is `human` or `json`")]
+pub struct UnknownFormat;
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The filter is not one of tracing's directives.
+    /// The filter is not made of tracing's directives.
     #[error("bad log filter")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Something set up logging already.
+    /// Something has set up logging already.
     #[error("logging is set up already")]
     Installed(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Logs what `filter` (such as `info,adit_relay=debug`) lets pass.
+/// Logs to standard error what `filter` lets pass, such as `info,adit_relay=debug`.
 ///
 /// # Errors
-/// When the filter is wrong, or logging is set up already.
+/// When the filter is wrong, or something has set up logging already.
 pub fn init(filter: &str, format: Format) -> Result<(), LoggingError> {
-    let _ = (filter, format);
-    todo!()
+    let filter = EnvFilter::builder().parse(filter)?;
+    let layer = layer(format, is_coloured(), io::stderr);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(layer)
+        .try_init()?;
+    Ok(())
+}
+
+fn is_coloured() -> bool {
+    // https://no-color.org: any value but the empty one.
+    io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn layer<S, W>(format: Format, coloured: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer).with_ansi(coloured);
+    match format {
+        Format::Human => layer.boxed(),
+        Format::Json => layer.json().flatten_event(true).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(data)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: Format) -> String {
+        let lines = Lines::default();
+        let sink = lines.clone();
+        let subscriber =
+            tracing_subscriber::registry().with(layer(format, false, move || sink.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(agent.id = 7, "tunnel opened");
+        });
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn human_line_is_plain_off_a_terminal() {
+        let line = logged(Format::Human);
+        assert!(
+            line.contains("INFO") && line.contains("tunnel opened agent.id=7"),
+            "{line}"
+        );
+        assert!(!line.contains('\x1b'), "{line}");
+    }
+
+    #[test]
+    fn json_line_has_fields_beside_the_message() {
+        let line = logged(Format::Json);
+        assert!(line.starts_with('{') && line.ends_with("}\n"), "{line}");
+        assert!(
+            line.contains(r#""message":"tunnel opened","agent.id":7"#),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn bad_filter_is_an_error() {
+        assert!(matches!(
+            init("adit=loud", Format::Human),
+            Err(LoggingError::Filter(_))
+        ));
+        assert_eq!("xml".parse::<Format>(), Err(UnknownFormat));
+        assert_eq!("json".parse(), Ok(Format::Json));
+    }
 }

@@ -152,7 +152,9 @@ mod tests {
         let stop = Stop::new();
         stop.abort();
         stop.drain();
-        timeout(SOON, stop.draining()).await.expect("already past it");
+        timeout(SOON, stop.draining())
+            .await
+            .expect("already past it");
         assert_eq!(stop.phase(), Phase::Aborting);
     }
 }

@@ -1,29 +1,40 @@
 //! Decides with what certificate adit answers and whose certificates it believes.
 //!
-//! The relay's front door uses [`ServerTls`]; the agent, the binary and whoever fetches keys use
-//! [`ClientTls`]. aws-lc-rs is named as the provider in each builder, so that no process-wide
-//! default is needed, and none can be picked by accident.
+//! The relay's front door uses [`ServerTls`]; the agent, the binary and whoever fetches an
+//! issuer's keys use [`ClientTls`]. aws-lc-rs is named as the provider in every builder, so that
+//! no process-wide default is needed and none can be picked by accident.
 
 mod client;
 mod error;
+mod pem;
 mod server;
+mod validity;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-pub use client::{ClientTls, TrustRoots};
-pub use error::TlsError;
-pub use server::{CertificateFiles, Reloaded, ServerTls};
+pub use self::client::{ClientTls, TrustRoots};
+pub use self::error::TlsError;
+pub use self::server::{CertificateFiles, Reloaded, ServerTls};
 
-/// ALPN name of HTTP/2.
+/// ALPN name of HTTP/2 (RFC 9113, section 3.1).
 pub const H2: &[u8] = b"h2";
-/// ALPN name of HTTP/1.1.
+/// ALPN name of HTTP/1.1 (RFC 7301, section 6).
 pub const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// The one crypto provider of adit.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())))
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+    Arc::clone(&PROVIDER)
 }
+
+/// ALPN names in the form that rustls keeps them.
+fn protocols(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
+    alpn.iter().map(|name| name.to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,35 +1,71 @@
-//! Decides how bytes are read below TLS.
+//! Decides how bytes are read below TLS: in large pieces, with no memory held while idle.
+//!
+//! rustls asks for 4 KiB at a time; a system call for each would cost more than the decryption.
+//! Both ends of every TLS connection put a [`BufferedStream`] between it and the socket. The
+//! invariant: while nothing is to be read and nobody asked to keep it, there is no buffer.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
 
-/// Read buffer of a connection from a client, in bytes.
+/// Size of reads from a client's connection, in bytes: two TLS records.
 pub const CLIENT_BUFFER: usize = 32 * 1024;
-/// Read buffer of a connection that carries a tunnel, in bytes.
+/// Size of reads from a connection that carries a tunnel, in bytes: four TLS records.
 pub const TUNNEL_BUFFER: usize = 64 * 1024;
 
 /// A TCP stream that reads large pieces and holds no memory while idle.
+///
+/// Writes go straight to the socket, vectored ones too.
 #[derive(Debug)]
 pub struct BufferedStream {
     socket: TcpStream,
+    /// Empty, or what one read brought; never grows past `capacity`.
+    buffer: Vec<u8>,
+    /// Where in `buffer` the unread bytes begin.
+    start: usize,
+    capacity: usize,
+    keep: KeepBuffer,
 }
 
 impl BufferedStream {
-    /// Wraps `socket`; `capacity` bytes are asked for in each read.
+    /// Wraps `socket`; each read asks for `capacity` bytes, such as [`CLIENT_BUFFER`].
     #[must_use]
     pub fn new(socket: TcpStream, capacity: usize) -> Self {
-        let _ = capacity;
-        Self { socket }
+        Self {
+            socket,
+            buffer: Vec::new(),
+            start: 0,
+            capacity,
+            keep: KeepBuffer::default(),
+        }
     }
 
-    /// Changes the size of reads from the next one on, e.g. once a connection turns out to be a tunnel.
-    pub fn set_capacity(&mut self, capacity: usize) {
-        let _ = capacity;
+    /// Changes the size of reads from the next one on: a connection may turn out to be a tunnel.
+    pub const fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
+    /// The switch that keeps this stream's buffer; works when TLS or h2 own the stream already.
+    #[must_use]
+    pub fn keep_buffer(&self) -> KeepBuffer {
+        self.keep.clone()
+    }
+
+    /// Lets at most about `bytes` wait unsent in the kernel before the socket counts as full
+    /// (`TCP_NOTSENT_LOWAT`), so that what is urgent does not queue behind what was written.
+    ///
+    /// # Errors
+    /// What `setsockopt` said.
+    pub fn set_unsent_limit(&self, bytes: u32) -> io::Result<()> {
+        SockRef::from(&self.socket).set_tcp_notsent_lowat(bytes)
     }
 
     /// The far end's address.
@@ -39,17 +75,108 @@ impl BufferedStream {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.peer_addr()
     }
+
+    fn unread(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start += count;
+        // A read that filled the buffer was cut short by it: more is likely to be waiting, and
+        // the next read frees the buffer if not.
+        let is_more_likely = self.buffer.len() >= self.capacity;
+        if self.unread().is_empty() && !is_more_likely {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        self.start = 0;
+        self.buffer.clear();
+        if !self.keep.is_on() {
+            self.buffer = Vec::new();
+        }
+    }
+
+    /// Reads once into the empty buffer. Memory is taken only when the socket has bytes.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.start = 0;
+        self.buffer.clear();
+        let filled = match self.socket.poll_read_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                if self.buffer.capacity() != self.capacity {
+                    self.buffer = Vec::with_capacity(self.capacity);
+                }
+                poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.buffer)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        if !matches!(filled, Poll::Ready(Ok(1..))) {
+            self.release();
+        }
+        filled.map_ok(|_| ())
+    }
+}
+
+/// Keeps a [`BufferedStream`]'s buffer while a connection is busy, which saves an allocation per
+/// read. Clones switch the same stream; off at first.
+///
+/// Switched off, the buffer goes with the next read that finds nothing.
+#[derive(Clone, Debug, Default)]
+pub struct KeepBuffer(Arc<AtomicBool>);
+
+impl KeepBuffer {
+    /// Keep it from now on, or no longer.
+    pub fn set(&self, keep: bool) {
+        // It guards no other memory: the worst of a late sight is one allocation.
+        self.0.store(keep, Ordering::Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl AsyncRead for BufferedStream {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        todo!()
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.unread().is_empty() {
+            if out.remaining() >= this.capacity {
+                return Pin::new(&mut this.socket).poll_read(cx, out);
+            }
+            ready!(this.poll_fill(cx))?;
+        }
+        let count = this.unread().len().min(out.remaining());
+        out.put_slice(this.unread().get(..count).unwrap_or_default());
+        this.consume(count);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for BufferedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -58,5 +185,143 @@ impl AsyncWrite for BufferedStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::net::{Listener, ReusePort, listen};
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    async fn pair(capacity: usize) -> (BufferedStream, TcpStream) {
+        let bound = listen(SocketAddr::from(([127, 0, 0, 1], 0)), ReusePort::Exclusive).unwrap();
+        let listener = Listener::new(bound).unwrap();
+        let dial = TcpStream::connect(listener.local_addr().unwrap());
+        let (far, (near, _)) = tokio::join!(dial, listener.accept());
+        (BufferedStream::new(near, capacity), far.unwrap())
+    }
+
+    /// Reads once into `out` and says how many bytes came, 0 for "nothing yet".
+    async fn read_now(stream: &mut BufferedStream, out: &mut [u8]) -> usize {
+        poll_fn(|cx| {
+            let mut out = ReadBuf::new(out);
+            let polled = Pin::new(&mut *stream).poll_read(cx, &mut out);
+            if let Poll::Ready(outcome) = polled {
+                outcome.unwrap();
+            }
+            Poll::Ready(out.filled().len())
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn bytes_come_whole_and_in_order_whatever_the_sizes() {
+        for (capacity, step) in [(1, 1), (7, 3), (64, 4096), (4096, 100)] {
+            let (mut near, mut far) = pair(capacity).await;
+            let sent: Vec<u8> = (0..20_000_u32)
+                .map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1])
+                .collect();
+            let write = async {
+                far.write_all(&sent).await.unwrap();
+                far.shutdown().await.unwrap();
+            };
+            let read = async {
+                let mut got = Vec::new();
+                let mut piece = vec![0; step];
+                loop {
+                    let count = near.read(&mut piece).await.unwrap();
+                    if count == 0 {
+                        return got;
+                    }
+                    got.extend_from_slice(&piece[..count]);
+                }
+            };
+            let ((), got) = timeout(SOON, async { tokio::join!(write, read) })
+                .await
+                .unwrap();
+            assert!(got == sent, "capacity {capacity}, step {step}");
+        }
+    }
+
+    #[tokio::test]
+    async fn idle_stream_holds_no_buffer() {
+        let (mut near, mut far) = pair(4096).await;
+        assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
+        assert_eq!(near.buffer.capacity(), 0, "nothing has come yet");
+
+        far.write_all(b"0123456789").await.unwrap();
+        let mut out = [0; 8];
+        timeout(SOON, near.read_exact(&mut out))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (&out, near.buffer.capacity()),
+            (b"01234567", 4096),
+            "two bytes are unread"
+        );
+
+        timeout(SOON, near.read_exact(&mut out[..2]))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(near.buffer.capacity(), 0, "all is read");
+    }
+
+    #[tokio::test]
+    async fn full_buffer_goes_back_once_the_socket_is_empty() {
+        let (mut near, mut far) = pair(16).await;
+        far.write_all(&[1; 16]).await.unwrap();
+        timeout(SOON, near.socket.readable())
+            .await
+            .unwrap()
+            .unwrap();
+        timeout(SOON, near.read_exact(&mut [0; 8]))
+            .await
+            .unwrap()
+            .unwrap();
+        timeout(SOON, near.read_exact(&mut [0; 8]))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(near.buffer.capacity(), 16, "more was likely");
+        assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
+        assert_eq!(near.buffer.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn buffer_is_kept_while_busy_and_given_back_after() {
+        let (mut near, mut far) = pair(4096).await;
+        let keep = near.keep_buffer();
+        keep.set(true);
+        far.write_all(b"ab").await.unwrap();
+        timeout(SOON, near.read_exact(&mut [0; 2]))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
+        assert_eq!(near.buffer.capacity(), 4096);
+
+        keep.set(false);
+        assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
+        assert_eq!(near.buffer.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn unsent_limit_is_accepted_by_the_system() {
+        let (near, _far) = pair(16).await;
+        near.set_unsent_limit(128 * 1024).unwrap();
+        assert_eq!(
+            SockRef::from(&near.socket).tcp_notsent_lowat().unwrap(),
+            128 * 1024
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The ways in which TLS material can be wrong; every variant names the file, none shows its content.
+//! The ways in which TLS material can be wrong: each names the file, none shows what is in it.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,8 @@ pub enum TlsError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file is not the PEM that it should be.
-    #[error("{} is not valid PEM", path.display())]
+    /// A file is not PEM, or holds no private key where there should be one.
+    #[error("{} is not the PEM it should be", path.display())]
     Pem {
         /// The file.
         path: PathBuf,
@@ -27,7 +27,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
-    /// The first certificate's key is not the key given, or either cannot be used.
+    /// The key is not that of the first certificate, or one of the two cannot be used.
     #[error("the key in {} cannot be used with the certificate in {}", key.display(), certificate.display())]
     Mismatch {
         /// The file with the certificate chain.
@@ -37,16 +37,24 @@ pub enum TlsError {
         /// What rustls said.
         source: rustls::Error,
     },
-    /// The first certificate's end of validity cannot be read.
+    /// The end of the first certificate's validity cannot be read.
     #[error("the certificate in {} has no readable end of validity", path.display())]
     Validity {
         /// The file.
         path: PathBuf,
     },
-    /// No usable root certificate, or the verifier cannot be built from them.
-    #[error("cannot build a verifier from the trusted roots")]
-    Roots(#[source] rustls::Error),
-    /// rustls refuses the settings; a defect of this crate.
+    /// A certificate in a bundle cannot be used as a root.
+    #[error("{} holds a certificate that cannot be a root", path.display())]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// What rustls said.
+        source: rustls::Error,
+    },
+    /// The system's roots cannot be used.
+    #[error("the system's root certificates cannot be used")]
+    SystemRoots(#[source] rustls::Error),
+    /// rustls refuses the settings: a defect of this crate.
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
 }

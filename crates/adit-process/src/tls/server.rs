@@ -1,14 +1,30 @@
-//! Decides which certificate is shown.
+//! Decides which certificate adit shows, and when a new one takes over.
+//!
+//! The relay loads it at the start and runs [`ServerTls::watch`]. The invariant: what is shown
+//! was checked, key against certificate; a file that is half written or wrong changes nothing.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::registry::Registry;
+use arc_swap::ArcSwap;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
-use super::TlsError;
+use super::{TlsError, pem, protocols, provider};
 
 /// Where the certificate chain and its key lie, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +40,16 @@ pub struct CertificateFiles {
 pub enum Reloaded {
     /// The files hold what is in use.
     Unchanged,
-    /// New content is in use for handshakes that begin from now on.
+    /// Something new; handshakes that begin from now on show it.
     Replaced,
 }
 
 /// TLS for accepting. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
-    config: Arc<rustls::ServerConfig>,
+    config: Arc<ServerConfig>,
+    shown: Arc<Shown>,
+    metrics: Metrics,
 }
 
 impl ServerTls {
@@ -40,8 +58,21 @@ impl ServerTls {
     /// # Errors
     /// When a file cannot be used or the two do not match.
     pub fn load(files: CertificateFiles, alpn: &[&[u8]]) -> Result<Self, TlsError> {
-        let _ = (files, alpn);
-        todo!()
+        let hasher = RandomState::new();
+        let material = Material::read(&files, &hasher)?;
+        let metrics = Metrics::default();
+        metrics.shows(&material);
+        let shown = Arc::new(Shown {
+            files,
+            hasher,
+            material: ArcSwap::from_pointee(material),
+        });
+        let resolver = Arc::<Shown>::clone(&shown);
+        Ok(Self {
+            config: Arc::new(server_config(resolver, alpn)?),
+            shown,
+            metrics,
+        })
     }
 
     /// For connections that are accepted.
@@ -52,8 +83,14 @@ impl ServerTls {
 
     /// For libraries that take a rustls config.
     #[must_use]
-    pub fn config(&self) -> Arc<rustls::ServerConfig> {
+    pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
+    }
+
+    /// When the certificate that is shown ends.
+    #[must_use]
+    pub fn not_after(&self) -> SystemTime {
+        self.shown.material.load().not_after
     }
 
     /// Reads the files now. On an error the old certificate stays.
@@ -61,27 +98,202 @@ impl ServerTls {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn reload(&self) -> Result<Reloaded, TlsError> {
-        todo!()
+        let outcome = Material::read(&self.shown.files, &self.shown.hasher).map(|material| {
+            if material.fingerprint == self.shown.material.load().fingerprint {
+                return Reloaded::Unchanged;
+            }
+            self.metrics.shows(&material);
+            self.shown.material.store(Arc::new(material));
+            Reloaded::Replaced
+        });
+        self.metrics.count(&outcome);
+        outcome
     }
 
-    /// Looks at the files every 10 s, for ever; the owner runs it.
+    /// Reloads every 10 s, for ever, and logs what that changes; its owner runs it.
+    ///
+    /// Content is compared, not times: a mounted Kubernetes secret changes by a symbolic link.
     pub fn watch(&self) -> impl Future<Output = ()> + Send + use<> {
-        let this = self.clone();
-        async move {
-            let _ = this;
-            todo!()
-        }
+        watch(self.clone())
     }
 
-    /// When the certificate that is shown ends.
-    #[must_use]
-    pub fn not_after(&self) -> SystemTime {
-        todo!()
-    }
-
-    /// Registers `adit_tls_certificate_expiry_seconds` and `adit_tls_certificate_reloads_total`.
+    /// Registers `adit_tls_certificate_expiry_timestamp_seconds` and
+    /// `adit_tls_certificate_reloads_total{outcome}`.
     pub fn register(&self, registry: &mut Registry) {
-        let _ = registry;
-        todo!()
+        let help = "When the certificate that is shown ends, in seconds since 1970";
+        let expiry = self.metrics.expiry.clone();
+        registry.register_with_unit(
+            "adit_tls_certificate_expiry_timestamp",
+            help,
+            Unit::Seconds,
+            expiry,
+        );
+        let help = "Looks at the certificate's files that found something new, or failed";
+        registry.register(
+            "adit_tls_certificate_reloads",
+            help,
+            self.metrics.reloads.clone(),
+        );
+    }
+
+    fn remaining(&self) -> Duration {
+        self.not_after()
+            .duration_since(SystemTime::now())
+            .unwrap_or(Duration::ZERO)
     }
 }
+
+async fn watch(tls: ServerTls) {
+    let mut ticks = interval(POLL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What was wrong the last time, so that it is said once.
+    let mut said = None;
+    loop {
+        ticks.tick().await;
+        let reloading = tls.clone();
+        // Files may lie on a network.
+        let Ok(outcome) = tokio::task::spawn_blocking(move || reloading.reload()).await else {
+            continue;
+        };
+        match outcome {
+            Ok(Reloaded::Unchanged) => said = None,
+            Ok(Reloaded::Replaced) => {
+                said = None;
+                tracing::info!(expires_in = ?tls.remaining(), "certificate replaced");
+            }
+            Err(error) => {
+                let error = chain(&error);
+                if said.as_ref() != Some(&error) {
+                    tracing::warn!(%error, expires_in = ?tls.remaining(), "certificate not reloaded, the old one stays");
+                }
+                said = Some(error);
+            }
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |error| error.source())
+        .fold(error.to_string(), |text, error| format!("{text}: {error}"))
+}
+
+fn server_config(resolver: Arc<Shown>, alpn: &[&[u8]]) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = protocols(alpn);
+    // Agents that all come back at once, after a restart of what lies between, resume instead of
+    // paying a whole handshake each: with tickets, and by session id in TLS 1.2.
+    config.ticketer = Ticketer::new().map_err(TlsError::Setup)?;
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    Ok(config)
+}
+
+/// What handshakes are answered with.
+#[derive(Debug)]
+struct Shown {
+    files: CertificateFiles,
+    hasher: RandomState,
+    material: ArcSwap<Material>,
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.material.load().certified))
+    }
+}
+
+/// A certificate chain and its key, checked against each other.
+#[derive(Debug)]
+struct Material {
+    certified: Arc<CertifiedKey>,
+    not_after: SystemTime,
+    /// Of both files' content, for this process only.
+    fingerprint: u64,
+}
+
+impl Material {
+    fn read(files: &CertificateFiles, hasher: &RandomState) -> Result<Self, TlsError> {
+        let CertificateFiles {
+            certificate: certificate_path,
+            key: key_path,
+        } = files;
+        let (certificate, key) = (pem::read(certificate_path)?, pem::read(key_path)?);
+        let fingerprint = hasher.hash_one((&certificate, &key));
+
+        let chain = pem::certificates(certificate_path, &certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|source| TlsError::Pem {
+            path: key_path.clone(),
+            source,
+        })?;
+        let not_after = chain
+            .first()
+            .and_then(|own| super::validity::not_after(own))
+            .ok_or_else(|| TlsError::Validity {
+                path: certificate_path.clone(),
+            })?;
+        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|source| {
+            TlsError::Mismatch {
+                certificate: certificate_path.clone(),
+                key: key_path.clone(),
+                source,
+            }
+        })?;
+        Ok(Self {
+            certified: Arc::new(certified),
+            not_after,
+            fingerprint,
+        })
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Metrics {
+    expiry: Gauge,
+    reloads: Family<ReloadLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    outcome: ReloadOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum ReloadOutcome {
+    #[expect(
+        non_camel_case_types,
+        reason = "the derive writes the label as the variant's name"
+    )]
+    replaced,
+    #[expect(
+        non_camel_case_types,
+        reason = "the derive writes the label as the variant's name"
+    )]
+    failed,
+}
+
+impl Metrics {
+    fn shows(&self, material: &Material) {
+        let end = material
+            .not_after
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        self.expiry
+            .set(i64::try_from(end.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    fn count(&self, reloaded: &Result<Reloaded, TlsError>) {
+        let outcome = match reloaded {
+            Ok(Reloaded::Unchanged) => return,
+            Ok(Reloaded::Replaced) => ReloadOutcome::replaced,
+            Err(_) => ReloadOutcome::failed,
+        };
+        self.reloads.get_or_create(&ReloadLabels { outcome }).inc();
+    }
+}
+
+const POLL_EVERY: Duration = Duration::from_secs(10);
+/// Sessions that TLS 1.2 clients may resume by id; each costs about 200 bytes.
+const SESSIONS: usize = 16 * 1024;

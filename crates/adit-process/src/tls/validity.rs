@@ -1,0 +1,159 @@
+//! Reads the one date of a certificate that operators need: when it ends.
+//!
+//! rustls checks a peer's dates but tells nobody its own, and an X.509 library for one field
+//! would be the larger risk. The input is a file of the operator's, read with bounds all the same.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// When a DER certificate's validity ends: `tbsCertificate.validity.notAfter` of RFC 5280,
+/// section 4.1. `None` when it is no such certificate, or ended before 1970.
+pub(super) fn not_after(certificate: &[u8]) -> Option<SystemTime> {
+    let mut outer = Der(certificate);
+    let mut certificate = Der(outer.next(SEQUENCE)?);
+    let mut fields = Der(certificate.next(SEQUENCE)?);
+    // The version is absent in X.509 v1.
+    let _version = fields.next(EXPLICIT_0);
+    let _serial = fields.next(INTEGER)?;
+    let _signature = fields.next(SEQUENCE)?;
+    let _issuer = fields.next(SEQUENCE)?;
+    let mut validity = Der(fields.next(SEQUENCE)?);
+    let _not_before = validity.any()?;
+    let (tag, text) = validity.any()?;
+    let seconds = time(tag, text)?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// What is left of a run of DER values.
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    /// The content of the next value if it has this tag; otherwise nothing is taken.
+    fn next(&mut self, wanted: u8) -> Option<&'a [u8]> {
+        (self.0.first() == Some(&wanted))
+            .then(|| self.any())
+            .flatten()
+            .map(|(_, content)| content)
+    }
+
+    /// Tag and content of the next value.
+    fn any(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&short, mut rest) = rest.split_first()?;
+        let mut length = usize::from(short);
+        if short >= 0x80 {
+            let digits;
+            (digits, rest) = rest
+                .split_at_checked(usize::from(short & 0x7f))
+                .filter(|(digits, _)| digits.len() <= 3)?;
+            length = digits
+                .iter()
+                .fold(0, |length, &digit| length << 8 | usize::from(digit));
+        }
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, content))
+    }
+}
+
+/// Seconds since 1970 of `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`, the only forms that RFC 5280
+/// (section 4.1.2.5) allows.
+fn time(tag: u8, text: &[u8]) -> Option<u64> {
+    let (year, rest) = match tag {
+        UTC_TIME => {
+            let (year, rest) = digits(text, 2)?;
+            (if year < 50 { year + 2000 } else { year + 1900 }, rest)
+        }
+        GENERALIZED_TIME => digits(text, 4)?,
+        _ => return None,
+    };
+    let (month, rest) = digits(rest, 2)?;
+    let (day, rest) = digits(rest, 2)?;
+    let (hour, rest) = digits(rest, 2)?;
+    let (minute, rest) = digits(rest, 2)?;
+    let (second, rest) = digits(rest, 2)?;
+    let is_sound = (1..=12).contains(&month) && (1..=31).contains(&day) && rest == b"Z";
+    let days = is_sound.then(|| days_since_1970(year, month, day))??;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+fn digits(text: &[u8], count: usize) -> Option<(u64, &[u8])> {
+    let (digits, rest) = text.split_at_checked(count)?;
+    Some((str::from_utf8(digits).ok()?.parse().ok()?, rest))
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` before it.
+///
+/// Counted in years that begin in March, so that the leap day is a year's last.
+fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = if month > 2 {
+        year
+    } else {
+        year.checked_sub(1)?
+    };
+    let months_since_march = (month + 9) % 12;
+    let day_of_year = (153 * months_since_march + 2) / 5 + day - 1;
+    let leap_days = year / 4 - year / 100 + year / 400;
+    // 719,468 days lie between 0000-03-01 and 1970-01-01.
+    (year * 365 + leap_days + day_of_year).checked_sub(719_468)
+}
+
+const INTEGER: u8 = 0x02;
+const SEQUENCE: u8 = 0x30;
+const EXPLICIT_0: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn ends(year: i32, month: u8, day: u8) -> Option<u64> {
+        let mut params = CertificateParams::new(["relay.test".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, month, day);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let end = not_after(certificate.der())?;
+        Some(end.duration_since(UNIX_EPOCH).unwrap().as_secs())
+    }
+
+    #[test]
+    fn end_is_read_in_both_forms_of_time() {
+        assert_eq!(ends(2026, 11, 23), Some(1_795_392_000));
+        assert_eq!(ends(2028, 2, 29), Some(1_835_395_200), "a leap day");
+        assert_eq!(
+            ends(2050, 1, 1),
+            Some(2_524_608_000),
+            "the first year in four digits"
+        );
+        assert_eq!(ends(4096, 1, 1), Some(67_090_118_400), "rcgen's default");
+    }
+
+    #[test]
+    fn cut_certificate_has_no_end() {
+        let key = KeyPair::generate().unwrap();
+        let whole = CertificateParams::new(["relay.test".to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        for length in 0..whole.der().len() {
+            assert_eq!(not_after(&whole.der()[..length]), None);
+        }
+    }
+
+    #[test]
+    fn unsound_times_are_refused() {
+        for text in [
+            "",
+            "261323000000Z",
+            "260100000000Z",
+            "260101000000",
+            "260101000000+0100",
+            "2601010000-1Z",
+        ] {
+            assert_eq!(time(UTC_TIME, text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(time(GENERALIZED_TIME, b"19691231235959Z"), None);
+        assert_eq!(time(GENERALIZED_TIME, b"19700101000001Z"), Some(1));
+    }
+}
