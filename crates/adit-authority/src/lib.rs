@@ -1,1 +1,32 @@
-//! Who vouches for a caller and what it may do: keys and claims checked, grants applied, a permit given.
+//! Who vouches for a caller, and what the caller may do.
+//!
+//! A request passes through here in three steps, each taking what the last one proved:
+//!  1. [`Credential::parse`]: the `Authorization` header holds exactly one bearer token, perhaps with an agent's id.
+//!  2. [`Oidc::verify`]: an issuer whose keys we hold vouches for the token; the result is a [`Caller`].
+//!  3. [`Authoriser::permit`]: that caller may reach that agent, and as whom there; the result is a [`Permit`].
+//!
+//! Agents come in through [`AgentTokens::verify`] instead.
+//!
+//! Invariants:
+//!  - Neither [`Caller`] nor [`Permit`] can be made outside this crate: who holds one has passed the checks.
+//!  - A token is never stored, logged or put into an error: caches know its keyed hash, config files its SHA-256.
+//!  - This crate opens no socket: keys are fetched through [`FetchKeys`], which the relay implements.
+//!  - What a filter or a claim leaves in doubt is refused.
+
+mod agents;
+mod authorise;
+mod caller;
+pub mod ci_access;
+mod credential;
+pub mod issuer;
+pub mod oidc;
+mod permit;
+pub mod token;
+
+pub use agents::{Agent, AgentTokens, Agents, RawAgent};
+pub use authorise::{Authoriser, NotAllowed, Reachable};
+pub use caller::Caller;
+pub use ci_access::AccessAs;
+pub use credential::{Credential, CredentialError, DEFAULT_MAX_CREDENTIAL_BYTES, Token};
+pub use oidc::{FetchError, FetchKeys, KeyRefresh, Oidc, OidcConfig, RawOidc, TokenError};
+pub use permit::Permit;

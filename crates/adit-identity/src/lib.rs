@@ -7,21 +7,21 @@
 //!  - [`JobIdentity::impersonation`] is the only place that knows GitLab's names for users, groups and extras.
 //!  - A [`FullPath`] is compared by whole segments and without regard to case, never as a string prefix.
 
-mod agent_name;
 mod ci_job;
 pub mod duration;
 mod environment;
 mod ids;
 mod impersonation;
 mod job;
+mod label;
 pub mod mistakes;
 mod path;
 mod slug;
 
-pub use agent_name::{AgentName, BadAgentName};
 pub use environment::{BadEnvironment, Environment, Tier, UnknownTier};
 pub use ids::{AgentId, BadId, GroupId, JobId, PipelineId, ProjectId, UserId};
 pub use impersonation::{ActAs, BadImpersonation, Extra, Impersonation, Part};
 pub use job::{GitRef, JobIdentity, Namespace, Project, RefKind, User};
+pub use label::{BadLabel, Label};
 pub use path::{BadPath, FullPath};
 pub use slug::environment_slug;

@@ -1,0 +1,242 @@
+//! The agents that a relay's config names: who they are, by which tokens they come in, which jobs may use them.
+//! Read at start and at each reload; the tunnel's front asks [`AgentTokens`], the rest goes to [`crate::Authoriser`].
+//! Invariant: ids, names within a project, and tokens are each unique, so a token means one agent.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use adit_identity::{
+    AgentId, FullPath, JobIdentity, Label, ProjectId,
+    mistakes::{Key, Mistakes},
+};
+use serde::Deserialize;
+
+use crate::{
+    AccessAs, Token,
+    ci_access::{CiAccess, Grant, RawCiAccess},
+    token::TokenHash,
+};
+
+/// An agent as it stands in a file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAgent {
+    /// A number of your choice, above 0, never used for another agent. It stands in kubeconfigs.
+    pub id: u64,
+    /// Lower-case letters, digits and dashes, at most 63; unique in its project.
+    pub name: String,
+    /// The full path of the project the agent belongs to: the first half of its context's name. Jobs of that project
+    /// may use the agent unless an entry of `ci_access` names the project.
+    pub project: String,
+    /// That project's id. Default: unknown, and then jobs are compared by path alone, and the impersonation says no
+    /// `config_project_id`.
+    pub project_id: Option<u64>,
+    /// The URL of the issuer whose jobs may use the agent. Default: the only one there is; required when there are more,
+    /// because ids and paths of two GitLab instances mean different things.
+    pub issuer: Option<String>,
+    /// Hashes of the agent's tokens as `adit token new` prints them. At least one; two while a token is replaced.
+    pub tokens: Vec<String>,
+    /// Which other jobs may use the agent. Default: none.
+    #[serde(default)]
+    pub ci_access: RawCiAccess,
+}
+
+/// One agent, checked.
+#[derive(Debug)]
+pub struct Agent {
+    id: AgentId,
+    project: FullPath,
+    project_id: Option<ProjectId>,
+    context: Box<str>,
+    issuer: Box<str>,
+    ci_access: CiAccess,
+}
+
+impl Agent {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> AgentId {
+        self.id
+    }
+
+    /// `<config project path>:<agent name>`: the name of its context in a kubeconfig, and its name in messages.
+    #[must_use]
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    pub(crate) fn project_id(&self) -> Option<ProjectId> {
+        self.project_id
+    }
+
+    pub(crate) fn trusts_issuer_of(&self, job: &JobIdentity) -> bool {
+        self.issuer == job.issuer
+    }
+
+    pub(crate) fn grant(&self, job: &JobIdentity) -> Option<&Grant> {
+        let same_id = self.project_id.is_none_or(|id| id == job.project.id);
+        self.ci_access
+            .grant(job, same_id && self.project == job.project.path)
+    }
+}
+
+/// All agents of a relay.
+#[derive(Clone, Debug, Default)]
+pub struct Agents {
+    pub(crate) by_id: HashMap<AgentId, Arc<Agent>>,
+    tokens: AgentTokens,
+}
+
+impl Agents {
+    /// The agents of a file, or what is wrong with them. `issuers` are the URLs of all issuers of the relay;
+    /// `default_access` is as whom jobs act where `ci_access` does not say.
+    pub fn check(
+        raw: Vec<RawAgent>,
+        issuers: &[Box<str>],
+        default_access: &AccessAs,
+        key: &Key,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let count = raw.len();
+        let mut agents = Self::default();
+        let mut contexts = HashSet::new();
+        for (at, raw) in raw.into_iter().enumerate() {
+            let key = key.index(at);
+            let tokens = check_tokens(&raw.tokens, &key.field("tokens"), mistakes);
+            let Some(agent) = raw.check(issuers, default_access, &key, mistakes) else {
+                continue;
+            };
+            if !contexts.insert(agent.context.to_ascii_lowercase()) {
+                mistakes.add(
+                    &key.field("name"),
+                    format_args!("another agent is called `{}`, too", agent.context),
+                );
+            }
+            agents
+                .tokens
+                .add(agent.id, tokens, &key.field("tokens"), mistakes);
+            let id = agent.id;
+            if agents.by_id.insert(id, Arc::new(agent)).is_some() {
+                mistakes.add(
+                    &key.field("id"),
+                    format_args!("another agent has the id {id}, too"),
+                );
+            }
+        }
+        (agents.by_id.len() == count).then_some(agents)
+    }
+
+    /// How agents come in.
+    #[must_use]
+    pub fn tokens(&self) -> &AgentTokens {
+        &self.tokens
+    }
+
+    /// An agent by its id.
+    #[must_use]
+    pub fn agent(&self, id: AgentId) -> Option<&Arc<Agent>> {
+        self.by_id.get(&id)
+    }
+}
+
+/// Which agent a token belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct AgentTokens(HashMap<TokenHash, AgentId>);
+
+impl AgentTokens {
+    /// The agent whose token this is. Takes the same time for every token, known or not, but for what the look-up of
+    /// its hash tells, from which no token can be found.
+    #[must_use]
+    pub fn verify(&self, token: Token<'_>) -> Option<AgentId> {
+        self.holder(&TokenHash::of(token.expose()))
+    }
+
+    /// The agent whose token has this hash: asked again for live tunnels after a reload, to end those whose token is
+    /// no longer listed.
+    #[must_use]
+    pub fn holder(&self, token: &TokenHash) -> Option<AgentId> {
+        self.0.get(token).copied()
+    }
+
+    fn add(&mut self, agent: AgentId, tokens: Vec<TokenHash>, key: &Key, mistakes: &mut Mistakes) {
+        for token in tokens {
+            if let Some(other) = self.0.insert(token, agent) {
+                mistakes.add(
+                    key,
+                    format_args!("{token} stands twice, first for agent {other}"),
+                );
+            }
+        }
+    }
+}
+
+impl RawAgent {
+    fn check(
+        self,
+        issuers: &[Box<str>],
+        default_access: &AccessAs,
+        key: &Key,
+        mistakes: &mut Mistakes,
+    ) -> Option<Agent> {
+        if self.id == 0 {
+            mistakes.add(&key.field("id"), "must be above 0");
+        }
+        if self.project_id == Some(0) {
+            mistakes.add(&key.field("project_id"), "must be above 0");
+        }
+        let name = mistakes.check(&key.field("name"), self.name.parse::<Label>());
+        let project = mistakes.check(&key.field("project"), self.project.parse::<FullPath>());
+        let issuer = mistakes.check(&key.field("issuer"), choose_issuer(self.issuer, issuers));
+        let ci_access = CiAccess::check(
+            self.ci_access,
+            default_access,
+            &key.field("ci_access"),
+            mistakes,
+        );
+        let project = project?;
+        Some(Agent {
+            id: AgentId(self.id),
+            context: format!("{project}:{}", name?).into(),
+            project,
+            project_id: self.project_id.map(ProjectId),
+            issuer: issuer?,
+            ci_access: ci_access?,
+        })
+    }
+}
+
+fn choose_issuer(wanted: Option<String>, issuers: &[Box<str>]) -> Result<Box<str>, String> {
+    match (wanted, issuers) {
+        (Some(wanted), _) => issuers
+            .iter()
+            .find(|issuer| ***issuer == wanted)
+            .cloned()
+            .ok_or_else(|| format!("no issuer of this relay is called `{wanted}`")),
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => {
+            Err("the relay has no issuer, so no job could ever use this agent".to_owned())
+        }
+        (None, [_, _, ..]) => {
+            Err("the relay has several issuers: say whose jobs may use this agent".to_owned())
+        }
+    }
+}
+
+fn check_tokens(texts: &[String], key: &Key, mistakes: &mut Mistakes) -> Vec<TokenHash> {
+    if texts.is_empty() {
+        mistakes.add(
+            key,
+            "without a token the agent can never connect: `adit token new` makes one",
+        );
+    }
+    let checked = texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| mistakes.check(&key.index(at), text.parse()));
+    checked.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests;

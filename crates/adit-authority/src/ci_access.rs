@@ -1,0 +1,115 @@
+//! `ci_access`: which jobs may use an agent, and as whom, in GitLab's own words. Read from the relay's config, asked by
+//! [`crate::Authoriser`].
+//!
+//! The rules, which are GitLab's:
+//!  - One entry decides, the first of: the entry of the job's project; the implicit one, for jobs of the agent's own config
+//!    project; the entry of the nearest group above the project, and so on outwards; the entry of the whole instance.
+//!    Entries are never merged.
+//!  - Its filters are applied afterwards: a project entry limited to `staging` hides a group entry that would have
+//!    allowed `production`.
+//!  - A filter that asks for what the job does not say refuses the job.
+//!
+//! Left out on purpose: GitLab's rule that project and agent share a top-level group, and its limit of 500 entries. Both
+//! protect GitLab from users; whoever writes a relay's config owns the relay.
+
+mod pattern;
+mod raw;
+
+use std::collections::HashMap;
+
+use adit_identity::{FullPath, Impersonation, JobIdentity, Label};
+
+pub use pattern::{BadPattern, EnvironmentPattern};
+pub use raw::{
+    Nothing, RawAccessAs, RawCiAccess, RawExtra, RawImpersonation, RawOptions, RawScope,
+};
+
+/// As whom a job acts at the agent's API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessAs {
+    /// As the agent's own service account.
+    Agent,
+    /// As this user, whatever the job.
+    Impersonate(Impersonation),
+    /// As the job: [`JobIdentity::impersonation`].
+    CiJob,
+}
+
+/// The checked `ci_access` of one agent.
+#[derive(Clone, Debug)]
+pub struct CiAccess {
+    projects: HashMap<FullPath, Grant>,
+    groups: HashMap<FullPath, Grant>,
+    instance: Option<Grant>,
+    // For jobs of the agent's own config project, when no entry names that project.
+    implicit: Grant,
+}
+
+/// One entry: its mode and its filters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub(crate) access_as: AccessAs,
+    pub(crate) default_namespace: Option<Label>,
+    pub(crate) environments: Option<Vec<EnvironmentPattern>>,
+    pub(crate) protected_branches_only: bool,
+}
+
+impl CiAccess {
+    /// The entry that decides about a job, if any. `is_own` says that the job's project holds the agent's config.
+    pub(crate) fn grant(&self, job: &JobIdentity, is_own: bool) -> Option<&Grant> {
+        let own = || is_own.then_some(&self.implicit);
+        let group = || {
+            job.project
+                .path
+                .ancestors()
+                .find_map(|group| self.groups.get(&group))
+        };
+        let instance = || self.instance.as_ref();
+        self.projects
+            .get(&job.project.path)
+            .or_else(own)
+            .or_else(group)
+            .or_else(instance)
+    }
+}
+
+impl Grant {
+    /// An entry without filters.
+    pub(crate) fn plain(access_as: AccessAs) -> Self {
+        Self {
+            access_as,
+            default_namespace: None,
+            environments: None,
+            protected_branches_only: false,
+        }
+    }
+
+    /// Why a filter of this entry keeps the job out, if one does.
+    pub(crate) fn refusal(&self, job: &JobIdentity) -> Option<Filtered> {
+        if self.protected_branches_only && !job.git_ref.protected {
+            return Some(Filtered::Ref);
+        }
+        let patterns = self.environments.as_ref()?;
+        let Some(environment) = &job.environment else {
+            return Some(Filtered::NoEnvironment);
+        };
+        let matched = patterns
+            .iter()
+            .any(|pattern| pattern.matches(environment.name()));
+        (!matched).then_some(Filtered::Environment)
+    }
+}
+
+/// The filter that kept a job out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filtered {
+    /// `protected_branches_only`, and the ref is not known to be protected.
+    Ref,
+    /// `environments`, and the job has none.
+    NoEnvironment,
+    /// `environments`, and the job's is not among them.
+    Environment,
+}
+
+#[cfg(test)]
+mod tests;

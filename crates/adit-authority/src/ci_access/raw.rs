@@ -1,0 +1,256 @@
+//! `ci_access` as it stands in a file, and its check. The keys and their nesting are GitLab's, so an agent's section can be
+//! pasted from one file to the other; what adit does not do (`resource_management`, `ci_user`) is refused by name.
+//! Invariant: the check notes every mistake with its key, and makes no value of a part that has one.
+
+use std::collections::HashMap;
+
+use adit_identity::{
+    Extra, FullPath, Impersonation,
+    mistakes::{Key, Mistakes},
+};
+use serde::Deserialize;
+
+use super::{AccessAs, CiAccess, Grant};
+
+/// The whole section.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawCiAccess {
+    /// Jobs of single projects.
+    #[serde(default)]
+    pub projects: Vec<RawScope>,
+    /// Jobs of all projects in a group and its subgroups.
+    #[serde(default)]
+    pub groups: Vec<RawScope>,
+    /// Jobs of every project of the issuer. `instance: {}` is an entry, no key is none.
+    pub instance: Option<RawOptions>,
+}
+
+/// An entry of `projects` or `groups`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawScope {
+    /// The full path of the project or group, in any case.
+    pub id: String,
+    /// See [`RawOptions::default_namespace`].
+    pub default_namespace: Option<String>,
+    /// See [`RawOptions::environments`].
+    pub environments: Option<Vec<String>>,
+    /// See [`RawOptions::protected_branches_only`].
+    #[serde(default)]
+    pub protected_branches_only: bool,
+    /// See [`RawOptions::access_as`].
+    pub access_as: Option<RawAccessAs>,
+}
+
+/// What an entry may say beside its path.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOptions {
+    /// The namespace in the kubeconfig's context. Default: none. A convenience, not a boundary.
+    pub default_namespace: Option<String>,
+    /// Names or wildcards; only jobs with such an environment. Default: any job, also one without environment.
+    pub environments: Option<Vec<String>>,
+    /// Only jobs on protected branches and tags. Default: any.
+    #[serde(default)]
+    pub protected_branches_only: bool,
+    /// As whom jobs act. The default is the caller's of the check.
+    pub access_as: Option<RawAccessAs>,
+}
+
+/// Exactly one of these keys.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAccessAs {
+    /// As the agent's service account.
+    pub agent: Option<Nothing>,
+    /// As a fixed user.
+    pub impersonate: Option<RawImpersonation>,
+    /// As the job.
+    pub ci_job: Option<Nothing>,
+}
+
+/// `{}`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// A fixed user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawImpersonation {
+    /// Required.
+    pub username: String,
+    /// The user's unique id.
+    pub uid: Option<String>,
+    /// In order.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// In order.
+    #[serde(default)]
+    pub extra: Vec<RawExtra>,
+}
+
+/// One extra of a fixed user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawExtra {
+    /// Lower case.
+    pub key: String,
+    /// At least one.
+    pub val: Vec<String>,
+}
+
+impl CiAccess {
+    /// The section, or what is wrong with it. `default` is as whom jobs act where an entry does not say; the implicit
+    /// entry never does.
+    pub fn check(
+        raw: RawCiAccess,
+        default: &AccessAs,
+        key: &Key,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let projects = check_scopes(raw.projects, default, &key.field("projects"), mistakes);
+        let groups = check_scopes(raw.groups, default, &key.field("groups"), mistakes);
+        let instance = match raw.instance {
+            Some(options) => options
+                .check(default, &key.field("instance"), mistakes)
+                .map(Some),
+            None => Some(None),
+        };
+        Some(Self {
+            projects: projects?,
+            groups: groups?,
+            instance: instance?,
+            implicit: Grant::plain(default.clone()),
+        })
+    }
+}
+
+fn check_scopes(
+    scopes: Vec<RawScope>,
+    default: &AccessAs,
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> Option<HashMap<FullPath, Grant>> {
+    let count = scopes.len();
+    let mut grants = HashMap::with_capacity(count);
+    for (at, scope) in scopes.into_iter().enumerate() {
+        let key = key.index(at);
+        let (id, options) = scope.split();
+        let path = mistakes.check(&key.field("id"), id.parse::<FullPath>());
+        let grant = options.check(default, &key, mistakes);
+        let (Some(path), Some(grant)) = (path, grant) else {
+            continue;
+        };
+        if grants.contains_key(&path) {
+            mistakes.add(
+                &key.field("id"),
+                format_args!("`{path}` is listed twice, and entries are never merged"),
+            );
+            continue;
+        }
+        grants.insert(path, grant);
+    }
+    (grants.len() == count).then_some(grants)
+}
+
+impl RawScope {
+    fn split(self) -> (String, RawOptions) {
+        let Self {
+            id,
+            default_namespace,
+            environments,
+            protected_branches_only,
+            access_as,
+        } = self;
+        (
+            id,
+            RawOptions {
+                default_namespace,
+                environments,
+                protected_branches_only,
+                access_as,
+            },
+        )
+    }
+}
+
+impl RawOptions {
+    fn check(self, default: &AccessAs, key: &Key, mistakes: &mut Mistakes) -> Option<Grant> {
+        let default_namespace = match self.default_namespace {
+            Some(name) => mistakes
+                .check(&key.field("default_namespace"), name.parse())
+                .map(Some),
+            None => Some(None),
+        };
+        let environments = match self.environments {
+            Some(patterns) => {
+                check_patterns(&patterns, &key.field("environments"), mistakes).map(Some)
+            }
+            None => Some(None),
+        };
+        let access_as = match self.access_as {
+            Some(raw) => raw.check(&key.field("access_as"), mistakes),
+            None => Some(default.clone()),
+        };
+        Some(Grant {
+            access_as: access_as?,
+            default_namespace: default_namespace?,
+            environments: environments?,
+            protected_branches_only: self.protected_branches_only,
+        })
+    }
+}
+
+fn check_patterns(
+    texts: &[String],
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> Option<Vec<super::EnvironmentPattern>> {
+    if texts.is_empty() {
+        mistakes.add(
+            key,
+            "lists no environment and so allows no job; leave the key out to allow all",
+        );
+        return None;
+    }
+    let checked = texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| mistakes.check(&key.index(at), text.parse()));
+    checked.collect::<Vec<_>>().into_iter().collect()
+}
+
+impl RawAccessAs {
+    fn check(self, key: &Key, mistakes: &mut Mistakes) -> Option<AccessAs> {
+        match (self.agent, self.impersonate, self.ci_job) {
+            (Some(Nothing {}), None, None) => Some(AccessAs::Agent),
+            (None, Some(raw), None) => raw
+                .check(&key.field("impersonate"), mistakes)
+                .map(AccessAs::Impersonate),
+            (None, None, Some(Nothing {})) => Some(AccessAs::CiJob),
+            _ => {
+                mistakes.add(
+                    key,
+                    "needs exactly one of `agent: {}`, `impersonate: {...}`, `ci_job: {}`",
+                );
+                None
+            }
+        }
+    }
+}
+
+impl RawImpersonation {
+    fn check(self, key: &Key, mistakes: &mut Mistakes) -> Option<Impersonation> {
+        let extra = self
+            .extra
+            .into_iter()
+            .map(|RawExtra { key, val }| Extra { key, values: val })
+            .collect();
+        mistakes.check(
+            key,
+            Impersonation::new(self.username, self.uid, self.groups, extra),
+        )
+    }
+}

@@ -1,0 +1,157 @@
+//! ID tokens: signed by an issuer, checked offline with the issuer's keys. Called once for each request; a token seen
+//! before costs one keyed hash and a look-up.
+//!
+//! ```text
+//! token ── known? ──────────────────────────────────────────────▶ Caller
+//!            │ no                                                   ▲
+//!            ▼                                                      │
+//!   read, choose issuer ─▶ find key, perhaps fetch ─▶ signature ─▶ claims
+//! ```
+//!
+//! Invariants:
+//!  - Nothing that a token says is used before its signature was checked, but for its issuer and key id, which only
+//!    choose among issuers and keys of our own.
+//!  - A token is accepted from `nbf` to `exp`, give or take the leeway, and only while the key that signed it is held.
+//!  - Verified tokens are known by their HMAC under a key that never leaves this process.
+
+mod cache;
+mod claims;
+mod config;
+mod error;
+mod keys;
+mod refresh;
+mod unverified;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::SystemTime,
+};
+
+pub use cache::DEFAULT_MAX_CACHED_TOKENS;
+pub use config::{KeySource, OidcConfig, OidcIssuer, RawIssuer, RawOidc};
+pub use error::TokenError;
+pub use refresh::{FetchError, FetchKeys, FetchedKeys, KeyRefresh, MAX_DOCUMENT_BYTES};
+
+use crate::{Caller, Token};
+use cache::{Cache, TokenTag};
+use keys::KeyRing;
+use unverified::Unverified;
+
+/// The authority that trusts issuers' signatures. Shared by all who ask; keys are kept fresh by the [`KeyRefresh`]es
+/// that come with it.
+#[derive(Debug)]
+pub struct Oidc {
+    issuers: Vec<(OidcIssuer, Arc<KeyRing>)>,
+    cache: Cache,
+}
+
+impl Oidc {
+    /// The authority, and for each issuer the task that fetches its keys: run each until the process stops.
+    #[must_use]
+    pub fn new(config: OidcConfig, fetch: &Arc<dyn FetchKeys>) -> (Self, Vec<KeyRefresh>) {
+        let issuers: Vec<_> = config
+            .issuers
+            .into_iter()
+            .map(|issuer| (issuer, Arc::new(KeyRing::default())))
+            .collect();
+        let refresh = |(issuer, ring): &(OidcIssuer, Arc<KeyRing>)| {
+            KeyRefresh::new(issuer.clone(), Arc::clone(ring), Arc::clone(fetch))
+        };
+        let refreshes = issuers.iter().map(refresh).collect();
+        (
+            Self {
+                issuers,
+                cache: Cache::new(config.max_cached_tokens),
+            },
+            refreshes,
+        )
+    }
+
+    /// The caller that a token stands for. Cancel-safe; waits only when the token's key is not held and may be asked for,
+    /// and then at most for one fetch.
+    ///
+    /// # Errors
+    ///
+    /// The token is not valid at `now`, or the issuer's keys cannot be had.
+    pub async fn verify(&self, token: Token<'_>, now: SystemTime) -> Result<Caller, TokenError> {
+        let tag = self.cache.tag(token);
+        match self.cache.caller(&tag, now) {
+            Some(caller) => Ok(caller),
+            None => self.verify_new(token, tag, now).await,
+        }
+    }
+
+    /// Resolves once the keys of all issuers have been fetched. Cancel-safe.
+    pub async fn ready(&self) {
+        for (_, ring) in &self.issuers {
+            ring.filled().await;
+        }
+    }
+
+    /// Whether the keys of all issuers have been fetched, and not so long ago that they have expired.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.issuers.iter().all(|(_, ring)| ring.has_usable_key())
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn stats(&self) -> OidcStats {
+        let count = |of: fn(&KeyRing) -> u64| self.issuers.iter().map(|(_, ring)| of(ring)).sum();
+        OidcStats {
+            cached_tokens: self.cache.len(),
+            cache_hits: self.cache.hits.load(Ordering::Relaxed),
+            cache_misses: self.cache.misses.load(Ordering::Relaxed),
+            cache_evictions: self.cache.evictions.load(Ordering::Relaxed),
+            key_fetches: count(|ring| ring.fetches.load(Ordering::Relaxed)),
+            key_fetch_failures: count(|ring| ring.failures.load(Ordering::Relaxed)),
+            key_fetches_withheld: count(|ring| ring.withheld.load(Ordering::Relaxed)),
+        }
+    }
+
+    async fn verify_new(
+        &self,
+        token: Token<'_>,
+        tag: TokenTag,
+        now: SystemTime,
+    ) -> Result<Caller, TokenError> {
+        let unverified = Unverified::read(token.expose())?;
+        let (issuer, ring) = self.issuer(unverified.issuer()?)?;
+        if !ring.holds(unverified.key_id()) {
+            ring.fetch_for_unknown_key(issuer).await?;
+        }
+        let (claims, key) = unverified.verify(ring)?;
+        let (job, expires_at) = claims.check(issuer, now)?;
+        let caller = Caller::new(job, expires_at, tag.owner());
+        Ok(self.cache.insert(tag, caller, key, Arc::clone(ring), now))
+    }
+
+    fn issuer(&self, url: &str) -> Result<&(OidcIssuer, Arc<KeyRing>), TokenError> {
+        self.issuers
+            .iter()
+            .find(|(issuer, _)| &*issuer.url == url)
+            .ok_or(TokenError::UnknownIssuer)
+    }
+}
+
+/// Counters since the start, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OidcStats {
+    /// Verified tokens held now.
+    pub cached_tokens: usize,
+    /// Tokens that were known.
+    pub cache_hits: u64,
+    /// Tokens that were not, valid or not.
+    pub cache_misses: u64,
+    /// Tokens dropped before their time because the cache was full.
+    pub cache_evictions: u64,
+    /// Times that keys were asked for.
+    pub key_fetches: u64,
+    /// Times that they could not be had; the old ones serve on.
+    pub key_fetch_failures: u64,
+    /// Tokens with an unknown key that caused no fetch, because there had just been one.
+    pub key_fetches_withheld: u64,
+}
+
+#[cfg(test)]
+mod tests;

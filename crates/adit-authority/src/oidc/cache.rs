@@ -1,0 +1,176 @@
+//! Verified tokens, so that a job's thousand requests cost one signature check. Asked first for every request.
+//! Invariant: an entry is used only before its expiry and while its key is held; its index is the token's HMAC under a key
+//! made at start, so a dump of the cache gives no token away and nobody can aim at a shard.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasherDefault, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use aws_lc_rs::{hmac, rand::SystemRandom};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::keys::{KeyRing, PublicKey};
+use crate::{Caller, Token};
+
+/// Verified tokens remembered by default: as many jobs as may run at once, at about 2 KiB each.
+pub const DEFAULT_MAX_CACHED_TOKENS: usize = 10_000;
+
+/// A token's keyed hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TokenTag([u8; 32]);
+
+impl TokenTag {
+    /// A number that stands for the token, and stays the same if it must be verified anew.
+    pub(super) fn owner(&self) -> u64 {
+        let (head, _) = self.0.split_first_chunk().expect("32 bytes hold 8");
+        u64::from_le_bytes(*head)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cache {
+    secret: hmac::Key,
+    shards: [Mutex<Shard>; SHARDS],
+    max_per_shard: usize,
+    pub(super) hits: AtomicU64,
+    pub(super) misses: AtomicU64,
+    pub(super) evictions: AtomicU64,
+}
+
+type Shard = HashMap<TokenTag, Verified, BuildHasherDefault<TagHasher>>;
+
+#[derive(Debug)]
+struct Verified {
+    caller: Caller,
+    key: Arc<PublicKey>,
+    ring: Arc<KeyRing>,
+}
+
+impl Verified {
+    fn holds(&self, now: SystemTime) -> bool {
+        self.caller.expires_at() > now && self.ring.is_usable(&self.key, Instant::now())
+    }
+}
+
+impl Cache {
+    pub(super) fn new(max_tokens: usize) -> Self {
+        let secret = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        Self {
+            secret: secret.expect("the operating system gives randomness"),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            max_per_shard: max_tokens.div_ceil(SHARDS),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn tag(&self, token: Token<'_>) -> TokenTag {
+        let tag = hmac::sign(&self.secret, token.expose().as_bytes());
+        TokenTag(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
+    }
+
+    /// The caller of a token verified before, if that still holds.
+    pub(super) fn caller(&self, tag: &TokenTag, now: SystemTime) -> Option<Caller> {
+        let caller = self
+            .shard(tag)
+            .lock()
+            .get(tag)
+            .filter(|entry| entry.holds(now))
+            .map(|entry| entry.caller.clone());
+        let counter = if caller.is_some() {
+            &self.hits
+        } else {
+            &self.misses
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        caller
+    }
+
+    /// Remembers a caller; gives back the one that another request may have put there meanwhile, so that all share it.
+    pub(super) fn insert(
+        &self,
+        tag: TokenTag,
+        caller: Caller,
+        key: Arc<PublicKey>,
+        ring: Arc<KeyRing>,
+        now: SystemTime,
+    ) -> Caller {
+        let mut shard = self.shard(&tag).lock();
+        if shard.len() >= self.max_per_shard && !shard.contains_key(&tag) {
+            self.make_room(&mut shard, now);
+        }
+        let verified = Verified { caller, key, ring };
+        match shard.entry(tag) {
+            Entry::Occupied(entry) if entry.get().holds(now) => entry.get().caller.clone(),
+            Entry::Occupied(mut entry) => {
+                let caller = verified.caller.clone();
+                entry.insert(verified);
+                caller
+            }
+            Entry::Vacant(entry) => entry.insert(verified).caller.clone(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Drops what has expired, and if nothing has, any one: tags are random, so the first is as good as a random one.
+    fn make_room(&self, shard: &mut Shard, now: SystemTime) {
+        shard.retain(|_, entry| entry.holds(now));
+        if shard.len() >= self.max_per_shard
+            && let Some(victim) = shard.keys().next().copied()
+        {
+            shard.remove(&victim);
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn shard(&self, tag: &TokenTag) -> &Mutex<Shard> {
+        let [.., last] = tag.0;
+        self.shards
+            .get(usize::from(last) % SHARDS)
+            .expect("a remainder of the number of shards")
+    }
+}
+
+impl std::hash::Hash for TokenTag {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.owner());
+    }
+}
+
+/// A tag is random already: its first bytes are its hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TagHasher(u64);
+
+impl Hasher for TagHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Not called: `TokenTag` hashes as one number. Correct nevertheless.
+        self.0 = bytes
+            .iter()
+            .fold(self.0, |sum, byte| sum.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// More than there are cores, so that two requests rarely meet.
+const SHARDS: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! A token taken apart, before anyone vouched for it. It gives away two things to choose a key by; the rest only for a
+//! signature that fits.
+//! Invariant: there is no way to a [`Claims`] but through [`Unverified::verify`].
+
+use std::{borrow::Cow, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+
+use super::{
+    TokenError,
+    claims::Claims,
+    keys::{KeyRing, PublicKey},
+};
+
+/// A JSON web token in its compact form. RFC 7515 section 3.1.
+#[derive(Debug)]
+pub(super) struct Unverified<'a> {
+    algorithm: Algorithm,
+    kid: Box<str>,
+    claims: Claims,
+    message: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Unverified<'a> {
+    pub(super) fn read(token: &'a str) -> Result<Self, TokenError> {
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = message.split_once('.').ok_or(TokenError::Malformed)?;
+        let header = decode(header)?;
+        let header: Header<'_> =
+            serde_json::from_slice(&header).map_err(|_| TokenError::Malformed)?;
+        if header.crit.is_some() {
+            return Err(TokenError::CriticalHeader);
+        }
+        let algorithm = asymmetric(&header.alg)?;
+        let kid = header.kid.ok_or(TokenError::NoKeyId)?.into();
+        let claims = serde_json::from_slice(&decode(claims)?).map_err(|_| TokenError::Malformed)?;
+        Ok(Self {
+            algorithm,
+            kid,
+            claims: Claims::unverified(claims),
+            message,
+            signature,
+        })
+    }
+
+    /// Who says that it issued the token.
+    pub(super) fn issuer(&self) -> Result<&str, TokenError> {
+        self.claims.text("iss")
+    }
+
+    /// The key that the token says signed it.
+    pub(super) fn key_id(&self) -> &str {
+        &self.kid
+    }
+
+    /// What the token says, and the key that proves it.
+    pub(super) fn verify(self, ring: &KeyRing) -> Result<(Claims, Arc<PublicKey>), TokenError> {
+        let key = ring.verify(&self.kid, self.algorithm, self.message, self.signature)?;
+        Ok((self.claims, key))
+    }
+}
+
+/// The parts of a header that matter. `jku`, `jwk`, `x5u` and `x5c` are not read: keys come from the issuer.
+#[derive(Deserialize)]
+struct Header<'a> {
+    #[serde(borrow)]
+    alg: Cow<'a, str>,
+    #[serde(borrow, default)]
+    kid: Option<Cow<'a, str>>,
+    #[serde(default)]
+    crit: Option<serde_json::Value>,
+}
+
+/// The algorithm, if only the issuer can sign with it. Whether it fits the key is asked later, too.
+fn asymmetric(name: &str) -> Result<Algorithm, TokenError> {
+    let algorithm = name.parse().map_err(|_| TokenError::AlgorithmRefused)?;
+    if ACCEPTED.contains(&algorithm) {
+        Ok(algorithm)
+    } else {
+        Err(TokenError::AlgorithmRefused)
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| TokenError::Malformed)
+}
+
+const ACCEPTED: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
