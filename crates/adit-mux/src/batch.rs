@@ -18,7 +18,11 @@ impl Batch {
     #[must_use]
     pub fn from_bytes(bytes: Bytes) -> Self {
         let remaining = bytes.len();
-        Self { segments: SmallVec::from_iter([bytes]), front: 0, remaining }
+        Self {
+            segments: SmallVec::from_iter([bytes]),
+            front: 0,
+            remaining,
+        }
     }
 
     /// Cuts `small` where a large payload belongs, so that the whole is in order.
@@ -36,7 +40,11 @@ impl Batch {
         if !small.is_empty() {
             segments.push(small);
         }
-        Self { segments, front: 0, remaining }
+        Self {
+            segments,
+            front: 0,
+            remaining,
+        }
     }
 
     fn rest(&self) -> &[Bytes] {
@@ -70,11 +78,19 @@ impl Buf for Batch {
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let segments = self.rest().iter().filter(|segment| !segment.is_empty());
-        slices.iter_mut().zip(segments).map(|(slice, segment)| *slice = IoSlice::new(segment)).count()
+        slices
+            .iter_mut()
+            .zip(segments)
+            .map(|(slice, segment)| *slice = IoSlice::new(segment))
+            .count()
     }
 
     fn copy_to_bytes(&mut self, count: usize) -> Bytes {
-        if let Some(segment) = self.segments.get_mut(self.front).filter(|segment| segment.len() >= count) {
+        if let Some(segment) = self
+            .segments
+            .get_mut(self.front)
+            .filter(|segment| segment.len() >= count)
+        {
             let bytes = segment.split_to(count);
             self.remaining -= count;
             if segment.is_empty() {
@@ -95,13 +111,21 @@ mod tests {
     use super::*;
 
     fn batch() -> Batch {
-        let large = [(2, Bytes::from_static(b"LARGE")), (2, Bytes::from_static(b"TWO"))].into_iter().collect();
+        let large = [
+            (2, Bytes::from_static(b"LARGE")),
+            (2, Bytes::from_static(b"TWO")),
+        ]
+        .into_iter()
+        .collect();
         Batch::assemble(BytesMut::from(&b"abcd"[..]), large)
     }
 
     #[test]
     fn large_payloads_stand_where_they_were_cut_in() {
-        assert_eq!(batch().copy_to_bytes(12), Bytes::from_static(b"abLARGETWOcd"));
+        assert_eq!(
+            batch().copy_to_bytes(12),
+            Bytes::from_static(b"abLARGETWOcd")
+        );
     }
 
     #[test]
@@ -112,7 +136,13 @@ mod tests {
                 let count = step.min(batch.remaining());
                 let mut slices = [IoSlice::new(&[]); 8];
                 let filled = batch.chunks_vectored(&mut slices);
-                assert_eq!(slices[..filled].iter().map(|slice| slice.len()).sum::<usize>(), batch.remaining());
+                assert_eq!(
+                    slices[..filled]
+                        .iter()
+                        .map(|slice| slice.len())
+                        .sum::<usize>(),
+                    batch.remaining()
+                );
                 read.put(batch.copy_to_bytes(count));
             }
             assert_eq!(read, "abLARGETWOcd");

@@ -16,7 +16,10 @@ impl Budget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), limit })
+        Arc::new(Self {
+            held: AtomicUsize::new(0),
+            limit,
+        })
     }
 
     /// Bytes held now.
@@ -33,7 +36,10 @@ impl Budget {
 
     /// Counts bytes that arrived; false when the bound is passed, and somebody has to let go of some.
     pub(crate) fn take(&self, bytes: usize) -> bool {
-        self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.limit
+        self.held
+            .fetch_add(bytes, Ordering::Relaxed)
+            .saturating_add(bytes)
+            <= self.limit
     }
 
     /// Counts bytes that were consumed or dropped.

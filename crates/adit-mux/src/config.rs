@@ -62,7 +62,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { stream_credit: 64 << 10, max_streams: 10_000, max_head_bytes: 64 << 10, max_frame_bytes: 128 << 10 }
+        Self {
+            stream_credit: 64 << 10,
+            max_streams: 10_000,
+            max_head_bytes: 64 << 10,
+            max_frame_bytes: 128 << 10,
+        }
     }
 }
 

@@ -44,7 +44,10 @@ pub struct Frame {
 
 /// What a frame says. The messages are documented in `tunnel.proto`.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "one variant per kind of tunnel.proto, where each is documented")]
+#[expect(
+    missing_docs,
+    reason = "one variant per kind of tunnel.proto, where each is documented"
+)]
 pub enum Kind {
     Hello(proto::Hello),
     Welcome(proto::Welcome),
@@ -74,7 +77,10 @@ impl Decoder {
     /// A decoder that refuses larger frames.
     #[must_use]
     pub fn new(max_frame_bytes: u32) -> Self {
-        Self { partial: BytesMut::new(), max_frame_bytes: max_frame_bytes.into() }
+        Self {
+            partial: BytesMut::new(),
+            max_frame_bytes: max_frame_bytes.into(),
+        }
     }
 
     /// The next frame, taken from the front of `chunk`; `None` when the chunk is used up.
@@ -95,7 +101,11 @@ impl Decoder {
     /// # Errors
     /// A frame lies across it.
     pub fn end_of_message(&self) -> Result<(), Misbehaviour> {
-        if self.partial.is_empty() { Ok(()) } else { Err(Malformed("a message ends inside a frame")) }
+        if self.partial.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed("a message ends inside a frame"))
+        }
     }
 
     /// The next field of `Frames`: `Some(Some(..))` a frame, `Some(None)` something to skip, `None` when more must come.
@@ -105,7 +115,9 @@ impl Decoder {
         }
         if self.partial.is_empty() {
             match self.measure(chunk)? {
-                Some(entry) if entry.bytes <= chunk.len() => return Ok(Some(entry.take(chunk.split_to(entry.bytes)))),
+                Some(entry) if entry.bytes <= chunk.len() => {
+                    return Ok(Some(entry.take(chunk.split_to(entry.bytes))));
+                }
                 _ => {
                     self.partial.extend_from_slice(chunk);
                     chunk.clear();
@@ -116,7 +128,10 @@ impl Decoder {
         self.continue_partial(chunk)
     }
 
-    fn continue_partial(&mut self, chunk: &mut Bytes) -> Result<Option<Option<Bytes>>, Misbehaviour> {
+    fn continue_partial(
+        &mut self,
+        chunk: &mut Bytes,
+    ) -> Result<Option<Option<Bytes>>, Misbehaviour> {
         loop {
             // While not even the length is known, byte by byte: it is at most twenty of them.
             let wanted = match self.measure(&self.partial)? {
@@ -129,14 +144,17 @@ impl Decoder {
             if chunk.is_empty() {
                 return Ok(None);
             }
-            self.partial.extend_from_slice(&chunk.split_to(wanted.min(chunk.len())));
+            self.partial
+                .extend_from_slice(&chunk.split_to(wanted.min(chunk.len())));
         }
     }
 
     /// How long the entry at the front is; `None` while that cannot be known.
     fn measure(&self, bytes: &[u8]) -> Result<Option<Entry>, Misbehaviour> {
         let mut reader = Reader { bytes, at: 0 };
-        let Some(key) = reader.varint()? else { return Ok(None) };
+        let Some(key) = reader.varint()? else {
+            return Ok(None);
+        };
         let (number, wire_type) = (key >> 3, key & 7);
         if number == 0 {
             return Err(Malformed("field number 0"));
@@ -159,7 +177,11 @@ impl Decoder {
         if is_frame && wire_type != LENGTH {
             return Err(Malformed("a frame that is no message"));
         }
-        Ok(Some(Entry { header: reader.at, bytes: reader.at + payload, is_frame }))
+        Ok(Some(Entry {
+            header: reader.at,
+            bytes: reader.at + payload,
+            is_frame,
+        }))
     }
 }
 
@@ -181,7 +203,10 @@ impl Entry {
 
 fn parse_frame(mut frame: Bytes) -> Result<Frame, Misbehaviour> {
     let (mut stream, mut end, mut payload) = (0, false, None);
-    let mut reader = Reader { bytes: &frame, at: 0 };
+    let mut reader = Reader {
+        bytes: &frame,
+        at: 0,
+    };
     while reader.at < frame.len() {
         let key = reader.whole_varint()?;
         match (key >> 3, key & 7) {
@@ -238,7 +263,13 @@ impl Reader<'_> {
     /// A varint; `None` when it does not end here.
     fn varint(&mut self) -> Result<Option<u64>, Misbehaviour> {
         let mut value = 0_u64;
-        for (index, &byte) in self.bytes.get(self.at..).unwrap_or_default().iter().enumerate() {
+        for (index, &byte) in self
+            .bytes
+            .get(self.at..)
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+        {
             if index == 9 && byte > 1 {
                 return Err(Malformed("number above 64 bits"));
             }
@@ -274,7 +305,10 @@ impl Reader<'_> {
     }
 
     fn forward(&mut self, count: usize) -> Result<(), Misbehaviour> {
-        let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
+        let end = self
+            .at
+            .checked_add(count)
+            .filter(|end| *end <= self.bytes.len());
         self.at = end.ok_or(Malformed("length past the end"))?;
         Ok(())
     }

@@ -21,10 +21,21 @@ pub(crate) enum End {
 }
 
 /// Writes everything of a frame but its payload of `payload_bytes`, which must follow.
-pub(crate) fn header(out: &mut BytesMut, stream: StreamId, end: End, kind: u8, payload_bytes: usize) {
-    let id_bytes = if stream == 0 { 0 } else { 1 + encoded_len_varint(stream) };
+pub(crate) fn header(
+    out: &mut BytesMut,
+    stream: StreamId,
+    end: End,
+    kind: u8,
+    payload_bytes: usize,
+) {
+    let id_bytes = if stream == 0 {
+        0
+    } else {
+        1 + encoded_len_varint(stream)
+    };
     let end_bytes = if end == End::Here { 2 } else { 0 };
-    let frame_bytes = id_bytes + end_bytes + 1 + encoded_len_varint(payload_bytes as u64) + payload_bytes;
+    let frame_bytes =
+        id_bytes + end_bytes + 1 + encoded_len_varint(payload_bytes as u64) + payload_bytes;
     out.put_u8(key(field::FRAME));
     encode_varint(frame_bytes as u64, out);
     if stream != 0 {

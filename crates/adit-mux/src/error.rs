@@ -50,7 +50,9 @@ impl SessionError {
     pub(crate) fn farewell(&self) -> Option<(CloseReason, String)> {
         match self {
             Self::PeerMisbehaved(rule) => Some((CloseReason::Protocol, rule.to_string())),
-            Self::Silent(_) | Self::HandshakeTimedOut => Some((CloseReason::Silent, self.to_string())),
+            Self::Silent(_) | Self::HandshakeTimedOut => {
+                Some((CloseReason::Silent, self.to_string()))
+            }
             Self::Version { .. } => Some((CloseReason::Version, self.to_string())),
             Self::Closed { reason, message } => Some((*reason, message.clone())),
             Self::ClosedByPeer { .. } | Self::Transport(_) => None,

@@ -17,15 +17,27 @@ pub(crate) struct Tolerance {
 impl Tolerance {
     pub(crate) fn new(max_streams: u32, now: Moment) -> Self {
         let capacity = max_streams.saturating_mul(PER_STREAM).saturating_add(BASE);
-        Self { tokens: capacity, capacity, refilled: now }
+        Self {
+            tokens: capacity,
+            capacity,
+            refilled: now,
+        }
     }
 
     /// Pays for a frame; an error when nothing is left.
-    pub(crate) fn spend(&mut self, cost: u32, what: &'static str, now: Moment) -> Result<(), Misbehaviour> {
+    pub(crate) fn spend(
+        &mut self,
+        cost: u32,
+        what: &'static str,
+        now: Moment,
+    ) -> Result<(), Misbehaviour> {
         if self.tokens < cost {
             self.refill(now);
         }
-        self.tokens = self.tokens.checked_sub(cost).ok_or(Misbehaviour::Flood(what))?;
+        self.tokens = self
+            .tokens
+            .checked_sub(cost)
+            .ok_or(Misbehaviour::Flood(what))?;
         Ok(())
     }
 
@@ -36,7 +48,9 @@ impl Tolerance {
 
     fn refill(&mut self, now: Moment) {
         let passed = now.saturating_sub(self.refilled).as_millis();
-        let earned = u32::try_from(passed).unwrap_or(self.capacity).saturating_mul(PER_MILLISECOND);
+        let earned = u32::try_from(passed)
+            .unwrap_or(self.capacity)
+            .saturating_mul(PER_MILLISECOND);
         if earned > 0 {
             self.tokens = self.capacity.min(self.tokens.saturating_add(earned));
             self.refilled = now;
@@ -63,9 +77,18 @@ mod tests {
         for _ in 0..BASE {
             tolerance.spend(COST, "resets", Moment::ZERO).unwrap();
         }
-        assert_eq!(tolerance.spend(COST, "resets", Moment::ZERO), Err(Misbehaviour::Flood("resets")));
-        tolerance.spend(PING_COST, "pings", Moment::from_millis(10)).unwrap();
-        assert!(tolerance.spend(COST, "pings", Moment::from_millis(10)).is_err());
+        assert_eq!(
+            tolerance.spend(COST, "resets", Moment::ZERO),
+            Err(Misbehaviour::Flood("resets"))
+        );
+        tolerance
+            .spend(PING_COST, "pings", Moment::from_millis(10))
+            .unwrap();
+        assert!(
+            tolerance
+                .spend(COST, "pings", Moment::from_millis(10))
+                .is_err()
+        );
     }
 
     #[test]

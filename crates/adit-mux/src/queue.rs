@@ -10,7 +10,10 @@ pub(crate) struct Queue<T> {
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self { first: None, rest: VecDeque::new() }
+        Self {
+            first: None,
+            rest: VecDeque::new(),
+        }
     }
 }
 

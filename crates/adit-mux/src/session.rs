@@ -49,7 +49,7 @@ pub struct Session {
     streams: FxHashMap<StreamId, Stream>,
     /// The largest id opened so far, by whichever side opens.
     last_id: StreamId,
-    is_draining: bool,
+    drain: Drain,
     /// Streams the peer opened and nobody accepted yet. Bounded by our `max_streams`.
     accepted: VecDeque<StreamId>,
     accepting: Option<Waker>,
@@ -89,6 +89,13 @@ enum Phase {
     },
     Open,
     Over(Arc<SessionError>),
+}
+
+/// Who asked for the session to end. Once both have, nothing new can be under way.
+#[derive(Debug, Default)]
+struct Drain {
+    was_sent: bool,
+    was_received: bool,
 }
 
 /// What the peer said of itself, and what was agreed.
@@ -177,13 +184,15 @@ impl Session {
     fn new(role: Role, config: Config, budget: Arc<Budget>, now: Moment) -> Self {
         Self {
             role,
-            phase: Phase::Handshake { deadline: now + config.handshake_timeout },
+            phase: Phase::Handshake {
+                deadline: now + config.handshake_timeout,
+            },
             now,
             limits: Limits::default(),
             peer: Peer::default(),
             streams: FxHashMap::default(),
             last_id: 0,
-            is_draining: false,
+            drain: Drain::default(),
             accepted: VecDeque::new(),
             accepting: None,
             watching_end: Vec::new(),
@@ -222,7 +231,13 @@ impl Session {
     /// Whether either side wants the session to end.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.is_draining
+        self.drain.was_sent || self.drain.was_received
+    }
+
+    /// Whether a drain has nothing left to wait for: both sides know of it, and no stream runs.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.drain.was_sent && self.drain.was_received && self.streams.is_empty()
     }
 
     /// What the peer said of itself.
@@ -247,14 +262,17 @@ impl Session {
         }
     }
 
-    /// Asks for the session to end: the peer is told, nothing new is opened, running streams go on.
+    /// Asks for the session to end: the peer is told and answers likewise, nothing new is opened, running streams go on.
     pub fn drain(&mut self, message: &str) {
-        if self.is_draining || self.end().is_some() {
+        if self.drain.was_sent || self.end().is_some() {
             return;
         }
-        self.is_draining = true;
-        let drain = proto::Drain { message: clip(message) };
-        self.control(|out| encode::message(out, 0, field::DRAIN, &drain));
+        self.drain.was_sent = true;
+        let drain = proto::Drain {
+            message: clip(message),
+        };
+        encode::message(&mut self.outgoing.after_heads, 0, field::DRAIN, &drain);
+        self.wakes.extend(self.outgoing.waker.take());
         self.wake_watchers();
     }
 
@@ -268,7 +286,9 @@ impl Session {
         }
         let error = Arc::new(error);
         for stream in self.streams.values_mut() {
-            stream.failure.get_or_insert_with(|| StreamError::SessionEnded(Arc::clone(&error)));
+            stream
+                .failure
+                .get_or_insert_with(|| StreamError::SessionEnded(Arc::clone(&error)));
             self.wakes.extend(stream.recv.waker.take());
             self.wakes.extend(stream.send.waker.take());
         }
@@ -279,15 +299,23 @@ impl Session {
     }
 
     fn say_goodbye(&mut self, reason: CloseReason, message: &str) {
-        let close = proto::Close { reason: reason.into(), message: clip(message) };
+        let close = proto::Close {
+            reason: reason.into(),
+            message: clip(message),
+        };
         // Whatever else was due is of no use to anyone any more.
         self.outgoing.clear();
         self.control(|out| encode::message(out, 0, field::CLOSE, &close));
     }
 
-    /// Leaves a waker for the next change of [`Session::end`], [`Session::is_draining`] or [`Session::is_open`].
+    /// Leaves a waker for the next change of [`Session::end`], [`Session::is_draining`], [`Session::is_drained`] or
+    /// [`Session::is_open`].
     pub fn watch(&mut self, cx: &Context<'_>) {
-        if !self.watching_end.iter().any(|waker| waker.will_wake(cx.waker())) {
+        if !self
+            .watching_end
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
             self.watching_end.push(cx.waker().clone());
         }
     }
@@ -309,7 +337,9 @@ impl Session {
 
     /// Resets a stream from this side: tells the peer, fails the handle, lets go of what it held. What is complete and read stays.
     fn cut(&mut self, id: StreamId, reason: ResetReason, message: &str) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         let was_over = stream.is_over();
         if was_over && stream.recv.buffered == 0 {
             return;
@@ -317,7 +347,10 @@ impl Session {
         // An open that has not left yet needs no reset: it never will leave.
         let was_announced = stream.send.heads.is_empty() || self.role == Role::Acceptor;
         let outstanding = stream.recv.window.outstanding();
-        stream.failure = Some(StreamError::Cut { reason, message: message.to_owned() });
+        stream.failure = Some(StreamError::Cut {
+            reason,
+            message: message.to_owned(),
+        });
         self.drop_received(id);
         self.fail(id);
         if was_over {
@@ -326,7 +359,10 @@ impl Session {
         self.counted.resets += 1;
         self.late.expect(outstanding);
         if was_announced {
-            let reset = proto::Reset { reason: reason.into(), message: clip(message) };
+            let reset = proto::Reset {
+                reason: reason.into(),
+                message: clip(message),
+            };
             self.control(|out| encode::message(out, id, field::RESET, &reset));
         }
     }
@@ -335,7 +371,9 @@ impl Session {
     /// received before the peer's reset may still be read.
     fn fail(&mut self, id: StreamId) {
         self.drop_queued(id);
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         self.wakes.extend(stream.recv.waker.take());
         self.wakes.extend(stream.send.waker.take());
         if !stream.is_held {
@@ -344,7 +382,9 @@ impl Session {
     }
 
     fn drop_received(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         stream.recv.data.clear();
         stream.recv.heads.clear();
         stream.recv.trailers = None;
@@ -353,7 +393,9 @@ impl Session {
     }
 
     fn drop_queued(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         stream.send.data.clear();
         stream.send.heads.clear();
         stream.send.trailers = None;
@@ -366,10 +408,14 @@ impl Session {
         self.drop_queued(id);
         if let Some(stream) = self.streams.remove(&id) {
             self.deadlines -= usize::from(stream.deadline.is_some());
-            let beyond = stream.recv.window.size().saturating_sub(self.config.limits.stream_credit);
+            let beyond = stream
+                .recv
+                .window
+                .size()
+                .saturating_sub(self.config.limits.stream_credit);
             self.grown = self.grown.saturating_sub(beyond as usize);
         }
-        if self.is_draining && self.streams.is_empty() {
+        if self.is_drained() {
             self.wake_watchers();
         }
     }
@@ -384,7 +430,11 @@ impl Session {
         self.queued -= bytes;
         if was_full && self.queued < self.config.max_queued_bytes {
             // Whoever waited for the session's bound rather than its stream's own: rare, so look at all.
-            self.wakes.extend(self.streams.values_mut().filter_map(|stream| stream.send.waker.take()));
+            self.wakes.extend(
+                self.streams
+                    .values_mut()
+                    .filter_map(|stream| stream.send.waker.take()),
+            );
         }
     }
 }
@@ -397,8 +447,15 @@ impl Drop for Session {
 
 /// Cuts a message for people to what the protocol allows.
 fn clip(message: &str) -> String {
-    let end = message.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_MESSAGE_BYTES).last();
-    message.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+    let end = message
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= MAX_MESSAGE_BYTES)
+        .last();
+    message
+        .get(..end.unwrap_or(0))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The version of the protocol this crate speaks.

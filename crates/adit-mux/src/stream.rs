@@ -129,7 +129,11 @@ impl Receiving {
 impl Sending {
     /// Whether a turn would get something onto the wire.
     pub(crate) fn can_send(&self) -> bool {
-        if self.data.is_empty() { self.state == SendState::Ending } else { self.credit > 0 }
+        if self.data.is_empty() {
+            self.state == SendState::Ending
+        } else {
+            self.credit > 0
+        }
     }
 }
 

@@ -16,7 +16,13 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(size: u32, now: Moment) -> Self {
-        Self { size, granted: size.into(), received: 0, consumed: 0, last_grant: now }
+        Self {
+            size,
+            granted: size.into(),
+            received: 0,
+            consumed: 0,
+            last_grant: now,
+        }
     }
 
     /// Counts data that arrived; false when there was no credit for it.
@@ -47,7 +53,11 @@ impl Window {
     /// Doubles, up to a limit; says by how many bytes. The next grant carries them.
     pub(crate) fn grow(&mut self, limit: u32) -> u32 {
         let before = self.size;
-        self.size = before.saturating_mul(2).min(limit).min(MAX_CREDIT).max(before);
+        self.size = before
+            .saturating_mul(2)
+            .min(limit)
+            .min(MAX_CREDIT)
+            .max(before);
         self.size - before
     }
 
@@ -81,7 +91,10 @@ mod tests {
         let mut window = Window::new(100, Moment::ZERO);
         assert!(window.is_too_small(round_trip, Moment::from_millis(10)));
         assert!(!window.is_too_small(round_trip, Moment::from_millis(100)));
-        assert!(!window.is_too_small(None, Moment::from_millis(101)), "an unknown path proves nothing");
+        assert!(
+            !window.is_too_small(None, Moment::from_millis(101)),
+            "an unknown path proves nothing"
+        );
         assert_eq!(window.grow(150), 50);
         assert_eq!(window.grow(150), 0);
         assert!(window.receive(100));

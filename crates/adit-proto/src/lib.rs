@@ -6,6 +6,7 @@
     missing_docs,
     clippy::all,
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     clippy::wildcard_enum_match_arm,
     clippy::use_self,
     clippy::unused_async,

@@ -2,13 +2,7 @@
 
 use adit_proto::tunnel::{self as proto, ResetReason};
 
-use crate::{
-    Config, Moment, Session,
-    decode::field,
-    encode,
-    error::SessionError,
-    session::Phase,
-};
+use crate::{Config, Moment, Session, decode::field, encode, error::SessionError, session::Phase};
 
 /// What was heard and when, and the pings.
 #[derive(Debug)]
@@ -57,7 +51,8 @@ impl Liveness {
 
     /// Whether the known round trip is too old to judge a window by.
     fn is_stale(&self, now: Moment) -> bool {
-        self.last_sample.is_none_or(|at| now.saturating_sub(at) >= SAMPLE_AGE)
+        self.last_sample
+            .is_none_or(|at| now.saturating_sub(at) >= SAMPLE_AGE)
     }
 
     fn dead_at(&self) -> Moment {
@@ -87,7 +82,9 @@ impl Session {
         let now = self.now;
         match self.phase {
             Phase::Over(_) => return,
-            Phase::Handshake { deadline } if now >= deadline => return self.close(SessionError::HandshakeTimedOut),
+            Phase::Handshake { deadline } if now >= deadline => {
+                return self.close(SessionError::HandshakeTimedOut);
+            }
             Phase::Handshake { .. } | Phase::Open => {}
         }
         if now >= self.liveness.dead_at() {
@@ -111,17 +108,28 @@ impl Session {
     fn ping(&mut self) {
         self.liveness.token += 1;
         self.liveness.pinged = Some(self.now);
-        let ping = proto::Ping { token: self.liveness.token };
+        let ping = proto::Ping {
+            token: self.liveness.token,
+        };
         self.control(|out| encode::message(out, 0, field::PING, &ping));
     }
 
     fn cut_expired(&mut self) {
         let now = self.now;
-        let is_expired = |deadline: Option<Moment>| deadline.is_some_and(|deadline| deadline <= now);
-        let expired: Vec<_> =
-            self.streams.iter().filter(|(_, stream)| is_expired(stream.deadline)).map(|(id, _)| *id).collect();
+        let is_expired =
+            |deadline: Option<Moment>| deadline.is_some_and(|deadline| deadline <= now);
+        let expired: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| is_expired(stream.deadline))
+            .map(|(id, _)| *id)
+            .collect();
         for id in expired {
-            self.cut(id, ResetReason::PermitEnded, "the permit it ran under has expired");
+            self.cut(
+                id,
+                ResetReason::PermitEnded,
+                "the permit it ran under has expired",
+            );
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.deadline = None;
                 self.deadlines -= 1;
@@ -130,7 +138,11 @@ impl Session {
         self.next_deadline = if self.deadlines == 0 {
             Moment::MAX
         } else {
-            let next = self.streams.values().filter_map(|stream| stream.deadline).min();
+            let next = self
+                .streams
+                .values()
+                .filter_map(|stream| stream.deadline)
+                .min();
             next.map_or(Moment::MAX, |next| next.max(now + DEADLINE_STEP))
         };
     }

@@ -9,7 +9,10 @@ use crate::{
     decode::{Frame, Kind, field},
     encode,
     error::{
-        Misbehaviour::{self, AfterEnd, CreditOverrun, HeadTooLarge, ImpossibleCredit, NeverOpened, StreamReused, Unexpected},
+        Misbehaviour::{
+            self, AfterEnd, CreditOverrun, HeadTooLarge, ImpossibleCredit, NeverOpened,
+            StreamReused, Unexpected,
+        },
         SessionError, StreamError,
     },
     flood,
@@ -47,13 +50,19 @@ impl Session {
     fn handle(&mut self, frame: Frame, chunk_bytes: usize) -> Result<(), SessionError> {
         let id = frame.stream;
         match (frame.kind, &self.phase) {
-            (Kind::Hello(hello), Phase::Handshake { .. }) if self.role == Role::Opener => return self.hello(hello),
+            (Kind::Hello(hello), Phase::Handshake { .. }) if self.role == Role::Opener => {
+                return self.hello(hello);
+            }
             (Kind::Welcome(welcome), Phase::Handshake { .. }) if self.role == Role::Acceptor => {
                 return self.welcome(welcome);
             }
             (Kind::Close(close), _) => return Err(closed_by_peer(close)),
-            (_, Phase::Handshake { .. }) => return Err(Unexpected("frame before the handshake").into()),
-            (Kind::Hello(_) | Kind::Welcome(_), _) => return Err(Unexpected("second handshake").into()),
+            (_, Phase::Handshake { .. }) => {
+                return Err(Unexpected("frame before the handshake").into());
+            }
+            (Kind::Hello(_) | Kind::Welcome(_), _) => {
+                return Err(Unexpected("second handshake").into());
+            }
             (Kind::Open(head), _) => self.opened(id, head, frame.end)?,
             (Kind::Head(head), _) => self.head(id, head)?,
             (Kind::Data(data), _) => self.data(id, data, frame.end, chunk_bytes)?,
@@ -63,7 +72,9 @@ impl Session {
             (Kind::Ping(token), _) => self.answer_ping(token)?,
             (Kind::Pong(token), _) => self.liveness.pong(token, self.now),
             (Kind::Drain(_), _) => self.drain_asked(),
-            (Kind::Unknown, _) => self.tolerance.spend(flood::COST, "unknown frames", self.now)?,
+            (Kind::Unknown, _) => self
+                .tolerance
+                .spend(flood::COST, "unknown frames", self.now)?,
         }
         if self.outgoing.control.len() > MAX_CONTROL_BYTES {
             return Err(Misbehaviour::Flood("frames that ask for answers nobody reads").into());
@@ -90,15 +101,27 @@ impl Session {
 
     fn welcome(&mut self, welcome: proto::Welcome) -> Result<(), SessionError> {
         if welcome.version != VERSION {
-            return Err(SessionError::Version { min: welcome.version, max: welcome.version });
+            return Err(SessionError::Version {
+                min: welcome.version,
+                max: welcome.version,
+            });
         }
         self.begin(welcome.session_id, welcome.limits, welcome.about);
         Ok(())
     }
 
-    fn begin(&mut self, session_id: Bytes, limits: Option<proto::Limits>, about: Option<proto::About>) {
+    fn begin(
+        &mut self,
+        session_id: Bytes,
+        limits: Option<proto::Limits>,
+        about: Option<proto::About>,
+    ) {
         self.limits = Limits::from_peer(limits);
-        self.peer = Peer { session_id, version: VERSION, about: about.unwrap_or_default() };
+        self.peer = Peer {
+            session_id,
+            version: VERSION,
+            about: about.unwrap_or_default(),
+        };
         self.phase = Phase::Open;
         self.wake_watchers();
         // The first stream's window should find a round trip to be judged by.
@@ -114,9 +137,8 @@ impl Session {
         }
         self.check_head(head.len())?;
         self.last_id = id;
-        let refusal = if self.is_draining {
-            Some("the agent is draining")
-        } else if self.streams.len() >= self.config.limits.max_streams as usize {
+        // An open that crossed our drain is still served: its sender could not know.
+        let refusal = if self.streams.len() >= self.config.limits.max_streams as usize {
             Some("the agent runs as many streams as it takes")
         } else if self.budget.is_exhausted() {
             Some("the agent holds as many unread bytes as it may")
@@ -125,7 +147,10 @@ impl Session {
         };
         if let Some(message) = refusal {
             self.late.expect(self.config.limits.stream_credit.into());
-            let reset = proto::Reset { reason: ResetReason::Refused.into(), message: message.to_owned() };
+            let reset = proto::Reset {
+                reason: ResetReason::Refused.into(),
+                message: message.to_owned(),
+            };
             self.control(|out| encode::message(out, id, field::RESET, &reset));
             return Ok(());
         }
@@ -151,7 +176,9 @@ impl Session {
         let bytes = head.len();
         self.check_head(bytes)?;
         let allowed = self.config.limits.max_head_bytes as usize * HEADS_AHEAD;
-        let Some(stream) = self.receiving(id)? else { return self.late_frame("late heads") };
+        let Some(stream) = self.receiving(id)? else {
+            return self.late_frame("late heads");
+        };
         stream.recv.has_begun = true;
         stream.recv.push_head(head);
         if stream.recv.head_bytes > allowed {
@@ -163,12 +190,20 @@ impl Session {
         Ok(())
     }
 
-    fn data(&mut self, id: StreamId, data: Bytes, end: bool, chunk_bytes: usize) -> Result<(), Misbehaviour> {
+    fn data(
+        &mut self,
+        id: StreamId,
+        data: Bytes,
+        end: bool,
+        chunk_bytes: usize,
+    ) -> Result<(), Misbehaviour> {
         let bytes = data.len();
         if bytes == 0 && !end {
             return Err(Misbehaviour::Malformed("data without bytes"));
         }
-        let Some(stream) = self.receiving(id)? else { return self.late_data(id, bytes as u64) };
+        let Some(stream) = self.receiving(id)? else {
+            return self.late_data(id, bytes as u64);
+        };
         if !stream.recv.has_begun {
             return Err(Unexpected("data before a head"));
         }
@@ -196,7 +231,9 @@ impl Session {
     fn trailers(&mut self, id: StreamId, trailers: Bytes) -> Result<(), Misbehaviour> {
         let bytes = trailers.len();
         self.check_head(bytes)?;
-        let Some(stream) = self.receiving(id)? else { return self.late_frame("late trailers") };
+        let Some(stream) = self.receiving(id)? else {
+            return self.late_frame("late trailers");
+        };
         if !stream.recv.has_begun {
             return Err(Unexpected("trailers before a head"));
         }
@@ -212,7 +249,9 @@ impl Session {
 
     fn credit(&mut self, id: StreamId, bytes: u64) -> Result<(), Misbehaviour> {
         self.check_opened(id)?;
-        let Some(stream) = self.streams.get_mut(&id) else { return self.late_frame("late credit") };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return self.late_frame("late credit");
+        };
         let credit = stream.send.credit.saturating_add(bytes);
         if bytes == 0 || credit > u64::from(crate::config::MAX_CREDIT) {
             return Err(ImpossibleCredit(id));
@@ -230,10 +269,15 @@ impl Session {
         self.tolerance.spend(flood::COST, "resets", self.now)?;
         self.counted.resets += 1;
         let reason = reset.reason();
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(());
+        };
         // What a stream that is over already said stands.
         if !stream.is_over() {
-            stream.failure = Some(StreamError::Reset { reason, message: reset.message });
+            stream.failure = Some(StreamError::Reset {
+                reason,
+                message: reset.message,
+            });
         }
         self.fail(id);
         Ok(())
@@ -245,8 +289,10 @@ impl Session {
         Ok(())
     }
 
+    /// The answer goes behind every open that was sent before: whoever asked knows then that no more will come.
     fn drain_asked(&mut self) {
-        self.is_draining = true;
+        self.drain.was_received = true;
+        self.drain("as asked");
         self.wake_watchers();
     }
 
@@ -261,12 +307,20 @@ impl Session {
     }
 
     fn check_opened(&self, id: StreamId) -> Result<(), Misbehaviour> {
-        if id == 0 || id > self.last_id { Err(NeverOpened(id)) } else { Ok(()) }
+        if id == 0 || id > self.last_id {
+            Err(NeverOpened(id))
+        } else {
+            Ok(())
+        }
     }
 
     fn check_head(&self, bytes: usize) -> Result<(), Misbehaviour> {
         let fits = bytes <= self.config.limits.max_head_bytes as usize;
-        if fits { Ok(()) } else { Err(HeadTooLarge(bytes as u64)) }
+        if fits {
+            Ok(())
+        } else {
+            Err(HeadTooLarge(bytes as u64))
+        }
     }
 
     fn late_frame(&mut self, what: &'static str) -> Result<(), Misbehaviour> {
@@ -281,7 +335,11 @@ impl Session {
         if bytes == 0 {
             return self.late_frame("late ends");
         }
-        self.late.bytes = self.late.bytes.checked_sub(bytes).ok_or(CreditOverrun(id))?;
+        self.late.bytes = self
+            .late
+            .bytes
+            .checked_sub(bytes)
+            .ok_or(CreditOverrun(id))?;
         Ok(())
     }
 
@@ -298,9 +356,17 @@ impl Session {
         self.buffered += bytes;
         let fits = self.budget.take(bytes);
         if !fits || self.buffered > self.config.max_buffered_bytes {
-            let most = self.streams.iter().max_by_key(|(_, stream)| stream.recv.buffered).map(|(id, _)| *id);
+            let most = self
+                .streams
+                .iter()
+                .max_by_key(|(_, stream)| stream.recv.buffered)
+                .map(|(id, _)| *id);
             if let Some(id) = most {
-                self.cut(id, ResetReason::Overloaded, "its reader fell behind, and the bound on unread bytes was reached");
+                self.cut(
+                    id,
+                    ResetReason::Overloaded,
+                    "its reader fell behind, and the bound on unread bytes was reached",
+                );
             }
         }
     }
@@ -308,12 +374,19 @@ impl Session {
 
 fn closed_by_peer(close: proto::Close) -> SessionError {
     let reason = CloseReason::try_from(close.reason).unwrap_or_default();
-    SessionError::ClosedByPeer { reason, message: close.message }
+    SessionError::ClosedByPeer {
+        reason,
+        message: close.message,
+    }
 }
 
 /// A payload that pins no more than eight times its size of the chunk it came in, so that what is counted is what is held.
 fn owned(data: Bytes, chunk_bytes: usize) -> Bytes {
-    if data.len().saturating_mul(8) < chunk_bytes { Bytes::copy_from_slice(&data) } else { data }
+    if data.len().saturating_mul(8) < chunk_bytes {
+        Bytes::copy_from_slice(&data)
+    } else {
+        data
+    }
 }
 
 /// How many of the largest heads may lie unread on one stream: informational ones come before the final one.

@@ -58,11 +58,16 @@ impl Session {
     ///
     /// # Errors
     /// See [`OpenError`]: nothing was sent.
-    pub fn open(&mut self, head: Bytes, body: RequestBody, terms: Terms) -> Result<StreamId, OpenError> {
+    pub fn open(
+        &mut self,
+        head: Bytes,
+        body: RequestBody,
+        terms: Terms,
+    ) -> Result<StreamId, OpenError> {
         if !self.is_open() || self.role == Role::Acceptor {
             return Err(OpenError::Closed);
         }
-        if self.is_draining {
+        if self.is_draining() {
             return Err(OpenError::Draining);
         }
         if self.streams.len() >= self.limits.max_streams as usize {
@@ -99,7 +104,9 @@ impl Session {
     pub fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<Option<Accepted>> {
         while let Some(id) = self.accepted.pop_front() {
             // One that was reset meanwhile is gone.
-            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
             stream.is_held = true;
             let head = stream.recv.pop_head().unwrap_or_default();
             self.uncount_buffered(head.len());
@@ -116,8 +123,14 @@ impl Session {
     ///
     /// # Errors
     /// The stream ended by accident.
-    pub fn poll_head(&mut self, id: StreamId, cx: &Context<'_>) -> Poll<Result<Bytes, StreamError>> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Poll::Ready(Err(gone())) };
+    pub fn poll_head(
+        &mut self,
+        id: StreamId,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Bytes, StreamError>> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Err(gone()));
+        };
         if let Some(head) = stream.recv.pop_head() {
             self.uncount_buffered(head.len());
             return Poll::Ready(Ok(head));
@@ -134,7 +147,9 @@ impl Session {
     /// # Errors
     /// The stream ended by accident: what was read of it is incomplete.
     pub fn poll_read(&mut self, id: StreamId, cx: &Context<'_>) -> Poll<Result<Read, StreamError>> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Poll::Ready(Err(gone())) };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Err(gone()));
+        };
         if let Some(data) = stream.recv.data.pop() {
             stream.recv.buffered -= data.len();
             self.consumed(id, data.len());
@@ -158,7 +173,9 @@ impl Session {
     /// Whether the peer's half is complete and everything of it was read.
     #[must_use]
     pub fn is_read_end(&self, id: StreamId) -> bool {
-        self.streams.get(&id).is_some_and(|stream| stream.recv.is_drained() && stream.failure.is_none())
+        self.streams
+            .get(&id)
+            .is_some_and(|stream| stream.recv.is_drained() && stream.failure.is_none())
     }
 
     /// Ready when [`Session::write`] may be called: what waits of this stream, and of all, is below its bound.
@@ -166,7 +183,9 @@ impl Session {
     /// # Errors
     /// The stream ended by accident.
     pub fn poll_room(&mut self, id: StreamId, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Poll::Ready(Err(gone())) };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(Err(gone()));
+        };
         if let Some(failure) = &stream.failure {
             return Poll::Ready(Err(failure.clone()));
         }
@@ -184,7 +203,9 @@ impl Session {
     /// # Errors
     /// The stream ended by accident.
     pub fn write(&mut self, id: StreamId, data: Bytes, end: bool) -> Result<(), StreamError> {
-        let Some(stream) = self.sending(id)? else { return Ok(()) };
+        let Some(stream) = self.sending(id)? else {
+            return Ok(());
+        };
         let bytes = data.len();
         if bytes > 0 {
             stream.send.data.push(data);
@@ -203,7 +224,9 @@ impl Session {
     /// # Errors
     /// The stream ended by accident.
     pub fn send_head(&mut self, id: StreamId, head: Bytes) -> Result<(), StreamError> {
-        let Some(stream) = self.sending(id)? else { return Ok(()) };
+        let Some(stream) = self.sending(id)? else {
+            return Ok(());
+        };
         stream.send.heads.push(head);
         self.outgoing.heads.push_back(id);
         self.wakes.extend(self.outgoing.waker.take());
@@ -215,7 +238,9 @@ impl Session {
     /// # Errors
     /// The stream ended by accident.
     pub fn send_trailers(&mut self, id: StreamId, trailers: Bytes) -> Result<(), StreamError> {
-        let Some(stream) = self.sending(id)? else { return Ok(()) };
+        let Some(stream) = self.sending(id)? else {
+            return Ok(());
+        };
         stream.send.trailers = Some(trailers);
         stream.send.state = SendState::Ending;
         self.make_ready(id);
@@ -230,7 +255,12 @@ impl Session {
     /// Resets all streams that were opened on behalf of `owner`, and says how many that were.
     pub fn end_streams(&mut self, owner: u64, reason: ResetReason, message: &str) -> usize {
         let theirs = |stream: &Stream| stream.owner == owner && !stream.is_over();
-        let ids: Vec<_> = self.streams.iter().filter(|(_, stream)| theirs(stream)).map(|(id, _)| *id).collect();
+        let ids: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| theirs(stream))
+            .map(|(id, _)| *id)
+            .collect();
         for id in &ids {
             self.cut(*id, reason, message);
         }
@@ -240,7 +270,9 @@ impl Session {
     /// The user of a stream lets go of it. An opener that lets go of an unfinished stream cancels it. An acceptor that has
     /// answered in full is let go with its answer under way, and the rest of the request is not asked for.
     pub fn release(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         stream.is_held = false;
         stream.recv.waker = None;
         stream.send.waker = None;
@@ -252,19 +284,29 @@ impl Session {
         if has_answered || is_complete {
             self.drop_received(id);
         } else {
-            self.cut(id, ResetReason::Cancelled, "whoever used the stream has left");
+            self.cut(
+                id,
+                ResetReason::Cancelled,
+                "whoever used the stream has left",
+            );
         }
     }
 
     pub(super) fn forget_if_released(&mut self, id: StreamId) {
-        if self.streams.get(&id).is_some_and(|stream| !stream.is_held && stream.is_over()) {
+        if self
+            .streams
+            .get(&id)
+            .is_some_and(|stream| !stream.is_held && stream.is_over())
+        {
             self.forget(id);
         }
     }
 
     /// Puts a stream among those that have something to send, if it has.
     pub(super) fn make_ready(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         if stream.send.is_ready || stream.failure.is_some() {
             return;
         }
@@ -293,15 +335,21 @@ impl Session {
         self.uncount_buffered(bytes);
         let may_grow = self.grown < self.config.max_buffered_bytes / 2 && self.budget.is_roomy();
         let (now, round_trip) = (self.now, self.liveness.round_trip());
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         if stream.recv.has_ended || stream.failure.is_some() {
             return;
         }
-        let Some(credit) = stream.recv.window.consume(bytes as u64) else { return };
+        let Some(credit) = stream.recv.window.consume(bytes as u64) else {
+            return;
+        };
         if stream.recv.window.is_too_small(round_trip, now) && may_grow {
             self.grown += stream.recv.window.grow(self.config.max_stream_credit) as usize;
         }
-        let credit = proto::Credit { bytes: credit.into() };
+        let credit = proto::Credit {
+            bytes: credit.into(),
+        };
         self.control(|out| encode::message(out, id, field::CREDIT, &credit));
         self.measure_if_stale();
     }
@@ -309,5 +357,8 @@ impl Session {
 
 /// A handle that outlived its stream: the session forgot it after a reset that the handle's own user made.
 fn gone() -> StreamError {
-    StreamError::Cut { reason: ResetReason::Cancelled, message: "the stream is gone".to_owned() }
+    StreamError::Cut {
+        reason: ResetReason::Cancelled,
+        message: "the stream is gone".to_owned(),
+    }
 }
