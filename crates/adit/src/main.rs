@@ -1,3 +1,45 @@
-//! The one binary.
+//! The one binary: subcommands and flags, nothing that decides.
+//!
+//! `main` is the edge at which an error is printed, once and with its chain, and turned into one
+//! of the exit codes of [`adit_process::Exit`]. What the commands are is told by `cli.rs`.
 
-fn main() {}
+mod cli;
+mod failure;
+
+mod agent;
+mod completions;
+mod config;
+mod kubeconfig;
+mod relay;
+mod serving;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::{Ends, Failure};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => adit_process::Exit::Done.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit().into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    adit_process::logging::init(&cli.logging.filter, cli.logging.format)
+        .ends(adit_process::Exit::BadConfig)?;
+    match cli.command {
+        Command::Relay(args) => relay::run(&args),
+        Command::Agent(args) => agent::run(args),
+        Command::Kubeconfig(args) => kubeconfig::run(args),
+        Command::Token(token::TokenArgs { command }) => token::run(&command),
+        Command::Config(config::ConfigArgs { command }) => config::run(&command),
+        Command::Completions(args) => completions::run(&args),
+    }
+}

@@ -1,0 +1,75 @@
+//! The command line: which commands there are, and the flags they share. Each command's own flags
+//! stand beside the command.
+
+use adit_process::logging::Format;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{agent, completions, config, kubeconfig, relay, token};
+
+/// Lets CI jobs use kubectl and helm against clusters that only dial out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "adit",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) logging: LoggingArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How to log; always to standard error.
+#[derive(Debug, Args)]
+pub(crate) struct LoggingArgs {
+    /// What to log: a level, or levels by module such as `info,adit_relay=debug`
+    #[arg(
+        long = "log",
+        value_name = "FILTER",
+        env = "ADIT_LOG",
+        default_value = "info"
+    )]
+    #[arg(global = true, help_heading = "Logging")]
+    pub(crate) filter: String,
+    /// Lines for people, or one JSON object per line: `human` or `json`
+    #[arg(
+        long = "log-format",
+        value_name = "FORMAT",
+        env = "ADIT_LOG_FORMAT",
+        default_value = "human"
+    )]
+    #[arg(global = true, help_heading = "Logging")]
+    pub(crate) format: Format,
+}
+
+/// What the binary can do, in the order `--help` shows.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Relay(relay::RelayArgs),
+    Agent(agent::AgentArgs),
+    Kubeconfig(kubeconfig::KubeconfigArgs),
+    Token(token::TokenArgs),
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  adit dev                                 try it with the cluster you are logged in to
+  adit token new --token-file agent.token  make a token for an agent
+  adit relay --config relay.yaml           run a relay
+  adit agent --relay https://relay.example.com --token-file agent.token
+  adit kubeconfig --output kubeconfig      in a CI job: a context for each agent it may use
+
+Exit codes:
+   0  done, or stopped as asked
+   1  it could not be done
+   2  the command line is wrong
+  64  a config file or value is wrong: starting again will not help
+  69  a peer that is needed cannot be reached
+  70  a defect in adit
+  75  it may work in a moment
+  77  a credential was refused";

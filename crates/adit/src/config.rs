@@ -1,0 +1,41 @@
+//! `adit config`: checks a relay's config file without starting a relay.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use adit_process::Exit;
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use crate::failure::{Ends, Failure};
+use crate::relay;
+
+/// Check config files
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+/// What can be done with config files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check a relay's config file and list every mistake in it; the exit code is 64 if there is one
+    #[command(after_help = "\
+Examples:
+  adit config check relay.yaml && systemctl reload adit-relay")]
+    Check {
+        /// The file; `-` reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
+    let ConfigCommand::Check { file } = command;
+    relay::read_config(file)?;
+    writeln!(io::stdout(), "{}: no mistakes", file.display())
+        .context("cannot print")
+        .ends(Exit::Failed)
+}

@@ -1,0 +1,84 @@
+//! Decides how a command's error reaches the user: printed once, with its chain and an exit code.
+//!
+//! Commands call [`Ends::ends`] on each error, so that none is without a code of its own.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+use adit_process::Exit;
+
+/// An error and the code that the process ends with because of it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+        }
+    }
+
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Prints the chain to standard error, coloured on a terminal.
+    pub(crate) fn print(&self) {
+        let stderr = io::stderr();
+        let is_plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let style = if stderr.is_terminal() && !is_plain {
+            *clap::builder::Styles::styled().get_error()
+        } else {
+            clap::builder::styling::Style::new()
+        };
+        // Nobody is left to tell when standard error cannot be written.
+        let _ = writeln!(stderr.lock(), "{style}error:{style:#} {}", self.text());
+    }
+
+    fn text(&self) -> String {
+        let mut chain = self.error.chain();
+        let first = chain.next().map(ToString::to_string).unwrap_or_default();
+        chain.fold(first, |text, cause| {
+            // What is told in several lines stays together below its cause.
+            let cause = cause.to_string().replace('\n', "\n    ");
+            format!("{text}\n  because: {cause}")
+        })
+    }
+}
+
+/// Gives an error its exit code.
+pub(crate) trait Ends<T> {
+    /// The value, or a [`Failure`] that ends the process with `exit`.
+    fn ends(self, exit: Exit) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<anyhow::Error>> Ends<T> for Result<T, E> {
+    fn ends(self, exit: Exit) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(exit, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn chain_is_told_once_from_outside_in() {
+        let inner: Result<(), _> = Err(anyhow!("line one\nline two"));
+        let failure = inner
+            .context("cannot start")
+            .ends(Exit::Unavailable)
+            .unwrap_err();
+        assert_eq!(
+            failure.text(),
+            "cannot start\n  because: line one\n    line two"
+        );
+        assert_eq!(failure.exit(), Exit::Unavailable);
+    }
+}

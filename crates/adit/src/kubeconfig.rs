@@ -1,0 +1,207 @@
+//! `adit kubeconfig`: in a CI job, turns the job's ID token into a kubeconfig with a context for
+//! each agent that the job may use.
+//!
+//! It asks the relay what the token may reach ([`ask`]), builds the file ([`document`]) and puts
+//! it where kubectl looks ([`place`]). The invariant: the token comes from the environment or a
+//! file, and goes to the relay and into a file that only its owner can read.
+
+mod ask;
+mod document;
+mod place;
+mod relay_url;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use adit_process::Exit;
+use adit_process::tls::TrustRoots;
+use anyhow::{Context, anyhow};
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::runtime::Builder;
+
+use self::ask::Reachable;
+use self::document::Document;
+use self::place::Destination;
+use self::relay_url::RelayUrl;
+use crate::failure::{Ends, Failure};
+
+/// In a CI job: write a kubeconfig with a context for each agent the job may use
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The job's ID token is taken from the variable ADIT_ID_TOKEN, or from --id-token-file. It is never a
+flag, because other processes can read those. The file's mode is 0600.
+
+With one context, that one is current. With more, name one by --context, or choose in the job with
+`kubectl config use-context`.
+
+Examples, in .gitlab-ci.yml:
+  deploy:
+    variables:
+      ADIT_RELAY_URL: https://relay.example.com
+      KUBECONFIG: $CI_PROJECT_DIR/.adit-kubeconfig
+    id_tokens:
+      ADIT_ID_TOKEN:
+        aud: https://relay.example.com
+    script:
+      - adit kubeconfig
+      - kubectl config get-contexts
+      - kubectl --context group/app:demo get pods")]
+pub(crate) struct KubeconfigArgs {
+    /// The relay
+    #[arg(long, value_name = "URL", env = "ADIT_RELAY_URL")]
+    relay: RelayUrl,
+    /// Read the ID token from this file instead of the variable ADIT_ID_TOKEN
+    #[arg(long, value_name = "FILE", env = "ADIT_ID_TOKEN_FILE")]
+    id_token_file: Option<PathBuf>,
+    /// Believe this CA for the relay instead of the system's, and write it into the kubeconfig (PEM)
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA")]
+    ca: Option<PathBuf>,
+    /// Which context is current, such as `group/app:demo` [default: the only one]
+    #[arg(long, value_name = "NAME", env = "KUBE_CONTEXT")]
+    context: Option<String>,
+    /// Where to write, `-` for standard output [default: the variable KUBECONFIG]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<OsString>,
+    /// Replace a file that adit did not write
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
+    let destination =
+        Destination::choose(args.output, std::env::var_os("KUBECONFIG")).ends(Exit::BadConfig)?;
+    destination.check(args.force).ends(Exit::BadConfig)?;
+    let token = id_token(args.id_token_file)?;
+    let ca = args
+        .ca
+        .as_ref()
+        .map(fs::read)
+        .transpose()
+        .context("cannot read the CA file")
+        .ends(Exit::BadConfig)?;
+    let roots = args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only);
+
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make a runtime")
+        .ends(Exit::Failed)?;
+    let agents = runtime
+        .block_on(ask::reachable(&args.relay, &token, &roots))
+        .map_err(|error| {
+            let exit = error.exit();
+            Failure::new(
+                exit,
+                anyhow::Error::from(error)
+                    .context(format!("{} gave no list of agents", args.relay)),
+            )
+        })?;
+    if agents.is_empty() {
+        let none = anyhow!("this job may use no agent: ask for an entry in an agent's ci_access");
+        return Err(Failure::new(Exit::NotPermitted, none));
+    }
+
+    let current = current(args.context.as_deref(), &agents)?;
+    let document = Document {
+        relay: &args.relay,
+        ca: ca.as_deref(),
+        agents: &agents,
+        current,
+        token: &token,
+    };
+    let text = document.to_yaml().ends(Exit::Internal)?;
+    destination.write(&text).ends(Exit::Failed)?;
+    report(&destination, &agents, current);
+    Ok(())
+}
+
+fn id_token(file: Option<PathBuf>) -> Result<SecretString, Failure> {
+    let text = if let Some(path) = file {
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    } else {
+        std::env::var(ID_TOKEN).with_context(|| {
+            format!("no ID token: set `id_tokens: {ID_TOKEN}: aud: <what the relay's config expects>` in the job")
+        })
+    };
+    let token = SecretString::from(text.ends(Exit::BadConfig)?.trim().to_owned());
+    if token.expose_secret().is_empty() {
+        return Err(Failure::new(
+            Exit::BadConfig,
+            anyhow!("the ID token is empty"),
+        ));
+    }
+    Ok(token)
+}
+
+/// The context that is to be current: the one asked for, or the only one.
+fn current<'a>(wanted: Option<&str>, agents: &'a [Reachable]) -> Result<Option<&'a str>, Failure> {
+    let mut names = agents.iter().map(|agent| agent.context.as_str());
+    // An empty variable is how CI says "not set".
+    let Some(wanted) = wanted.filter(|name| !name.is_empty()) else {
+        return Ok(names.next().filter(|_| names.next().is_none()));
+    };
+    if let Some(found) = names.clone().find(|name| *name == wanted) {
+        return Ok(Some(found));
+    }
+    let known = names.collect::<Vec<_>>().join(", ");
+    let error = anyhow!("{wanted} is not among the contexts that this job may use: {known}");
+    Err(Failure::new(Exit::NotPermitted, error))
+}
+
+fn report(destination: &Destination, agents: &[Reachable], current: Option<&str>) {
+    let Destination::File(path) = destination else {
+        return;
+    };
+    let mut text = format!("{} has {} context(s):\n", path.display(), agents.len());
+    for agent in agents {
+        let mark = if current == Some(agent.context.as_str()) {
+            '*'
+        } else {
+            ' '
+        };
+        text.push_str(&format!("{mark} {}\n", agent.context));
+    }
+    // The file is written; that is what counts.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+const ID_TOKEN: &str = "ADIT_ID_TOKEN";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agents(contexts: &[&str]) -> Vec<Reachable> {
+        (1..)
+            .zip(contexts)
+            .map(|(id, name)| Reachable::new(id, name, None))
+            .collect()
+    }
+
+    #[test]
+    fn only_context_is_current_and_of_two_none() {
+        assert_eq!(current(None, &agents(&["g/p:a"])).unwrap(), Some("g/p:a"));
+        assert_eq!(
+            current(Some(""), &agents(&["g/p:a"])).unwrap(),
+            Some("g/p:a")
+        );
+        assert_eq!(current(None, &agents(&["g/p:a", "g/p:b"])).unwrap(), None);
+        assert_eq!(
+            current(Some("g/p:b"), &agents(&["g/p:a", "g/p:b"])).unwrap(),
+            Some("g/p:b")
+        );
+    }
+
+    #[test]
+    fn context_that_the_job_may_not_use_is_refused() {
+        assert_eq!(
+            current(Some("g/p:c"), &agents(&["g/p:a"]))
+                .unwrap_err()
+                .exit(),
+            Exit::NotPermitted
+        );
+    }
+}

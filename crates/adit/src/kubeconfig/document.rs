@@ -1,0 +1,195 @@
+//! Decides what stands in the kubeconfig. Names and shape are those GitLab gives to the file it
+//! puts into jobs, so that scripts written for that one work with this one.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use super::ask::Reachable;
+use super::relay_url::RelayUrl;
+
+/// All that the file is made of.
+pub(super) struct Document<'a> {
+    pub(super) relay: &'a RelayUrl,
+    /// PEM.
+    pub(super) ca: Option<&'a [u8]>,
+    pub(super) agents: &'a [Reachable],
+    pub(super) current: Option<&'a str>,
+    pub(super) token: &'a SecretString,
+}
+
+impl Document<'_> {
+    /// The file's content, token and all.
+    pub(super) fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
+        let body = serde_saphyr::to_string(&self.file())?;
+        Ok(format!("{MARK}\n{body}"))
+    }
+
+    fn file(&self) -> File<'_> {
+        let cluster = Cluster {
+            server: self.relay.kubernetes(),
+            certificate_authority_data: self.ca.map(|pem| STANDARD.encode(pem)),
+        };
+        File {
+            api_version: "v1",
+            kind: "Config",
+            clusters: [NamedCluster {
+                name: CLUSTER,
+                cluster,
+            }],
+            users: self.agents.iter().map(|agent| self.user(agent)).collect(),
+            contexts: self.agents.iter().map(context).collect(),
+            current_context: self.current,
+        }
+    }
+
+    fn user(&self, agent: &Reachable) -> NamedUser {
+        let token = format!("ci:{}:{}", agent.id, self.token.expose_secret());
+        NamedUser {
+            name: user_name(agent),
+            user: User { token },
+        }
+    }
+}
+
+fn context(agent: &Reachable) -> NamedContext<'_> {
+    let context = Context {
+        cluster: CLUSTER,
+        user: user_name(agent),
+        namespace: agent.default_namespace.as_deref(),
+    };
+    NamedContext {
+        name: &agent.context,
+        context,
+    }
+}
+
+fn user_name(agent: &Reachable) -> String {
+    format!("agent:{}", agent.id)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    clusters: [NamedCluster<'a>; 1],
+    users: Vec<NamedUser>,
+    contexts: Vec<NamedContext<'a>>,
+    #[serde(rename = "current-context", skip_serializing_if = "Option::is_none")]
+    current_context: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct NamedCluster<'a> {
+    name: &'a str,
+    cluster: Cluster,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Cluster {
+    server: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_authority_data: Option<String>,
+}
+
+#[derive(Serialize)]
+struct NamedUser {
+    name: String,
+    user: User,
+}
+
+#[derive(Serialize)]
+struct User {
+    token: String,
+}
+
+#[derive(Serialize)]
+struct NamedContext<'a> {
+    name: &'a str,
+    context: Context<'a>,
+}
+
+#[derive(Serialize)]
+struct Context<'a> {
+    cluster: &'a str,
+    user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+}
+
+/// First line of each file we write: it tells which files may be replaced without asking.
+pub(super) const MARK: &str = "# Written by `adit kubeconfig`; it holds a token.";
+/// What GitLab calls the one cluster of its file.
+const CLUSTER: &str = "gitlab";
+
+#[cfg(test)]
+mod tests {
+    use kube_client::config::Kubeconfig;
+
+    use super::*;
+
+    fn written(ca: Option<&[u8]>, current: Option<&str>) -> Kubeconfig {
+        let agents = [
+            Reachable::new(41, "group/app:demo", Some("web")),
+            Reachable::new(7, "group/app:yes", None),
+        ];
+        let relay = "https://relay.test:8443".parse().unwrap();
+        let token = SecretString::from("e30.e30.c2ln");
+        let document = Document {
+            relay: &relay,
+            ca,
+            agents: &agents,
+            current,
+            token: &token,
+        };
+        Kubeconfig::from_yaml(&document.to_yaml().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn file_is_what_gitlab_would_write() {
+        let read = written(None, Some("group/app:demo"));
+        assert_eq!(
+            (read.kind.as_deref(), read.api_version.as_deref()),
+            (Some("Config"), Some("v1"))
+        );
+        assert_eq!(read.current_context.as_deref(), Some("group/app:demo"));
+
+        let cluster = read.clusters[0].cluster.as_ref().unwrap();
+        assert_eq!(read.clusters[0].name, "gitlab");
+        assert_eq!(
+            cluster.server.as_deref(),
+            Some("https://relay.test:8443/k8s-proxy")
+        );
+        assert_eq!(cluster.certificate_authority_data, None);
+
+        let user = read.auth_infos[0].auth_info.as_ref().unwrap();
+        assert_eq!(read.auth_infos[0].name, "agent:41");
+        assert_eq!(
+            user.token.as_ref().unwrap().expose_secret(),
+            "ci:41:e30.e30.c2ln"
+        );
+
+        let context = read.contexts[0].context.as_ref().unwrap();
+        assert_eq!(read.contexts[0].name, "group/app:demo");
+        assert_eq!(
+            (context.cluster.as_str(), context.user.as_deref()),
+            ("gitlab", Some("agent:41"))
+        );
+        assert_eq!(context.namespace.as_deref(), Some("web"));
+        assert_eq!(read.contexts[1].context.as_ref().unwrap().namespace, None);
+    }
+
+    #[test]
+    fn nothing_is_current_unless_said_and_the_ca_is_inside() {
+        let read = written(Some(b"-----BEGIN"), None);
+        assert_eq!(read.current_context, None);
+        let cluster = read.clusters[0].cluster.as_ref().unwrap();
+        assert_eq!(
+            cluster.certificate_authority_data.as_deref(),
+            Some("LS0tLS1CRUdJTg==")
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! Decides where the kubeconfig goes. The invariants: nobody but the owner can ever read it, it
+//! is never half written, and a file that is somebody else's is not replaced unasked.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::document::MARK;
+
+/// Where to write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    Stdout,
+    File(PathBuf),
+}
+
+/// Why a kubeconfig cannot be put in its place.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlaceError {
+    #[error("say where to write: set KUBECONFIG, or give --output FILE (`-` for standard output)")]
+    Unsaid,
+    #[error("KUBECONFIG names several files: give --output FILE")]
+    Several,
+    #[error("{} holds something that adit did not write: choose another --output, or give --force", .0.display())]
+    Foreign(PathBuf),
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot print the kubeconfig")]
+    Print(#[source] io::Error),
+}
+
+impl Destination {
+    /// By the flag, else by the variable.
+    pub(super) fn choose(
+        output: Option<OsString>,
+        kubeconfig: Option<OsString>,
+    ) -> Result<Self, PlaceError> {
+        if let Some(output) = output {
+            return Ok(if output == "-" {
+                Self::Stdout
+            } else {
+                Self::File(output.into())
+            });
+        }
+        let path = kubeconfig
+            .filter(|path| !path.is_empty())
+            .ok_or(PlaceError::Unsaid)?;
+        let mut paths = std::env::split_paths(&path);
+        let first = paths.next().ok_or(PlaceError::Unsaid)?;
+        if paths.next().is_some() {
+            return Err(PlaceError::Several);
+        }
+        Ok(Self::File(first))
+    }
+
+    /// Refuses to replace a file that is not ours, unless forced.
+    pub(super) fn check(&self, force: bool) -> Result<(), PlaceError> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        let is_ours = match fs::read(path) {
+            Ok(content) => content.is_empty() || content.starts_with(MARK.as_bytes()),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if is_ours || force {
+            Ok(())
+        } else {
+            Err(PlaceError::Foreign(path.clone()))
+        }
+    }
+
+    pub(super) fn write(&self, text: &str) -> Result<(), PlaceError> {
+        match self {
+            Self::Stdout => io::stdout()
+                .lock()
+                .write_all(text.as_bytes())
+                .map_err(PlaceError::Print),
+            Self::File(path) => replace(path, text).map_err(|source| PlaceError::Write {
+                path: path.clone(),
+                source,
+            }),
+        }
+    }
+}
+
+/// Writes beside the file and renames: a temporary file has mode 0600 from its first moment.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn choose(output: Option<&str>, kubeconfig: Option<&str>) -> Result<Destination, PlaceError> {
+        Destination::choose(output.map(Into::into), kubeconfig.map(Into::into))
+    }
+
+    #[test]
+    fn flag_comes_before_the_variable() {
+        assert_eq!(choose(Some("-"), Some("/a")).unwrap(), Destination::Stdout);
+        assert_eq!(
+            choose(Some("/b"), Some("/a")).unwrap(),
+            Destination::File("/b".into())
+        );
+        assert_eq!(
+            choose(None, Some("/a")).unwrap(),
+            Destination::File("/a".into())
+        );
+        assert!(matches!(choose(None, Some("")), Err(PlaceError::Unsaid)));
+        assert!(matches!(choose(None, None), Err(PlaceError::Unsaid)));
+        assert!(matches!(
+            choose(None, Some("/a:/b")),
+            Err(PlaceError::Several)
+        ));
+    }
+
+    #[test]
+    fn file_is_replaced_when_it_is_ours_and_only_its_owner_reads_it() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, format!("{MARK}\nold")).unwrap();
+        let place = Destination::File(path.clone());
+        place.check(false).unwrap();
+        place.write("new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn foreign_file_stays_unless_forced() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, "apiVersion: v1").unwrap();
+        let place = Destination::File(path);
+        assert!(matches!(place.check(false), Err(PlaceError::Foreign(_))));
+        place.check(true).unwrap();
+    }
+}

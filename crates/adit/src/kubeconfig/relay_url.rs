@@ -1,0 +1,124 @@
+//! A relay's address as a user writes it. The invariant: a token is sent to it only over TLS, or
+//! to this machine itself.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::Uri;
+use http::uri::Scheme;
+
+/// Scheme, host and port of a relay; written without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RelayUrl(String);
+
+impl RelayUrl {
+    /// Where the relay answers the Kubernetes API: a kubeconfig's `server`.
+    pub(crate) fn kubernetes(&self) -> String {
+        format!("{}/k8s-proxy", self.0)
+    }
+
+    /// Where it tells which agents a token may use.
+    pub(crate) fn agents(&self) -> String {
+        format!("{}/adit/v1/agents", self.0)
+    }
+}
+
+impl fmt::Display for RelayUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text is no relay's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadRelayUrl {
+    #[error("not a URL such as https://relay.example.com")]
+    Form,
+    #[error(
+        "must begin with https:// (http:// only for this machine, because kubectl sends no token over it)"
+    )]
+    Scheme,
+    #[error("must be the relay's root, without path, query or user name")]
+    NotRoot,
+}
+
+impl FromStr for RelayUrl {
+    type Err = BadRelayUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadRelayUrl> {
+        let uri: Uri = text.trim().parse().map_err(|_| BadRelayUrl::Form)?;
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+            return Err(BadRelayUrl::Form);
+        };
+        let is_safe = *scheme == Scheme::HTTPS
+            || (*scheme == Scheme::HTTP && is_this_machine(authority.host()));
+        if !is_safe {
+            return Err(BadRelayUrl::Scheme);
+        }
+        // People paste what stands in another kubeconfig.
+        let is_root = matches!(uri.path().trim_end_matches('/'), "" | "/k8s-proxy");
+        if !is_root || uri.query().is_some() || authority.as_str().contains('@') {
+            return Err(BadRelayUrl::NotRoot);
+        }
+        Ok(Self(format!("{scheme}://{authority}")))
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<String, BadRelayUrl> {
+        text.parse::<RelayUrl>().map(|url| url.to_string())
+    }
+
+    #[test]
+    fn root_of_a_relay_is_taken_with_or_without_the_api_prefix() {
+        for text in [
+            "https://relay.test:8443",
+            "https://relay.test:8443/",
+            "https://relay.test:8443/k8s-proxy/",
+        ] {
+            assert_eq!(parsed(text).unwrap(), "https://relay.test:8443");
+        }
+        let url: RelayUrl = "https://relay.test".parse().unwrap();
+        assert_eq!(url.kubernetes(), "https://relay.test/k8s-proxy");
+    }
+
+    #[test]
+    fn token_goes_without_tls_to_this_machine_only() {
+        assert_eq!(
+            parsed("http://127.0.0.1:80").unwrap(),
+            "http://127.0.0.1:80"
+        );
+        assert_eq!(parsed("http://[::1]:80").unwrap(), "http://[::1]:80");
+        assert_eq!(parsed("http://localhost").unwrap(), "http://localhost");
+        assert_eq!(parsed("http://relay.test"), Err(BadRelayUrl::Scheme));
+        assert_eq!(
+            parsed("http://localhost.evil.test"),
+            Err(BadRelayUrl::Scheme)
+        );
+        assert_eq!(parsed("wss://relay.test"), Err(BadRelayUrl::Scheme));
+    }
+
+    #[test]
+    fn what_is_no_root_is_refused() {
+        assert_eq!(
+            parsed("https://relay.test/other"),
+            Err(BadRelayUrl::NotRoot)
+        );
+        assert_eq!(parsed("https://relay.test/?a=b"), Err(BadRelayUrl::NotRoot));
+        assert_eq!(parsed("https://me@relay.test/"), Err(BadRelayUrl::NotRoot));
+        assert_eq!(parsed("relay.test"), Err(BadRelayUrl::Form));
+        assert_eq!(parsed(""), Err(BadRelayUrl::Form));
+    }
+}

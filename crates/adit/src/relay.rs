@@ -1,0 +1,52 @@
+//! `adit relay`: runs a relay until it is told to stop.
+
+use std::path::{Path, PathBuf};
+
+use adit_process::{Exit, Stop};
+use adit_relay::{Config, RawConfig, Relay};
+use anyhow::Context;
+use clap::Args;
+
+use crate::failure::{Ends, Failure};
+use crate::serving::{read_text, run_until_stopped};
+
+/// Run a relay, which CI jobs and agents connect to
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The first SIGTERM or SIGINT drains: nothing new is taken, what runs may finish. The second ends at once.
+
+Examples:
+  adit config check relay.yaml
+  adit relay --config relay.yaml
+  adit relay --config relay.yaml --log info,adit_relay=debug --log-format json")]
+pub(crate) struct RelayArgs {
+    /// The relay's config file; `-` reads standard input
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CONFIG")]
+    config: PathBuf,
+}
+
+pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
+    let config = read_config(&args.config)?;
+    run_until_stopped(|stop| serve(config, stop))
+}
+
+/// Reads and checks a relay's config.
+pub(crate) fn read_config(file: &Path) -> Result<Config, Failure> {
+    RawConfig::from_yaml(&read_text(file)?)
+        .map_err(anyhow::Error::from)
+        .and_then(|raw| Ok(Config::try_from(raw)?))
+        .with_context(|| format!("{} cannot be used", file.display()))
+        .ends(Exit::BadConfig)
+}
+
+async fn serve(config: Config, stop: Stop) -> Result<(), Failure> {
+    let relay = Relay::start(config)
+        .await
+        .context("the relay cannot start")
+        .ends(Exit::Unavailable)?;
+    tracing::info!(public.addr = %relay.public_addr(), admin.addr = %relay.admin_addr(), "relay started");
+    stop.draining().await;
+    relay.drain(crate::serving::GRACE).await;
+    tracing::info!("relay stopped");
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! `adit token`: makes tokens for agents, and the hashes by which a relay knows them.
+//!
+//! The invariant: a token is printed by `new` only, once, and never taken from the command line,
+//! where any process on the machine could read it.
+
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use adit_authority::token::{self, TokenHash};
+use adit_process::Exit;
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::failure::{Ends, Failure};
+
+/// Make tokens for agents, and the hashes that a relay knows them by
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct TokenArgs {
+    #[command(subcommand)]
+    pub(crate) command: TokenCommand,
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, print it once, and its hash
+    #[command(after_help = "\
+Examples:
+  adit token new
+  adit token new --token-file agent.token   only the hash is printed
+  kubectl --namespace adit create secret generic adit-agent --from-file=token=agent.token")]
+    New(NewArgs),
+    /// Print the hash of a token that is read from standard input
+    #[command(after_help = "\
+Examples:
+  adit token hash < agent.token")]
+    Hash,
+}
+
+/// How to hand a new token over.
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// Write the token to this new file, readable by its owner only, instead of printing it
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    token_file: Option<PathBuf>,
+    /// Print a JSON object with `token` and `hash`
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(command: &TokenCommand) -> Result<(), Failure> {
+    match command {
+        TokenCommand::New(args) => {
+            let token = token::new();
+            let text = announcement(&token, args)?;
+            print(&text)
+        }
+        TokenCommand::Hash => hash(),
+    }
+}
+
+fn announcement(token: &SecretString, args: &NewArgs) -> Result<String, Failure> {
+    let hash = TokenHash::of(token.expose_secret());
+    if args.json {
+        let pair = serde_json::json!({ "token": token.expose_secret(), "hash": hash.to_string() });
+        return Ok(format!("{pair}\n"));
+    }
+    let shown = if let Some(path) = &args.token_file {
+        write_new(path, token)?;
+        format!(
+            "The agent's token is in {}. Keep it secret.",
+            path.display()
+        )
+    } else {
+        format!(
+            "The agent's token. It is shown this once; keep it secret.\n\
+             Put it into a file for `adit agent --token-file`, or into the agent's Secret:\n\n    {}",
+            token.expose_secret(),
+        )
+    };
+    Ok(format!(
+        "{shown}\n\nIts hash. Put it into the relay's config file, at the agent's `tokens`:\n\n    tokens:\n      - {hash}\n",
+    ))
+}
+
+fn write_new(path: &Path, token: &SecretString) -> Result<(), Failure> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| writeln!(file, "{}", token.expose_secret()))
+        .with_context(|| format!("cannot write the token to {}", path.display()))
+        .ends(Exit::Failed)
+}
+
+fn hash() -> Result<(), Failure> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        // A hint; whoever cannot see it is none the worse.
+        let _ = writeln!(
+            io::stderr(),
+            "Paste the token, then press Enter and Ctrl-D."
+        );
+    }
+    let mut text = String::new();
+    stdin
+        .lock()
+        .take(MAX_TOKEN_BYTES)
+        .read_to_string(&mut text)
+        .context("cannot read a token from standard input")
+        .ends(Exit::Failed)?;
+    let token = SecretString::from(text.trim().to_owned());
+    if token.expose_secret().is_empty() {
+        return Err(Failure::new(
+            Exit::BadConfig,
+            anyhow::anyhow!("standard input holds no token"),
+        ));
+    }
+    token::check_format(token.expose_secret()).ends(Exit::BadConfig)?;
+    print(&format!("{}\n", TokenHash::of(token.expose_secret())))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .context("cannot print")
+        .ends(Exit::Failed)
+}
+
+/// More than any token has; a wrong file is refused before it is read whole.
+const MAX_TOKEN_BYTES: u64 = 16 * 1024;

@@ -1,0 +1,247 @@
+//! The binary as a user meets it: output, exit codes, files.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use tempfile::TempDir;
+
+fn adit(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A relay that answers one request, over plain HTTP on loopback, and gives it back.
+struct FakeRelay {
+    url: String,
+    request: thread::JoinHandle<String>,
+}
+
+impl FakeRelay {
+    fn answering(status: &'static str, body: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let request = thread::spawn(move || {
+            let mut socket = listener.accept().unwrap().0;
+            let mut request = String::new();
+            let mut reader = BufReader::new(socket.try_clone().unwrap());
+            while reader.read_line(&mut request).unwrap() > 2 {}
+            write!(
+                socket,
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len(),
+            )
+            .unwrap();
+            request
+        });
+        Self { url, request }
+    }
+}
+
+#[test]
+fn new_token_and_its_hash_belong_together() {
+    let made = adit(&["token", "new", "--json"]).output().unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let token = made["token"].as_str().unwrap();
+    assert!(token.starts_with("adit-agent-"));
+
+    let mut hashing = adit(&["token", "hash"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(hashing.stdin.take().unwrap(), "{token}").unwrap();
+    let mut hash = String::new();
+    hashing
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut hash)
+        .unwrap();
+    assert!(hashing.wait().unwrap().success());
+    assert_eq!(hash.trim_end(), made["hash"].as_str().unwrap());
+}
+
+#[test]
+fn token_file_is_private_and_never_overwritten() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("agent.token");
+    let path = path.to_str().unwrap();
+    let made = adit(&["token", "new", "--token-file", path])
+        .output()
+        .unwrap();
+    let token = fs::read_to_string(path).unwrap();
+    assert!(
+        !stdout(&made).contains(token.trim_end()),
+        "shown beside being written"
+    );
+    assert!(stdout(&made).contains("sha256:"));
+    assert_eq!(
+        fs::metadata(path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+
+    let again = adit(&["token", "new", "--token-file", path])
+        .output()
+        .unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(path).unwrap(), token);
+}
+
+#[test]
+fn mistyped_token_is_told_and_not_shown() {
+    let mut hashing = adit(&["token", "hash"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    write!(hashing.stdin.take().unwrap(), "adit-agent-nonsense").unwrap();
+    let ended = hashing.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(64));
+    assert!(!stderr(&ended).contains("nonsense"), "{}", stderr(&ended));
+}
+
+#[test]
+fn kubeconfig_is_written_for_what_the_token_may_reach() {
+    let relay = FakeRelay::answering(
+        "200 OK",
+        r#"{"agents":[{"id":41,"context":"group/app:demo","default_namespace":"web","new":1}]}"#,
+    );
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("config");
+    let written = adit(&["kubeconfig", "--relay", &relay.url])
+        .env("ADIT_ID_TOKEN", "e30.e30.c2ln\n")
+        .env("KUBECONFIG", &path)
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    assert!(
+        stderr(&written).contains("* group/app:demo"),
+        "{}",
+        stderr(&written)
+    );
+    assert!(!stderr(&written).contains("e30"), "a token in the output");
+
+    let request = relay.request.join().unwrap();
+    assert!(
+        request.starts_with("GET /adit/v1/agents HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(
+        request.contains("authorization: Bearer e30.e30.c2ln\r\n"),
+        "{request}"
+    );
+
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("ci:41:e30.e30.c2ln"), "{text}");
+    assert!(text.contains("current-context: group/app:demo"), "{text}");
+    assert!(text.contains(&format!("{}/k8s-proxy", relay.url)), "{text}");
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+}
+
+#[test]
+fn refused_id_token_ends_with_77_and_the_relays_words() {
+    let relay = FakeRelay::answering(
+        "401 Unauthorized",
+        r#"{"kind":"Status","message":"the token has expired"}"#,
+    );
+    let refused = adit(&["kubeconfig", "--relay", &relay.url, "--output", "-"])
+        .env("ADIT_ID_TOKEN", "e30.e30.c2ln")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(77));
+    assert!(
+        stderr(&refused).contains("the token has expired"),
+        "{}",
+        stderr(&refused)
+    );
+    assert_eq!(stdout(&refused), "");
+    relay.request.join().unwrap();
+}
+
+#[test]
+fn kubeconfig_without_a_token_or_a_place_is_a_bad_config() {
+    let unplaced = adit(&["kubeconfig", "--relay", "https://relay.test"])
+        .output()
+        .unwrap();
+    assert_eq!(unplaced.status.code(), Some(64));
+    assert!(
+        stderr(&unplaced).contains("KUBECONFIG"),
+        "{}",
+        stderr(&unplaced)
+    );
+
+    let anonymous = adit(&["kubeconfig", "--relay", "https://relay.test", "-o", "-"])
+        .output()
+        .unwrap();
+    assert_eq!(anonymous.status.code(), Some(64));
+    assert!(
+        stderr(&anonymous).contains("ADIT_ID_TOKEN"),
+        "{}",
+        stderr(&anonymous)
+    );
+}
+
+#[test]
+fn help_shows_examples_and_exit_codes_and_no_secret() {
+    let help = adit(&["--help"]).output().unwrap();
+    assert!(help.status.success());
+    assert!(stdout(&help).contains("Examples:") && stdout(&help).contains("  64  a config file"));
+    let help = adit(&["kubeconfig", "--help"])
+        .env("ADIT_ID_TOKEN", "very-secret")
+        .output()
+        .unwrap();
+    assert!(!stdout(&help).contains("very-secret"));
+    assert!(!stdout(&help).contains('\x1b'), "coloured off a terminal");
+}
+
+#[test]
+fn wrong_command_line_ends_with_2() {
+    assert_eq!(
+        adit(&["kubeconfig", "--relay", "http://relay.test"])
+            .output()
+            .unwrap()
+            .status
+            .code(),
+        Some(2)
+    );
+    assert_eq!(adit(&["nonsense"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = adit(&["completions", shell]).output().unwrap();
+        assert!(script.status.success());
+        assert!(stdout(&script).contains("kubeconfig"), "{shell}");
+    }
+}
+
+#[test]
+fn missing_config_file_ends_with_64() {
+    let ended = adit(&["config", "check", "/nowhere/relay.yaml"])
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(64));
+    assert!(
+        stderr(&ended).starts_with("error: cannot read /nowhere/relay.yaml\n  because: "),
+        "{}",
+        stderr(&ended)
+    );
+}
