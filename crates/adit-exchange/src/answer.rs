@@ -1,0 +1,231 @@
+//! The agent's side: reads what was asked and sends what the API server answers. The agent calls it once per accepted stream.
+//! Invariant: an answer that the API server did not finish is reset, never ended.
+
+use std::{
+    fmt::Display,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use adit_identity::ActAs;
+use adit_tunnel::{ResetReason, StreamError, TunnelStream};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, uri::PathAndQuery};
+use http_body::Body;
+
+use crate::{
+    body::{RequestBody, Requesting},
+    head::{BadHead, HeadLimits, HeadTooLarge, request, response},
+    pour::{Broken, poll_pour},
+    upgraded::Upgraded,
+};
+
+/// What was asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Never CONNECT.
+    pub method: Method,
+    /// Path and query as the caller sent them, byte for byte.
+    pub target: PathAndQuery,
+    /// End-to-end fields: no Host, no credentials, and `Impersonate-*` only where `act_as` is [`ActAs::Agent`]. Their values
+    /// are slices of the head: keeping one keeps all.
+    pub headers: HeaderMap,
+    /// As whom to ask the API server.
+    pub act_as: ActAs,
+    /// The protocols that the caller would switch to. The request has no body then.
+    pub upgrade: Option<HeaderValue>,
+    /// The caller sends its body only when told to go on, which [`Asked::body`] sees to.
+    pub expect_continue: bool,
+    /// The relay's id of the request.
+    pub request_id: String,
+}
+
+impl Asked {
+    /// Reads a stream's `open`.
+    ///
+    /// # Errors
+    /// It is not what a relay may send: reset the stream, with [`ResetReason::Protocol`].
+    pub fn read(head: &Bytes, limits: HeadLimits) -> Result<Self, BadHead> {
+        request::read(head, limits)
+    }
+
+    /// The request's body. If the caller waits for 100 Continue, it is told so when this is first polled.
+    #[must_use]
+    pub fn body(&self, stream: &Arc<TunnelStream>) -> RequestBody {
+        let state = match (&self.upgrade, self.expect_continue) {
+            // What comes on the stream after a 101 is not the request's.
+            (Some(_), _) => Requesting::Done,
+            (None, true) => Requesting::AwaitsContinue,
+            (None, false) => Requesting::Reading,
+        };
+        RequestBody::new(Arc::clone(stream), state)
+    }
+}
+
+/// Sends the final answer, body and all. Dropping the future before its end cancels the exchange.
+///
+/// # Errors
+/// The answer was not sent to its end; the stream has been reset already.
+pub async fn answer<B>(stream: &TunnelStream, response: Response<B>) -> Result<(), AnswerError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Display,
+{
+    let unfinished = Unfinished(stream);
+    let outcome = send(stream, response).await;
+    match &outcome {
+        Ok(()) => unfinished.finish(),
+        Err(AnswerError::ApiServerLost(why)) => stream.reset(ResetReason::ApiServerLost, why),
+        Err(
+            error @ (AnswerError::HeadTooLarge(_)
+            | AnswerError::Status(_)
+            | AnswerError::NoProtocol),
+        ) => {
+            stream.reset(ResetReason::Protocol, &error.to_string());
+        }
+        Err(AnswerError::Stream(_)) => {}
+    }
+    outcome
+}
+
+/// Sends an informational head: any 1xx but 101.
+///
+/// # Errors
+/// The status is another one, the head too large, or the stream over. Nothing was sent, and the answer may still come.
+pub fn informational(
+    stream: &TunnelStream,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<(), AnswerError> {
+    if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(AnswerError::Status(status));
+    }
+    let head = response::encode(status, headers, b"", HeadLimits::default())?;
+    Ok(stream.send_head(head)?)
+}
+
+/// Sends the API server's 101, whose `Upgrade` names the protocol. From here the stream is the upgraded connection.
+///
+/// # Errors
+/// There is no `Upgrade`, the head is too large, or the stream over. Nothing was sent.
+pub fn switch(stream: &Arc<TunnelStream>, headers: &HeaderMap) -> Result<Upgraded, AnswerError> {
+    let protocol = headers
+        .get(header::UPGRADE)
+        .filter(|protocol| !protocol.is_empty())
+        .ok_or(AnswerError::NoProtocol)?;
+    let head = response::encode(
+        StatusCode::SWITCHING_PROTOCOLS,
+        headers,
+        protocol.as_bytes(),
+        HeadLimits::default(),
+    )?;
+    stream.send_head(head)?;
+    Ok(Upgraded::new(Arc::clone(stream)))
+}
+
+/// Waits until the stream is over by accident: the caller left, its permit or the tunnel ended. For whoever waits for the API
+/// server meanwhile. Cancel-safe; not beside [`answer`], which notices by itself.
+pub async fn lost(stream: &TunnelStream) -> StreamError {
+    poll_fn(|cx| poll_lost(stream, cx)).await
+}
+
+/// Why an answer was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The stream ended first.
+    #[error("the stream ended before the answer")]
+    Stream(#[from] StreamError),
+    /// The answer's body broke off.
+    #[error("the API server's answer broke off: {0}")]
+    ApiServerLost(String),
+    /// The API server's head is past our limits.
+    #[error("the API server's answer cannot be sent on")]
+    HeadTooLarge(#[from] HeadTooLarge),
+    /// A status that has no place here.
+    #[error("the status {0} has no place here")]
+    Status(StatusCode),
+    /// A 101 without `Upgrade`.
+    #[error("the API server switched to a protocol that it did not name")]
+    NoProtocol,
+}
+
+/// As [`informational`], for statuses that are known to be right.
+pub(crate) fn send_informational(
+    stream: &TunnelStream,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<(), StreamError> {
+    match response::encode(status, headers, b"", HeadLimits::default()) {
+        Ok(head) => stream.send_head(head),
+        Err(error) => Err(StreamError::Cut {
+            reason: ResetReason::Internal,
+            message: error.to_string(),
+        }),
+    }
+}
+
+async fn send<B>(stream: &TunnelStream, response: Response<B>) -> Result<(), AnswerError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Display,
+{
+    let (parts, body) = response.into_parts();
+    if parts.status.is_informational() {
+        return Err(AnswerError::Status(parts.status));
+    }
+    stream.send_head(response::encode(
+        parts.status,
+        &parts.headers,
+        b"",
+        HeadLimits::default(),
+    )?)?;
+    if body.is_end_stream() {
+        return Ok(stream.write(Bytes::new(), true)?);
+    }
+    let mut body = pin!(body);
+    poll_fn(|cx| {
+        if let Poll::Ready(error) = poll_lost(stream, cx) {
+            return Poll::Ready(Err(error.into()));
+        }
+        poll_pour(stream, body.as_mut(), cx).map_err(|broken| match broken {
+            Broken::Stream(error) => error.into(),
+            Broken::Body(why) => AnswerError::ApiServerLost(why),
+        })
+    })
+    .await
+}
+
+/// Ready when the stream is over by accident.
+///
+/// A stream has one waiter per direction. While the request's body flows that of the receiving half is whoever reads it, and
+/// sees a reset itself; once it has ended, it is us.
+fn poll_lost(stream: &TunnelStream, cx: &Context<'_>) -> Poll<StreamError> {
+    if stream.is_read_end()
+        && let Poll::Ready(Err(error)) = stream.poll_head(cx)
+    {
+        return Poll::Ready(error);
+    }
+    match stream.poll_room(cx) {
+        Poll::Ready(Err(error)) => Poll::Ready(error),
+        Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+    }
+}
+
+/// An answer under way. Dropped, it cancels the exchange, whoever else may hold the stream.
+#[derive(Debug)]
+struct Unfinished<'a>(&'a TunnelStream);
+
+impl Unfinished<'_> {
+    fn finish(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0
+            .reset(ResetReason::Cancelled, "the agent gave the answer up");
+    }
+}
