@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_identity::{JobIdentity, RefKind};
 use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
+    digest,
+    error::Unspecified,
     rand::SystemRandom,
     rsa,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    },
 };
-use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
 /// What an issuer signs with.
@@ -30,28 +33,29 @@ pub enum KeyKind {
 pub struct Issuer {
     url: Box<str>,
     kind: KeyKind,
-    current: Keypair,
-    retired: Vec<jwk::Jwk>,
-    made: u64,
+    current: Published,
+    retired: Vec<Value>,
 }
 
-/// Why there is no key, or no token.
-#[derive(Debug, thiserror::Error)]
-pub enum IssuerError {
-    /// The library made no key: no randomness.
-    #[error("no key could be made")]
-    Key,
-    /// The library signed nothing.
-    #[error("the token could not be signed")]
-    Sign(#[source] jsonwebtoken::errors::Error),
-}
+/// There is no randomness, or no memory: the library made no key, or no signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cryptographic library failed")]
+pub struct IssuerError;
 
+/// A private key, and its public half as it is published.
 #[derive(Debug)]
-struct Keypair {
+struct Published {
     kid: String,
-    algorithm: Algorithm,
-    private: EncodingKey,
-    public: jwk::Jwk,
+    private: Private,
+    jwk: Value,
+}
+
+// Their `Debug` shows public halves only.
+#[derive(Debug)]
+enum Private {
+    Rsa(rsa::KeyPair),
+    EcP256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
 }
 
 impl Issuer {
@@ -61,13 +65,11 @@ impl Issuer {
     ///
     /// There is no randomness.
     pub fn new(url: &str, kind: KeyKind) -> Result<Self, IssuerError> {
-        let current = Keypair::generate(kind, 1)?;
         Ok(Self {
             url: url.into(),
             kind,
-            current,
+            current: Published::new(kind)?,
             retired: Vec::new(),
-            made: 1,
         })
     }
 
@@ -86,7 +88,7 @@ impl Issuer {
     /// The JSON web key set to publish. RFC 7517 section 5.
     #[must_use]
     pub fn jwks(&self) -> String {
-        let keys: Vec<_> = std::iter::once(&self.current.public)
+        let keys: Vec<_> = std::iter::once(&self.current.jwk)
             .chain(&self.retired)
             .collect();
         json!({ "keys": keys }).to_string()
@@ -98,10 +100,9 @@ impl Issuer {
     ///
     /// There is no randomness.
     pub fn rotate(&mut self) -> Result<(), IssuerError> {
-        self.made += 1;
-        let next = Keypair::generate(self.kind, self.made)?;
+        let next = Published::new(self.kind)?;
         let old = std::mem::replace(&mut self.current, next);
-        self.retired.push(old.public);
+        self.retired.push(old.jwk);
         Ok(())
     }
 
@@ -153,60 +154,99 @@ impl Issuer {
     ///
     /// The library signed nothing.
     pub fn sign(&self, claims: &Map<String, Value>) -> Result<String, IssuerError> {
-        let header = Header {
-            kid: Some(self.current.kid.clone()),
-            ..Header::new(self.current.algorithm)
-        };
-        jsonwebtoken::encode(&header, claims, &self.current.private).map_err(IssuerError::Sign)
+        let private = &self.current.private;
+        let header = json!({ "typ": "JWT", "alg": private.algorithm(), "kid": self.current.kid });
+        let claims = Value::Object(claims.clone());
+        let message = [header, claims]
+            .map(|part| encode(part.to_string()))
+            .join(".");
+        let signature = private.sign(message.as_bytes())?;
+        Ok(format!("{message}.{}", encode(signature)))
     }
 }
 
-impl Keypair {
-    fn generate(kind: KeyKind, number: u64) -> Result<Self, IssuerError> {
-        let (algorithm, private) = match kind {
-            KeyKind::Rsa => (Algorithm::RS256, EncodingKey::from_rsa_der(&rsa_key()?)),
-            KeyKind::EcP256 => (Algorithm::ES256, EncodingKey::from_ec_der(&ec_key()?)),
-            KeyKind::Ed25519 => (Algorithm::EdDSA, EncodingKey::from_ed_der(&ed_key()?)),
-        };
-        let mut public =
-            jwk::Jwk::from_encoding_key(&private, algorithm).map_err(IssuerError::Sign)?;
-        // The thumbprint makes ids of two issuers differ, and the number tells people which key is newer.
-        let thumbprint = thumbprint(&public)?;
-        let kid = format!("{thumbprint}-{number}");
-        public.common.key_id = Some(kid.clone());
-        public.common.public_key_use = Some(jwk::PublicKeyUse::Signature);
+impl Published {
+    fn new(kind: KeyKind) -> Result<Self, IssuerError> {
+        let private = Private::generate(kind)?;
+        let mut jwk = private.public();
+        // Named after the key itself, so that ids of two issuers, or of two keys of one, differ.
+        let thumb = digest::digest(
+            &digest::SHA256,
+            Value::Object(jwk.clone()).to_string().as_bytes(),
+        );
+        let kid: String = encode(thumb).chars().take(16).collect();
+        jwk.extend(object(
+            json!({ "kid": kid, "use": "sig", "alg": private.algorithm() }),
+        ));
         Ok(Self {
             kid,
-            algorithm,
             private,
-            public,
+            jwk: Value::Object(jwk),
         })
     }
 }
 
-fn thumbprint(public: &jwk::Jwk) -> Result<String, IssuerError> {
-    let thumbprint = public
-        .thumbprint(jwk::ThumbprintHash::SHA256)
-        .map_err(IssuerError::Sign)?;
-    Ok(thumbprint.chars().take(16).collect())
+impl Private {
+    fn generate(kind: KeyKind) -> Result<Self, IssuerError> {
+        Ok(match kind {
+            KeyKind::Rsa => Self::Rsa(rsa::KeyPair::generate(rsa::KeySize::Rsa2048)?),
+            KeyKind::EcP256 => {
+                Self::EcP256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?)
+            }
+            KeyKind::Ed25519 => Self::Ed25519(Ed25519KeyPair::generate()?),
+        })
+    }
+
+    const fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Rsa(_) => "RS256",
+            Self::EcP256(_) => "ES256",
+            Self::Ed25519(_) => "EdDSA",
+        }
+    }
+
+    /// The public half. RFC 7518 section 6, RFC 8037 section 2.
+    fn public(&self) -> Map<String, Value> {
+        object(match self {
+            Self::Rsa(key) => {
+                let (n, e) = (key.public_key().modulus(), key.public_key().exponent());
+                let [n, e] = [n, e].map(|number| encode(number.big_endian_without_leading_zero()));
+                json!({ "kty": "RSA", "n": n, "e": e })
+            }
+            Self::EcP256(key) => {
+                // An uncompressed point: 4, then both coordinates. SEC 1 section 2.3.3.
+                let point = key.public_key().as_ref().get(1..).unwrap_or_default();
+                let (x, y) = point.split_at(point.len() / 2);
+                json!({ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y) })
+            }
+            Self::Ed25519(key) => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(key.public_key()) })
+            }
+        })
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssuerError> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)?;
+                Ok(signature)
+            }
+            Self::EcP256(key) => Ok(key.sign(&random, message)?.as_ref().to_vec()),
+            Self::Ed25519(key) => Ok(key.sign(message).as_ref().to_vec()),
+        }
+    }
 }
 
-fn rsa_key() -> Result<Vec<u8>, IssuerError> {
-    let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map_err(|_| IssuerError::Key)?;
-    let der: Pkcs8V1Der<'_> = key.as_der().map_err(|_| IssuerError::Key)?;
-    Ok(der.as_ref().to_vec())
+impl From<Unspecified> for IssuerError {
+    fn from(_: Unspecified) -> Self {
+        Self
+    }
 }
 
-fn ec_key() -> Result<Vec<u8>, IssuerError> {
-    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-    key.map(|der| der.as_ref().to_vec())
-        .map_err(|_| IssuerError::Key)
-}
-
-fn ed_key() -> Result<Vec<u8>, IssuerError> {
-    let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
-    key.map(|der| der.as_ref().to_vec())
-        .map_err(|_| IssuerError::Key)
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// What GitLab says about a job; ids as strings, flags as strings.

@@ -18,6 +18,8 @@ mod authorise;
 mod caller;
 pub mod ci_access;
 mod credential;
+#[cfg(test)]
+mod examples;
 pub mod issuer;
 pub mod oidc;
 mod permit;

@@ -49,22 +49,21 @@ impl Oidc {
     /// The authority, and for each issuer the task that fetches its keys: run each until the process stops.
     #[must_use]
     pub fn new(config: OidcConfig, fetch: &Arc<dyn FetchKeys>) -> (Self, Vec<KeyRefresh>) {
-        let issuers: Vec<_> = config
-            .issuers
-            .into_iter()
-            .map(|issuer| (issuer, Arc::new(KeyRing::default())))
-            .collect();
-        let refresh = |(issuer, ring): &(OidcIssuer, Arc<KeyRing>)| {
-            KeyRefresh::new(issuer.clone(), Arc::clone(ring), Arc::clone(fetch))
-        };
-        let refreshes = issuers.iter().map(refresh).collect();
-        (
-            Self {
-                issuers,
-                cache: Cache::new(config.max_cached_tokens),
-            },
-            refreshes,
-        )
+        let mut issuers = Vec::with_capacity(config.issuers.len());
+        let mut refreshes = Vec::with_capacity(config.issuers.len());
+        for issuer in config.issuers {
+            let (ring, is_wanted) = KeyRing::new();
+            let ring = Arc::new(ring);
+            refreshes.push(KeyRefresh {
+                issuer: issuer.clone(),
+                ring: Arc::clone(&ring),
+                is_wanted,
+                fetch: Arc::clone(fetch),
+            });
+            issuers.push((issuer, ring));
+        }
+        let cache = Cache::new(config.max_cached_tokens);
+        (Self { issuers, cache }, refreshes)
     }
 
     /// The caller that a token stands for. Cancel-safe; waits only when the token's key is not held and may be asked for,

@@ -18,7 +18,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::{mpsc, watch},
     time::{Instant, timeout},
 };
 
@@ -32,8 +32,9 @@ pub(super) struct KeyRing {
     epoch: Instant,
     /// The last attempt to fetch; changes when one ends.
     pub(super) attempt: watch::Sender<Attempt>,
-    /// A token came with a key we do not hold.
-    pub(super) wanted: Notify,
+    // Says that a token came with a key we do not hold. Holds one word, since one fetch serves all who wait; a word that
+    // finds no room changes nothing.
+    wanted: mpsc::Sender<()>,
     pub(super) fetches: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) withheld: AtomicU64,
@@ -60,21 +61,22 @@ pub(super) struct PublicKey {
     usable_until: AtomicU64,
 }
 
-impl Default for KeyRing {
-    fn default() -> Self {
-        Self {
+impl KeyRing {
+    /// An empty ring, and where it says that a key is wanted.
+    pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
+        let (wanted, is_wanted) = mpsc::channel(1);
+        let ring = Self {
             keys: ArcSwap::default(),
             epoch: Instant::now(),
             attempt: watch::Sender::new(Attempt::default()),
-            wanted: Notify::new(),
+            wanted,
             fetches: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             withheld: AtomicU64::new(0),
-        }
+        };
+        (ring, is_wanted)
     }
-}
 
-impl KeyRing {
     /// Whether a key of this id is held and usable.
     pub(super) fn holds(&self, kid: &str) -> bool {
         let now = Instant::now();
@@ -136,7 +138,7 @@ impl KeyRing {
             self.withheld.fetch_add(1, Ordering::Relaxed);
             return last.outcome();
         }
-        self.wanted.notify_one();
+        let _ = self.wanted.try_send(());
         // The fetch has a deadline of its own; this one is for a refresh task that is gone.
         let ended = timeout(issuer.fetch_timeout + GRACE, attempt.changed()).await;
         let last = *attempt.borrow();

@@ -7,7 +7,10 @@ use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc, sync::atomic::Or
 use bytes::Bytes;
 use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
 use super::{
     KeySource, OidcIssuer,
@@ -57,28 +60,24 @@ pub enum FetchError {
 #[derive(Debug)]
 #[must_use = "keys are fetched only while `run` runs"]
 pub struct KeyRefresh {
-    issuer: OidcIssuer,
-    ring: Arc<KeyRing>,
-    fetch: Arc<dyn FetchKeys>,
+    pub(super) issuer: OidcIssuer,
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) is_wanted: mpsc::Receiver<()>,
+    pub(super) fetch: Arc<dyn FetchKeys>,
 }
 
 impl KeyRefresh {
-    pub(super) fn new(issuer: OidcIssuer, ring: Arc<KeyRing>, fetch: Arc<dyn FetchKeys>) -> Self {
-        Self {
-            issuer,
-            ring,
-            fetch,
-        }
-    }
-
     /// Runs until dropped.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         loop {
+            // The fetch that begins now serves whoever asked before.
+            while self.is_wanted.try_recv().is_ok() {}
             let next = Instant::now() + self.refresh().await;
             sleep(self.issuer.min_refresh_interval).await;
             tokio::select! {
                 biased;
-                () = self.ring.wanted.notified() => {}
+                // Never None: the sender is in the ring, and the ring in us.
+                Some(()) = self.is_wanted.recv() => {}
                 () = sleep_until(next) => {}
             }
         }
