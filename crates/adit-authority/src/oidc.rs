@@ -19,6 +19,7 @@ mod claims;
 mod config;
 mod error;
 mod keys;
+mod public_key;
 mod refresh;
 mod unverified;
 
@@ -122,7 +123,7 @@ impl Oidc {
         let (claims, key) = unverified.verify(ring)?;
         let (job, expires_at) = claims.check(issuer, now)?;
         let caller = Caller::new(job, expires_at, tag.owner());
-        Ok(self.cache.insert(tag, caller, key, Arc::clone(ring), now))
+        Ok(self.cache.insert(tag, caller, key, now))
     }
 
     fn issuer(&self, url: &str) -> Result<&(OidcIssuer, Arc<KeyRing>), TokenError> {

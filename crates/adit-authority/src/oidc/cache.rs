@@ -16,7 +16,7 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::keys::{KeyRing, PublicKey};
+use super::public_key::PublicKey;
 use crate::{Caller, Token};
 
 /// Verified tokens remembered by default: as many jobs as may run at once, at about 2 KiB each.
@@ -50,12 +50,11 @@ type Shard = HashMap<TokenTag, Verified, BuildHasherDefault<TagHasher>>;
 struct Verified {
     caller: Caller,
     key: Arc<PublicKey>,
-    ring: Arc<KeyRing>,
 }
 
 impl Verified {
     fn holds(&self, now: SystemTime) -> bool {
-        self.caller.expires_at() > now && self.ring.is_usable(&self.key, Instant::now())
+        self.caller.expires_at() > now && self.key.is_usable(Instant::now())
     }
 }
 
@@ -100,14 +99,13 @@ impl Cache {
         tag: TokenTag,
         caller: Caller,
         key: Arc<PublicKey>,
-        ring: Arc<KeyRing>,
         now: SystemTime,
     ) -> Caller {
         let mut shard = self.shard(&tag).lock();
         if shard.len() >= self.max_per_shard && !shard.contains_key(&tag) {
             self.make_room(&mut shard, now);
         }
-        let verified = Verified { caller, key, ring };
+        let verified = Verified { caller, key };
         match shard.entry(tag) {
             Entry::Occupied(entry) if entry.get().holds(now) => entry.get().caller.clone(),
             Entry::Occupied(mut entry) => {

@@ -14,7 +14,8 @@ use tokio::{
 
 use super::{
     KeySource, OidcIssuer,
-    keys::{Attempt, KeyRing, PublicKey},
+    keys::{Attempt, KeyRing},
+    public_key::PublicKey,
 };
 
 /// What [`FetchKeys::fetch`] gives.

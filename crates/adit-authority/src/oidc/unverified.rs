@@ -8,11 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
-use super::{
-    TokenError,
-    claims::Claims,
-    keys::{KeyRing, PublicKey},
-};
+use super::{TokenError, claims::Claims, keys::KeyRing, public_key::PublicKey};
 
 /// A JSON web token in its compact form. RFC 7515 section 3.1.
 #[derive(Debug)]

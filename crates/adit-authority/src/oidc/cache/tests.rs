@@ -10,38 +10,23 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// A key that is held for ever, and its ring.
-fn held_key() -> (Arc<PublicKey>, Arc<KeyRing>) {
+/// A key that is held for long.
+fn held_key() -> Arc<PublicKey> {
     let issuer = Issuer::new("https://gitlab.example.com", KeyKind::Ed25519).unwrap();
-    let jwks: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&issuer.jwks()).unwrap();
-    let (ring, _) = KeyRing::new();
-    let published = jwks
-        .keys
-        .into_iter()
-        .filter_map(PublicKey::from_jwk)
-        .collect();
-    ring.publish(published, Duration::from_secs(1_000_000), Duration::ZERO);
-    let token = issuer.sign(&serde_json::Map::new()).unwrap();
-    let (message, signature) = token.rsplit_once('.').unwrap();
-    let key = ring
-        .verify(
-            issuer.key_id(),
-            jsonwebtoken::Algorithm::EdDSA,
-            message,
-            signature,
-        )
-        .unwrap();
-    (key, Arc::new(ring))
+    let mut jwks: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&issuer.jwks()).unwrap();
+    let key = PublicKey::from_jwk(jwks.keys.remove(0)).unwrap();
+    key.keep_until(Instant::now() + Duration::from_hours(1));
+    Arc::new(key)
 }
 
 #[test]
 fn the_cache_is_bounded_and_drops_the_expired_first() {
     let cache = Cache::new(64);
-    let (key, ring) = held_key();
+    let key = held_key();
     let insert = |text: &str, expires_at, now| {
         let tag = cache.tag(Token::parse(text).unwrap());
         let caller = Caller::new(job(), expires_at, tag.owner());
-        cache.insert(tag, caller, Arc::clone(&key), Arc::clone(&ring), now)
+        cache.insert(tag, caller, Arc::clone(&key), now)
     };
     for number in 0..1000 {
         insert(&format!("short{number}"), at(10), at(0));
@@ -68,9 +53,9 @@ fn the_cache_is_bounded_and_drops_the_expired_first() {
 #[test]
 fn an_entry_ends_with_its_token() {
     let cache = Cache::new(64);
-    let (key, ring) = held_key();
+    let key = held_key();
     let tag = cache.tag(Token::parse("token").unwrap());
-    cache.insert(tag, Caller::new(job(), at(10), 1), key, ring, at(0));
+    cache.insert(tag, Caller::new(job(), at(10), 1), key, at(0));
     assert!(cache.caller(&tag, at(9)).is_some());
     assert!(cache.caller(&tag, at(10)).is_none());
 }
@@ -78,14 +63,13 @@ fn an_entry_ends_with_its_token() {
 #[test]
 fn two_who_verified_the_same_token_share_one_caller() {
     let cache = Cache::new(64);
-    let (key, ring) = held_key();
+    let key = held_key();
     let tag = cache.tag(Token::parse("token").unwrap());
     let insert = || {
         cache.insert(
             tag,
             Caller::new(job(), at(10), tag.owner()),
             Arc::clone(&key),
-            Arc::clone(&ring),
             at(0),
         )
     };
@@ -99,4 +83,15 @@ fn a_tag_is_of_this_process_and_this_token() {
     assert_eq!(one.tag(token), one.tag(token));
     assert_ne!(one.tag(token), two.tag(token));
     assert_ne!(one.tag(token), one.tag(Token::parse("tokem").unwrap()));
+}
+
+#[test]
+fn an_entry_ends_with_the_key_that_signed_it() {
+    let cache = Cache::new(64);
+    let key = held_key();
+    let tag = cache.tag(Token::parse("token").unwrap());
+    cache.insert(tag, Caller::new(job(), at(10), 1), Arc::clone(&key), at(0));
+    assert!(cache.caller(&tag, at(0)).is_some());
+    key.end_by(Instant::now());
+    assert!(cache.caller(&tag, at(0)).is_none());
 }

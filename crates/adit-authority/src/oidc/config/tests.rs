@@ -1,3 +1,5 @@
+use adit_identity::mistakes::{Key, Mistakes};
+
 use super::*;
 
 fn check(yaml: &str) -> Result<OidcConfig, Mistakes> {

@@ -1,0 +1,239 @@
+//! Issuers as a relay's config names them, and the check. Read at start.
+//! Invariant: the check notes every mistake with its key.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use adit_identity::{
+    FullPath, GroupId, duration,
+    mistakes::{Key, Mistakes},
+};
+use http::Uri;
+use serde::Deserialize;
+
+use super::{KeySource, OidcConfig, OidcIssuer};
+use crate::oidc::DEFAULT_MAX_CACHED_TOKENS;
+
+/// The section `oidc` of a relay's config.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOidc {
+    /// Whose tokens are accepted.
+    #[serde(default)]
+    pub issuers: Vec<RawIssuer>,
+    /// Verified tokens remembered, about 2 KiB each. Default 10000; beyond it the work of checking grows, nothing else.
+    pub max_cached_tokens: Option<usize>,
+}
+
+/// One issuer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawIssuer {
+    /// What the claim `iss` holds, letter by letter: a GitLab instance's URL, such as `https://gitlab.com`.
+    pub url: String,
+    /// What the claim `aud` must hold, one of them: as declared under `id_tokens:`, such as the relay's URL.
+    pub audiences: Vec<String>,
+    /// Where the keys are. Default: `<url>/oauth/discovery/keys`, where GitLab has them.
+    pub jwks_url: Option<String>,
+    /// A file with the keys instead, reread when it changes.
+    pub jwks_file: Option<PathBuf>,
+    /// How far clocks may differ. Default 10s.
+    pub leeway: Option<String>,
+    /// How long a token may be valid from its making. Default 24h: GitLab's tokens live as long as the job may.
+    pub max_lifetime: Option<String>,
+    /// How often keys are fetched. Default 5m for a URL, 10s for a file.
+    pub refresh_interval: Option<String>,
+    /// The shortest time between two fetches, whatever tokens arrive. Default 10s.
+    pub min_refresh_interval: Option<String>,
+    /// When a fetch is given up. Default 10s.
+    pub fetch_timeout: Option<String>,
+    /// How long a key that is no longer published is accepted, since tokens it signed are still about. Default 10m.
+    pub keep_removed_keys: Option<String>,
+    /// How long keys are accepted while the issuer cannot be reached. Default 24h.
+    pub max_stale: Option<String>,
+    /// Ids of groups by path. A token names its project's direct group only; with the groups above it here, an
+    /// impersonation carries `gitlab:group:<id>` for them too. Default: none.
+    #[serde(default)]
+    pub group_ids: BTreeMap<String, u64>,
+}
+
+impl OidcConfig {
+    /// The section, or what is wrong with it.
+    pub fn check(raw: RawOidc, key: &Key, mistakes: &mut Mistakes) -> Option<Self> {
+        let count = raw.issuers.len();
+        let mut issuers: Vec<OidcIssuer> = Vec::with_capacity(count);
+        for (at, raw) in raw.issuers.into_iter().enumerate() {
+            let key = key.field("issuers").index(at);
+            let Some(issuer) = raw.check(&key, mistakes) else {
+                continue;
+            };
+            if issuers.iter().any(|earlier| earlier.url == issuer.url) {
+                mistakes.add(
+                    &key.field("url"),
+                    format_args!("`{}` is listed twice", issuer.url),
+                );
+            }
+            issuers.push(issuer);
+        }
+        let max_cached_tokens = raw.max_cached_tokens.unwrap_or(DEFAULT_MAX_CACHED_TOKENS);
+        if max_cached_tokens == 0 {
+            mistakes.add(&key.field("max_cached_tokens"), "must be above 0");
+        }
+        (issuers.len() == count).then_some(Self {
+            issuers,
+            max_cached_tokens,
+        })
+    }
+}
+
+impl RawIssuer {
+    fn check(mut self, key: &Key, mistakes: &mut Mistakes) -> Option<OidcIssuer> {
+        if self
+            .url
+            .parse::<Uri>()
+            .ok()
+            .is_none_or(|url| url.scheme().is_none() || url.host().is_none())
+        {
+            mistakes.add(
+                &key.field("url"),
+                "not a URL, such as https://gitlab.example.com",
+            );
+        }
+        if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
+            mistakes.add(
+                &key.field("audiences"),
+                "needs at least one, and none may be empty",
+            );
+        }
+        let keys = self.key_source(key, mistakes)?;
+        let audiences: Vec<_> = self.audiences.iter().map(String::as_str).collect();
+        let mut issuer = OidcIssuer::new(&self.url, &audiences, keys);
+        let mut set = |name, text: &Option<String>, field: &mut Duration| {
+            let parsed = text
+                .as_ref()
+                .map(|text| mistakes.check(&key.field(name), duration::parse(text)));
+            *field = parsed.flatten().unwrap_or(*field);
+        };
+        set("leeway", &self.leeway, &mut issuer.leeway);
+        set("max_lifetime", &self.max_lifetime, &mut issuer.max_lifetime);
+        set(
+            "refresh_interval",
+            &self.refresh_interval,
+            &mut issuer.refresh_interval,
+        );
+        set(
+            "min_refresh_interval",
+            &self.min_refresh_interval,
+            &mut issuer.min_refresh_interval,
+        );
+        set(
+            "fetch_timeout",
+            &self.fetch_timeout,
+            &mut issuer.fetch_timeout,
+        );
+        set(
+            "keep_removed_keys",
+            &self.keep_removed_keys,
+            &mut issuer.keep_removed_keys,
+        );
+        set("max_stale", &self.max_stale, &mut issuer.max_stale);
+        issuer.check_durations(key, mistakes);
+        issuer.group_ids = Arc::new(check_groups(
+            self.group_ids,
+            &key.field("group_ids"),
+            mistakes,
+        )?);
+        Some(issuer)
+    }
+
+    fn key_source(&mut self, key: &Key, mistakes: &mut Mistakes) -> Option<KeySource> {
+        let url = match (self.jwks_url.take(), self.jwks_file.take()) {
+            (Some(_), Some(_)) => {
+                mistakes.add(
+                    &key.field("jwks_file"),
+                    "keys come from a URL or a file, not both",
+                );
+                return None;
+            }
+            (None, Some(file)) => return Some(KeySource::File(file)),
+            (Some(url), None) => url,
+            (None, None) => format!("{}/oauth/discovery/keys", self.url.trim_end_matches('/')),
+        };
+        if !is_private_enough(&url) {
+            mistakes.add(
+                &key.field("jwks_url"),
+                format_args!("`{url}` is not https: whoever is on the way could put in keys"),
+            );
+            return None;
+        }
+        Some(KeySource::Url(url.into()))
+    }
+}
+
+impl OidcIssuer {
+    fn check_durations(&self, key: &Key, mistakes: &mut Mistakes) {
+        let required = [
+            ("max_lifetime", self.max_lifetime),
+            ("refresh_interval", self.refresh_interval),
+            ("min_refresh_interval", self.min_refresh_interval),
+            ("fetch_timeout", self.fetch_timeout),
+            ("max_stale", self.max_stale),
+        ];
+        for (name, duration) in required {
+            if duration.is_zero() {
+                mistakes.add(&key.field(name), "must be above 0");
+            }
+        }
+        if self.leeway > MAX_LEEWAY {
+            mistakes.add(
+                &key.field("leeway"),
+                "at most 5m: a wider leeway keeps expired tokens alive",
+            );
+        }
+        if self.max_stale < self.refresh_interval {
+            mistakes.add(
+                &key.field("max_stale"),
+                "shorter than refresh_interval, so keys would expire between fetches",
+            );
+        }
+    }
+}
+
+fn check_groups(
+    raw: BTreeMap<String, u64>,
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> Option<HashMap<FullPath, GroupId>> {
+    let count = raw.len();
+    let mut groups = HashMap::with_capacity(count);
+    for (path, id) in raw {
+        let checked = mistakes.check(&key.field(&path), path.parse::<FullPath>());
+        let Some(path) = checked else {
+            continue;
+        };
+        if id == 0 {
+            mistakes.add(&key.field(path.as_str()), "must be above 0");
+        } else if groups.insert(path.clone(), GroupId(id)).is_some() {
+            mistakes.add(&key.field(path.as_str()), "listed twice, in another case");
+        }
+    }
+    (groups.len() == count).then_some(groups)
+}
+
+/// TLS, or never leaving this machine.
+fn is_private_enough(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else {
+        return false;
+    };
+    match (url.scheme_str(), url.host()) {
+        (Some("https"), Some(_)) => true,
+        (Some("http"), Some(host)) => matches!(host, "127.0.0.1" | "[::1]" | "localhost"),
+        _ => false,
+    }
+}
+
+const MAX_LEEWAY: Duration = Duration::from_mins(5);
