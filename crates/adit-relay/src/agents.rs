@@ -1,0 +1,176 @@
+//! Decides which agents may hold a tunnel here: checks the token of an agent's gRPC call, opens the session, registers it.
+//!
+//! Called by `front_door/http2.rs` for each stream that arrives. Invariant: an agent is whom its token says; what it tells
+//! of itself afterwards is for logs, nothing is decided by it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use adit_authority::{AgentTokens, Credential};
+use adit_identity::AgentId;
+use adit_process::Stop;
+use adit_tunnel::{CloseReason, Options, PATH, SendBuf, Tunnel};
+use h2::{RecvStream, server::SendResponse};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+
+use crate::{
+    forward::chain,
+    metrics::Metrics,
+    registry::{Registration, Registry},
+};
+
+/// What a stream on an HTTP/2 connection turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// A client's request.
+    Exchange,
+    /// A tunnel of this agent, whose token was accepted.
+    Tunnel(AgentId),
+    /// A tunnel that is not opened.
+    Denied(Denied),
+}
+
+/// Why a tunnel is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denied {
+    #[error("the agent token is not accepted: it is missing, malformed, or not listed in this relay's configuration")]
+    Unauthenticated,
+    #[error("the agent has as many tunnels as it may")]
+    TooMany,
+    #[error("this relay is stopping: connect to another one")]
+    Draining,
+}
+
+impl Denied {
+    /// The gRPC status code.
+    const fn grpc_status(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "16",
+            Self::TooMany => "8",
+            Self::Draining => "14",
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::TooMany => "too_many",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// Where tunnels begin.
+#[derive(Debug)]
+pub(crate) struct Agents {
+    pub(crate) tokens: AgentTokens,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) options: Options,
+    pub(crate) max_credential_bytes: usize,
+    pub(crate) stop: Stop,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Agents {
+    /// What `request` is. Checks the token when it is a tunnel.
+    pub(crate) fn sort<B>(&self, request: &Request<B>) -> Arrival {
+        if !is_tunnel(request) {
+            return Arrival::Exchange;
+        }
+        let arrival = self.admit(request.headers());
+        arrival.map_or_else(Arrival::Denied, Arrival::Tunnel)
+    }
+
+    /// Holds the tunnel until it ends.
+    pub(crate) async fn serve(
+        &self,
+        agent: AgentId,
+        request: Request<RecvStream>,
+        respond: SendResponse<SendBuf>,
+        from: SocketAddr,
+    ) {
+        let (mut opening, mut driver) = adit_tunnel::serve(request, respond, self.options.clone());
+        let opened = tokio::select! {
+            biased;
+            over = &mut driver => Err(over),
+            opened = &mut opening => opened,
+        };
+        let tunnel = match opened {
+            Ok(tunnel) => tunnel,
+            Err(error) => {
+                self.metrics.tunnel_refused("handshake");
+                tracing::warn!(agent.id = %agent, client.addr = %from, error = %chain(&*error), "tunnel did not open");
+                return;
+            }
+        };
+        let registration = self.register(agent, &tunnel, from);
+        let counted = self.metrics.tunnel();
+        let over = driver.await;
+        drop((registration, counted));
+        tracing::info!(agent.id = %agent, tunnel.id = %tunnel.peer().session, error = %chain(&*over), "tunnel ended");
+    }
+
+    fn admit(&self, headers: &HeaderMap) -> Result<AgentId, Denied> {
+        let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        let credential = Credential::parse(values, self.max_credential_bytes).map_err(|_| Denied::Unauthenticated)?;
+        // `ci:<agent id>:<token>` is a caller's form.
+        if credential.agent().is_some() {
+            return Err(Denied::Unauthenticated);
+        }
+        let agent = self.tokens.verify(credential.token()).ok_or(Denied::Unauthenticated)?;
+        if self.stop.is_draining() {
+            return Err(Denied::Draining);
+        }
+        if self.registry.is_full(agent) {
+            return Err(Denied::TooMany);
+        }
+        Ok(agent)
+    }
+
+    fn register(&self, agent: AgentId, tunnel: &Tunnel, from: SocketAddr) -> Option<Registration> {
+        let peer = tunnel.peer();
+        match self.registry.register(agent, &peer.session.to_string(), tunnel.clone()) {
+            Ok(registration) => {
+                tracing::info!(
+                    agent.id = %agent,
+                    replica.id = peer.replica,
+                    tunnel.id = %peer.session,
+                    client.addr = %from,
+                    version = peer.version,
+                    kubernetes.version = peer.kubernetes_version,
+                    "tunnel opened"
+                );
+                Some(registration)
+            }
+            Err(too_many) => {
+                self.metrics.tunnel_refused(Denied::TooMany.reason());
+                tunnel.close(CloseReason::Stopping, &too_many.to_string());
+                None
+            }
+        }
+    }
+
+    /// Says why there is no tunnel: a gRPC answer that is all trailers.
+    pub(crate) fn deny(&self, denied: Denied, from: SocketAddr, mut respond: SendResponse<SendBuf>) {
+        self.metrics.tunnel_refused(denied.reason());
+        tracing::warn!(client.addr = %from, refusal = denied.reason(), "tunnel refused");
+        let mut answer = Response::new(());
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from_static(denied.grpc_status()));
+        if let Ok(message) = HeaderValue::try_from(denied.to_string()) {
+            headers.insert("grpc-message", message);
+        }
+        // An agent that is gone needs no answer.
+        let _ = respond.send_response(answer, true);
+    }
+}
+
+fn is_tunnel<B>(request: &Request<B>) -> bool {
+    let is_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+    request.uri().path() == PATH
+        && request.method() == Method::POST
+        && request.headers().get(CONTENT_TYPE).is_some_and(is_grpc)
+}

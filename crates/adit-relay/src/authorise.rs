@@ -1,0 +1,58 @@
+//! Decides whether a caller may reach the agent it asks for, and which agent that is.
+//!
+//! Called by `handle.rs` after authentication. The rules themselves are `adit-authority`'s; this file settles which agent
+//! is meant when path and credential both name one. Invariant: the answer for an agent that does not exist and for one
+//! that the caller was not granted is the same, word for word.
+
+use std::sync::Arc;
+
+use adit_authority::{Authoriser, Permit, Reachable};
+use adit_identity::AgentId;
+
+use crate::{authenticate::Bearer, refusal::Refusal, target::Target};
+
+/// The stage between a caller and a permit.
+#[derive(Debug)]
+pub(crate) struct Authorise {
+    authoriser: Authoriser,
+}
+
+impl Authorise {
+    pub(crate) fn new(authoriser: Authoriser) -> Self {
+        Self { authoriser }
+    }
+
+    /// Leave to send this request.
+    pub(crate) fn permit(&self, bearer: &Bearer, target: &Target) -> Result<Arc<Permit>, Refusal> {
+        let agent = the_one(target.agent(), bearer.agent)?;
+        self.authoriser.permit(&bearer.caller, agent).map_err(Refusal::NotPermitted)
+    }
+
+    /// Every agent that the caller may reach.
+    pub(crate) fn reachable(&self, bearer: &Bearer) -> Vec<Reachable> {
+        self.authoriser.reachable(&bearer.caller)
+    }
+}
+
+fn the_one(path: Option<AgentId>, credential: Option<AgentId>) -> Result<AgentId, Refusal> {
+    match (path, credential) {
+        (Some(path), Some(credential)) if path != credential => Err(Refusal::AgentsDiffer { path, credential }),
+        (Some(agent), _) | (None, Some(agent)) => Ok(agent),
+        (None, None) => Err(Refusal::NoAgentNamed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_and_credential_must_agree() {
+        let (seven, eight) = (Some(AgentId(7)), Some(AgentId(8)));
+        assert_eq!(the_one(seven, None).unwrap(), AgentId(7));
+        assert_eq!(the_one(None, eight).unwrap(), AgentId(8));
+        assert_eq!(the_one(seven, seven).unwrap(), AgentId(7));
+        assert_eq!(the_one(seven, eight).unwrap_err().facts().reason, "agents_differ");
+        assert_eq!(the_one(None, None).unwrap_err().facts().reason, "no_agent_named");
+    }
+}

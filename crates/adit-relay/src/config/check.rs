@@ -1,0 +1,260 @@
+//! Decides whether a configuration file is right: every value is looked at, and everything that is wrong is told at once,
+//! each with its key.
+
+use std::{net::SocketAddr, num::NonZero, ops::RangeInclusive, time::Duration};
+
+use adit_authority::{AccessAs, Agents, OidcConfig};
+use adit_identity::{
+    duration,
+    mistakes::{Key, Mistakes},
+};
+use adit_process::{Shards, tls::CertificateFiles};
+
+use super::{Config, FrontDoorConfig, LimitsConfig, RawConfig, RawLimits, RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig, size};
+
+const DEFAULT_ADDRESS: &str = "0.0.0.0:8150";
+const DEFAULT_ADMIN: &str = "127.0.0.1:8151";
+const DEFAULT_GRACE: Duration = Duration::from_secs(300);
+
+impl TryFrom<RawConfig> for Config {
+    type Error = Mistakes;
+
+    fn try_from(raw: RawConfig) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::new();
+        let config = check(raw, &mut mistakes);
+        mistakes.finish(config)
+    }
+}
+
+fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
+    let root = Key::root();
+    let front_door = front_door(raw.listen, &raw.limits, mistakes);
+    let admin = address(raw.admin.address.as_deref(), DEFAULT_ADMIN, &root.field("admin").field("address"), mistakes);
+    let shards = shards(raw.shards, &root.field("shards"), mistakes);
+    let oidc = OidcConfig::check(raw.authorities.oidc, &root.field("authorities").field("oidc"), mistakes);
+    let issuers = oidc.as_ref().map(OidcConfig::urls).unwrap_or_default();
+    let agents = Agents::check(raw.agents, &issuers, &AccessAs::CiJob, &root.field("agents"), mistakes);
+    let route = route(&raw.route, mistakes);
+    let tunnel = tunnel(&raw.tunnel, mistakes);
+    let limits = limits(&raw.limits, mistakes);
+    let drain_grace =
+        Section::new("drain", mistakes).duration("grace", raw.drain.grace.as_deref(), DEFAULT_GRACE, Duration::ZERO);
+    Some(Config {
+        front_door: front_door?,
+        admin: admin?,
+        shards,
+        oidc: oidc?,
+        ca_file: raw.authorities.ca_file,
+        agents: agents?,
+        route,
+        tunnel,
+        limits,
+        drain_grace,
+    })
+}
+
+fn front_door(raw: RawListen, limits: &RawLimits, mistakes: &mut Mistakes) -> Option<FrontDoorConfig> {
+    let key = Key::root().field("listen");
+    let address = address(raw.address.as_deref(), DEFAULT_ADDRESS, &key.field("address"), mistakes);
+    let tls = tls(&raw, address, &key, mistakes);
+    let default = FrontDoorConfig::new(address?, tls);
+    let mut listen = Section::new("listen", mistakes);
+    let handshake_timeout = listen.time("handshake_timeout", raw.handshake_timeout.as_deref(), default.handshake_timeout);
+    let head_timeout = listen.time("head_timeout", raw.head_timeout.as_deref(), default.head_timeout);
+    let idle_timeout = listen.time("idle_timeout", raw.idle_timeout.as_deref(), default.idle_timeout);
+    let keepalive = listen.time("keepalive", raw.keepalive.as_deref(), default.keepalive);
+    let mut section = Section::new("limits", mistakes);
+    let max_head_bytes = section.size("head_size", limits.head_size.as_deref(), default.max_head_bytes, 8 << 10..=1 << 20);
+    let max_fields = section.count("head_fields", limits.head_fields, default.max_fields, 16..=10_000);
+    let max_streams_per_connection = section.count(
+        "streams_per_connection",
+        limits.streams_per_connection,
+        default.max_streams_per_connection,
+        1..=1_000_000,
+    );
+    Some(FrontDoorConfig {
+        handshake_timeout,
+        head_timeout,
+        idle_timeout,
+        keepalive,
+        max_head_bytes,
+        max_fields,
+        max_streams_per_connection,
+        ..default
+    })
+}
+
+fn tls(
+    raw: &RawListen,
+    address: Option<SocketAddr>,
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> Option<CertificateFiles> {
+    match (&raw.certificate, &raw.key) {
+        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate: certificate.clone(), key: key.clone() }),
+        (None, None) => {
+            if address.is_some_and(|address| !address.ip().is_loopback()) {
+                mistakes.add(
+                    &key.field("certificate"),
+                    "needed: without TLS the relay listens on loopback only, and kubectl sends no token without it",
+                );
+            }
+            None
+        }
+        (Some(_), None) => {
+            mistakes.add(&key.field("key"), "needed with a certificate");
+            None
+        }
+        (None, Some(_)) => {
+            mistakes.add(&key.field("certificate"), "needed with a key");
+            None
+        }
+    }
+}
+
+fn route(raw: &RawRoute, mistakes: &mut Mistakes) -> RouteConfig {
+    let default = RouteConfig::default();
+    let mut section = Section::new("route", mistakes);
+    RouteConfig {
+        wait: section.duration("wait", raw.wait.as_deref(), default.wait, Duration::ZERO),
+        reconnecting: section.duration("reconnecting", raw.reconnecting.as_deref(), default.reconnecting, Duration::ZERO),
+    }
+}
+
+fn tunnel(raw: &RawTunnel, mistakes: &mut Mistakes) -> TunnelConfig {
+    let default = TunnelConfig::default();
+    let mut section = Section::new("tunnel", mistakes);
+    let config = TunnelConfig {
+        ping_interval: section.time("ping_interval", raw.ping_interval.as_deref(), default.ping_interval),
+        dead_after: section.time("dead_after", raw.dead_after.as_deref(), default.dead_after),
+        handshake_timeout: section.time("handshake_timeout", raw.handshake_timeout.as_deref(), default.handshake_timeout),
+        max_stream_credit: section.size(
+            "max_stream_credit",
+            raw.max_stream_credit.as_deref(),
+            default.max_stream_credit,
+            64 << 10..=1 << 30,
+        ),
+        max_buffered_bytes: section.size(
+            "max_buffered",
+            raw.max_buffered.as_deref(),
+            default.max_buffered_bytes,
+            1 << 20..=1 << 40,
+        ),
+        max_buffered_bytes_in_all: section.size(
+            "max_buffered_in_all",
+            raw.max_buffered_in_all.as_deref(),
+            default.max_buffered_bytes_in_all,
+            1 << 20..=1 << 40,
+        ),
+    };
+    if config.dead_after <= config.ping_interval {
+        section.mistake("dead_after", "must be longer than ping_interval, or a silent agent is never asked");
+    }
+    config
+}
+
+fn limits(raw: &RawLimits, mistakes: &mut Mistakes) -> LimitsConfig {
+    let default = LimitsConfig::default();
+    let mut section = Section::new("limits", mistakes);
+    LimitsConfig {
+        connections: section.count("connections", raw.connections, default.connections, 1..=10_000_000),
+        connections_per_address: section.count(
+            "connections_per_address",
+            raw.connections_per_address,
+            default.connections_per_address,
+            1..=10_000_000,
+        ),
+        credential_bytes: section.size(
+            "credential_size",
+            raw.credential_size.as_deref(),
+            default.credential_bytes,
+            1 << 10..=1 << 20,
+        ),
+        streams_per_job: section.count("streams_per_job", raw.streams_per_job, default.streams_per_job, 1..=10_000_000),
+        opens_per_second: section.count("opens_per_second", raw.opens_per_second, default.opens_per_second, 1..=10_000_000),
+        streams_per_tunnel: section.count("streams_per_tunnel", raw.streams_per_tunnel, default.streams_per_tunnel, 1..=10_000_000),
+        tunnels_per_agent: section.count("tunnels_per_agent", raw.tunnels_per_agent, default.tunnels_per_agent, 1..=10_000),
+    }
+}
+
+fn shards(raw: Option<usize>, key: &Key, mistakes: &mut Mistakes) -> usize {
+    match raw {
+        None => Shards::per_core(),
+        Some(count @ 1..=1024) => count,
+        Some(_) => {
+            mistakes.add(key, "must be from 1 to 1024");
+            NonZero::<usize>::MIN.get()
+        }
+    }
+}
+
+fn address(text: Option<&str>, default: &str, key: &Key, mistakes: &mut Mistakes) -> Option<SocketAddr> {
+    let parsed = text.unwrap_or(default).parse::<SocketAddr>();
+    mistakes.check(key, parsed.map_err(|_| "not an address and port, such as 0.0.0.0:8150 or [::]:8150"))
+}
+
+/// A section of the file and where to tell what is wrong in it. A value that is wrong is told and stands as its default,
+/// which nobody sees, because with a mistake there is no configuration.
+struct Section<'a> {
+    key: Key,
+    mistakes: &'a mut Mistakes,
+}
+
+impl<'a> Section<'a> {
+    fn new(name: &str, mistakes: &'a mut Mistakes) -> Self {
+        Self { key: Key::root().field(name), mistakes }
+    }
+
+    fn mistake(&mut self, name: &str, what: impl std::fmt::Display) {
+        self.mistakes.add(&self.key.field(name), what);
+    }
+
+    /// A duration above nothing.
+    fn time(&mut self, name: &str, text: Option<&str>, default: Duration) -> Duration {
+        self.duration(name, text, default, Duration::from_millis(1))
+    }
+
+    fn duration(&mut self, name: &str, text: Option<&str>, default: Duration, least: Duration) -> Duration {
+        let Some(text) = text else {
+            return default;
+        };
+        let parsed = self.mistakes.check(&self.key.field(name), duration::parse(text)).unwrap_or(default);
+        if parsed < least || parsed > MOST_TIME {
+            self.mistake(name, format_args!("must be from {least:?} to 365d"));
+        }
+        parsed
+    }
+
+    fn size<N: TryFrom<u64>>(&mut self, name: &str, text: Option<&str>, default: N, range: RangeInclusive<u64>) -> N {
+        let Some(text) = text else {
+            return default;
+        };
+        let parsed = self.mistakes.check(&self.key.field(name), size::parse(text));
+        self.within(name, parsed, default, range, "B")
+    }
+
+    fn count<N: TryFrom<u64>>(&mut self, name: &str, count: Option<u64>, default: N, range: RangeInclusive<u64>) -> N {
+        self.within(name, count, default, range, "")
+    }
+
+    fn within<N: TryFrom<u64>>(
+        &mut self,
+        name: &str,
+        value: Option<u64>,
+        default: N,
+        range: RangeInclusive<u64>,
+        unit: &str,
+    ) -> N {
+        let Some(value) = value else {
+            return default;
+        };
+        if !range.contains(&value) {
+            self.mistake(name, format_args!("must be from {}{unit} to {}{unit}", range.start(), range.end()));
+            return default;
+        }
+        N::try_from(value).unwrap_or(default)
+    }
+}
+
+/// A timer cannot hold much more, and nobody means it.
+const MOST_TIME: Duration = Duration::from_secs(365 * 24 * 3600);

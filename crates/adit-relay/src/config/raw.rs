@@ -1,0 +1,150 @@
+//! The configuration file as it is written, before anything in it is checked.
+//!
+//! Read by `adit relay` and by tests. Durations are texts such as `30s`, sizes such as `64KiB`; what is left out has the
+//! default that the checked type documents. Unknown keys are refused, so that a misspelt limit does not go unnoticed.
+
+use std::path::PathBuf;
+
+use adit_authority::{RawAgent, RawOidc};
+use adit_identity::mistakes::{Key, Mistakes};
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// The public port.
+    pub listen: RawListen,
+    /// The private port.
+    pub admin: RawAdmin,
+    /// Threads that carry traffic, each with a runtime of its own. Default: one per core.
+    pub shards: Option<usize>,
+    /// Who vouches for callers.
+    pub authorities: RawAuthorities,
+    /// The agents and who may use them.
+    pub agents: Vec<RawAgent>,
+    /// Finding an agent's tunnel.
+    pub route: RawRoute,
+    /// Sessions with agents.
+    pub tunnel: RawTunnel,
+    /// What one connection, job, agent may use.
+    pub limits: RawLimits,
+    /// Stopping.
+    pub drain: RawDrain,
+}
+
+impl RawConfig {
+    /// Reads YAML.
+    ///
+    /// # Errors
+    ///
+    /// The text is no YAML, has a key that is unknown, or a value of another type. The place is told, the value is not:
+    /// it may be a secret in the wrong line.
+    pub fn from_yaml(text: &str) -> Result<Self, Mistakes> {
+        serde_saphyr::from_str(text).map_err(|error| {
+            let mut mistakes = Mistakes::new();
+            mistakes.add(&Key::root(), error.without_snippet());
+            mistakes
+        })
+    }
+}
+
+/// Section `listen`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawListen {
+    /// Address and port.
+    pub address: Option<String>,
+    /// PEM file with the certificate chain.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with its key.
+    pub key: Option<PathBuf>,
+    /// Longest TLS handshake.
+    pub handshake_timeout: Option<String>,
+    /// Longest time for a request's head.
+    pub head_timeout: Option<String>,
+    /// Longest time without a request.
+    pub idle_timeout: Option<String>,
+    /// Silence after which TCP asks whether the peer is there.
+    pub keepalive: Option<String>,
+}
+
+/// Section `admin`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAdmin {
+    /// Address and port.
+    pub address: Option<String>,
+}
+
+/// Section `authorities`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAuthorities {
+    /// Issuers of ID tokens.
+    pub oidc: RawOidc,
+    /// PEM file with certificates that are believed, beside the system's, when keys are fetched.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Section `route`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRoute {
+    /// How long a request waits for an agent that left just now.
+    pub wait: Option<String>,
+    /// How long an agent counts as having left just now.
+    pub reconnecting: Option<String>,
+}
+
+/// Section `tunnel`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTunnel {
+    /// Silence after which an agent is pinged.
+    pub ping_interval: Option<String>,
+    /// Silence after which an agent is given up.
+    pub dead_after: Option<String>,
+    /// Longest time for opening a session.
+    pub handshake_timeout: Option<String>,
+    /// Largest window of one stream.
+    pub max_stream_credit: Option<String>,
+    /// Bytes that may lie unread in one tunnel.
+    pub max_buffered: Option<String>,
+    /// Bytes that may lie unread in all tunnels.
+    pub max_buffered_in_all: Option<String>,
+}
+
+/// Section `limits`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLimits {
+    /// Connections.
+    pub connections: Option<u64>,
+    /// Connections from one address.
+    pub connections_per_address: Option<u64>,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams_per_connection: Option<u64>,
+    /// Bytes of a request's head.
+    pub head_size: Option<String>,
+    /// Header fields of a request.
+    pub head_fields: Option<u64>,
+    /// Bytes of an `Authorization` header.
+    pub credential_size: Option<String>,
+    /// Requests at once of one job.
+    pub streams_per_job: Option<u64>,
+    /// Requests begun in one second by one job.
+    pub opens_per_second: Option<u64>,
+    /// Requests at once on one tunnel.
+    pub streams_per_tunnel: Option<u64>,
+    /// Tunnels at once of one agent.
+    pub tunnels_per_agent: Option<u64>,
+}
+
+/// Section `drain`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDrain {
+    /// How long running requests may go on.
+    pub grace: Option<String>,
+}

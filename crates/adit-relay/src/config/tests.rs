@@ -1,0 +1,90 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn check(yaml: &str) -> Result<Config, String> {
+    let raw = RawConfig::from_yaml(yaml).map_err(|mistakes| mistakes.to_string())?;
+    Config::try_from(raw).map_err(|mistakes| mistakes.to_string())
+}
+
+fn mistakes(yaml: &str) -> BTreeSet<String> {
+    let told = check(yaml).expect_err("the file has mistakes");
+    told.lines().map(|line| line.split(": ").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn defaults_are_those_that_are_documented() {
+    let config = check("listen: {address: '127.0.0.1:0'}").unwrap();
+    assert_eq!(config.admin.to_string(), "127.0.0.1:8151");
+    assert_eq!(config.tunnel.dead_after, Duration::from_secs(15));
+    assert_eq!(config.drain_grace, Duration::from_secs(300));
+    assert_eq!(config.limits, LimitsConfig::default());
+    assert_eq!(config.route, RouteConfig::default());
+}
+
+#[test]
+fn plain_text_is_for_loopback_only() {
+    assert!(check("listen: {address: '127.0.0.1:80'}").is_ok());
+    assert!(check("listen: {address: '[::1]:80'}").is_ok());
+    assert_eq!(mistakes("listen: {address: '10.0.0.1:80'}"), BTreeSet::from(["listen.certificate".to_owned()]));
+    assert_eq!(mistakes("{}"), BTreeSet::from(["listen.certificate".to_owned()]));
+    assert_eq!(mistakes("listen: {address: '127.0.0.1:80', certificate: a.pem}"), BTreeSet::from(["listen.key".to_owned()]));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let told = mistakes(
+        "
+        listen: {address: nowhere, head_timeout: 10}
+        admin: {address: '8151'}
+        shards: 0
+        route: {wait: soon}
+        tunnel: {ping_interval: 20s, max_stream_credit: 1B}
+        limits: {connections: 0, head_size: 64}
+        drain: {grace: -1s}
+        ",
+    );
+    let expected = [
+        "admin.address",
+        "drain.grace",
+        "limits.connections",
+        "listen.address",
+        "route.wait",
+        "shards",
+        "tunnel.dead_after",
+        "tunnel.max_stream_credit",
+    ];
+    for key in expected {
+        assert!(told.contains(key), "{key} is missing in {told:?}");
+    }
+}
+
+#[test]
+fn unknown_key_is_refused() {
+    let told = check("limits: {conections: 1}").unwrap_err();
+    assert!(told.contains("conections"), "{told}");
+}
+
+#[test]
+fn mistake_in_yaml_shows_no_value() {
+    let told = check("agents:\n- id: s3cret-in-the-wrong-line\n").unwrap_err();
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
+fn example_is_right() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/relay.example.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    check(&text).unwrap();
+}
+
+#[test]
+fn every_key_is_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let docs = std::fs::read_to_string(path).unwrap();
+    let raw = include_str!("raw.rs");
+    let fields = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": ").map(|(name, _)| name));
+    for field in fields {
+        assert!(docs.contains(&format!("{field}`")), "{field} is not in docs/configuration.md");
+    }
+}

@@ -1,0 +1,231 @@
+//! Decides how a permitted request goes through a tunnel, and what a failure there means to the caller.
+//!
+//! The last stage of `handle.rs`. Credentials are stripped and the head is written by `adit-exchange`; this file sets the
+//! terms (until when, for whom), tries another replica once where that is safe, and names the hop that failed.
+//! Invariant: nothing is sent twice that an API server may have acted on.
+
+use std::{
+    fmt::Display,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use adit_authority::Permit;
+use adit_exchange::{AnswerBody, Ask, AskError, HeadLimits, Question, Upgraded, upgrade_asked};
+use adit_tunnel::{OpenError, ResetReason, StreamError, Terms};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{
+    authenticate::Bearer,
+    handle::Call,
+    jobs::OfJob,
+    metrics::Metrics,
+    refusal::Refusal,
+    registry::OnTunnel,
+    route::Route,
+    target::Target,
+};
+
+mod counted;
+
+use counted::Counted;
+
+/// What a request may do, all of it proved: who asks, for which agent, for what.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) bearer: Arc<Bearer>,
+    pub(crate) permit: Arc<Permit>,
+    pub(crate) target: Target,
+}
+
+/// The stage between a tunnel and an answer.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    route: Arc<Route>,
+    head_limits: HeadLimits,
+    metrics: Arc<Metrics>,
+}
+
+impl Forward {
+    pub(crate) fn new(route: Arc<Route>, head_limits: HeadLimits, metrics: Arc<Metrics>) -> Self {
+        Self { route, head_limits, metrics }
+    }
+
+    /// Sends the request on and waits for the answer's head. Dropping the future, or the answer's body, cancels the
+    /// exchange at the API server.
+    pub(crate) async fn request<B>(
+        &self,
+        place: OnTunnel,
+        errand: &Errand,
+        request: Request<B>,
+        call: &Call<'_>,
+    ) -> Result<Response<Forwarded>, Refusal>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Display,
+    {
+        let of_job = errand.bearer.job_use.begin(call.began)?;
+        let is_safe = is_safe(request.method());
+        let mut question = self.question(errand, request, call)?;
+        let mut place = place;
+        let mut asked = question.put(place.tunnel(), errand.terms()).await;
+        if let Err(error) = &asked
+            && question.is_whole()
+            && (was_not_acted_on(error) || (is_safe && is_lost(error)))
+            && let Some(other) = self.route.other(&errand.permit, place.session())
+        {
+            tracing::debug!(request.id = %call.id, error = %chain(error), "trying another replica");
+            place = other;
+            asked = question.put(place.tunnel(), errand.terms()).await;
+        }
+        let response = asked.map_err(|error| refusal(error, &errand.permit))?;
+        let hold = Hold { _place: place, _of_job: of_job };
+        Ok(response.map(|body| Forwarded { body: Counted::new(body, &self.metrics.answer_bytes), hold }))
+    }
+
+    fn question<B>(
+        &self,
+        errand: &Errand,
+        request: Request<B>,
+        call: &Call<'_>,
+    ) -> Result<Question<Counted<B>>, Refusal>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Display,
+    {
+        let upgrade = upgrade_asked(&request);
+        let ask = Ask {
+            target: &errand.target.for_api_server(),
+            act_as: errand.permit.act_as(),
+            request_id: call.id.as_str(),
+            upgrade: upgrade.as_ref(),
+            limits: self.head_limits,
+        };
+        let request = request.map(|body| Counted::new(body, &self.metrics.request_bytes));
+        let mut question = Question::new(request, ask).map_err(|error| refusal(error, &errand.permit))?;
+        if let Some(early) = call.early {
+            question.on_informational(early.sink());
+        }
+        Ok(question)
+    }
+}
+
+impl Errand {
+    fn terms(&self) -> Terms {
+        Terms { deadline: Some(self.bearer.ends), owner: self.permit.owner() }
+    }
+}
+
+/// What an exchange holds as long as it runs: its place in each count.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    _place: OnTunnel,
+    _of_job: OfJob,
+}
+
+/// The API server's answer. Dropping it before its end cancels the exchange.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    body: Counted<AnswerBody>,
+    hold: Hold,
+}
+
+impl Forwarded {
+    /// The upgraded connection, when the answer was 101; the exchange stays counted as long as the hold lives.
+    pub(crate) fn into_upgraded(self) -> Option<(Upgraded, Hold)> {
+        Some((self.body.into_inner().into_upgraded()?, self.hold))
+    }
+}
+
+impl Body for Forwarded {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// RFC 9110 section 9.2.1: asking twice does no harm.
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// The API server has certainly seen nothing of it.
+fn was_not_acted_on(error: &AskError) -> bool {
+    match error {
+        AskError::Open(open) => !matches!(open, OpenError::HeadTooLarge),
+        AskError::NoAnswer(StreamError::Reset { reason, .. }) => *reason == ResetReason::Refused,
+        AskError::NoAnswer(StreamError::Cut { .. } | StreamError::SessionEnded(_))
+        | AskError::BadRequest(_)
+        | AskError::HeadTooLarge
+        | AskError::BodyLost(_)
+        | AskError::BadAnswer(_) => false,
+    }
+}
+
+/// The tunnel ended, so nobody knows.
+fn is_lost(error: &AskError) -> bool {
+    matches!(error, AskError::NoAnswer(StreamError::SessionEnded(_)))
+}
+
+fn refusal(error: AskError, permit: &Permit) -> Refusal {
+    let name = || permit.context().to_owned();
+    match error {
+        AskError::BadRequest(why) => Refusal::BadRequest(why),
+        AskError::HeadTooLarge | AskError::Open(OpenError::HeadTooLarge) => Refusal::HeadTooLarge,
+        AskError::Open(OpenError::TooManyStreams) => Refusal::TunnelFull { name: name() },
+        AskError::Open(why @ (OpenError::Closed | OpenError::Draining)) => {
+            Refusal::AgentRefused { name: name(), why: why.to_string() }
+        }
+        AskError::Open(why @ OpenError::Overloaded) => Refusal::Overloaded { name: name(), why: why.to_string() },
+        AskError::BodyLost(why) => Refusal::BodyLost(why),
+        AskError::NoAnswer(StreamError::SessionEnded(why)) => {
+            Refusal::AgentLost { name: name(), why: chain(&*why) }
+        }
+        AskError::NoAnswer(StreamError::Reset { reason, message } | StreamError::Cut { reason, message }) => {
+            reset(reason, message, name())
+        }
+        AskError::BadAnswer(why) => Refusal::AgentFailed { name: name(), why: chain(&why) },
+    }
+}
+
+fn reset(reason: ResetReason, why: String, name: String) -> Refusal {
+    match reason {
+        ResetReason::PermitEnded => Refusal::PermitEnded,
+        ResetReason::Refused => Refusal::AgentRefused { name, why },
+        ResetReason::ApiServerUnreachable => Refusal::ApiServerUnreachable { name, why },
+        ResetReason::ApiServerLost => Refusal::ApiServerLost { name, why },
+        ResetReason::Overloaded => Refusal::Overloaded { name, why },
+        ResetReason::TimedOut => Refusal::TimedOut { name, why },
+        ResetReason::Unspecified | ResetReason::Cancelled | ResetReason::Protocol | ResetReason::Internal => {
+            Refusal::AgentFailed { name, why }
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        source = error.source();
+    }
+    line
+}

@@ -1,0 +1,229 @@
+//! Decides who gets a connection: how many there may be, and for how long a TLS handshake may take.
+//!
+//! Called by `front_door.rs` for each socket. Invariant: whoever holds a [`Place`] is counted, from before the handshake
+//! until the last byte, upgraded connections included.
+
+use std::{
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use adit_process::{net::{BufferedStream, CLIENT_BUFFER}, tls::H2};
+use dashmap::DashMap;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// Counts connections, over all shards.
+#[derive(Debug)]
+pub(crate) struct Places {
+    taken: AtomicUsize,
+    most: usize,
+    by_address: DashMap<IpAddr, usize>,
+    most_by_address: usize,
+}
+
+/// Why a connection is hung up on before the first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoPlace {
+    #[error("the relay has as many connections as it may")]
+    Relay,
+    #[error("this address has as many connections as it may")]
+    Address,
+}
+
+impl Places {
+    pub(crate) fn new(most: usize, most_by_address: usize) -> Arc<Self> {
+        Arc::new(Self { taken: AtomicUsize::new(0), most, by_address: DashMap::new(), most_by_address })
+    }
+
+    /// Takes a place until it is dropped.
+    pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
+        if self.taken.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+            return Err(NoPlace::Relay);
+        }
+        let mut of_address = self.by_address.entry(address).or_insert(0);
+        if *of_address >= self.most_by_address {
+            drop(of_address);
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+            return Err(NoPlace::Address);
+        }
+        *of_address += 1;
+        drop(of_address);
+        Ok(Place { places: Arc::clone(self), address })
+    }
+
+    fn give_back(&self, address: IpAddr) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.by_address.remove_if_mut(&address, |_, count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
+    }
+}
+
+/// One counted connection.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.give_back(self.address);
+    }
+}
+
+/// Which HTTP a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Why a handshake came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    #[error("the TLS handshake took longer than it may")]
+    TimedOut,
+    #[error("the TLS handshake failed")]
+    Tls(#[source] io::Error),
+}
+
+/// Does the TLS handshake, or looks at the first bytes of a plain connection; within `limit` either way.
+pub(crate) async fn accept(
+    socket: TcpStream,
+    tls: Option<&TlsAcceptor>,
+    limit: Duration,
+) -> Result<(Io, Protocol), HandshakeError> {
+    let accepted = async {
+        match tls {
+            Some(tls) => accept_tls(socket, tls).await,
+            None => accept_plain(socket).await,
+        }
+    };
+    match timeout(limit, accepted).await {
+        Ok(result) => result.map_err(HandshakeError::Tls),
+        Err(_) => Err(HandshakeError::TimedOut),
+    }
+}
+
+async fn accept_tls(socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io, Protocol)> {
+    let stream = tls.accept(BufferedStream::new(socket, CLIENT_BUFFER)).await?;
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(H2) => Protocol::Http2,
+        Some(_) | None => Protocol::Http1,
+    };
+    Ok((Io::Tls(Box::new(stream)), protocol))
+}
+
+/// Plain connections exist on loopback only; there the client preface tells HTTP/2 from HTTP/1 (RFC 9113 section 3.4).
+async fn accept_plain(socket: TcpStream) -> io::Result<(Io, Protocol)> {
+    let mut start = [0; 3];
+    let seen = socket.peek(&mut start).await?;
+    // Clients send their 24 bytes of preface at once; one that does not is read as HTTP/1 and refused there.
+    let protocol = if &start == b"PRI" { Protocol::Http2 } else { Protocol::Http1 };
+    if seen == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((Io::Plain(BufferedStream::new(socket, CLIENT_BUFFER)), protocol))
+}
+
+/// Has the kernel find peers that vanished without a word: after `idle` of silence it asks four times, a quarter of that
+/// apart. Covers every connection, upgraded ones and idle watches included, and costs no timer of ours.
+pub(crate) fn keep_alive(socket: &TcpStream, idle: Duration) {
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval((idle / 4).max(Duration::from_secs(1))).with_retries(4);
+    if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {
+        tracing::debug!(error = %error, "no TCP keepalive on a connection");
+    }
+}
+
+/// A client's connection below HTTP.
+#[derive(Debug)]
+pub(crate) enum Io {
+    Plain(BufferedStream),
+    Tls(Box<TlsStream<BufferedStream>>),
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(cx, into),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, into),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(cx, data),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, data),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, slices),
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+    #[test]
+    fn connections_are_limited_in_all_and_by_address() {
+        let places = Places::new(3, 2);
+        let here = [places.take(HERE).unwrap(), places.take(HERE).unwrap()];
+        assert_eq!(places.take(HERE).unwrap_err(), NoPlace::Address);
+        let _there = places.take(THERE).unwrap();
+        assert_eq!(places.take(THERE).unwrap_err(), NoPlace::Relay);
+        drop(here);
+        assert!(places.take(HERE).is_ok());
+        assert_eq!(places.by_address.len(), 1);
+    }
+}

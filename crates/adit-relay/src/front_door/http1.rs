@@ -1,0 +1,147 @@
+//! Decides how an HTTP/1 connection is served: hyper parses, `handle.rs` answers, and a 101 turns the connection into two
+//! byte streams.
+//!
+//! Called by `front_door.rs`. Invariant: no byte passes between caller and API server as an upgraded connection before
+//! the API server said 101; any other answer to an upgrade is an ordinary one, and the connection goes on as HTTP.
+
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use adit_exchange::Upgraded;
+use adit_tunnel::StreamError;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::UPGRADE};
+use http_body::{Frame, SizeHint};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::io::copy_bidirectional_with_sizes;
+
+use super::{
+    FrontDoor,
+    accept::Io,
+    patience::{Busy, Exchange, Patience, Patient},
+};
+use crate::{
+    config::FrontDoorConfig,
+    forward::{Hold, chain},
+    handle::{Body, Call, Connection},
+    in_flight::Flight,
+    metrics::Up,
+};
+
+/// Per direction and upgraded connection, in bytes: exec and port-forward write up to 32 KiB at once.
+const COPY_BUFFER: usize = 32 * 1024;
+
+/// hyper panics below it.
+const SMALLEST_BUFFER: usize = 8 * 1024;
+
+/// Serves the connection to its end, an upgraded one included.
+pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) {
+    let (io, busy) = Patient::new(io, Patience { idle: door.config.idle_timeout, head: door.config.head_timeout });
+    let upgrade = Mutex::new(None);
+    let service = service_fn(|request| exchange(request, &connection, &door, &busy, &upgrade));
+    let served = builder(&door.config).serve_connection(TokioIo::new(io), service).with_upgrades();
+    let mut served = pin!(served);
+    let result = tokio::select! {
+        biased;
+        result = served.as_mut() => result,
+        () = door.stop.draining() => {
+            served.as_mut().graceful_shutdown();
+            served.as_mut().await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(client.addr = %connection.client, error = %chain(&error), "connection ended");
+    }
+    let pending = upgrade.lock().take();
+    if let Some(pending) = pending {
+        carry(pending, &connection, &door).await;
+    }
+}
+
+fn builder(config: &FrontDoorConfig) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The limits on waiting are those of `Patient`, so hyper needs no timer. A client that closes its sending half has
+    // left: hyper notices only while `half_close` is off, and a watch would otherwise go on for nobody.
+    builder
+        .header_read_timeout(None)
+        .half_close(false)
+        .max_buf_size(config.max_head_bytes.max(SMALLEST_BUFFER))
+        .max_header_size(config.max_head_bytes)
+        .max_headers(config.max_fields);
+    builder
+}
+
+/// An upgrade that the API server agreed to, while hyper writes our 101.
+struct Pending {
+    caller: OnUpgrade,
+    upgraded: Upgraded,
+    _held: (Hold, Flight),
+}
+
+async fn exchange(
+    mut request: Request<Incoming>,
+    connection: &Connection,
+    door: &FrontDoor,
+    busy: &Busy,
+    upgrade: &Mutex<Option<Pending>>,
+) -> Result<Response<Answered>, Infallible> {
+    let exchange = busy.begin();
+    let caller = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let answer = door.handler.answer(request, &Call::new(connection, None)).await;
+    let (head, body) = answer.into_parts();
+    let mut answered = Answered { body: Some(body), _busy: exchange };
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let upgraded = answered.body.take().and_then(Body::into_upgraded);
+        *upgrade.lock() = caller.zip(upgraded).map(|(caller, (upgraded, _held))| Pending { caller, upgraded, _held });
+    }
+    Ok(Response::from_parts(head, answered))
+}
+
+/// Copies both ways until both ended; a failure on one side ends the other as a failure, too.
+async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor) {
+    let Pending { caller, mut upgraded, _held } = pending;
+    let Ok(caller) = caller.await else {
+        return;
+    };
+    let _counted = Up::new(&door.handler.metrics.upgraded);
+    let mut caller = TokioIo::new(caller);
+    let copied = copy_bidirectional_with_sizes(&mut caller, &mut upgraded, COPY_BUFFER, COPY_BUFFER).await;
+    if let Err(error) = copied {
+        tracing::debug!(client.addr = %connection.client, error = %chain(&error), "upgraded connection broke off");
+    }
+}
+
+/// An answer's body, during which the connection is busy; none after a 101, which has no body.
+struct Answered {
+    body: Option<Body>,
+    _busy: Exchange,
+}
+
+impl http_body::Body for Answered {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match &mut self.get_mut().body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}

@@ -1,0 +1,218 @@
+//! Decides how an HTTP/2 connection is served: one task polls the connection and all its streams, without a spawn or a
+//! channel for each. A stream is a client's exchange or an agent's tunnel; one connection may carry both.
+//!
+//! Called by `front_door.rs`. Invariant: when the connection or a stream ends early, the futures that served it are
+//! dropped, and that cancels their exchanges; an answer that breaks off ends in RST_STREAM, never in END_STREAM.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use adit_tunnel::SendBuf;
+use futures_util::{Stream as _, stream::FuturesUnordered};
+use h2::{
+    Reason, RecvStream,
+    server::{Connection as Http2, SendResponse},
+};
+use http::Request;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::{FrontDoor, accept::Io};
+use crate::{
+    agents::Arrival,
+    config::FrontDoorConfig,
+    forward::chain,
+    handle::Connection,
+};
+
+mod answer;
+mod body;
+mod hasty;
+
+use hasty::Hasty;
+
+/// Requests taken in before the streams have their turn, so that a flood of opens does not starve those that run.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Windows of a connection that carries a tunnel. Its driver takes in everything at once and bounds what piles up by its
+/// own credit, so h2's windows must never be the limit: 64 MiB are 640 MB/s over a path of 100 ms.
+const TUNNEL_WINDOW: u32 = 64 << 20;
+
+/// Serves the connection to its end.
+pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) {
+    let connection = Arc::new(connection);
+    let handshake = builder(&door.config).handshake::<_, SendBuf>(io);
+    let http2 = match timeout(door.config.head_timeout, handshake).await {
+        Ok(Ok(http2)) => http2,
+        Ok(Err(error)) => return ended(&connection, &error),
+        Err(_) => return door.handler.metrics.handshake_failed("http2_timed_out"),
+    };
+    let open = |request, respond, arrival| stream(request, respond, arrival, Arc::clone(&connection), Arc::clone(&door));
+    let mut draining = std::pin::pin!(door.stop.draining());
+    let mut is_draining = false;
+    let mut served = Served::new(http2, &door);
+    let result = std::future::poll_fn(|cx| {
+        if !is_draining && draining.as_mut().poll(cx).is_ready() {
+            is_draining = true;
+            served.http2.graceful_shutdown();
+        }
+        served.poll(cx, &open)
+    });
+    if let Err(error) = result.await {
+        ended(&connection, &error);
+    }
+}
+
+/// One set of settings for clients and agents, because they are sent before the first request tells which it is: frames
+/// of 64 KiB for the tunnel's batches, windows for a client's uploads, which may pile up here when the agent does not
+/// take them. [`TUNNEL_WINDOW`] follows when it is a tunnel.
+fn builder(config: &FrontDoorConfig) -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_frame_size(64 << 10)
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(16 << 20)
+        .max_send_buffer_size(400 << 10)
+        .max_concurrent_streams(config.max_streams_per_connection)
+        .max_header_list_size(u32::try_from(config.max_head_bytes).unwrap_or(u32::MAX));
+    builder
+}
+
+fn ended(connection: &Connection, error: &h2::Error) {
+    tracing::debug!(client.addr = %connection.client, error = %chain(error), "connection ended");
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Its answer was sent whole, or broke off on the way.
+    Answered,
+    /// The client took the request back before there was an answer.
+    TakenBack,
+    /// It was a tunnel.
+    Tunnel,
+}
+
+/// Everything that happens on one stream.
+async fn stream(
+    request: Request<RecvStream>,
+    respond: SendResponse<SendBuf>,
+    arrival: Arrival,
+    connection: Arc<Connection>,
+    door: Arc<FrontDoor>,
+) -> Ended {
+    match arrival {
+        Arrival::Tunnel(agent) => {
+            Box::pin(door.agents.serve(agent, request, respond, connection.client)).await;
+            Ended::Tunnel
+        }
+        Arrival::Denied(denied) => {
+            door.agents.deny(denied, connection.client, respond);
+            Ended::Answered
+        }
+        Arrival::Exchange => answer::exchange(&door.handler, &connection, request, respond).await,
+    }
+}
+
+/// A connection and its streams.
+struct Served<'a, F> {
+    http2: Http2<Io, SendBuf>,
+    streams: FuturesUnordered<F>,
+    door: &'a FrontDoor,
+    hasty: Hasty,
+    windows: Windows,
+    idle: Option<Pin<Box<Sleep>>>,
+}
+
+/// Whether the connection has the windows of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Windows {
+    /// Those of clients.
+    Small,
+    /// A tunnel was opened; the peer has not acknowledged our first settings yet, and h2 sends one at a time.
+    Wanted,
+    /// Those of tunnels.
+    Large,
+}
+
+impl<'a, F: Future<Output = Ended>> Served<'a, F> {
+    fn new(http2: Http2<Io, SendBuf>, door: &'a FrontDoor) -> Self {
+        Self {
+            http2,
+            streams: FuturesUnordered::new(),
+            door,
+            hasty: Hasty::new(Instant::now()),
+            windows: Windows::Small,
+            idle: None,
+        }
+    }
+
+    /// Ready when the connection is over. Streams first, so that what they sent leaves in the same turn.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        open: &impl Fn(Request<RecvStream>, SendResponse<SendBuf>, Arrival) -> F,
+    ) -> Poll<Result<(), h2::Error>> {
+        loop {
+            while let Poll::Ready(Some(ended)) = Pin::new(&mut self.streams).poll_next(cx) {
+                self.note(ended);
+            }
+            self.widen();
+            let mut accepted = 0;
+            while accepted < ACCEPTS_PER_TURN {
+                match self.http2.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        let arrival = self.sort(&request);
+                        self.streams.push(open(request, respond, arrival));
+                        accepted += 1;
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending => break,
+                }
+            }
+            if accepted == 0 {
+                self.poll_idle(cx);
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn sort(&mut self, request: &Request<RecvStream>) -> Arrival {
+        let arrival = self.door.agents.sort(request);
+        if matches!(arrival, Arrival::Tunnel(_)) && self.windows == Windows::Small {
+            self.http2.set_target_window_size(TUNNEL_WINDOW);
+            self.windows = Windows::Wanted;
+        }
+        arrival
+    }
+
+    fn widen(&mut self) {
+        if self.windows == Windows::Wanted && self.http2.set_initial_window_size(TUNNEL_WINDOW).is_ok() {
+            self.windows = Windows::Large;
+        }
+    }
+
+    fn note(&mut self, ended: Ended) {
+        if ended == Ended::TakenBack && self.hasty.is_too_many(Instant::now()) {
+            self.door.handler.metrics.connection_refused("hasty");
+            self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        }
+    }
+
+    /// Says goodbye to a connection that has had no stream for long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) {
+        if !self.streams.is_empty() {
+            self.idle = None;
+            return;
+        }
+        let until = || Box::pin(sleep_until(Instant::now() + self.door.config.idle_timeout));
+        if self.idle.get_or_insert_with(until).as_mut().poll(cx).is_ready() {
+            self.idle = None;
+            self.http2.graceful_shutdown();
+            cx.waker().wake_by_ref();
+        }
+    }
+}

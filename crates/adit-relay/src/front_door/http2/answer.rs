@@ -1,0 +1,126 @@
+//! One client's exchange on an HTTP/2 stream: asks `handle.rs` for the answer and sends it as the client's windows allow.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use adit_tunnel::{SendBuf, StreamError};
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+
+use super::{Ended, body::RequestBody};
+use crate::handle::{Body, Call, Connection, Early, Handler};
+
+/// Answers `request`, unless the client takes it back first.
+pub(super) async fn exchange(
+    handler: &Handler,
+    connection: &Connection,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<SendBuf>,
+) -> Ended {
+    let early = Early::default();
+    let (head, stream) = request.into_parts();
+    let body = RequestBody::new(stream, &head.headers, &early);
+    let call = Call::new(connection, Some(&early));
+    let answer = {
+        let mut answering = pin!(handler.answer(Request::from_parts(head, body), &call));
+        poll_fn(|cx| {
+            if respond.poll_reset(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            let answer = answering.as_mut().poll(cx);
+            send_early(&mut respond, &early);
+            answer.map(Some)
+        })
+        .await
+    };
+    let Some(answer) = answer else {
+        return Ended::TakenBack;
+    };
+    // A client that is gone is found out by the connection; there is nobody to tell here.
+    let _ = send(respond, answer).await;
+    Ended::Answered
+}
+
+fn send_early(respond: &mut SendResponse<SendBuf>, early: &Early) {
+    for (status, headers) in early.take() {
+        let mut head = Response::new(());
+        *head.status_mut() = status;
+        *head.headers_mut() = headers;
+        // A hint that cannot be sent is no loss.
+        let _ = respond.send_informational(head);
+    }
+}
+
+/// The client took the stream back, or the connection is gone.
+#[derive(Debug)]
+struct Gone;
+
+impl From<h2::Error> for Gone {
+    fn from(_: h2::Error) -> Self {
+        Self
+    }
+}
+
+async fn send(mut respond: SendResponse<SendBuf>, answer: Response<Body>) -> Result<(), Gone> {
+    let (head, mut body) = answer.into_parts();
+    let is_empty = body.is_end_stream();
+    let mut stream = respond.send_response(Response::from_parts(head, ()), is_empty)?;
+    if is_empty {
+        return Ok(());
+    }
+    while let Some(frame) = poll_fn(|cx| poll_next(cx, &mut stream, &mut body)).await? {
+        let Ok(frame) = frame else {
+            // Cut short: the client must see that.
+            stream.send_reset(Reason::INTERNAL_ERROR);
+            return Ok(());
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                let is_last = body.is_end_stream();
+                send_data(&mut stream, data, is_last).await?;
+                if is_last {
+                    return Ok(());
+                }
+            }
+            Err(other) => {
+                let trailers = other.into_trailers().unwrap_or_default();
+                return Ok(stream.send_trailers(trailers)?);
+            }
+        }
+    }
+    Ok(stream.send_data(Bytes::new().into(), true)?)
+}
+
+/// The next piece of the answer, unless the client takes the stream back.
+fn poll_next(
+    cx: &mut Context<'_>,
+    stream: &mut SendStream<SendBuf>,
+    body: &mut Body,
+) -> Poll<Result<Option<Result<Frame<Bytes>, StreamError>>, Gone>> {
+    if stream.poll_reset(cx).is_ready() {
+        return Poll::Ready(Err(Gone));
+    }
+    Pin::new(body).poll_frame(cx).map(Ok)
+}
+
+/// Sends `data` in pieces as the client's windows allow; an empty piece only to end the answer.
+async fn send_data(stream: &mut SendStream<SendBuf>, mut data: Bytes, is_last: bool) -> Result<(), Gone> {
+    if data.is_empty() && is_last {
+        return Ok(stream.send_data(data.into(), true)?);
+    }
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len());
+        let capacity = match stream.capacity() {
+            0 => poll_fn(|cx| stream.poll_capacity(cx)).await.ok_or(Gone)??,
+            capacity => capacity,
+        };
+        let piece = data.split_to(capacity.min(data.len()));
+        stream.send_data(piece.into(), is_last && data.is_empty())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Decides how much one job may do at once and in a second.
+//!
+//! `authenticate.rs` looks a token's [`JobUse`] up once per connection, `forward.rs` begins each exchange on it. Shared by
+//! all shards. Invariant: an exchange is counted from its admission until its last byte, upgraded ones included.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
+
+use adit_authority::Caller;
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+use crate::refusal::Refusal;
+
+/// Limits per job; a job is known by its token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JobLimits {
+    /// Exchanges at once.
+    pub(crate) streams: u32,
+    /// Exchanges begun in one second.
+    pub(crate) opens_per_second: u32,
+}
+
+/// The use of every job whose token is still good.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    by_owner: DashMap<u64, Arc<JobUse>>,
+    limits: JobLimits,
+    started: Instant,
+    /// Entries after which expired ones are swept out; twice what the last sweep left.
+    sweep_at: AtomicUsize,
+}
+
+const SMALLEST_SWEEP: usize = 1024;
+
+impl Jobs {
+    pub(crate) fn new(limits: JobLimits) -> Self {
+        Self { by_owner: DashMap::new(), limits, started: Instant::now(), sweep_at: AtomicUsize::new(SMALLEST_SWEEP) }
+    }
+
+    /// The one [`JobUse`] of the caller's token.
+    pub(crate) fn of(&self, caller: &Caller) -> Arc<JobUse> {
+        self.of_owner(caller.owner(), caller.expires_at())
+    }
+
+    fn of_owner(&self, owner: u64, expires_at: SystemTime) -> Arc<JobUse> {
+        if let Some(known) = self.by_owner.get(&owner) {
+            return Arc::clone(&known);
+        }
+        self.sweep();
+        let new = || Arc::new(JobUse { limits: self.limits, started: self.started, expires_at, streams: AtomicU32::new(0), second: AtomicU64::new(0) });
+        Arc::clone(&self.by_owner.entry(owner).or_insert_with(new))
+    }
+
+    /// Forgets jobs whose token has expired and that run nothing, so that the map holds no more than live tokens.
+    fn sweep(&self) {
+        if self.by_owner.len() < self.sweep_at.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = SystemTime::now();
+        self.by_owner.retain(|_, job| job.expires_at > now || Arc::strong_count(job) > 1);
+        self.sweep_at.store(SMALLEST_SWEEP.max(self.by_owner.len() * 2), Ordering::Relaxed);
+    }
+}
+
+/// What one job uses now.
+#[derive(Debug)]
+pub(crate) struct JobUse {
+    limits: JobLimits,
+    started: Instant,
+    expires_at: SystemTime,
+    streams: AtomicU32,
+    /// The second (upper half, since `started`) and the exchanges begun in it (lower half).
+    second: AtomicU64,
+}
+
+impl JobUse {
+    /// Begins an exchange; it is counted until the result is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, now: Instant) -> Result<OfJob, Refusal> {
+        let taken = self.streams.fetch_add(1, Ordering::Relaxed);
+        let exchange = OfJob(Arc::clone(self));
+        if taken >= self.limits.streams {
+            return Err(Refusal::JobStreams { limit: self.limits.streams });
+        }
+        if self.begun_in_this_second(now) > self.limits.opens_per_second {
+            return Err(Refusal::JobRate { limit: self.limits.opens_per_second });
+        }
+        Ok(exchange)
+    }
+
+    fn begun_in_this_second(&self, now: Instant) -> u32 {
+        const COUNT: u64 = u32::MAX as u64;
+        let second = now.saturating_duration_since(self.started).as_secs() << 32;
+        let count = |old: u64| if old & !COUNT == second { (old & COUNT).saturating_add(1).min(COUNT) } else { 1 };
+        let old = self
+            .second
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(second | count(old)))
+            .unwrap_or_else(|old| old);
+        u32::try_from(count(old)).unwrap_or(u32::MAX)
+    }
+}
+
+/// One exchange of a job.
+#[derive(Debug)]
+pub(crate) struct OfJob(Arc<JobUse>);
+
+impl Drop for OfJob {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn soon() -> SystemTime {
+        SystemTime::now() + Duration::from_secs(60)
+    }
+
+    fn reason(result: Result<OfJob, Refusal>) -> &'static str {
+        result.map_or_else(|refusal| refusal.facts().reason, |_| "none")
+    }
+
+    #[test]
+    fn job_has_a_limit_of_exchanges_at_once() {
+        let jobs = Jobs::new(JobLimits { streams: 2, opens_per_second: 100 });
+        let job = jobs.of_owner(1, soon());
+        let now = Instant::now();
+        let held = [job.begin(now).unwrap(), job.begin(now).unwrap()];
+        assert_eq!(reason(jobs.of_owner(1, soon()).begin(now)), "job_streams");
+        assert!(jobs.of_owner(2, soon()).begin(now).is_ok());
+        drop(held);
+        assert!(job.begin(now).is_ok());
+    }
+
+    #[test]
+    fn job_has_a_limit_of_exchanges_in_a_second() {
+        let jobs = Jobs::new(JobLimits { streams: 100, opens_per_second: 3 });
+        let job = jobs.of_owner(1, soon());
+        let now = Instant::now();
+        for _ in 0..3 {
+            assert!(job.begin(now).is_ok());
+        }
+        assert_eq!(reason(job.begin(now)), "job_rate");
+        assert!(job.begin(now + Duration::from_secs(1)).is_ok());
+    }
+
+    #[test]
+    fn expired_jobs_are_forgotten() {
+        let jobs = Jobs::new(JobLimits { streams: 1, opens_per_second: 1 });
+        let past = SystemTime::now() - Duration::from_secs(1);
+        for owner in 0..5000 {
+            jobs.of_owner(owner, past);
+        }
+        assert!(jobs.by_owner.len() <= SMALLEST_SWEEP + 1);
+    }
+}

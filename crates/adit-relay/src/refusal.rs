@@ -1,0 +1,265 @@
+//! Decides what the relay answers when the API server does not get to: each [`Refusal`] has a status, a stable reason,
+//! the hop that failed and a message that says what to do.
+//!
+//! Every stage returns one; `respond.rs` alone turns it into bytes. Invariant: a reason, once published, keeps its name
+//! and its meaning; it is the metric label, and `docs/errors.md` has a line for it (a test compares the two).
+
+use std::{borrow::Cow, fmt, time::SystemTime};
+
+use adit_authority::{CredentialError, NotAllowed, TokenError};
+use adit_exchange::BadRequest;
+use adit_identity::AgentId;
+use http::StatusCode;
+
+/// Where an exchange failed, seen from the caller outwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// The request itself, or the credential it came with.
+    Client,
+    /// This relay, or what it depends on.
+    Relay,
+    /// The agent, or the way to it.
+    Agent,
+    /// The Kubernetes API server, or the way from the agent to it.
+    ApiServer,
+}
+
+impl Hop {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Relay => "relay",
+            Self::Agent => "agent",
+            Self::ApiServer => "api-server",
+        }
+    }
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is fixed about a kind of refusal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// The answer's status.
+    pub(crate) status: StatusCode,
+    /// Stable name: metric label, and a cause in the answer's details.
+    pub(crate) reason: &'static str,
+    /// Where it failed.
+    pub(crate) hop: Hop,
+    /// Seconds after which the same request may succeed. kubectl sleeps that long and tries again, ten times, before it
+    /// shows the message: so only where waiting helps.
+    pub(crate) retry_after: Option<u32>,
+}
+
+/// An answer the relay gives itself. The message is for the person who runs the job.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// No route of ours.
+    #[error("nothing is served at this path: the Kubernetes API is under /k8s-proxy/, check the server address in the kubeconfig")]
+    UnknownPath,
+    /// The path could mean two things to two programs.
+    #[error("the path is refused: {0}")]
+    BadPath(&'static str),
+    /// CONNECT, or a method nobody knows on a route of ours.
+    #[error("the method is refused: {0}")]
+    BadMethod(&'static str),
+    /// What `adit-exchange` does not let into the tunnel, such as `Impersonate-*`.
+    #[error("the request is refused: {0}")]
+    BadRequest(BadRequest),
+    /// The head does not fit into the tunnel.
+    #[error("the request's head is larger than the agent takes: send fewer or shorter header fields")]
+    HeadTooLarge,
+    /// A bare token at the path that names no agent.
+    #[error("no agent is named: use the credential ci:<agent id>:<token>, or the path /k8s-proxy/agents/<agent id>/; `adit kubeconfig` writes both")]
+    NoAgentNamed,
+    /// Path and credential name different agents.
+    #[error("the path names agent {path} and the credential agent {credential}: name one")]
+    AgentsDiffer {
+        /// The one in the path.
+        path: AgentId,
+        /// The one in the credential.
+        credential: AgentId,
+    },
+
+    /// The header is missing, or cannot be read as one credential.
+    #[error("{0}; a kubeconfig from `adit kubeconfig` sends `Authorization: Bearer ci:<agent id>:<ID token>`")]
+    BadCredential(CredentialError),
+    /// No authority vouches for the token.
+    #[error("{0}")]
+    TokenRefused(TokenError),
+    /// The permit ended before an answer began.
+    #[error("the token expired while the request ran: run it again with a new one")]
+    PermitEnded,
+    /// The body broke off on its way from the caller, who is most likely gone.
+    #[error("the request's body broke off: {0}")]
+    BodyLost(String),
+    /// No grant, or no such agent: the caller does not learn which.
+    #[error("{0}")]
+    NotPermitted(NotAllowed),
+
+    /// One job, too many exchanges at once.
+    #[error("this job has {limit} requests running through this relay, which is as many as it may")]
+    JobStreams {
+        /// The limit.
+        limit: u32,
+    },
+    /// One job, too many exchanges in a second.
+    #[error("this job sends more than {limit} requests a second")]
+    JobRate {
+        /// The limit.
+        limit: u32,
+    },
+    /// Every tunnel of the agent has as many exchanges as it may.
+    #[error("agent {name} is at its limit of requests at once")]
+    TunnelFull {
+        /// Path and name, as in a context.
+        name: String,
+    },
+    /// The relay is stopping.
+    #[error("this relay is stopping: the next attempt reaches another one")]
+    Draining,
+
+    /// No tunnel, but there was one.
+    #[error("agent {name} has been offline since {}: look at the agent's log in its cluster", Moment(*since))]
+    AgentOffline {
+        /// Path and name, as in a context.
+        name: String,
+        /// When its last tunnel ended.
+        since: SystemTime,
+        /// It may be back in a moment: it left just now.
+        reconnecting: bool,
+    },
+    /// No tunnel since this relay started.
+    #[error("agent {name} has not connected to this relay since it started at {}: is it installed, with this relay's address and a current token?", Moment(*started))]
+    AgentNeverConnected {
+        /// Path and name, as in a context.
+        name: String,
+        /// When this relay started.
+        started: SystemTime,
+    },
+    /// The tunnel ended while the exchange ran.
+    #[error("the connection to agent {name} ended before it answered: {why}; whether the request was carried out is not known")]
+    AgentLost {
+        /// Path and name, as in a context.
+        name: String,
+        /// What ended the session.
+        why: String,
+    },
+    /// The agent would not take the request.
+    #[error("agent {name} did not take the request: {why}")]
+    AgentRefused {
+        /// Path and name, as in a context.
+        name: String,
+        /// What the agent said.
+        why: String,
+    },
+    /// The agent gave up on the exchange for a reason of its own, or answered nonsense.
+    #[error("agent {name} failed: {why}")]
+    AgentFailed {
+        /// Path and name, as in a context.
+        name: String,
+        /// What the agent said.
+        why: String,
+    },
+    /// A bound on memory.
+    #[error("the way to agent {name} is overloaded: {why}")]
+    Overloaded {
+        /// Path and name, as in a context.
+        name: String,
+        /// Which bound.
+        why: String,
+    },
+    /// The agent could not reach its API server.
+    #[error("agent {name} cannot reach its Kubernetes API server: {why}")]
+    ApiServerUnreachable {
+        /// Path and name, as in a context.
+        name: String,
+        /// What the agent said.
+        why: String,
+    },
+    /// The API server went away before it answered.
+    #[error("the Kubernetes API server behind agent {name} went away before it answered: {why}; whether the request was carried out is not known")]
+    ApiServerLost {
+        /// Path and name, as in a context.
+        name: String,
+        /// What the agent said.
+        why: String,
+    },
+    /// A deadline passed at the agent.
+    #[error("the Kubernetes API server behind agent {name} did not answer in time: {why}")]
+    TimedOut {
+        /// Path and name, as in a context.
+        name: String,
+        /// Which deadline.
+        why: String,
+    },
+    /// A defect of ours.
+    #[error("the relay failed: {0}; please report it with the request id")]
+    Internal(Cow<'static, str>),
+}
+
+impl Refusal {
+    /// The row of the table in `docs/errors.md`.
+    pub(crate) fn facts(&self) -> Facts {
+        use Hop::{Agent, ApiServer, Client, Relay};
+        match self {
+            Self::UnknownPath => row(404, "unknown_path", Client, None),
+            Self::BadPath(_) => row(400, "bad_path", Client, None),
+            Self::BadMethod(_) => row(405, "bad_method", Client, None),
+            Self::BadRequest(_) => row(400, "bad_request", Client, None),
+            Self::HeadTooLarge => row(431, "head_too_large", Client, None),
+            Self::NoAgentNamed => row(400, "no_agent_named", Client, None),
+            Self::AgentsDiffer { .. } => row(400, "agents_differ", Client, None),
+            Self::BadCredential(why) => row(401, why.reason(), Client, None),
+            Self::TokenRefused(why) if why.is_transient() => row(503, why.reason(), Relay, Some(2)),
+            Self::TokenRefused(why) => row(401, why.reason(), Client, None),
+            Self::PermitEnded => row(401, "permit_ended", Client, None),
+            Self::BodyLost(_) => row(400, "body_lost", Client, None),
+            Self::NotPermitted(_) => row(403, "not_permitted", Client, None),
+            Self::JobStreams { .. } => row(429, "job_streams", Client, Some(1)),
+            Self::JobRate { .. } => row(429, "job_rate", Client, Some(1)),
+            Self::TunnelFull { .. } => row(503, "tunnel_full", Agent, Some(1)),
+            Self::Draining => row(503, "draining", Relay, Some(1)),
+            Self::AgentOffline { reconnecting, .. } => row(503, "agent_offline", Agent, reconnecting.then_some(1)),
+            Self::AgentNeverConnected { .. } => row(503, "agent_never_connected", Agent, None),
+            Self::AgentLost { .. } => row(502, "agent_lost", Agent, None),
+            Self::AgentRefused { .. } => row(503, "agent_refused", Agent, Some(1)),
+            Self::AgentFailed { .. } => row(502, "agent_failed", Agent, None),
+            Self::Overloaded { .. } => row(503, "overloaded", Agent, Some(1)),
+            Self::ApiServerUnreachable { .. } => row(502, "api_server_unreachable", ApiServer, None),
+            Self::ApiServerLost { .. } => row(502, "api_server_lost", ApiServer, None),
+            Self::TimedOut { .. } => row(504, "timed_out", ApiServer, None),
+            Self::Internal(_) => row(500, "internal", Relay, None),
+        }
+    }
+
+    /// A finer reason for the log, where the caller is not told it.
+    pub(crate) fn detail(&self) -> &'static str {
+        match self {
+            Self::NotPermitted(why) => why.reason(),
+            _ => self.facts().reason,
+        }
+    }
+}
+
+fn row(status: u16, reason: &'static str, hop: Hop, retry_after: Option<u32>) -> Facts {
+    let status = StatusCode::from_u16(status).expect("the table holds valid statuses");
+    Facts { status, reason, hop, retry_after }
+}
+
+/// A time as RFC 3339 in UTC, to the second.
+pub(crate) struct Moment(pub(crate) SystemTime);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = prost_types::Timestamp::from(self.0);
+        prost_types::Timestamp { nanos: 0, ..exact }.fmt(f)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,271 @@
+//! Decides which tunnels of an agent are there now, and remembers since when there are none.
+//!
+//! `agents.rs` registers a tunnel once its session is open and holds the [`Registration`] as long as it lives; `route.rs`
+//! picks from here. Shared by all shards: a tunnel may be used from any of them. Invariant: a registration removes its
+//! own session and no other, so a late goodbye never evicts the tunnel that came after it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use adit_identity::AgentId;
+use adit_tunnel::Tunnel;
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+/// What the registry must know of a tunnel; a trait so that tests need no session.
+pub(crate) trait TakesStreams {
+    /// It is neither over nor draining.
+    fn takes_streams(&self) -> bool;
+}
+
+impl TakesStreams for Tunnel {
+    fn takes_streams(&self) -> bool {
+        !self.is_closed() && !self.is_draining()
+    }
+}
+
+/// Agent id to live tunnels.
+#[derive(Debug)]
+pub(crate) struct Registry<T = Tunnel> {
+    agents: DashMap<AgentId, Arc<Presence<T>>>,
+    /// Tunnels that one agent may have at once; replicas and, while they reconnect, their predecessors.
+    tunnels_per_agent: usize,
+    /// Exchanges that one tunnel may carry at once.
+    streams_per_tunnel: u32,
+}
+
+impl<T: TakesStreams> Registry<T> {
+    pub(crate) fn new(tunnels_per_agent: usize, streams_per_tunnel: u32) -> Self {
+        Self { agents: DashMap::new(), tunnels_per_agent, streams_per_tunnel }
+    }
+
+    /// Adds a live tunnel; it stays until the registration is dropped.
+    pub(crate) fn register(&self, agent: AgentId, session: &str, tunnel: T) -> Result<Registration<T>, TooManyTunnels> {
+        let presence = self.presence(agent);
+        let live = Arc::new(Live {
+            session: session.to_owned(),
+            tunnel,
+            streams: AtomicU32::new(0),
+            max_streams: self.streams_per_tunnel,
+        });
+        presence.add(live, self.tunnels_per_agent)?;
+        Ok(Registration { presence, session: session.to_owned() })
+    }
+
+    /// The agent's place here, made when it has none yet.
+    ///
+    /// Callers come with a permit or an agent's token, so the ids are those of the configuration.
+    pub(crate) fn presence(&self, agent: AgentId) -> Arc<Presence<T>> {
+        if let Some(presence) = self.agents.get(&agent) {
+            return Arc::clone(&presence);
+        }
+        Arc::clone(&self.agents.entry(agent).or_default())
+    }
+
+    /// Whether the agent has as many tunnels as it may.
+    pub(crate) fn is_full(&self, agent: AgentId) -> bool {
+        self.presence(agent).state.lock().tunnels.len() >= self.tunnels_per_agent
+    }
+
+    /// Calls `visit` for each live tunnel.
+    pub(crate) fn each_tunnel(&self, mut visit: impl FnMut(&T)) {
+        let presences: Vec<_> = self.agents.iter().map(|entry| Arc::clone(entry.value())).collect();
+        for presence in presences {
+            let tunnels = presence.state.lock().tunnels.clone();
+            tunnels.iter().for_each(|live| visit(&live.tunnel));
+        }
+    }
+}
+
+/// One agent's tunnels, and when it was last here.
+pub(crate) struct Presence<T = Tunnel> {
+    state: Mutex<State<T>>,
+    arrived: Notify,
+}
+
+struct State<T> {
+    tunnels: Vec<Arc<Live<T>>>,
+    /// Where the next search begins, so that equally loaded replicas take turns.
+    turn: usize,
+    left: Option<Left>,
+}
+
+/// When the last tunnel went, by both clocks: one for people, one for measuring.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    since: SystemTime,
+    at: Instant,
+}
+
+/// Why an agent has no tunnel that takes an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// No tunnel since the relay started.
+    NeverConnected,
+    /// The last tunnel ended.
+    Offline {
+        /// When it ended.
+        since: SystemTime,
+        /// How long ago that is.
+        ago: Duration,
+    },
+    /// Every tunnel is about to end; a successor is due.
+    Draining,
+    /// Every tunnel has as many exchanges as it may.
+    Full,
+}
+
+impl<T: TakesStreams> Presence<T> {
+    /// The least loaded tunnel that takes streams, other than `not`. It counts the stream at once.
+    pub(crate) fn pick(&self, not: Option<&str>) -> Result<OnTunnel<T>, Absent> {
+        let mut state = self.state.lock();
+        state.turn = state.turn.wrapping_add(1);
+        let turn = state.turn;
+        let others = state.tunnels.iter().filter(|live| not != Some(live.session.as_str()));
+        let mut best: Option<(&Arc<Live<T>>, u32)> = None;
+        let count = state.tunnels.len().max(1);
+        let open = others.filter(|live| live.tunnel.takes_streams());
+        let rotated = open.clone().skip(turn % count).chain(open.take(turn % count));
+        for live in rotated {
+            let streams = live.streams.load(Ordering::Relaxed);
+            if best.is_none_or(|(_, least)| streams < least) {
+                best = Some((live, streams));
+            }
+        }
+        match best {
+            Some((live, _)) => OnTunnel::begin(live).ok_or(Absent::Full),
+            None => Err(state.absent()),
+        }
+    }
+
+    /// Resolves with a tunnel as soon as one takes streams. Cancel-safe.
+    pub(crate) async fn arrival(&self, not: Option<&str>) -> OnTunnel<T> {
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            arrived.as_mut().enable();
+            if let Ok(found) = self.pick(not) {
+                return found;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Tunnels now, for operators.
+    #[cfg(test)]
+    pub(crate) fn tunnels(&self) -> usize {
+        self.state.lock().tunnels.len()
+    }
+
+    fn add(&self, live: Arc<Live<T>>, most: usize) -> Result<(), TooManyTunnels> {
+        let mut state = self.state.lock();
+        if state.tunnels.len() >= most {
+            return Err(TooManyTunnels { most });
+        }
+        state.tunnels.push(live);
+        drop(state);
+        self.arrived.notify_waiters();
+        Ok(())
+    }
+}
+
+impl<T> Presence<T> {
+    fn remove(&self, session: &str) {
+        let mut state = self.state.lock();
+        state.tunnels.retain(|live| live.session != session);
+        if state.tunnels.is_empty() {
+            state.left = Some(Left { since: SystemTime::now(), at: Instant::now() });
+        }
+    }
+}
+
+impl<T> State<T> {
+    fn absent(&self) -> Absent {
+        match self.left {
+            _ if !self.tunnels.is_empty() => Absent::Draining,
+            Some(left) => Absent::Offline { since: left.since, ago: left.at.elapsed() },
+            None => Absent::NeverConnected,
+        }
+    }
+}
+
+impl<T> Default for Presence<T> {
+    fn default() -> Self {
+        let state = State { tunnels: Vec::new(), turn: 0, left: None };
+        Self { state: Mutex::new(state), arrived: Notify::new() }
+    }
+}
+
+impl<T> fmt::Debug for Presence<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("Presence").field("tunnels", &state.tunnels.len()).field("left", &state.left).finish()
+    }
+}
+
+/// A registered tunnel and how much it carries.
+#[derive(Debug)]
+struct Live<T> {
+    session: String,
+    tunnel: T,
+    streams: AtomicU32,
+    max_streams: u32,
+}
+
+/// A place for one exchange on one tunnel; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct OnTunnel<T = Tunnel> {
+    live: Arc<Live<T>>,
+}
+
+impl<T> OnTunnel<T> {
+    fn begin(live: &Arc<Live<T>>) -> Option<Self> {
+        let taken = live.streams.fetch_add(1, Ordering::Relaxed);
+        let place = Self { live: Arc::clone(live) };
+        (taken < live.max_streams).then_some(place)
+    }
+
+    pub(crate) fn tunnel(&self) -> &T {
+        &self.live.tunnel
+    }
+
+    /// Which session it is, to avoid it in a second try.
+    pub(crate) fn session(&self) -> &str {
+        &self.live.session
+    }
+}
+
+impl<T> Drop for OnTunnel<T> {
+    fn drop(&mut self) {
+        self.live.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The agent has as many tunnels as it may: more replicas than the limit, or a loop that never hangs up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the agent has {most} tunnels already, which is as many as it may")]
+pub(crate) struct TooManyTunnels {
+    most: usize,
+}
+
+/// Keeps a tunnel registered; dropping it takes the tunnel out.
+#[derive(Debug)]
+pub(crate) struct Registration<T = Tunnel> {
+    presence: Arc<Presence<T>>,
+    session: String,
+}
+
+impl<T> Drop for Registration<T> {
+    fn drop(&mut self) {
+        self.presence.remove(&self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! Decides how a relay starts and how it stops.
+//!
+//! The binary and the tests own a [`Relay`]. It starts in the order admin, authorities, front door, and stops in reverse:
+//! readiness off; front doors stop accepting and say GOAWAY; agents are told to drain; exchanges finish or the grace ends;
+//! tunnels close; admin last. Invariant: every task is in a set that belongs to the relay, so dropping it ends them all.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use adit_process::{
+    ShardId, Shards, Stop,
+    admin::{Admin, Condition},
+    net::{Listener, listen_shards},
+    tls::TlsError,
+};
+use adit_tunnel::CloseReason;
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{config::Config, front_door::FrontDoor, in_flight::InFlight, registry::Registry};
+
+mod built;
+
+use built::Built;
+
+/// Why a relay did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A certificate, key or bundle cannot be used.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    /// The public port cannot be bound.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The admin port cannot be bound.
+    #[error("cannot listen on {address} for probes and metrics")]
+    Admin {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A shard's thread or runtime cannot be made.
+    #[error("cannot start the shards")]
+    Shards(#[source] io::Error),
+}
+
+/// Where traffic is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// On threads of its own, one per shard.
+    Threads,
+    /// On the runtime that called.
+    Here,
+}
+
+/// A running relay.
+#[derive(Debug)]
+pub struct Relay {
+    public_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    stop: Stop,
+    accepting: Condition,
+    shards: Shards,
+    registry: Arc<Registry>,
+    in_flight: InFlight,
+    /// Key refreshes and certificate watch.
+    _upkeep: JoinSet<()>,
+    admin: JoinSet<()>,
+    admin_stop: Arc<Notify>,
+}
+
+impl Relay {
+    /// Starts with `config.shards` threads of its own for traffic; upkeep and the admin port stay on this runtime.
+    ///
+    /// # Errors
+    ///
+    /// A port or a file cannot be used.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::launch(config, Place::Threads)
+    }
+
+    /// Starts with one shard on the runtime this is called in: for tests and `adit dev`.
+    ///
+    /// # Errors
+    ///
+    /// A port or a file cannot be used.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start_here(config: Config) -> Result<Self, StartError> {
+        Self::launch(config, Place::Here)
+    }
+
+    /// The address callers and agents connect to.
+    #[must_use]
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    /// The address for probes and metrics.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Drains: takes nothing new, lets what runs end within `grace`, cuts the rest, and is gone. Dropping the future cuts
+    /// everything at once.
+    pub async fn drain(self, grace: Duration) {
+        tracing::info!(exchanges = self.in_flight.running(), "draining");
+        self.accepting.unmet();
+        self.stop.drain();
+        self.registry.each_tunnel(|tunnel| tunnel.drain("the relay is stopping"));
+        if timeout(grace, self.in_flight.none()).await.is_err() {
+            tracing::warn!(exchanges = self.in_flight.running(), "the grace is over, cutting what still runs");
+        }
+        self.registry.each_tunnel(|tunnel| tunnel.close(CloseReason::Stopping, "the relay has stopped"));
+        self.end(LAST_WORDS).await;
+        tracing::info!("stopped");
+    }
+
+    /// Ends now; what runs is cut.
+    pub async fn abort(self) {
+        self.accepting.unmet();
+        self.stop.abort();
+        self.end(NO_LAST_WORDS).await;
+    }
+
+    /// Waits for the connections to end, has them cut when they take longer than `goodbye`, and ends the admin port.
+    async fn end(self, goodbye: Duration) {
+        let abort_later = async {
+            sleep(goodbye).await;
+            self.stop.abort();
+            sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.shards.join() => {}
+            () = abort_later => {}
+        }
+        self.admin_stop.notify_one();
+        self.admin.join_all().await;
+    }
+
+    fn launch(config: Config, place: Place) -> Result<Self, StartError> {
+        let (admin_addr, address) = (config.admin, config.front_door.address);
+        let count = if place == Place::Here { 1 } else { config.shards };
+        let Built { door, registry, in_flight, stop, readiness, metrics, mut upkeep, oidc } = Built::new(config)?;
+        let accepting = readiness.condition("accepting");
+        let keys = readiness.condition("keys");
+
+        let admin = Admin::bind(admin_addr, Arc::new(metrics), readiness, axum::Router::new())
+            .map_err(|source| StartError::Admin { address: admin_addr, source })?;
+        let admin_addr = admin.local_addr();
+        let admin_stop = Arc::new(Notify::new());
+        let mut admin_task = JoinSet::new();
+        let stopped = Arc::clone(&admin_stop);
+        admin_task.spawn(admin.serve(async move { stopped.notified().await }));
+        upkeep.spawn(async move {
+            oidc.ready().await;
+            keys.met();
+        });
+
+        let listeners = listen_shards(address, count).map_err(|source| StartError::Listen { address, source })?;
+        let public_addr = listeners
+            .first()
+            .map_or(Ok(address), std::net::TcpListener::local_addr)
+            .map_err(|source| StartError::Listen { address, source })?;
+        let shards = shards(place, door, listeners).map_err(StartError::Shards)?;
+        accepting.met();
+        tracing::info!(address = %public_addr, admin = %admin_addr, shards = count, "relay is up");
+        Ok(Self {
+            public_addr,
+            admin_addr,
+            stop,
+            accepting,
+            shards,
+            registry,
+            in_flight,
+            _upkeep: upkeep,
+            admin: admin_task,
+            admin_stop,
+        })
+    }
+}
+
+/// Opens the front door on each shard, with a listener of its own.
+fn shards(place: Place, door: Arc<FrontDoor>, listeners: Vec<std::net::TcpListener>) -> io::Result<Shards> {
+    let count = listeners.len();
+    let listeners: Arc<[_]> = listeners.into_iter().map(|listener| Mutex::new(Some(listener))).collect();
+    let run = move |shard: ShardId| async move {
+        let listener = listeners.get(shard.0).and_then(|listener| listener.lock().take());
+        match listener.map(Listener::new) {
+            Some(Ok(listener)) => door.run(listener).await,
+            Some(Err(error)) => tracing::error!(shard = %shard, error = %error, "shard cannot listen"),
+            None => {}
+        }
+    };
+    match place {
+        Place::Threads => Shards::start("adit-relay", count, run),
+        Place::Here => Ok(Shards::ambient(run)),
+    }
+}
+
+/// For answers that are still in buffers, and for connections to say goodbye.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The same when there is no time.
+const NO_LAST_WORDS: Duration = Duration::from_millis(100);

@@ -1,0 +1,142 @@
+//! Puts the stages of a relay together from its configuration; nothing listens yet.
+
+use std::sync::Arc;
+
+use adit_authority::{Agents as AllowedAgents, Authoriser, FetchKeys, Oidc};
+use adit_exchange::HeadLimits;
+use adit_process::{
+    Stop,
+    admin::Readiness,
+    tls::{ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots},
+};
+use adit_tunnel::{About, Budget, Options};
+use prometheus_client::registry::Registry as MetricsRegistry;
+use tokio::task::JoinSet;
+
+use super::StartError;
+use crate::{
+    agents::Agents,
+    authenticate::{Authenticate, Fetch},
+    authorise::Authorise,
+    config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
+    forward::Forward,
+    front_door::{FrontDoor, Places},
+    handle::Handler,
+    in_flight::InFlight,
+    jobs::{JobLimits, Jobs},
+    metrics::Metrics,
+    registry::Registry,
+    route::Route,
+};
+
+/// The parts of a relay that its owner needs, and the front door that holds the rest.
+pub(super) struct Built {
+    pub(super) door: Arc<FrontDoor>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) in_flight: InFlight,
+    pub(super) stop: Stop,
+    pub(super) readiness: Readiness,
+    pub(super) metrics: MetricsRegistry,
+    pub(super) upkeep: JoinSet<()>,
+    pub(super) oidc: Arc<Oidc>,
+}
+
+impl Built {
+    pub(super) fn new(config: Config) -> Result<Self, StartError> {
+        let mut registered = MetricsRegistry::default();
+        adit_process::metrics::register(&mut registered, env!("CARGO_PKG_VERSION"));
+        let metrics = Metrics::register(&mut registered);
+        let mut upkeep = JoinSet::new();
+        let tls = server_tls(&config.front_door, &mut registered, &mut upkeep)?;
+        let oidc = oidc(&config, &mut upkeep)?;
+
+        let stop = Stop::new();
+        let in_flight = InFlight::default();
+        let limits = config.limits;
+        let registry = Arc::new(Registry::new(limits.tunnels_per_agent, limits.streams_per_tunnel));
+        let agents = agents(&config.agents, config.tunnel, &limits, &registry, &stop, &metrics);
+        let route = Arc::new(Route::new(Arc::clone(&registry), config.route, stop.clone(), Arc::clone(&metrics)));
+        let handler = Handler {
+            authenticate: authenticate(&oidc, &limits, &metrics),
+            authorise: Authorise::new(Authoriser::new(config.agents)),
+            forward: Forward::new(Arc::clone(&route), head_limits(&config.front_door), Arc::clone(&metrics)),
+            route,
+            in_flight: in_flight.clone(),
+            metrics,
+        };
+        let door = Arc::new(FrontDoor {
+            tls,
+            places: Places::new(limits.connections, limits.connections_per_address),
+            handler: Arc::new(handler),
+            agents: Arc::new(agents),
+            stop: stop.clone(),
+            config: config.front_door,
+        });
+        let readiness = Readiness::new();
+        Ok(Self { door, registry, in_flight, stop, readiness, metrics: registered, upkeep, oidc })
+    }
+}
+
+fn server_tls(
+    config: &FrontDoorConfig,
+    registered: &mut MetricsRegistry,
+    upkeep: &mut JoinSet<()>,
+) -> Result<Option<ServerTls>, TlsError> {
+    let Some(files) = config.tls.clone() else {
+        return Ok(None);
+    };
+    let tls = ServerTls::load(files, &[H2, HTTP_1_1])?;
+    tls.register(registered);
+    upkeep.spawn(tls.watch());
+    Ok(Some(tls))
+}
+
+fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, TlsError> {
+    let roots = config.ca_file.clone().map_or(TrustRoots::System, TrustRoots::SystemAnd);
+    let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&ClientTls::new(&roots, &[])?));
+    let (oidc, refreshes) = Oidc::new(config.oidc.clone(), &fetch);
+    for refresh in refreshes {
+        upkeep.spawn(refresh.run());
+    }
+    Ok(Arc::new(oidc))
+}
+
+fn authenticate(oidc: &Arc<Oidc>, limits: &LimitsConfig, metrics: &Arc<Metrics>) -> Authenticate {
+    let per_job = JobLimits { streams: limits.streams_per_job, opens_per_second: limits.opens_per_second };
+    Authenticate::new(Arc::clone(oidc), Jobs::new(per_job), limits.credential_bytes, Arc::clone(metrics))
+}
+
+fn head_limits(config: &FrontDoorConfig) -> HeadLimits {
+    HeadLimits { max_fields: config.max_fields, max_bytes: config.max_head_bytes }
+}
+
+fn agents(
+    allowed: &AllowedAgents,
+    tunnel: TunnelConfig,
+    limits: &LimitsConfig,
+    registry: &Arc<Registry>,
+    stop: &Stop,
+    metrics: &Arc<Metrics>,
+) -> Agents {
+    Agents {
+        tokens: allowed.tokens().clone(),
+        registry: Arc::clone(registry),
+        options: options(tunnel),
+        max_credential_bytes: limits.credential_bytes,
+        stop: stop.clone(),
+        metrics: Arc::clone(metrics),
+    }
+}
+
+fn options(tunnel: TunnelConfig) -> Options {
+    Options {
+        about: About { version: env!("CARGO_PKG_VERSION").to_owned(), ..About::default() },
+        ping_interval: tunnel.ping_interval,
+        dead_after: tunnel.dead_after,
+        handshake_timeout: tunnel.handshake_timeout,
+        max_stream_credit: tunnel.max_stream_credit,
+        max_buffered_bytes: tunnel.max_buffered_bytes,
+        budget: Budget::new(tunnel.max_buffered_bytes_in_all),
+        ..Options::default()
+    }
+}
