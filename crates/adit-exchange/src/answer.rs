@@ -73,10 +73,13 @@ where
     B: Body<Data = Bytes>,
     B::Error: Display,
 {
-    let unfinished = Unfinished(stream);
+    let mut under_way = UnderWay {
+        stream,
+        is_finished: false,
+    };
     let outcome = send(stream, response).await;
     match &outcome {
-        Ok(()) => unfinished.finish(),
+        Ok(()) => under_way.is_finished = true,
         Err(AnswerError::ApiServerLost(why)) => stream.reset(ResetReason::ApiServerLost, why),
         Err(
             error @ (AnswerError::HeadTooLarge(_)
@@ -213,19 +216,18 @@ fn poll_lost(stream: &TunnelStream, cx: &Context<'_>) -> Poll<StreamError> {
     }
 }
 
-/// An answer under way. Dropped, it cancels the exchange, whoever else may hold the stream.
+/// An answer under way. Dropped before it is finished, it cancels the exchange, whoever else may hold the stream.
 #[derive(Debug)]
-struct Unfinished<'a>(&'a TunnelStream);
-
-impl Unfinished<'_> {
-    fn finish(self) {
-        std::mem::forget(self);
-    }
+struct UnderWay<'a> {
+    stream: &'a TunnelStream,
+    is_finished: bool,
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0
-            .reset(ResetReason::Cancelled, "the agent gave the answer up");
+        if !self.is_finished {
+            self.stream
+                .reset(ResetReason::Cancelled, "the agent gave the answer up");
+        }
     }
 }

@@ -77,12 +77,20 @@ fn names() -> impl Strategy<Value = HeaderName> {
 
 /// Every byte that RFC 9110 section 5.5 allows, obs-text included.
 fn values() -> impl Strategy<Value = HeaderValue> {
-    let byte = prop_oneof![Just(b'\t'), 0x20..=0x7e_u8, 0x80..=0xff_u8];
-    vec(byte, 0..300).prop_map(|bytes| HeaderValue::from_bytes(&bytes).unwrap())
+    let allowed = |byte: u8| {
+        if (byte < 0x20 && byte != b'\t') || byte == 0x7f {
+            byte | 0x80
+        } else {
+            byte
+        }
+    };
+    vec(any::<u8>(), 0..80).prop_map(move |bytes| {
+        HeaderValue::from_bytes(&bytes.into_iter().map(allowed).collect::<Vec<_>>()).unwrap()
+    })
 }
 
 fn headers() -> impl Strategy<Value = HeaderMap> {
-    vec((names(), values()), 0..24).prop_map(|lines| {
+    vec((names(), values()), 0..10).prop_map(|lines| {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(name, value);
@@ -105,21 +113,21 @@ fn targets() -> impl Strategy<Value = String> {
         Just("*:!$'()+,@".to_owned()),
         "[a-zA-Z0-9._~-]{1,40}",
     ];
-    let long = vec(piece, 0..60).prop_map(|pieces| format!("/{}", pieces.concat()));
+    let long = vec(piece, 0..24).prop_map(|pieces| format!("/{}", pieces.concat()));
     prop_oneof![
         long,
-        "[a-z=&]{5000}".prop_map(|query| format!("/api?{query}"))
+        "[a-z=&]{3000}".prop_map(|query| format!("/api?{query}"))
     ]
 }
 
 fn identities() -> impl Strategy<Value = ActAs> {
-    let text = "[!-~äß€]{1,200}";
+    let text = "[!-~äß€]{1,24}";
     let extra = (vec(text, 1..4), 0..1000_u32)
         .prop_map(|(values, at)| (format!("agent.gitlab.com/{at}"), values));
     let user = (
         text,
         proptest::option::of(text),
-        vec(text, 0..8),
+        vec(text, 0..4),
         proptest::collection::btree_map("[a-z]{1,9}", extra, 0..8),
     );
     let impersonation = user.prop_map(|(user, uid, groups, extra)| {
@@ -222,6 +230,8 @@ impl Sample {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
     #[test]
     fn request_heads_are_those_of_the_generated_types(sample in samples()) {
         let (ours, theirs) = (sample.ours(), sample.theirs());

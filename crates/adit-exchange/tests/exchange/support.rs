@@ -1,0 +1,192 @@
+//! A relay's and an agent's end over an in-memory transport, and bodies that tests hold in their hands.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use adit_exchange::{Ask, AskError, Asked, HeadLimits, Question};
+use adit_identity::{ActAs, Impersonation};
+use adit_tunnel::{Options, SendBuf, Tunnel, TunnelStream, WINDOW, connect, serve};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tokio::{
+    io::DuplexStream,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+pub(crate) struct Pair {
+    pub(crate) relay: Tunnel,
+    pub(crate) agent: Tunnel,
+    _tasks: JoinSet<()>,
+}
+
+pub(crate) async fn pair() -> Pair {
+    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    let mut tasks = JoinSet::new();
+    let (send, opened) = oneshot::channel();
+    tasks.spawn(serve_one(theirs, send));
+    let token = HeaderValue::from_static("Bearer t");
+    let (agent, driver) = connect(ours, "relay.test", &token, Options::default())
+        .await
+        .unwrap();
+    tasks.spawn(async { drop(driver.await) });
+    Pair {
+        relay: opened.await.unwrap(),
+        agent,
+        _tasks: tasks,
+    }
+}
+
+/// Serves the one call of an HTTP/2 connection as a tunnel.
+async fn serve_one(io: DuplexStream, opened: oneshot::Sender<Tunnel>) {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW);
+    let mut connection = builder.handshake::<_, SendBuf>(io).await.unwrap();
+    let (request, respond) = connection.accept().await.unwrap().unwrap();
+    let (opening, driver) = serve(request, respond, Options::default());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async { drop(opened.send(opening.await.unwrap())) });
+    tasks.spawn(async { drop(driver.await) });
+    let _ = poll_fn(|cx| connection.poll_closed(cx)).await;
+}
+
+impl Pair {
+    /// The next thing asked, at the agent.
+    pub(crate) async fn asked(&self) -> (Asked, Arc<TunnelStream>) {
+        let (stream, head) = self.agent.accept().await.unwrap();
+        (
+            Asked::read(&head, HeadLimits::default()).unwrap(),
+            Arc::new(stream),
+        )
+    }
+
+    /// Asks in a task; `None` for the answer of one that was cut off with its task.
+    pub(crate) async fn ask<B>(
+        &self,
+        request: Request<B>,
+    ) -> Result<http::Response<adit_exchange::AnswerBody>, AskError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: std::fmt::Display,
+    {
+        question(request)?
+            .put(&self.relay, Default::default())
+            .await
+    }
+}
+
+pub(crate) fn question<B>(mut request: Request<B>) -> Result<Question<B>, AskError>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
+    let uri = std::mem::take(request.uri_mut());
+    let upgrade = adit_exchange::upgrade_asked(&request);
+    let act_as = job();
+    let ask = Ask {
+        target: uri.path_and_query().unwrap().as_str(),
+        act_as: &act_as,
+        request_id: "r-1",
+        upgrade: upgrade.as_ref(),
+        limits: HeadLimits::default(),
+    };
+    Question::new(request, ask)
+}
+
+pub(crate) fn job() -> ActAs {
+    let groups = vec!["gitlab:ci_job".to_owned()];
+    ActAs::Impersonate(Impersonation::new("gitlab:ci_job:1".into(), None, groups, vec![]).unwrap())
+}
+
+type FrameResult = Result<Frame<Bytes>, &'static str>;
+
+/// A body whose frames a test sends one by one; it ends when the sender is dropped.
+pub(crate) struct Fed {
+    frames: mpsc::Receiver<FrameResult>,
+    polls: Arc<AtomicUsize>,
+}
+
+pub(crate) struct Feeder {
+    pub(crate) frames: mpsc::Sender<FrameResult>,
+    polls: Arc<AtomicUsize>,
+}
+
+pub(crate) fn fed() -> (Feeder, Fed) {
+    let (send, frames) = mpsc::channel(1);
+    let polls = Arc::new(AtomicUsize::new(0));
+    (
+        Feeder {
+            frames: send,
+            polls: Arc::clone(&polls),
+        },
+        Fed { frames, polls },
+    )
+}
+
+impl Feeder {
+    pub(crate) async fn data(&self, data: impl Into<Bytes>) {
+        self.frames
+            .send(Ok(Frame::data(data.into())))
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn trailers(self, trailers: HeaderMap) {
+        self.frames
+            .send(Ok(Frame::trailers(trailers)))
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn fail(self) {
+        self.frames.send(Err("cut off")).await.unwrap();
+    }
+
+    pub(crate) fn polls(&self) -> usize {
+        self.polls.load(Ordering::SeqCst)
+    }
+}
+
+impl Body for Fed {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<FrameResult>> {
+        self.polls.fetch_add(1, Ordering::SeqCst);
+        self.frames.poll_recv(cx)
+    }
+}
+
+/// The next data of a body.
+pub(crate) async fn data<B: Body<Data = Bytes, Error: std::fmt::Debug> + Unpin>(
+    body: &mut B,
+) -> Bytes {
+    body.frame().await.unwrap().unwrap().into_data().unwrap()
+}
+
+pub(crate) fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
+    headers
+}
+
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    let future = pin!(future);
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("a test takes less than 20 s")
+}
