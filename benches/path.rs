@@ -1,5 +1,9 @@
 //! `adit-bench`: what a request costs through adit, beside pairs of proxies, in one run. `cargo xtask bench` builds and calls it.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that measures and prints")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program that measures and prints"
+)]
 
 use std::{fs, path::PathBuf};
 
@@ -37,7 +41,9 @@ fn main() -> Result<()> {
     if args.quick {
         (args.rounds, args.seconds) = (1, 1);
     }
-    let is_wanted = |kind: &Kind| args.only.is_empty() || args.only.iter().any(|name| kind.name().starts_with(name));
+    let is_wanted = |kind: &Kind| {
+        args.only.is_empty() || args.only.iter().any(|name| kind.name().starts_with(name))
+    };
     let kinds: Vec<_> = Kind::ALL.into_iter().filter(is_wanted).collect();
     let rig = Rig::start()?;
     let mut sheet = Sheet::new();
@@ -53,7 +59,9 @@ fn main() -> Result<()> {
     }
     let measures = sheet.into_measures();
     println!("{}", table(&measures, &kinds));
-    println!("In brackets: against the nghttpx pair. 2 KiB GET unless said; CPU is that of the two hops together.");
+    println!(
+        "In brackets: against the nghttpx pair. 2 KiB GET unless said; CPU is that of the two hops together."
+    );
     if let Some(file) = args.json {
         fs::write(file, serde_json::to_string_pretty(&measures)?)?;
     }
@@ -87,7 +95,10 @@ impl ClosedLoop {
     fn new(load: Load) -> Self {
         let name = match load {
             Load::Http1 { connections } => format!("{connections} HTTP/1.1 connection(s)"),
-            Load::Http2 { connections, streams } => format!("{connections} HTTP/2 connections of {streams} streams"),
+            Load::Http2 {
+                connections,
+                streams,
+            } => format!("{connections} HTTP/2 connections of {streams} streams"),
         };
         let label = |what: &str| format!("{name}: {what}");
         Self {
@@ -104,12 +115,20 @@ impl ClosedLoop {
         let target = path.target("small");
         let run = |seconds: u32| match self.load {
             Load::Http1 { connections } => load::http1(&target, connections, seconds),
-            Load::Http2 { connections, streams } => load::http2(&target, connections, streams, 20_000 * u64::from(seconds)),
+            Load::Http2 {
+                connections,
+                streams,
+            } => load::http2(&target, connections, streams, 20_000 * u64::from(seconds)),
         };
         run(1)?;
         let before = path.cpu_ns();
         let seen = run(seconds)?;
-        let spent: Vec<_> = path.cpu_ns().iter().zip(before).map(|(after, before)| (after - before) as f64).collect();
+        let spent: Vec<_> = path
+            .cpu_ns()
+            .iter()
+            .zip(before)
+            .map(|(after, before)| (after - before) as f64)
+            .collect();
         let per_request = |ns: f64| ns / 1000.0 / seen.requests as f64;
         self.cpu.add(kind, per_request(spent.iter().sum()));
         self.front_cpu.add(kind, per_request(spent[0]));
@@ -125,7 +144,10 @@ impl Sheet {
         let loads = [
             Load::Http1 { connections: 64 },
             Load::Http1 { connections: 1 },
-            Load::Http2 { connections: 8, streams: 8 },
+            Load::Http2 {
+                connections: 8,
+                streams: 8,
+            },
         ];
         Self {
             closed_loops: loads.map(ClosedLoop::new).into(),
@@ -141,16 +163,35 @@ impl Sheet {
         }
         let before = path.cpu_ns();
         let (bytes, took) = load::download(&path.target("large"))?;
-        let spent: u64 = path.cpu_ns().iter().zip(before).map(|(after, before)| after - before).sum();
-        anyhow::ensure!(bytes == LARGE_BYTES as u64, "the download was cut at {bytes} bytes");
+        let spent: u64 = path
+            .cpu_ns()
+            .iter()
+            .zip(before)
+            .map(|(after, before)| after - before)
+            .sum();
+        anyhow::ensure!(
+            bytes == LARGE_BYTES as u64,
+            "the download was cut at {bytes} bytes"
+        );
         self.download_cpu.add(kind, spent as f64 / 1e9);
         self.download_rate.add(kind, bytes as f64 / 1e6 / took);
-        self.memory.add(kind, path.hops.iter().map(|hop| hop.resident_kib() as f64 / 1024.0).sum());
+        self.memory.add(
+            kind,
+            path.hops
+                .iter()
+                .map(|hop| hop.resident_kib() as f64 / 1024.0)
+                .sum(),
+        );
         Ok(())
     }
 
     fn into_measures(self) -> Vec<Measure> {
-        let loops = self.closed_loops.into_iter().flat_map(|l| [l.cpu, l.front_cpu, l.rate, l.p50, l.p99]);
-        loops.chain([self.download_cpu, self.download_rate, self.memory]).collect()
+        let loops = self
+            .closed_loops
+            .into_iter()
+            .flat_map(|l| [l.cpu, l.front_cpu, l.rate, l.p50, l.p99]);
+        loops
+            .chain([self.download_cpu, self.download_rate, self.memory])
+            .collect()
     }
 }

@@ -20,7 +20,10 @@ pub struct Path {
 impl Path {
     #[must_use]
     pub fn target(&self, file: &str) -> Target {
-        Target { url: format!("{}/{file}", self.base), headers: self.headers.clone() }
+        Target {
+            url: format!("{}/{file}", self.base),
+            headers: self.headers.clone(),
+        }
     }
 
     /// CPU of both hops so far, in nanoseconds.

@@ -20,9 +20,16 @@ impl Process {
     /// Starts a program; what it prints goes to `<log folder>/<name>.log`.
     pub fn start(name: &str, command: &mut Command, logs: &Path) -> Result<Self> {
         let log = File::create(logs.join(format!("{name}.log")))?;
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn();
         let program = command.get_program().to_string_lossy().into_owned();
-        Ok(Self { child: child.with_context(|| format!("cannot start {program}"))?, name: name.to_owned() })
+        Ok(Self {
+            child: child.with_context(|| format!("cannot start {program}"))?,
+            name: name.to_owned(),
+        })
     }
 
     /// CPU time of all its threads, in nanoseconds: what the scheduler says, so that short runs count in full.
@@ -33,15 +40,22 @@ impl Process {
             let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
             stat.split_whitespace().next()?.parse::<u64>().ok()
         };
-        tasks.into_iter().flatten().flatten().filter_map(spent).sum()
+        tasks
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(spent)
+            .sum()
     }
 
     /// Resident memory, in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0)
     }
 
     pub fn check_alive(&mut self) -> Result<()> {

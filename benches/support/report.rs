@@ -19,12 +19,22 @@ pub struct Measure {
 impl Measure {
     #[must_use]
     pub fn cost(name: impl Into<String>, unit: &'static str) -> Self {
-        Self { name: name.into(), is_cost: true, unit, runs: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            is_cost: true,
+            unit,
+            runs: BTreeMap::new(),
+        }
     }
 
     #[must_use]
     pub fn gain(name: impl Into<String>, unit: &'static str) -> Self {
-        Self { name: name.into(), is_cost: false, unit, runs: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            is_cost: false,
+            unit,
+            runs: BTreeMap::new(),
+        }
     }
 
     pub fn add(&mut self, kind: Kind, value: f64) {
@@ -48,7 +58,10 @@ impl Measure {
 /// The table for people, in Markdown.
 #[must_use]
 pub fn table(measures: &[Measure], kinds: &[Kind]) -> String {
-    let heads = kinds.iter().map(|kind| format!(" {} |", kind.name())).collect::<String>();
+    let heads = kinds
+        .iter()
+        .map(|kind| format!(" {} |", kind.name()))
+        .collect::<String>();
     let mut table = format!("| Measure |{heads}\n|---|{}\n", "---|".repeat(kinds.len()));
     for measure in measures {
         let cell = |kind: &Kind| match (measure.median(*kind), measure.ratio(*kind)) {

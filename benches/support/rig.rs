@@ -32,7 +32,11 @@ impl Rig {
         fs::create_dir_all(folder.path().join("logs"))?;
         let backend_port = free_port()?;
         let backend = start_backend(folder.path(), backend_port)?;
-        Ok(Self { folder, backend_port, _backend: backend })
+        Ok(Self {
+            folder,
+            backend_port,
+            _backend: backend,
+        })
     }
 
     #[must_use]
@@ -73,27 +77,38 @@ fn write_certificates(folder: &Path) -> Result<()> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new([])?;
     // Named apart from what it signs: OpenSSL takes a certificate whose issuer is its subject for self-signed.
-    authority.distinguished_name.push(DnType::CommonName, "adit bench CA");
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "adit bench CA");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = KeyPair::generate()?;
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let mut leaf = CertificateParams::new(names)?;
-    leaf.distinguished_name.push(DnType::CommonName, "localhost");
+    leaf.distinguished_name
+        .push(DnType::CommonName, "localhost");
     let certificate = leaf.signed_by(&key, &issuer)?;
     fs::write(folder.join("ca.crt"), authority_certificate.pem())?;
     fs::write(folder.join("tls.crt"), certificate.pem())?;
     fs::write(folder.join("tls.key"), key.serialize_pem())?;
-    fs::write(folder.join("tls.pem"), certificate.pem() + &key.serialize_pem())?;
+    fs::write(
+        folder.join("tls.pem"),
+        certificate.pem() + &key.serialize_pem(),
+    )?;
     Ok(())
 }
 
 fn write_bodies(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     // Not compressible, not random: the same in every run.
-    let bytes: Vec<u8> = (0..LARGE_BYTES as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect();
-    fs::write(folder.join("small"), bytes.get(..2048).context("the small body")?)?;
+    let bytes: Vec<u8> = (0..LARGE_BYTES as u64)
+        .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+        .collect();
+    fs::write(
+        folder.join("small"),
+        bytes.get(..2048).context("the small body")?,
+    )?;
     fs::write(folder.join("large"), bytes)?;
     Ok(())
 }
@@ -101,7 +116,7 @@ fn write_bodies(folder: &Path) -> Result<()> {
 fn start_backend(folder: &Path, port: u16) -> Result<Process> {
     let root = folder.display();
     let config = format!(
-        "daemon off; worker_processes 1; error_log {root}/logs/nginx.err; pid {root}/nginx.pid;
+        "daemon off; master_process off; error_log {root}/logs/nginx.err; pid {root}/nginx.pid;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; keepalive_requests 100000000; keepalive_timeout 600s; tcp_nodelay on; http2_max_requests 100000000;
@@ -115,7 +130,11 @@ http {{
     );
     let path = folder.join("nginx.conf");
     fs::write(&path, config)?;
-    let backend = Process::start("nginx", Command::new("nginx").arg("-c").arg(&path), &folder.join("logs"))?;
+    let backend = Process::start(
+        "nginx",
+        Command::new("nginx").arg("-c").arg(&path),
+        &folder.join("logs"),
+    )?;
     until("nginx listens", || listens(port))?;
     Ok(backend)
 }

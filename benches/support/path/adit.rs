@@ -1,4 +1,137 @@
-//! adit with everything on that production has: token check, grants, impersonation, metrics.
-use anyhow::{Result, bail};
-use crate::{path::Path, rig::Rig};
-pub(super) fn start(_rig: &Rig) -> Result<Path> { bail!("not yet") }
+//! adit with everything on that production has: token check, grants, impersonation, metrics. One shard, as the peers have one
+//! thread per hop.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use adit_authority::{
+    issuer::{Issuer, KeyKind},
+    token,
+};
+use anyhow::{Context as _, Result};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+
+use crate::{
+    path::Path,
+    process::{Process, until},
+    rig::{Rig, free_port, listens},
+};
+
+pub(super) fn start(rig: &Rig) -> Result<Path> {
+    let (front, relay_admin, agent_admin) = (free_port()?, free_port()?, free_port()?);
+    let issuer = Issuer::new("https://gitlab.bench.test", KeyKind::Rsa)?;
+    let agent_token = token::new();
+    rig.write("agent.token", agent_token.expose_secret())?;
+    rig.write("jwks.json", &issuer.jwks())?;
+    let hash = token::TokenHash::of(agent_token.expose_secret());
+    let relay_config = rig.write(
+        "relay.yaml",
+        &relay_config(rig, front, relay_admin, &hash.to_string()),
+    )?;
+    let kubeconfig = rig.write("kubeconfig.yaml", &kubeconfig(rig))?;
+    let agent_config = rig.write(
+        "agent.yaml",
+        &agent_config(rig, front, agent_admin, &kubeconfig),
+    )?;
+
+    let relay = Process::start(
+        "adit-relay",
+        adit()?.args(["relay", "--config"]).arg(relay_config),
+        &rig.logs(),
+    )?;
+    until("the relay listens", || listens(front))?;
+    let agent = Process::start(
+        "adit-agent",
+        adit()?.args(["agent", "--config"]).arg(agent_config),
+        &rig.logs(),
+    )?;
+    let path = Path {
+        hops: [relay, agent],
+        base: format!("https://127.0.0.1:{front}/k8s-proxy"),
+        headers: vec![format!(
+            "Authorization: Bearer ci:1:{}",
+            job_token(&issuer)?
+        )],
+    };
+    until("the agent serves", || {
+        crate::load::download(&path.target("small")).is_ok()
+    })?;
+    Ok(path)
+}
+
+/// The binary that `cargo build --release` put beside this one.
+fn adit() -> Result<Command> {
+    let binary = std::env::current_exe()?.with_file_name("adit");
+    anyhow::ensure!(
+        binary.exists(),
+        "there is no {}: build it with `cargo build --release`",
+        binary.display()
+    );
+    Ok(Command::new(binary))
+}
+
+fn relay_config(rig: &Rig, port: u16, admin: u16, token_hash: &str) -> String {
+    let root = rig.folder().display();
+    format!(
+        "listen: {{address: '127.0.0.1:{port}', certificate: {root}/tls.crt, key: {root}/tls.key}}
+admin: {{address: '127.0.0.1:{admin}'}}
+shards: 1
+limits: {{opens_per_second: 1000000}}
+authorities:
+  oidc:
+    issuers:
+      - {{url: 'https://gitlab.bench.test', audiences: [adit], jwks: {{file: {root}/jwks.json}}}}
+agents:
+  - id: 1
+    name: bench
+    project: group/agents
+    tokens: ['{token_hash}']
+    ci_access: {{groups: [{{id: group}}]}}
+"
+    )
+}
+
+fn kubeconfig(rig: &Rig) -> String {
+    let (root, port) = (rig.folder().display(), rig.backend_port);
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters: [{{name: bench, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority: {root}/ca.crt}}}}]
+users: [{{name: agent, user: {{token: service-account}}}}]
+contexts: [{{name: bench, context: {{cluster: bench, user: agent}}}}]
+current-context: bench
+"
+    )
+}
+
+fn agent_config(rig: &Rig, relay: u16, admin: u16, kubeconfig: &PathBuf) -> String {
+    let root = rig.folder().display();
+    format!(
+        "relay: {{url: 'https://127.0.0.1:{relay}', ca_file: {root}/ca.crt, token_file: {root}/agent.token}}
+kubernetes: {{kubeconfig: {}}}
+admin: {{address: '127.0.0.1:{admin}'}}
+",
+        kubeconfig.display()
+    )
+}
+
+/// A job's ID token in GitLab's shape, good for an hour.
+fn job_token(issuer: &Issuer) -> Result<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let claims = json!({
+        "iss": issuer.url(), "aud": "adit", "sub": "project_path:group/app:ref_type:branch:ref:main",
+        "iat": now.as_secs(), "nbf": now.as_secs() - 5, "exp": (now + Duration::from_secs(3600)).as_secs(), "jti": "bench",
+        "project_id": "150", "project_path": "group/app", "namespace_id": "25", "namespace_path": "group",
+        "user_id": "12", "user_login": "dev1", "user_email": "dev1@example.com", "user_access_level": "developer",
+        "pipeline_id": "880", "pipeline_source": "push", "job_id": "9001", "ref": "main", "ref_type": "branch",
+        "ref_path": "refs/heads/main", "ref_protected": "true", "runner_id": 1, "runner_environment": "self-hosted",
+        "sha": "0123456789abcdef0123456789abcdef01234567", "project_visibility": "private",
+    });
+    issuer
+        .sign(claims.as_object().context("claims are an object")?)
+        .context("signing the job's token")
+}

@@ -15,7 +15,11 @@ pub(super) fn start(rig: &Rig) -> Result<Path> {
     let impersonate = "http-request set-header impersonate-user gitlab:ci_job:1";
     let inner = hop(rig, "haproxy-inner", middle, rig.backend_port, impersonate)?;
     let outer = hop(rig, "haproxy-outer", front, middle, "")?;
-    Ok(Path { hops: [outer, inner], base: format!("https://127.0.0.1:{front}"), headers: Vec::new() })
+    Ok(Path {
+        hops: [outer, inner],
+        base: format!("https://127.0.0.1:{front}"),
+        headers: Vec::new(),
+    })
 }
 
 fn hop(rig: &Rig, name: &str, port: u16, to: u16, rule: &str) -> Result<Process> {
@@ -41,7 +45,11 @@ backend back
 "
     );
     let path = rig.write(&format!("{name}.cfg"), &config)?;
-    let process = Process::start(name, Command::new("haproxy").arg("-db").arg("-f").arg(path), &rig.logs())?;
+    let process = Process::start(
+        name,
+        Command::new("haproxy").arg("-db").arg("-f").arg(path),
+        &rig.logs(),
+    )?;
     until(&format!("{name} listens"), || listens(port))?;
     Ok(process)
 }

@@ -12,19 +12,48 @@ use crate::{
 
 pub(super) fn start(rig: &Rig) -> Result<Path> {
     let (front, middle) = (free_port()?, free_port()?);
-    let inner = hop(rig, "nghttpx-inner", middle, rig.backend_port, &["--add-request-header=impersonate-user: gitlab:ci_job:1"])?;
-    let outer = hop(rig, "nghttpx-outer", front, middle, &["--backend-connections-per-host=8"])?;
-    Ok(Path { hops: [outer, inner], base: format!("https://127.0.0.1:{front}"), headers: Vec::new() })
+    let inner = hop(
+        rig,
+        "nghttpx-inner",
+        middle,
+        rig.backend_port,
+        &["--add-request-header=impersonate-user: gitlab:ci_job:1"],
+    )?;
+    let outer = hop(
+        rig,
+        "nghttpx-outer",
+        front,
+        middle,
+        &["--backend-connections-per-host=8"],
+    )?;
+    Ok(Path {
+        hops: [outer, inner],
+        base: format!("https://127.0.0.1:{front}"),
+        headers: Vec::new(),
+    })
 }
 
 fn hop(rig: &Rig, name: &str, port: u16, to: u16, more: &[&str]) -> Result<Process> {
     let mut command = Command::new("nghttpx");
     command
-        .args(["--conf=/dev/null", "--single-process", "--workers=1", "--no-ocsp"])
+        .args([
+            "--conf=/dev/null",
+            "--single-process",
+            "--workers=1",
+            "--no-ocsp",
+        ])
         .arg(format!("--frontend=127.0.0.1,{port}"))
-        .arg(format!("--backend=127.0.0.1,{to};;proto=h2;tls;sni=localhost"))
-        .args(["--frontend-http2-window-size=1048576", "--backend-http2-window-size=1048576"])
-        .args(["--frontend-http2-connection-window-size=16777216", "--frontend-http2-max-concurrent-streams=10000"])
+        .arg(format!(
+            "--backend=127.0.0.1,{to};;proto=h2;tls;sni=localhost"
+        ))
+        .args([
+            "--frontend-http2-window-size=1048576",
+            "--backend-http2-window-size=1048576",
+        ])
+        .args([
+            "--frontend-http2-connection-window-size=16777216",
+            "--frontend-http2-max-concurrent-streams=10000",
+        ])
         .arg(format!("--cacert={}", rig.file("ca.crt").display()))
         .args(more)
         .args([rig.file("tls.key"), rig.file("tls.crt")]);
