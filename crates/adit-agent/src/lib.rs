@@ -1,51 +1,40 @@
-//! The agent: dials out and serves one cluster's API through the tunnel.
-#![allow(dead_code, unused_variables, missing_docs, clippy::todo, clippy::unused_async, reason = "skeleton")]
+//! The agent: dials out to a relay and serves one cluster's API through the tunnel.
+//!
+//! ```text
+//!  relay ◀── dial (proxy, TLS) ── agent::link holds the tunnel
+//!    │                                │
+//!    └─ streams ──▶ serve ──▶ impersonate (ceiling) ──▶ kube (pool, HTTP/2 or 1.1) ──▶ API server
+//! ```
+//!
+//! Reading order is that of a request: [`Agent`] holds a tunnel, `serve` takes its streams, `impersonate` writes who asks,
+//! `kube` calls the API server; `dial` is how either peer is reached.
+//!
+//! Invariants:
+//! - The agent never sees a caller's token; the API server never sees a caller's credentials.
+//! - One API server, fixed at start. Nothing in a request chooses whom the agent dials, and no redirect is followed.
+//! - Whoever is impersonated is named by the relay and stays below the agent's own ceiling; a request without an identity
+//!   is refused.
+//! - When the relay leaves a stream, the API server's request is taken back at once; when an answer breaks off, it is
+//!   never shown as complete.
+//!
+//! Absent on purpose: decisions about who may do what. The relay decides who a caller is, the cluster's RBAC what that
+//! identity may do.
 
-use std::{net::SocketAddr, time::Duration};
+mod agent;
+mod config;
+mod serve;
+
+mod impersonate;
+mod kube;
+
+mod backoff;
+mod dial;
+mod explain;
+mod metrics;
 
 pub use adit_identity::mistakes::Mistakes;
 
-/// What the file says, before it is checked.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawConfig {}
-
-impl RawConfig {
-    /// Reads YAML.
-    pub fn from_yaml(text: &str) -> Result<Self, BadYaml> { todo!() }
-}
-
-/// The text is not the YAML of a [`RawConfig`].
-#[derive(Debug, thiserror::Error)]
-#[error("yaml")]
-pub struct BadYaml;
-
-/// Checked.
-#[derive(Clone, Debug)]
-pub struct Config;
-
-impl TryFrom<RawConfig> for Config {
-    type Error = Mistakes;
-    fn try_from(raw: RawConfig) -> Result<Self, Mistakes> { todo!() }
-}
-
-/// Why an agent did not start.
-#[derive(Debug, thiserror::Error)]
-#[error("start")]
-pub struct StartError;
-
-/// A running agent.
-#[derive(Debug)]
-pub struct Agent;
-
-impl Agent {
-    /// On the runtime this is called in.
-    pub async fn start(config: Config) -> Result<Self, StartError> { todo!() }
-    pub fn admin_addr(&self) -> SocketAddr { todo!() }
-    /// Resolves once a tunnel is up. Cancel-safe.
-    pub async fn connected(&self) { todo!() }
-    /// Takes nothing new; what is left after `grace` is cut.
-    pub async fn drain(self, grace: Duration) { todo!() }
-    /// Ends now.
-    pub async fn abort(self) { todo!() }
-}
+pub use crate::agent::{Agent, StartError};
+pub use crate::config::{
+    BadYaml, Config, RawAdmin, RawCeiling, RawConfig, RawKubernetes, RawLimits, RawRelay,
+};

@@ -1,0 +1,191 @@
+//! Decides when the agent connects, drains and stops. The binary, `adit dev` and the tests call it.
+//! Invariant: every task of an agent is in a set that its [`Agent`] owns: dropping it ends all of them.
+
+mod link;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_exchange::HeadLimits;
+use adit_process::Stop;
+use adit_process::admin::{Admin, Readiness};
+use adit_process::tls::{ClientTls, H2, TlsError};
+use adit_tunnel::{About, Budget, Options};
+use prometheus_client::registry::Registry;
+use rustls::pki_types::ServerName;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::link::Link;
+use crate::config::{Config, RelayConfig};
+use crate::dial::{Dialler, Tls};
+use crate::explain::chain;
+use crate::kube::Kube;
+use crate::kube::endpoint::EndpointError;
+use crate::metrics::Metrics;
+use crate::serve::Service;
+
+/// A running agent. Dropping it ends it at once.
+#[derive(Debug)]
+pub struct Agent {
+    stop: Stop,
+    admin_addr: SocketAddr,
+    /// How many tunnels are up: one, or two while a relay drains.
+    tunnels: watch::Receiver<usize>,
+    link: JoinSet<()>,
+    /// The admin listener and what renews credentials: the last to stop.
+    aside: JoinSet<()>,
+}
+
+/// Why an agent did not start. Whether the relay and the API server can be reached is not asked for that.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The API server's address or the credentials for it cannot be used.
+    #[error("the way to the API server is not set up: {0}")]
+    Kubernetes(String),
+    /// The CA for the relay cannot be used.
+    #[error("the roots that the relay is checked by cannot be used")]
+    Roots(#[from] TlsError),
+    /// The relay's host is not a name that a certificate can have.
+    #[error("relay.url: `{0}` is no name that TLS can check")]
+    RelayName(String),
+    /// The admin address cannot be bound.
+    #[error("cannot listen on the admin address {address}")]
+    Admin {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Agent {
+    /// Starts on the runtime this is called in; one thread is enough, and spends least. Connecting goes on in the
+    /// background, for as long as it takes: see [`Agent::connected`].
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let mut registry = Registry::default();
+        adit_process::metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
+        let metrics = Metrics::register(&mut registry);
+        let kube = Kube::load(&config.kubernetes, metrics.clone()).await.map_err(StartError::from)?;
+        let dialler = relay_dialler(&config.relay)?;
+        let readiness = Readiness::new();
+        let ready = readiness.condition("tunnel");
+        let admin = Admin::bind(config.admin, Arc::new(registry), readiness, Default::default());
+        let admin = admin.map_err(|source| StartError::Admin { address: config.admin, source })?;
+        let admin_addr = admin.local_addr();
+
+        let mut aside = JoinSet::new();
+        aside.spawn(admin.serve(std::future::pending()));
+        let credentials = Arc::clone(kube.credentials());
+        aside.spawn(async move { credentials.keep_fresh().await });
+
+        let (stop, (up, tunnels)) = (Stop::new(), watch::channel(0));
+        let link = Link {
+            options: options(&config),
+            relay: config.relay,
+            dialler,
+            service: Arc::new(Service {
+                kube,
+                ceiling: config.ceiling,
+                head_limits: HeadLimits {
+                    max_fields: config.limits.max_fields,
+                    max_bytes: config.limits.max_head_bytes as usize,
+                },
+                metrics,
+            }),
+            ready,
+            up,
+            stop: stop.clone(),
+        };
+        let mut linking = JoinSet::new();
+        linking.spawn(link.run());
+        Ok(Self { stop, admin_addr, tunnels, link: linking, aside })
+    }
+
+    /// Where `/livez`, `/readyz` and `/metrics` are answered.
+    #[must_use]
+    pub const fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Resolves once a tunnel is up. Cancel-safe.
+    pub async fn connected(&self) {
+        let mut tunnels = self.tunnels.clone();
+        // It fails when the agent has ended: then none will be up any more.
+        if tunnels.wait_for(|up| *up > 0).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Takes nothing new and lets running requests end; what is left after `grace` is cut. Returns as soon as nothing is
+    /// left.
+    pub async fn drain(mut self, grace: Duration) {
+        self.stop.drain();
+        let ended = async { while self.link.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            tracing::warn!("the grace is over: requests that still run are cut");
+        }
+        self.abort().await;
+    }
+
+    /// Ends now: running requests are reset.
+    pub async fn abort(mut self) {
+        self.stop.abort();
+        // A moment to tell the relay; without it the relay would see the connection break.
+        let ended = async { while self.link.join_next().await.is_some() {} };
+        let _: Result<(), _> = tokio::time::timeout(FAREWELL, ended).await;
+        self.link.shutdown().await;
+        self.aside.shutdown().await;
+    }
+}
+
+impl From<EndpointError> for StartError {
+    fn from(error: EndpointError) -> Self {
+        Self::Kubernetes(chain(&error))
+    }
+}
+
+fn relay_dialler(relay: &RelayConfig) -> Result<Dialler, StartError> {
+    let tls = if relay.url.is_tls {
+        let host = relay.url.bare_host();
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|_| StartError::RelayName(host.to_owned()))?;
+        Some(Tls { connector: ClientTls::new(&relay.roots, &[H2])?.connector(), name })
+    } else {
+        None
+    };
+    Ok(Dialler {
+        host: relay.url.host.clone(),
+        port: relay.url.port,
+        tls,
+        proxy: relay.proxy.clone(),
+        timeout: relay.connect_timeout,
+    })
+}
+
+fn options(config: &Config) -> Options {
+    let about = About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        replica: config.replica.clone(),
+        kubernetes_version: String::new(),
+    };
+    Options {
+        about,
+        ping_interval: config.relay.ping_interval,
+        dead_after: config.relay.dead_after,
+        handshake_timeout: config.relay.connect_timeout,
+        max_streams: config.limits.max_streams,
+        max_head_bytes: config.limits.max_head_bytes,
+        max_buffered_bytes: config.limits.max_buffered_bytes,
+        budget: Budget::new(config.limits.max_buffered_bytes),
+        ..Options::default()
+    }
+}
+
+/// How long a goodbye may take.
+const FAREWELL: Duration = Duration::from_secs(1);

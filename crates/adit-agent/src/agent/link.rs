@@ -1,0 +1,284 @@
+//! Keeps a tunnel to the relay: connects, waits, connects again. Run by [`super::Agent`] as one task.
+//! Invariant: a relay that drains is left only when the next tunnel is up, so that no request finds the agent away; and a
+//! relay that is gone is not dialled in a rush.
+//!
+//! ```text
+//!  connect ──failed──▶ wait (backoff) ──▶ connect
+//!     └────up────▶ hold ──relay drains──▶ connect; the old tunnel ends by itself, when its last request has
+//!                   ├───lost────────────▶ wait (backoff) ──▶ connect
+//!                   └───we stop─────────▶ drain all, end
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_process::Stop;
+use adit_process::admin::Condition;
+use adit_tunnel::{CloseReason, Driver, Options, Tunnel};
+use http::HeaderValue;
+use secrecy::zeroize::Zeroize;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::either::Either;
+
+use crate::backoff::Backoff;
+use crate::config::{RelayConfig, TokenSource};
+use crate::dial::{Dialled, Dialler};
+use crate::explain::{ConnectFailure, chain};
+use crate::kube::credentials::bearer;
+use crate::metrics::{Attempt, End, Held};
+use crate::serve::{Service, serve};
+
+pub(crate) struct Link {
+    pub(crate) options: Options,
+    pub(crate) relay: RelayConfig,
+    pub(crate) dialler: Dialler,
+    pub(crate) service: Arc<Service>,
+    pub(crate) ready: Condition,
+    pub(crate) up: watch::Sender<usize>,
+    pub(crate) stop: Stop,
+}
+
+/// Why a tunnel is not held any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Released {
+    RelayDrains,
+    Lost,
+    WeStop,
+}
+
+impl Link {
+    /// Until the agent was asked to stop and all tunnels have ended.
+    pub(crate) async fn run(mut self) {
+        let mut sessions = JoinSet::new();
+        let mut backoff = Backoff::new(self.relay.backoff);
+        while !self.stop.is_draining() {
+            let wait = match self.connect_unless_stopped().await {
+                Some(Ok((tunnel, driver))) => self.hold(tunnel, driver, &mut sessions, &mut backoff).await,
+                Some(Err(failure)) => {
+                    let wait = backoff.failed();
+                    self.report(&failure, wait);
+                    wait
+                }
+                None => break,
+            };
+            self.reap(&mut sessions, wait).await;
+        }
+        self.ready.unmet();
+        while sessions.join_next().await.is_some() {}
+    }
+
+    async fn connect_unless_stopped(&mut self) -> Option<Result<(Tunnel, Driver), ConnectFailure>> {
+        let stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.draining() => None,
+            connected = self.connect() => Some(connected),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(Tunnel, Driver), ConnectFailure> {
+        let token = token(&self.relay.token)?;
+        self.ask_version().await;
+        let Dialled { wire, alpn } = self.dialler.dial().await?;
+        if self.dialler.tls.is_some() && alpn.as_deref() != Some(adit_process::tls::H2) {
+            return Err(ConnectFailure::NoHttp2 { alpn });
+        }
+        let (authority, options) = (self.relay.url.authority(), self.options.clone());
+        Ok(match wire {
+            Either::Left(io) => adit_tunnel::connect(io, &authority, &token, options).await?,
+            Either::Right(io) => adit_tunnel::connect(io, &authority, &token, options).await?,
+        })
+    }
+
+    /// Serves the tunnel until it is to be replaced; it goes on in `sessions` then. Gives the wait before the next.
+    async fn hold(
+        &self,
+        tunnel: Tunnel,
+        driver: Driver,
+        sessions: &mut JoinSet<()>,
+        backoff: &mut Backoff,
+    ) -> Duration {
+        let since = Instant::now();
+        self.service.metrics.connect(Attempt::Connected);
+        let peer = tunnel.peer();
+        tracing::info!(tunnel.id = peer.session, relay.version = peer.version, "tunnel is up");
+        sessions.spawn(self.session(tunnel.clone(), driver));
+        let released = tokio::select! {
+            biased;
+            () = self.stop.draining() => Released::WeStop,
+            () = tunnel.draining() => if tunnel.is_closed() { Released::Lost } else { Released::RelayDrains },
+        };
+        let was_healthy = since.elapsed() >= self.relay.healthy_after;
+        if was_healthy {
+            backoff.reset();
+        }
+        match released {
+            Released::WeStop => Duration::ZERO,
+            Released::RelayDrains if was_healthy => {
+                tracing::info!(tunnel.id = peer.session, "the relay drains, opening the next tunnel");
+                Duration::ZERO
+            }
+            // A relay that drains whatever comes is not dialled in a rush either.
+            Released::RelayDrains | Released::Lost => backoff.failed(),
+        }
+    }
+
+    /// One tunnel from here to its end.
+    fn session(&self, tunnel: Tunnel, driver: Driver) -> impl Future<Output = ()> + Send + use<> {
+        let (service, stop) = (Arc::clone(&self.service), self.stop.clone());
+        let metrics = service.metrics.clone();
+        let up = Up::raise(self.up.clone(), self.ready.clone());
+        async move {
+            let _held = Held::by(&metrics.tunnels);
+            let mut tasks = JoinSet::new();
+            tasks.spawn(async move {
+                driver.await;
+            });
+            tasks.spawn(serve(tunnel.clone(), service));
+            let measure = async {
+                loop {
+                    tokio::time::sleep(MEASURE_EVERY).await;
+                    if let Some(round_trip) = tunnel.round_trip() {
+                        metrics.round_trip.set(round_trip.as_secs_f64());
+                    }
+                }
+            };
+            let end = tokio::select! {
+                biased;
+                end = ended(&tunnel, &stop) => end,
+                () = measure => End::Lost,
+            };
+            // From here no request can come in by this tunnel.
+            drop(up);
+            metrics.tunnel_end(end);
+            // The driver ends when it has said goodbye, the rest when it has noticed.
+            while tasks.join_next().await.is_some() {}
+        }
+    }
+
+    fn report(&self, failure: &ConnectFailure, wait: Duration) {
+        let attempt = failure.attempt();
+        self.service.metrics.connect(attempt);
+        tracing::warn!(
+            relay = self.dialler.target(),
+            cause = attempt.as_str(),
+            error = chain(failure),
+            advice = failure.advice(),
+            retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "cannot connect to the relay"
+        );
+    }
+
+    /// Waits, and lets go of tunnels that end meanwhile.
+    async fn reap(&self, sessions: &mut JoinSet<()>, wait: Duration) {
+        while sessions.try_join_next().is_some() {}
+        tokio::select! {
+            biased;
+            () = self.stop.draining() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+
+    /// Once it is known it is not asked again. An API server that is away is no reason not to connect: callers are told.
+    async fn ask_version(&mut self) {
+        if !self.options.about.kubernetes_version.is_empty() {
+            return;
+        }
+        let address = self.service.kube.address();
+        match tokio::time::timeout(VERSION_TIMEOUT, self.service.kube.version()).await {
+            Ok(Ok(version)) => {
+                let version = version.unwrap_or_default();
+                tracing::info!(kubernetes.version = version, api_server = address, "the API server answers");
+                self.options.about.kubernetes_version = version;
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = chain(&error), api_server = address, "the API server does not answer");
+            }
+            Err(_) => tracing::warn!(api_server = address, "the API server does not answer in time"),
+        }
+    }
+}
+
+/// Waits until the tunnel is over, draining it first if one side asks for that.
+async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
+    let end = tokio::select! {
+        biased;
+        () = stop.draining() => End::Stopping,
+        () = tunnel.draining() => if tunnel.is_closed() { End::Lost } else { End::Drained },
+    };
+    match end {
+        End::Lost => {
+            let error = tunnel.closed().await;
+            tracing::warn!(error = chain(&*error), "the tunnel was lost");
+        }
+        End::Stopping | End::Drained => {
+            if end == End::Stopping {
+                tunnel.drain("the agent is stopping");
+            }
+            let drained = async {
+                // What the relay opened before it heard of the drain is on its way here.
+                tokio::time::sleep(tunnel.round_trip().unwrap_or_default().max(LINGER)).await;
+                tunnel.drained().await;
+            };
+            let reason = tokio::select! {
+                biased;
+                () = stop.aborting() => CloseReason::Stopping,
+                () = drained => CloseReason::Done,
+            };
+            tunnel.close(reason, "the agent has drained");
+            tracing::info!("tunnel ended");
+        }
+    }
+    end
+}
+
+/// One tunnel more, as long as it lives.
+struct Up {
+    up: watch::Sender<usize>,
+    ready: Condition,
+}
+
+impl Up {
+    fn raise(up: watch::Sender<usize>, ready: Condition) -> Self {
+        ready.met();
+        up.send_modify(|up| *up += 1);
+        Self { up, ready }
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        self.up.send_modify(|up| {
+            *up -= 1;
+            if *up == 0 {
+                self.ready.unmet();
+            }
+        });
+    }
+}
+
+/// The whole `authorization` value. Read anew for each connect, so that a rotated token is taken up.
+fn token(source: &TokenSource) -> Result<HeaderValue, ConnectFailure> {
+    let (text, from): (SecretString, _) = match source {
+        TokenSource::Given(token) => (token.clone(), "ADIT_AGENT_TOKEN".to_owned()),
+        TokenSource::File(path) => {
+            let read = std::fs::read_to_string(path);
+            let mut read = read.map_err(|source| ConnectFailure::TokenFile { path: path.clone(), source })?;
+            let token = SecretString::from(read.trim());
+            read.zeroize();
+            (token, path.display().to_string())
+        }
+    };
+    bearer(text.expose_secret().trim()).map_err(|_| ConnectFailure::BadToken { from })
+}
+
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
+/// So that the first connect does not wait for an API server that drops packets.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
+const LINGER: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Decides which addresses of a relay are accepted. Used by the check of the configuration.
+//! Invariant: without TLS only loopback is dialled, since the agent's token travels there.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::Uri;
+
+/// The relay's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RelayUrl {
+    /// A name or an address; IPv6 in brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) is_tls: bool,
+}
+
+/// Why a relay's URL is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadRelayUrl {
+    #[error("not a URL such as https://relay.example.com")]
+    NotAUrl,
+    #[error("it must begin with https:// (or grpcs://)")]
+    Scheme,
+    #[error("without TLS only a relay on this machine may be dialled: begin with https://")]
+    NeedsTls,
+    #[error("write the host and port alone: the relay has no path, query or user")]
+    Extra,
+}
+
+impl RelayUrl {
+    /// As HTTP writes it in `:authority`: without the port where that is the scheme's own.
+    pub(crate) fn authority(&self) -> String {
+        if self.port == default_port(self.is_tls) {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The host as TLS names it.
+    pub(crate) fn bare_host(&self) -> &str {
+        bare(&self.host)
+    }
+}
+
+impl FromStr for RelayUrl {
+    type Err = BadRelayUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadRelayUrl> {
+        let uri: Uri = text.trim().parse().map_err(|_| BadRelayUrl::NotAUrl)?;
+        let is_tls = match uri.scheme_str() {
+            Some("https" | "grpcs") => true,
+            Some("http" | "grpc") => false,
+            Some(_) => return Err(BadRelayUrl::Scheme),
+            None => return Err(BadRelayUrl::NotAUrl),
+        };
+        let authority = uri.authority().ok_or(BadRelayUrl::NotAUrl)?;
+        if authority.as_str().contains('@') || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(BadRelayUrl::Extra);
+        }
+        let host = authority.host().to_owned();
+        if host.is_empty() {
+            return Err(BadRelayUrl::NotAUrl);
+        }
+        if !is_tls && !is_loopback(&host) {
+            return Err(BadRelayUrl::NeedsTls);
+        }
+        let port = authority.port_u16().unwrap_or_else(|| default_port(is_tls));
+        Ok(Self { host, port, is_tls })
+    }
+}
+
+/// Whether a host, as a URL writes it, is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || bare(host).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+const fn default_port(is_tls: bool) -> u16 {
+    if is_tls { 443 } else { 80 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_port_and_scheme_are_read() {
+        let cases = [
+            ("https://relay.example.com", "relay.example.com", 443, true, "relay.example.com"),
+            ("grpcs://relay.example.com:8443/", "relay.example.com", 8443, true, "relay.example.com:8443"),
+            ("https://[2001:db8::1]:443", "[2001:db8::1]", 443, true, "[2001:db8::1]"),
+            ("http://127.0.0.1:8080", "127.0.0.1", 8080, false, "127.0.0.1:8080"),
+            ("grpc://[::1]:9", "[::1]", 9, false, "[::1]:9"),
+            ("http://localhost", "localhost", 80, false, "localhost"),
+        ];
+        for (text, host, port, is_tls, authority) in cases {
+            let url: RelayUrl = text.parse().unwrap();
+            assert_eq!(url, RelayUrl { host: host.into(), port, is_tls }, "{text}");
+            assert_eq!(url.authority(), authority);
+        }
+        assert_eq!("https://[2001:db8::1]".parse::<RelayUrl>().unwrap().bare_host(), "2001:db8::1");
+    }
+
+    #[test]
+    fn what_would_be_unsafe_or_unused_is_refused() {
+        let cases = [
+            ("http://relay.example.com", BadRelayUrl::NeedsTls),
+            ("grpc://10.0.0.1:80", BadRelayUrl::NeedsTls),
+            ("http://127.0.0.1.example.com", BadRelayUrl::NeedsTls),
+            ("wss://relay.example.com", BadRelayUrl::Scheme),
+            ("relay.example.com", BadRelayUrl::NotAUrl),
+            ("", BadRelayUrl::NotAUrl),
+            ("https://relay.example.com/k8s-proxy", BadRelayUrl::Extra),
+            ("https://relay.example.com?x", BadRelayUrl::Extra),
+            ("https://me@relay.example.com", BadRelayUrl::Extra),
+        ];
+        for (text, why) in cases {
+            assert_eq!(text.parse::<RelayUrl>(), Err(why), "{text}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Decides what an operator is told when the agent cannot connect: what happened, and what to do about it. Called by
+//! [`crate::agent`] after each failed attempt.
+//! Invariant: nothing here shows a token; errors are shown with their sources, which never hold one.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use adit_tunnel::ConnectError;
+use http::StatusCode;
+use rustls::{AlertDescription, CertificateError};
+
+use crate::dial::DialError;
+use crate::dial::proxy::ProxyError;
+use crate::metrics::Attempt;
+
+/// Why there is no tunnel.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectFailure {
+    #[error("cannot read the agent's token from {}", path.display())]
+    TokenFile { path: PathBuf, source: io::Error },
+    #[error("what {from} holds is no token: it must be one line of visible ASCII characters")]
+    BadToken { from: String },
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("the relay, or something in front of it, did not agree to HTTP/2{}", spoken(alpn.as_deref()))]
+    NoHttp2 { alpn: Option<Vec<u8>> },
+    #[error(transparent)]
+    Tunnel(#[from] ConnectError),
+}
+
+impl ConnectFailure {
+    /// As what it is counted.
+    pub(crate) fn attempt(&self) -> Attempt {
+        match self {
+            Self::TokenFile { .. } | Self::BadToken { .. } => Attempt::Token,
+            Self::Dial(DialError::Resolve { .. }) => Attempt::Resolve,
+            Self::Dial(DialError::Connect { .. }) => Attempt::Connect,
+            Self::Dial(DialError::TimedOut { .. }) | Self::Tunnel(ConnectError::TimedOut(_)) => Attempt::TimedOut,
+            Self::Dial(DialError::Proxy { .. }) => Attempt::Proxy,
+            Self::Dial(DialError::Tls { source, .. }) if refused_alpn(source) => Attempt::NoHttp2,
+            Self::Dial(DialError::Tls { .. }) => Attempt::Tls,
+            Self::NoHttp2 { .. } => Attempt::NoHttp2,
+            Self::Tunnel(error) if is_unauthenticated(error) => Attempt::Unauthenticated,
+            Self::Tunnel(ConnectError::Refused { .. }) => Attempt::Refused,
+            Self::Tunnel(ConnectError::Http2(_) | ConnectError::Session(_) | ConnectError::BadCall(_)) => {
+                Attempt::Session
+            }
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self {
+            Self::TokenFile { .. } | Self::BadToken { .. } => {
+                "put the agent's token (from `adit token new`) into the file that relay.token_file names"
+            }
+            Self::Dial(error) => dial_advice(error),
+            Self::NoHttp2 { .. } => NO_HTTP2,
+            Self::Tunnel(error) => tunnel_advice(error),
+        }
+    }
+}
+
+/// An error and its sources, for one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their source in their own message.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn dial_advice(error: &DialError) -> &'static str {
+    match error {
+        DialError::Resolve { .. } => "check the host name in relay.url, and the DNS that this machine or pod uses",
+        DialError::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
+            "nothing listens there: is the relay running, and is the port in relay.url its public one?"
+        }
+        DialError::Connect { .. } => "check the route to the relay: firewall, network policy, proxy",
+        DialError::TimedOut { .. } => {
+            "packets get lost on the way: a firewall or network policy may drop them; a proxy is named by HTTPS_PROXY or relay.proxy"
+        }
+        DialError::Proxy { source, .. } => proxy_advice(source),
+        DialError::Tls { source, .. } => tls_advice(source),
+    }
+}
+
+fn proxy_advice(error: &ProxyError) -> &'static str {
+    match error {
+        ProxyError::Answered(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => {
+            "the proxy wants a user and a password: write them into its URL, http://user:password@host:port"
+        }
+        ProxyError::Answered(_) => {
+            "allow the relay's host and port at the proxy, or except the relay by NO_PROXY or `relay.proxy: none`"
+        }
+        ProxyError::Http(_) | ProxyError::SpokeFirst => "check that the proxy's URL names an HTTP proxy and its right port",
+    }
+}
+
+fn tls_advice(error: &Arc<io::Error>) -> &'static str {
+    if refused_alpn(error) {
+        return NO_HTTP2;
+    }
+    match rustls_error(error) {
+        Some(rustls::Error::InvalidCertificate(fault)) => certificate_advice(fault),
+        Some(rustls::Error::InvalidMessage(_)) => "what answers there does not speak TLS: check the port in relay.url",
+        _ => "something on the way broke the TLS handshake: check that relay.url names the relay itself, and what stands between",
+    }
+}
+
+fn certificate_advice(fault: &CertificateError) -> &'static str {
+    use CertificateError as Fault;
+    if matches!(fault, Fault::UnknownIssuer) {
+        return "name the file with the CA that signed the relay's certificate in relay.ca_file; or somebody else answers there";
+    }
+    if matches!(fault, Fault::NotValidForName | Fault::NotValidForNameContext { .. }) {
+        return "use a host name in relay.url that the relay's certificate is made for";
+    }
+    if matches!(fault, Fault::Expired | Fault::ExpiredContext { .. }) {
+        return "the relay's certificate has expired: renew it; and check this machine's clock";
+    }
+    if matches!(fault, Fault::NotValidYet | Fault::NotValidYetContext { .. }) {
+        return "the relay's certificate is not valid yet: check this machine's clock";
+    }
+    "the relay's certificate cannot be accepted: have a look at it with `openssl s_client -connect`"
+}
+
+fn tunnel_advice(error: &ConnectError) -> &'static str {
+    if is_unauthenticated(error) {
+        return "the relay does not know the agent's token, or it was revoked: make one with `adit token new` and enter its hash at the relay";
+    }
+    match error {
+        ConnectError::Refused { status, .. } if *status == StatusCode::NOT_FOUND => {
+            "what answers there is not an adit relay: check relay.url, and what a balancer in front of the relay does with gRPC"
+        }
+        ConnectError::Refused { .. } => "look into the relay's log for the reason; the agent goes on trying",
+        ConnectError::TimedOut(_) => "the relay, or something in front of it, holds the request: it must let gRPC streams pass at once",
+        ConnectError::Http2(_) => "something between agent and relay broke the HTTP/2 connection off: the agent goes on trying",
+        ConnectError::BadCall(_) => "check relay.url",
+        ConnectError::Session(_) => "agent and relay do not understand each other: compare their versions (`adit --version`)",
+    }
+}
+
+fn is_unauthenticated(error: &ConnectError) -> bool {
+    matches!(
+        error,
+        ConnectError::Refused { status: StatusCode::UNAUTHORIZED, .. }
+            | ConnectError::Refused { grpc_status: Some(GRPC_UNAUTHENTICATED), .. }
+    )
+}
+
+fn refused_alpn(error: &Arc<io::Error>) -> bool {
+    matches!(rustls_error(error), Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)))
+}
+
+fn rustls_error(error: &Arc<io::Error>) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn spoken(alpn: Option<&[u8]>) -> String {
+    alpn.map(|name| format!(", but to {}", String::from_utf8_lossy(name))).unwrap_or_default()
+}
+
+const NO_HTTP2: &str = "something in front of the relay ends TLS and does not offer HTTP/2 (ALPN h2): let it pass TLS through, or enable HTTP/2 there";
+/// <https://grpc.io/docs/guides/status-codes/>
+const GRPC_UNAUTHENTICATED: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tls(error: rustls::Error) -> ConnectFailure {
+        let source = Arc::new(io::Error::new(io::ErrorKind::InvalidData, error));
+        ConnectFailure::Dial(DialError::Tls { to: "relay:443".into(), source })
+    }
+
+    #[test]
+    fn each_tls_fault_has_its_own_advice() {
+        let fault = |fault| tls(rustls::Error::InvalidCertificate(fault));
+        let cases = [
+            (fault(CertificateError::UnknownIssuer), Attempt::Tls, "relay.ca_file"),
+            (fault(CertificateError::NotValidForName), Attempt::Tls, "relay.url"),
+            (fault(CertificateError::Expired), Attempt::Tls, "expired"),
+            (fault(CertificateError::NotValidYet), Attempt::Tls, "clock"),
+            (tls(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)), Attempt::NoHttp2, "ALPN h2"),
+        ];
+        for (failure, attempt, word) in cases {
+            assert_eq!(failure.attempt(), attempt);
+            assert!(failure.advice().contains(word), "{word}: {}", failure.advice());
+        }
+    }
+
+    #[test]
+    fn unknown_token_is_told_from_other_refusals() {
+        let refused = |status, grpc_status| {
+            ConnectFailure::Tunnel(ConnectError::Refused { status, grpc_status, grpc_message: None })
+        };
+        let unknown = refused(StatusCode::OK, Some(16));
+        assert_eq!(unknown.attempt(), Attempt::Unauthenticated);
+        assert!(unknown.advice().contains("adit token new"));
+        assert_eq!(refused(StatusCode::UNAUTHORIZED, None).attempt(), Attempt::Unauthenticated);
+        assert_eq!(refused(StatusCode::BAD_GATEWAY, None).attempt(), Attempt::Refused);
+        assert!(refused(StatusCode::NOT_FOUND, None).advice().contains("not an adit relay"));
+    }
+
+    #[test]
+    fn chain_tells_every_level_once() {
+        let error = DialError::Connect {
+            to: "10.0.0.1:443".into(),
+            source: Arc::new(io::Error::new(io::ErrorKind::ConnectionRefused, "refused")),
+        };
+        assert_eq!(chain(&error), "cannot connect to 10.0.0.1:443: refused");
+    }
+}

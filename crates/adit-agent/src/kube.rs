@@ -1,0 +1,253 @@
+//! Decides how a request reaches the API server: which credentials it shows, over which connection it goes, and what its
+//! failure is called. Called by [`crate::serve`] once per request.
+//! Invariant: there is one API server, fixed at start; a request gives a target beneath it and nothing else. Answers are
+//! passed on as they are: a redirect is never followed.
+
+pub(crate) mod credentials;
+pub(crate) mod endpoint;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod pool;
+mod version;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use adit_tunnel::{ResetReason, StreamError};
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+
+use self::credentials::Credentials;
+use self::endpoint::{Endpoint, EndpointError};
+pub(crate) use self::http1::Upgrading;
+pub(crate) use self::http2::upload::{Expectation, Upload};
+use self::pool::{Lease, Pool};
+use crate::config::KubernetesConfig;
+use crate::dial::DialError;
+use crate::metrics::{Loss, Metrics};
+
+/// A request's body, as it comes out of the tunnel.
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, StreamError>;
+
+/// The API server.
+#[derive(Debug)]
+pub(crate) struct Kube {
+    endpoint: Endpoint,
+    credentials: Arc<Credentials>,
+    pool: Pool,
+}
+
+/// What goes to the API server, but for its body.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) target: PathAndQuery,
+    /// With the identity, without credentials.
+    pub(crate) headers: HeaderMap,
+}
+
+/// An answer whose head has come.
+pub(crate) struct Answer {
+    pub(crate) response: Response<AnswerBody>,
+    /// What is left of the request, over HTTP/2: poll it beside the answer's body. Over HTTP/1.1 the connection's own task
+    /// sends it.
+    pub(crate) upload: Option<Upload>,
+}
+
+/// An answer's body. Dropping it before its end cancels the request.
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    Http2(http2::exchange::Receiving),
+    Http1(http1::Receiving),
+}
+
+/// Why no answer came, or not all of it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("the agent cannot reach the API server")]
+    Dial(#[from] DialError),
+    #[error("the API server accepted a connection and then said nothing for {0:?}")]
+    Mute(Duration),
+    #[error("all {0} connections to the API server are full: raise kubernetes.max_connections")]
+    Full(usize),
+    /// Nothing of the request was acted on: it may be sent again.
+    #[error("the API server is closing the connection")]
+    NotTaken(#[source] Arc<h2::Error>),
+    #[error("the connection to the API server {}", went(*loss))]
+    Lost { loss: Option<Loss>, source: Arc<h2::Error> },
+    #[error("the connection to the API server was lost")]
+    Http1(#[from] Arc<hyper::Error>),
+    #[error("the request cannot be written")]
+    Unwritable(#[from] Arc<http::Error>),
+}
+
+impl Kube {
+    /// Finds the API server and the credentials for it. Does not call it.
+    ///
+    /// # Errors
+    /// The configuration of either cannot be used.
+    pub(crate) async fn load(config: &KubernetesConfig, metrics: Metrics) -> Result<Self, EndpointError> {
+        let kube = endpoint::find(config).await?;
+        let credentials = Credentials::load(&kube, metrics.credential_failures.clone()).await?;
+        let terms = config.clone();
+        // It may run a plugin, and waits for it.
+        let endpoint = tokio::task::spawn_blocking(move || Endpoint::new(&kube, &terms)).await;
+        let endpoint = endpoint.map_err(|_| EndpointError::Url)??;
+        let pool = Pool::new(&endpoint, config.pool, metrics);
+        Ok(Self { endpoint, credentials: Arc::new(credentials), pool })
+    }
+
+    /// For the owner to run: renews the credentials.
+    pub(crate) const fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
+    }
+
+    /// `host:port`, for logs.
+    pub(crate) fn address(&self) -> String {
+        self.endpoint.any.target()
+    }
+
+    /// A connection with room for a request.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub(crate) async fn lease(&self) -> Result<Lease, CallError> {
+        self.pool.lease().await
+    }
+
+    /// Calls the API server. Resolves with the answer's head; dropping it before takes the request back.
+    ///
+    /// # Errors
+    /// See [`CallError`]; after [`CallError::NotTaken`] the same may be tried again.
+    pub(crate) async fn call(
+        &self,
+        lease: Lease,
+        call: Call,
+        body: Option<RequestBody>,
+        expectation: Expectation,
+        on_informational: impl FnMut(StatusCode, &HeaderMap),
+    ) -> Result<Answer, CallError> {
+        let answer = match lease {
+            Lease::Http2(lease) => {
+                let request = self.request_http2(call, expectation)?;
+                let called = http2::exchange::call(lease, request, body, expectation, on_informational);
+                let (response, upload) = called.await?;
+                Answer { response: response.map(AnswerBody::Http2), upload: Some(upload) }
+            }
+            Lease::Http1(sender, idle) => {
+                let request = self.request_http1(call)?;
+                let response = http1::call(sender, request, body, idle).await?;
+                Answer { response: response.map(AnswerBody::Http1), upload: None }
+            }
+        };
+        if answer.response.status() == StatusCode::UNAUTHORIZED {
+            self.credentials.doubt();
+        }
+        Ok(answer)
+    }
+
+    /// Asks the API server to upgrade, on a connection of its own.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub(crate) async fn upgrade(&self, call: Call, protocols: HeaderValue) -> Result<Upgrading, CallError> {
+        let sender = self.pool.fresh_http1().await?;
+        let mut request = self.request_http1(call)?;
+        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(header::UPGRADE, protocols);
+        http1::upgrade(sender, request).await
+    }
+
+    fn request_http2(&self, call: Call, expectation: Expectation) -> Result<Request<()>, CallError> {
+        let uri = self.endpoint.absolute(call.target)?;
+        let mut request = self.request(call.method, uri, call.headers);
+        if expectation == Expectation::Continue {
+            request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        Ok(request)
+    }
+
+    fn request_http1(&self, call: Call) -> Result<Request<()>, CallError> {
+        let uri = self.endpoint.origin(call.target)?;
+        let mut request = self.request(call.method, uri, call.headers);
+        request.headers_mut().insert(header::HOST, self.endpoint.host().clone());
+        Ok(request)
+    }
+
+    fn request(&self, method: Method, uri: http::Uri, headers: HeaderMap) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        if let Some(authorization) = self.credentials.authorization() {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        }
+        request
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = CallError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        match &mut *self {
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http2(body) => body.is_end_stream(),
+            Self::Http1(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http2(body) => body.size_hint(),
+            Self::Http1(body) => body.size_hint(),
+        }
+    }
+}
+
+impl CallError {
+    /// What the relay is told.
+    pub(crate) const fn reset_reason(&self) -> ResetReason {
+        match self {
+            Self::Dial(DialError::TimedOut { .. }) | Self::Mute(_) => ResetReason::TimedOut,
+            Self::Dial(_) => ResetReason::ApiServerUnreachable,
+            Self::Full(_) => ResetReason::Overloaded,
+            Self::NotTaken(_) | Self::Lost { .. } | Self::Http1(_) => ResetReason::ApiServerLost,
+            Self::Unwritable(_) => ResetReason::Internal,
+        }
+    }
+}
+
+impl From<hyper::Error> for CallError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Http1(Arc::new(error))
+    }
+}
+
+impl From<http::Error> for CallError {
+    fn from(error: http::Error) -> Self {
+        Self::Unwritable(Arc::new(error))
+    }
+}
+
+fn went(loss: Option<Loss>) -> &'static str {
+    match loss {
+        Some(Loss::Silent) => "was given up: it did not answer a ping in time",
+        Some(Loss::Closed | Loss::Idle | Loss::Broken) | None => "was lost",
+    }
+}

@@ -1,0 +1,188 @@
+//! Decides which connection to the API server a request takes, and when one more is opened: when all are full, one dial at
+//! a time. Owned by [`super::Kube`].
+//! Invariant: every task that drives a connection is in this pool's set. Nobody waits for a dial that began before it asked
+//! and has failed: all who waited for it fail with it, instead of dialling in turn.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::endpoint::Endpoint;
+use super::{CallError, http1, http2};
+use crate::config::PoolLimits;
+use crate::dial::{Dialled, Dialler};
+use crate::metrics::{Held, Loss, Metrics};
+
+/// The connections to one API server.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    dialler: Dialler,
+    upgrades: Dialler,
+    limits: PoolLimits,
+    metrics: Metrics,
+    http2: Mutex<Vec<Arc<http2::Connection>>>,
+    http1: http1::Idle,
+    /// What ALPN chose last.
+    speaks_http1: AtomicBool,
+    /// Held while dialling: those who wait look at the shelf again after it. Holds when the last dial failed, and why.
+    dialling: tokio::sync::Mutex<Option<(Instant, CallError)>>,
+    drivers: Mutex<JoinSet<()>>,
+}
+
+/// A connection that will take one request.
+#[derive(Debug)]
+pub(crate) enum Lease {
+    Http2(http2::Lease),
+    Http1(http1::Sender, http1::Idle),
+}
+
+impl Lease {
+    /// Whether the connection's own task reads the request's body.
+    pub(crate) const fn reads_elsewhere(&self) -> bool {
+        matches!(self, Self::Http1(..))
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(endpoint: &Endpoint, limits: PoolLimits, metrics: Metrics) -> Self {
+        Self {
+            dialler: endpoint.any.clone(),
+            upgrades: endpoint.http1.clone(),
+            limits,
+            metrics,
+            http2: Mutex::default(),
+            http1: http1::Idle::default(),
+            speaks_http1: AtomicBool::new(false),
+            dialling: tokio::sync::Mutex::new(None),
+            drivers: Mutex::default(),
+        }
+    }
+
+    /// A connection with room. Cancel-safe.
+    ///
+    /// # Errors
+    /// None has room, and no other can be opened.
+    pub(crate) async fn lease(&self) -> Result<Lease, CallError> {
+        if let Some(lease) = self.from_shelf() {
+            return Ok(lease);
+        }
+        if self.speaks_http1.load(Ordering::Relaxed) {
+            // One connection carries one request: there is nothing to share by waiting.
+            return self.dial().await;
+        }
+        let asked = Instant::now();
+        let mut failure = self.dialling.lock().await;
+        if let Some(lease) = self.from_shelf() {
+            return Ok(lease);
+        }
+        if let Some((at, error)) = &*failure
+            && *at > asked
+        {
+            return Err(error.clone());
+        }
+        let dialled = self.dial().await;
+        *failure = dialled.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        dialled
+    }
+
+    /// A fresh connection that speaks HTTP/1.1, for an upgrade.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) async fn fresh_http1(&self) -> Result<http1::Sender, CallError> {
+        let dialled = self.upgrades.dial().await?;
+        let (sender, driver) = http1::open(dialled.wire).await?;
+        let held = Held::by(&self.metrics.upgrades);
+        self.run(async move {
+            // How it ended is told to whoever waits for its answer.
+            let _: hyper::Result<()> = driver.with_upgrades().await;
+            drop(held);
+        });
+        Ok(sender)
+    }
+
+    /// Requests that run on HTTP/2.
+    #[cfg(test)]
+    pub(crate) fn loads(&self) -> Vec<usize> {
+        self.http2.lock().iter().map(|connection| connection.load().streams()).collect()
+    }
+
+    fn from_shelf(&self) -> Option<Lease> {
+        if self.speaks_http1.load(Ordering::Relaxed) {
+            return self.idle_http1();
+        }
+        let mut shelf = self.http2.lock();
+        // First fit: what comes after a peak empties the later ones, which then go idle and are closed.
+        let mut has_retired = false;
+        let leased = shelf.iter().find_map(|connection| {
+            has_retired |= connection.load().is_retired();
+            connection.lease()
+        });
+        if has_retired {
+            shelf.retain(|connection| !connection.load().is_retired());
+        }
+        leased.map(Lease::Http2)
+    }
+
+    fn idle_http1(&self) -> Option<Lease> {
+        let mut idle = self.http1.lock();
+        while let Some(sender) = idle.pop() {
+            if sender.is_ready() {
+                return Some(Lease::Http1(sender, Arc::clone(&self.http1)));
+            }
+        }
+        None
+    }
+
+    async fn dial(&self) -> Result<Lease, CallError> {
+        let max = self.limits.max_connections;
+        if self.metrics.connections.get() >= i64::try_from(max).unwrap_or(i64::MAX) {
+            return Err(CallError::Full(max));
+        }
+        let Dialled { wire, alpn } = self.dialler.dial().await?;
+        if alpn.as_deref() == Some(adit_process::tls::H2) {
+            self.speaks_http1.store(false, Ordering::Relaxed);
+            return self.open_http2(wire).await;
+        }
+        self.speaks_http1.store(true, Ordering::Relaxed);
+        let (sender, driver) = http1::open(wire).await?;
+        self.drive(async move { if driver.await.is_ok() { Loss::Closed } else { Loss::Broken } });
+        Ok(Lease::Http1(sender, Arc::clone(&self.http1)))
+    }
+
+    async fn open_http2(&self, wire: crate::dial::Wire) -> Result<Lease, CallError> {
+        let timeout = self.dialler.timeout;
+        let opened = tokio::time::timeout(timeout, http2::open(wire, self.limits)).await;
+        let opened = opened.map_err(|_| CallError::Mute(timeout))?;
+        let (connection, driver) =
+            opened.map_err(|error| CallError::Lost { loss: None, source: Arc::new(error) })?;
+        let connection = Arc::new(connection);
+        self.drive(http2::drive(driver, Arc::clone(connection.load()), self.limits));
+        let lease = connection.lease().ok_or(CallError::Mute(timeout))?;
+        self.http2.lock().push(connection);
+        Ok(Lease::Http2(lease))
+    }
+
+    fn drive(&self, driver: impl Future<Output = Loss> + Send + 'static) {
+        let (held, metrics) = (Held::by(&self.metrics.connections), self.metrics.clone());
+        self.run(async move {
+            let loss = driver.await;
+            drop(held);
+            metrics.connection_end(loss);
+            tracing::debug!(cause = loss.as_str(), "connection to the API server ended");
+        });
+    }
+
+    fn run(&self, driver: impl Future<Output = ()> + Send + 'static) {
+        let mut drivers = self.drivers.lock();
+        while drivers.try_join_next().is_some() {}
+        drivers.spawn(driver);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! What the agent counts. Made once by [`crate::agent`] and shared; every stage counts where it decides.
+//! Invariant: labels come from enums. No job, user, path or host is ever one.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use adit_tunnel::ResetReason;
+use http::StatusCode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Counted by one label.
+type By = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// All metrics of one agent. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub(crate) tunnels: Gauge,
+    pub(crate) round_trip: Gauge<f64, AtomicU64>,
+    connects: By,
+    ends: By,
+    pub(crate) streams: Gauge,
+    failures: By,
+    answers: [Counter; CLASSES.len()],
+    pub(crate) first_byte: Histogram,
+    pub(crate) connections: Gauge,
+    pub(crate) upgrades: Gauge,
+    lost: By,
+    pub(crate) credential_failures: Counter,
+}
+
+/// How an attempt to connect to the relay went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Attempt {
+    Connected,
+    Resolve,
+    Connect,
+    TimedOut,
+    Proxy,
+    Tls,
+    NoHttp2,
+    Token,
+    Unauthenticated,
+    Refused,
+    Session,
+}
+
+/// Why a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum End {
+    /// The relay asked for it, and a new tunnel was opened beside it.
+    Drained,
+    /// The agent is stopping.
+    Stopping,
+    /// Anything else: the log says what.
+    Lost,
+}
+
+/// Why a request got no answer from the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    /// The caller or the relay ended it.
+    Left,
+    Smuggled,
+    BeyondCeiling,
+    BadHead,
+    Unreachable,
+    TimedOut,
+    Broken,
+    Overloaded,
+}
+
+/// Why a connection to the API server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Loss {
+    /// In good order.
+    Closed,
+    /// It did not answer a ping in time.
+    Silent,
+    /// Not used for a while.
+    Idle,
+    Broken,
+}
+
+impl Metrics {
+    /// Makes and registers all.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::new();
+        let r = registry.sub_registry_with_prefix("adit_agent");
+        r.register("tunnels", "Tunnels that are up", metrics.tunnels.clone());
+        let help = "Round trip to the relay and back, as last measured";
+        r.register_with_unit("round_trip", help, Unit::Seconds, metrics.round_trip.clone());
+        r.register("connects", "Attempts to connect to the relay", metrics.connects.clone());
+        r.register("tunnel_ends", "Tunnels that ended", metrics.ends.clone());
+        r.register("streams_open", "Requests that are being served", metrics.streams.clone());
+        r.register("failures", "Requests that got no answer from the API server", metrics.failures.clone());
+        let answers = r.sub_registry_with_prefix("api_server");
+        for (class, counter) in CLASSES.iter().zip(&metrics.answers) {
+            let labelled = answers.sub_registry_with_label(("class".into(), (*class).into()));
+            labelled.register("answers", "Answers of the API server by class of status", counter.clone());
+        }
+        let help = "From the request's arrival to the head of the API server's answer";
+        r.register_with_unit("first_byte", help, Unit::Seconds, metrics.first_byte.clone());
+        r.register("connections_open", "Connections to the API server", metrics.connections.clone());
+        r.register("upgrades_open", "Upgraded connections to the API server", metrics.upgrades.clone());
+        r.register("connection_ends", "Connections to the API server that ended", metrics.lost.clone());
+        let help = "Times the agent's own Kubernetes credentials could not be renewed";
+        r.register("credential_failures", help, metrics.credential_failures.clone());
+        metrics
+    }
+
+    fn new() -> Self {
+        Self {
+            tunnels: Gauge::default(),
+            round_trip: Gauge::default(),
+            connects: Family::default(),
+            ends: Family::default(),
+            streams: Gauge::default(),
+            failures: Family::default(),
+            answers: Default::default(),
+            // 1 ms to 16 s.
+            first_byte: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            connections: Gauge::default(),
+            upgrades: Gauge::default(),
+            lost: Family::default(),
+            credential_failures: Counter::default(),
+        }
+    }
+
+    pub(crate) fn connect(&self, outcome: Attempt) {
+        self.connects.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    pub(crate) fn tunnel_end(&self, cause: End) {
+        self.ends.get_or_create(&[("cause", cause.as_str())]).inc();
+    }
+
+    pub(crate) fn failure(&self, kind: Failure) {
+        self.failures.get_or_create(&[("kind", kind.as_str())]).inc();
+    }
+
+    pub(crate) fn connection_end(&self, cause: Loss) {
+        self.lost.get_or_create(&[("cause", cause.as_str())]).inc();
+    }
+
+    /// An answer came, so long after its request.
+    pub(crate) fn answer(&self, status: StatusCode, after: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(counter) = self.answers.get(class) {
+            counter.inc();
+        }
+        self.first_byte.observe(after.as_secs_f64());
+    }
+}
+
+impl Attempt {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::TimedOut => "timed_out",
+            Self::Proxy => "proxy",
+            Self::Tls => "tls",
+            Self::NoHttp2 => "no_http2",
+            Self::Token => "token",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Refused => "refused",
+            Self::Session => "session",
+        }
+    }
+}
+
+impl End {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drained => "drained",
+            Self::Stopping => "stopping",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Smuggled => "smuggled",
+            Self::BeyondCeiling => "beyond_ceiling",
+            Self::BadHead => "bad_head",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Broken => "broken",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+impl Loss {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Silent => "silent",
+            Self::Idle => "idle",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// One up while it lives.
+#[derive(Debug)]
+pub(crate) struct Held(Gauge);
+
+impl Held {
+    pub(crate) fn by(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl From<ResetReason> for Failure {
+    fn from(reason: ResetReason) -> Self {
+        match reason {
+            ResetReason::ApiServerUnreachable => Self::Unreachable,
+            ResetReason::ApiServerLost => Self::Broken,
+            ResetReason::TimedOut => Self::TimedOut,
+            ResetReason::Overloaded => Self::Overloaded,
+            ResetReason::Protocol | ResetReason::Internal | ResetReason::Unspecified => Self::BadHead,
+            ResetReason::Cancelled | ResetReason::Refused | ResetReason::PermitEnded => Self::Left,
+        }
+    }
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+#[cfg(test)]
+impl Metrics {
+    pub(crate) fn unregistered() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_has_its_name_once() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.connect(Attempt::NoHttp2);
+        metrics.tunnel_end(End::Drained);
+        metrics.failure(Failure::BeyondCeiling);
+        metrics.connection_end(Loss::Silent);
+        metrics.answer(StatusCode::NOT_FOUND, Duration::from_millis(3));
+        let held = Held::by(&metrics.streams);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for line in [
+            "adit_agent_connects_total{outcome=\"no_http2\"} 1",
+            "adit_agent_tunnel_ends_total{cause=\"drained\"} 1",
+            "adit_agent_failures_total{kind=\"beyond_ceiling\"} 1",
+            "adit_agent_connection_ends_total{cause=\"silent\"} 1",
+            "adit_agent_api_server_answers_total{class=\"4xx\"} 1",
+            "adit_agent_first_byte_seconds_count 1",
+            "adit_agent_round_trip_seconds 0.0",
+            "adit_agent_streams_open 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        drop(held);
+        assert_eq!(metrics.streams.get(), 0);
+    }
+}

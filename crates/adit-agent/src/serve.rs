@@ -1,0 +1,263 @@
+//! Serves one tunnel: accepts its streams and runs one handler for each. Called by [`crate::agent`] for each tunnel.
+//! Invariant: a stream ends in one of three ways: answered, reset with a reason that names what happened, or left by the
+//! relay, which takes the request back from the API server at once.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use adit_exchange::{Asked, BadHead, HeadLimits, answer, informational, switch};
+use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::explain::chain;
+use crate::impersonate::{self, Beyond, Ceiling, NotActing};
+use crate::kube::{Answer, Call, CallError, Expectation, Kube, RequestBody, Upgrading, Upload};
+use crate::metrics::{Failure, Held, Metrics};
+
+/// What every handler needs.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) kube: Kube,
+    pub(crate) ceiling: Ceiling,
+    pub(crate) head_limits: HeadLimits,
+    pub(crate) metrics: Metrics,
+}
+
+/// Serves the tunnel until its session is over and every handler has ended.
+pub(crate) async fn serve(tunnel: Tunnel, service: Arc<Service>) {
+    let mut handlers = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            accepted = tunnel.accept() => match accepted {
+                Some((stream, head)) => {
+                    handlers.spawn(handle(Arc::clone(&service), stream, head));
+                }
+                None => break,
+            },
+            Some(ended) = handlers.join_next() => report(ended),
+        }
+    }
+    // Their streams have ended with the session: what is left is to notice.
+    while let Some(ended) = handlers.join_next().await {
+        report(ended);
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a request's handler panicked; its stream was reset");
+    }
+}
+
+/// Why a stream got no answer, or only a part of it.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("the relay sent a head that it must not send")]
+    BadHead(#[from] BadHead),
+    #[error("the agent does not act on this request")]
+    NotActing(#[from] NotActing),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The stream is over, or was reset, already.
+    #[error("the stream ended early")]
+    Left,
+}
+
+async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
+    let _held = Held::by(&service.metrics.streams);
+    let stream = Arc::new(stream);
+    let Err(error) = service.exchange(&stream, &head).await else { return };
+    service.metrics.failure(error.kind());
+    let Some(reason) = error.reset_reason() else { return };
+    let message = chain(&error);
+    tracing::info!(stream.id = stream.id(), error = message, "request not answered");
+    stream.reset(reason, &message);
+}
+
+impl Service {
+    async fn exchange(&self, stream: &Arc<TunnelStream>, head: &Bytes) -> Result<(), Unanswered> {
+        let mut attempts = 0;
+        loop {
+            let mut asked = Asked::read(head, self.head_limits)?;
+            name(&mut asked);
+            if let Err(error) = impersonate::apply(&mut asked.headers, &asked.act_as, &self.ceiling) {
+                return self.refuse(stream, error).await;
+            }
+            let outcome = match asked.upgrade.take() {
+                Some(protocols) => self.upgrade(stream, asked, protocols).await,
+                None => self.forward(stream, asked).await,
+            };
+            // An API server that closes a connection says what it has not looked at: that goes onto another one.
+            match outcome {
+                Err(Unanswered::Call(CallError::NotTaken(_))) if attempts < MAX_RETRIES => attempts += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn forward(&self, stream: &Arc<TunnelStream>, asked: Asked) -> Result<(), Unanswered> {
+        let began = Instant::now();
+        let body = (!stream.is_read_end()).then(|| RequestBody::new(asked.body(stream)));
+        let has_body = body.is_some();
+        let expectation = if asked.expect_continue { Expectation::Continue } else { Expectation::None };
+        let tell = |status, headers: &HeaderMap| {
+            // The final answer will tell whether the stream still lives.
+            let _ = informational(stream, status, headers);
+        };
+        let lease = unless_left(stream, Reader::Here, self.kube.lease()).await??;
+        let reader = if has_body && lease.reads_elsewhere() { Reader::Elsewhere } else { Reader::Here };
+        let calling = self.kube.call(lease, call(asked), body, expectation, tell);
+        let Answer { response, upload } = unless_left(stream, reader, calling).await??;
+        self.metrics.answer(response.status(), began.elapsed());
+        let answering = beside(upload, answer(stream, response));
+        let answered = unless_left(stream, reader, answering).await?;
+        answered.map_err(|_| Unanswered::Left)
+    }
+
+    /// Two byte streams, once the API server has said 101, and not a byte before (CVE-2018-1002105).
+    async fn upgrade(&self, stream: &Arc<TunnelStream>, asked: Asked, protocols: HeaderValue) -> Result<(), Unanswered> {
+        let began = Instant::now();
+        let calling = self.kube.upgrade(call(asked), protocols);
+        let upgrading = unless_left(stream, Reader::Here, calling).await??;
+        let (headers, mut theirs) = match upgrading {
+            Upgrading::Answered(response) => {
+                self.metrics.answer(response.status(), began.elapsed());
+                let answered = unless_left(stream, Reader::Here, answer(stream, response)).await?;
+                return answered.map_err(|_| Unanswered::Left);
+            }
+            Upgrading::Switched(headers, upgraded) => (headers, upgraded),
+        };
+        self.metrics.answer(StatusCode::SWITCHING_PROTOCOLS, began.elapsed());
+        let mut ours = switch(stream, &headers).map_err(|_| Unanswered::Left)?;
+        let copied =
+            tokio::io::copy_bidirectional_with_sizes(&mut ours, &mut theirs, COPY_BYTES, COPY_BYTES).await;
+        match copied {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // Nothing happens if it was the stream that failed.
+                stream.reset(ResetReason::ApiServerLost, &format!("the upgraded connection broke: {error}"));
+                Err(Unanswered::Left)
+            }
+        }
+    }
+
+    /// Whoever is above the ceiling is told so, as by the API server; a relay that sends what it must not gets a reset.
+    async fn refuse(&self, stream: &TunnelStream, error: NotActing) -> Result<(), Unanswered> {
+        let NotActing::Beyond(beyond) = error else { return Err(error.into()) };
+        tracing::info!(stream.id = stream.id(), error = %beyond, "request refused, it is beyond the ceiling");
+        self.metrics.failure(Failure::BeyondCeiling);
+        answer(stream, forbidden(&beyond)).await.map_err(|_| Unanswered::Left)
+    }
+}
+
+impl Unanswered {
+    const fn reset_reason(&self) -> Option<ResetReason> {
+        match self {
+            Self::BadHead(_) | Self::NotActing(_) => Some(ResetReason::Protocol),
+            Self::Call(error) => Some(error.reset_reason()),
+            Self::Left => None,
+        }
+    }
+
+    fn kind(&self) -> Failure {
+        match self {
+            Self::BadHead(_) => Failure::BadHead,
+            Self::NotActing(_) => Failure::Smuggled,
+            Self::Call(error) => error.reset_reason().into(),
+            Self::Left => Failure::Left,
+        }
+    }
+}
+
+impl From<StreamError> for Unanswered {
+    /// The relay knows: it reset the stream, or is gone.
+    fn from(_: StreamError) -> Self {
+        Self::Left
+    }
+}
+
+/// Who reads the request's body. A stream has one waiter for what comes, so nobody else may wait meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// This task, if anybody.
+    Here,
+    /// The task of an HTTP/1.1 connection, which notices by itself when the stream is reset.
+    Elsewhere,
+}
+
+/// Runs `work` until it is done, or the relay leaves: a stream that is reset drops it, and so the API server's request.
+async fn unless_left<T>(
+    stream: &TunnelStream,
+    reader: Reader,
+    work: impl Future<Output = T>,
+) -> Result<T, StreamError> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if (reader == Reader::Here || stream.is_read_end())
+            && let Poll::Ready(Err(error)) = stream.poll_head(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        work.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
+
+/// Runs `work` to its end, and the upload beside it as far as it comes.
+async fn beside<T>(upload: Option<Upload>, work: impl Future<Output = T>) -> T {
+    let Some(mut upload) = upload else { return work.await };
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        // Whether it is done shows in itself.
+        let _: Poll<()> = upload.poll(cx);
+        work.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn call(asked: Asked) -> Call {
+    Call { method: asked.method, target: asked.target, headers: asked.headers }
+}
+
+/// The API server's audit log shows the relay's id of the request, unless the caller gave one.
+fn name(asked: &mut Asked) {
+    if !asked.headers.contains_key(&AUDIT_ID)
+        && let Ok(id) = HeaderValue::try_from(&asked.request_id)
+        && !id.is_empty()
+    {
+        asked.headers.insert(AUDIT_ID, id);
+    }
+}
+
+/// <https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.33/#status-v1-meta>
+fn forbidden(beyond: &Beyond) -> Response<Full<Bytes>> {
+    let status = serde_json::json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": beyond.to_string(),
+        "reason": "Forbidden",
+        "details": { "causes": [{ "reason": "BeyondCeiling", "message": "agent" }] },
+        "code": 403,
+    });
+    let mut response = Response::new(Full::from(status.to_string()));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const MAX_RETRIES: u32 = 2;
+/// Per direction of an upgraded connection.
+const COPY_BYTES: usize = 32 << 10;
+
+#[cfg(test)]
+mod tests;
