@@ -128,12 +128,6 @@ pub fn switch(stream: &Arc<TunnelStream>, headers: &HeaderMap) -> Result<Upgrade
     Ok(Upgraded::new(Arc::clone(stream)))
 }
 
-/// Waits until the stream is over by accident: the caller left, its permit or the tunnel ended. For whoever waits for the API
-/// server meanwhile. Cancel-safe; not beside [`answer`], which notices by itself.
-pub async fn lost(stream: &TunnelStream) -> StreamError {
-    poll_fn(|cx| poll_lost(stream, cx)).await
-}
-
 /// Why an answer was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {

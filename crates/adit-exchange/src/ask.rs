@@ -11,7 +11,7 @@ use std::{
 };
 
 use adit_identity::ActAs;
-use adit_tunnel::{OpenError, RequestBody, ResetReason, StreamError, Terms, Tunnel, TunnelStream};
+use adit_tunnel::{RequestBody, ResetReason, Terms, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts,
@@ -22,13 +22,17 @@ use tokio::task::JoinSet;
 use crate::{
     body::AnswerBody,
     head::{
-        BadHead, HeadLimits, HeadTooLarge,
+        BadHead, HeadLimits,
         request::{self, RequestHead},
         response::{self, ResponseHead},
     },
     hop::{self, Listed},
     pour::{Broken, poll_pour},
 };
+
+mod error;
+
+pub use error::{AskError, BadRequest};
 
 /// What the relay adds to a request.
 #[derive(Clone, Copy, Debug)]
@@ -190,37 +194,42 @@ where
         head: ResponseHead,
         may_pour: bool,
     ) -> Result<Response<AnswerBody>, AskError> {
-        let has_switched = head.upgrade.is_some();
-        if has_switched && self.flow != Flow::Upgrade {
-            return Err(refuse(
-                &stream,
-                BadHead::Status(head.status.as_u16().into()),
-            ));
-        }
-        // A body that was not told to come is not read at all; the front closes the connection it would have come on.
-        let rest = self.body.take().filter(|_| may_pour);
-        if rest.is_none() && self.flow == Flow::Upgrade && !has_switched {
-            stream
-                .write(Bytes::new(), true)
-                .map_err(AskError::NoAnswer)?;
-        }
-        let upload = rest.map(|body| upload(Arc::clone(&stream), body));
-        let body = if has_switched {
-            AnswerBody::switched(stream)
-        } else {
-            AnswerBody::new(stream, upload)
+        let body = match (head.upgrade.is_some(), self.flow) {
+            (true, Flow::Upgrade) => AnswerBody::switched(stream),
+            (true, Flow::Nothing | Flow::Body | Flow::BodyWhenTold) => {
+                return Err(refuse(&stream, BadHead::Upgrade));
+            }
+            (false, Flow::Upgrade) => {
+                // Nothing will be carried after all.
+                stream
+                    .write(Bytes::new(), true)
+                    .map_err(AskError::NoAnswer)?;
+                AnswerBody::new(stream, None)
+            }
+            (false, Flow::Nothing | Flow::Body | Flow::BodyWhenTold) => {
+                let rest = self.body.take();
+                self.is_whole &= rest.is_none();
+                // A body that was not told to come is not read at all; the front closes the connection it is on.
+                let rest = rest.filter(|_| may_pour);
+                let upload = rest.map(|body| upload(Arc::clone(&stream), body));
+                AnswerBody::new(stream, upload)
+            }
         };
-        let mut response = Response::new(body);
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
-        if let Some(protocol) = head.upgrade {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            response.headers_mut().insert(header::UPGRADE, protocol);
-        }
-        Ok(response)
+        Ok(response(head, body))
     }
+}
+
+/// The answer as the next hop needs it.
+fn response(head: ResponseHead, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    if let Some(protocol) = head.upgrade {
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+    response
 }
 
 impl<B> fmt::Debug for Question<B> {
@@ -230,64 +239,6 @@ impl<B> fmt::Debug for Question<B> {
             .field("is_whole", &self.is_whole)
             .finish_non_exhaustive()
     }
-}
-
-/// Why there is no answer from the API server.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// The request must not cross.
-    #[error("the request is refused")]
-    BadRequest(#[from] BadRequest),
-    /// The request's head is past [`HeadLimits`].
-    #[error("the request's head is too large")]
-    HeadTooLarge,
-    /// The tunnel took no stream. Nothing was sent.
-    #[error("the tunnel took no stream")]
-    Open(#[source] OpenError),
-    /// The request's body failed: mostly, the caller left. Holds what it said.
-    #[error("the request's body broke off: {0}")]
-    BodyLost(String),
-    /// The stream ended before the answer's head.
-    #[error("no answer came")]
-    NoAnswer(#[source] StreamError),
-    /// The agent sent a head that it must not send.
-    #[error("the agent's answer is not valid")]
-    BadAnswer(#[source] BadHead),
-}
-
-impl From<HeadTooLarge> for AskError {
-    fn from(_: HeadTooLarge) -> Self {
-        Self::HeadTooLarge
-    }
-}
-
-/// Why a request must not cross. The messages are for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadRequest {
-    /// `Impersonate-*` where the relay decides as whom the agent acts.
-    #[error("Impersonate-* headers are not allowed: the relay has decided as whom the agent acts")]
-    Impersonation,
-    /// `Connection` would have identity stripped on the way (CVE-2021-31999).
-    #[error("Connection lists a header that says who the caller is")]
-    ConnectionListsIdentity,
-    /// `Connection` lists what is no field name.
-    #[error("Connection lists something that is not a header name")]
-    Connection,
-    /// A bearer token as a WebSocket subprotocol, which the API server would believe.
-    #[error("Sec-WebSocket-Protocol carries a token: send it as Authorization")]
-    TokenInSubprotocol,
-    /// CONNECT.
-    #[error("the method CONNECT is not allowed")]
-    Method,
-    /// Not a path and query that can be passed on unchanged.
-    #[error("the request target is not a path")]
-    Target,
-    /// The protocol to upgrade to is not plain text.
-    #[error("Upgrade is not valid")]
-    Upgrade,
-    /// Bytes of the request would stand where those of the upgraded connection belong.
-    #[error("a request that asks for an upgrade must have no body")]
-    UpgradeWithBody,
 }
 
 fn write_head(parts: &Parts, ask: Ask<'_>, flow: Flow) -> Result<Bytes, AskError> {

@@ -33,7 +33,7 @@ mod upgraded;
 mod wire;
 
 pub use crate::{
-    answer::{AnswerError, Asked, answer, informational, lost, switch},
+    answer::{AnswerError, Asked, answer, informational, switch},
     ask::{Ask, AskError, BadRequest, Question, ask},
     body::{AnswerBody, RequestBody},
     head::{BadHead, HeadLimits, HeadTooLarge},

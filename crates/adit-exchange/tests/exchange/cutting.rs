@@ -1,13 +1,13 @@
 //! What ends by accident looks like it, at the other end and at once.
 
-use adit_exchange::{AnswerError, AskError, answer, lost};
+use adit_exchange::{AnswerError, AskError, answer};
 use adit_tunnel::{ResetReason, StreamError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 
-use crate::support::{data, fed, pair, within};
+use crate::support::{data, fed, lost, pair, within};
 
 fn get() -> Request<Empty<Bytes>> {
     Request::get("/api").body(Empty::new()).unwrap()

@@ -1,11 +1,14 @@
 //! What crosses of a head, and what does not.
 
-use adit_exchange::{Ask, AskError, BadRequest, HeadLimits, Question, answer};
-use adit_identity::ActAs;
+use std::sync::Arc;
+
+use adit_exchange::{Ask, AskError, Asked, BadRequest, HeadLimits, Question, answer};
+use adit_identity::{ActAs, Impersonation};
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full};
+use tokio::task::JoinSet;
 
 use crate::support::{headers, job, pair, question, within};
 
@@ -269,4 +272,55 @@ fn a_head_past_the_limits_is_refused() {
     ));
     const LONG: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
     assert!(matches!(ask(&[("a", LONG)]), Err(AskError::HeadTooLarge)));
+}
+
+/// A tunnel carries many callers at once: each is answered for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identities_never_cross_over() {
+    within(async {
+        let pair = Arc::new(pair().await);
+        let mut tasks = JoinSet::new();
+        let agent = pair.agent.clone();
+        tasks.spawn(async move {
+            let mut answers = JoinSet::new();
+            while let Some((stream, head)) = agent.accept().await {
+                let asked = Asked::read(&head, HeadLimits::default()).unwrap();
+                let ActAs::Impersonate(user) = asked.act_as else {
+                    panic!("nobody asked that")
+                };
+                let body = Full::new(Bytes::from(format!("{} {}", user.user(), asked.target)));
+                answers.spawn(async move { answer(&stream, Response::new(body)).await.unwrap() });
+            }
+        });
+        let mut callers = JoinSet::new();
+        for caller in 0..8 {
+            let pair = Arc::clone(&pair);
+            callers.spawn(async move {
+                let user = format!("gitlab:ci_job:{caller}");
+                let act_as = ActAs::Impersonate(
+                    Impersonation::new(user.clone(), None, vec![], vec![]).unwrap(),
+                );
+                for at in 0..250 {
+                    let target = format!("/api/{caller}/{at}");
+                    let ask = Ask {
+                        target: &target,
+                        act_as: &act_as,
+                        request_id: "",
+                        upgrade: None,
+                        limits: HeadLimits::default(),
+                    };
+                    let response =
+                        adit_exchange::ask(&pair.relay, get(&[]), ask, Default::default())
+                            .await
+                            .unwrap();
+                    let body = response.into_body().collect().await.unwrap().to_bytes();
+                    assert_eq!(body, format!("{user} {target}"));
+                }
+            });
+        }
+        while let Some(done) = callers.join_next().await {
+            done.unwrap();
+        }
+    })
+    .await;
 }

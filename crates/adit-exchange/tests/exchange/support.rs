@@ -13,7 +13,7 @@ use std::{
 
 use adit_exchange::{Ask, AskError, Asked, HeadLimits, Question};
 use adit_identity::{ActAs, Impersonation};
-use adit_tunnel::{Options, SendBuf, Tunnel, TunnelStream, WINDOW, connect, serve};
+use adit_tunnel::{Options, SendBuf, StreamError, Tunnel, TunnelStream, WINDOW, connect, serve};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::{Body, Frame};
@@ -72,7 +72,7 @@ impl Pair {
         )
     }
 
-    /// Asks in a task; `None` for the answer of one that was cut off with its task.
+    /// Asks as the relay does, for a job.
     pub(crate) async fn ask<B>(
         &self,
         request: Request<B>,
@@ -167,6 +167,11 @@ impl Body for Fed {
         self.polls.fetch_add(1, Ordering::SeqCst);
         self.frames.poll_recv(cx)
     }
+}
+
+/// Waits, at the agent, until a stream whose request has no body is over by accident.
+pub(crate) async fn lost(stream: &TunnelStream) -> StreamError {
+    poll_fn(|cx| stream.poll_head(cx)).await.unwrap_err()
 }
 
 /// The next data of a body.

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use adit_exchange::{AnswerError, AskError, Upgraded, answer, lost, switch};
+use adit_exchange::{AnswerError, AskError, Upgraded, answer, switch};
 use adit_tunnel::ResetReason;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -10,7 +10,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Pair, headers, pair, question, within};
+use crate::support::{Pair, headers, lost, pair, question, within};
 
 fn exec() -> Request<Empty<Bytes>> {
     let mut request = Request::post("/exec?command=sh")
