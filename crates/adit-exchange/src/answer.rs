@@ -1,13 +1,7 @@
 //! The agent's side: reads what was asked and sends what the API server answers. The agent calls it once per accepted stream.
 //! Invariant: an answer that the API server did not finish is reset, never ended.
 
-use std::{
-    fmt::Display,
-    future::poll_fn,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt::Display, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use adit_identity::ActAs;
 use adit_tunnel::{ResetReason, StreamError, TunnelStream};
@@ -183,7 +177,7 @@ where
     }
     let mut body = pin!(body);
     poll_fn(|cx| {
-        if let Poll::Ready(error) = poll_lost(stream, cx) {
+        if let Poll::Ready(error) = stream.poll_failure(cx) {
             return Poll::Ready(Err(error.into()));
         }
         poll_pour(stream, body.as_mut(), cx).map_err(|broken| match broken {
@@ -192,22 +186,6 @@ where
         })
     })
     .await
-}
-
-/// Ready when the stream is over by accident.
-///
-/// A stream has one waiter per direction. While the request's body flows that of the receiving half is whoever reads it, and
-/// sees a reset itself; once it has ended, it is us.
-fn poll_lost(stream: &TunnelStream, cx: &Context<'_>) -> Poll<StreamError> {
-    if stream.is_read_end()
-        && let Poll::Ready(Err(error)) = stream.poll_head(cx)
-    {
-        return Poll::Ready(error);
-    }
-    match stream.poll_room(cx) {
-        Poll::Ready(Err(error)) => Poll::Ready(error),
-        Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-    }
 }
 
 /// An answer under way. Dropped before it is finished, it cancels the exchange, whoever else may hold the stream.

@@ -164,9 +164,6 @@ impl Lane {
                     return Poll::Ready(Err(SessionError::Transport("the call is over".into())));
                 }
             }
-            if self.send.capacity() < MIN_BATCH_BYTES {
-                return Poll::Pending;
-            }
         }
     }
 

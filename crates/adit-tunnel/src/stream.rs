@@ -55,6 +55,13 @@ impl TunnelStream {
         self.shared.with(|session| session.poll_room(self.id, cx))
     }
 
+    /// Ready once the stream has ended by accident: for whoever waits for something else meanwhile. Takes the place of a waiter in
+    /// [`TunnelStream::poll_room`], so the two belong in one task.
+    pub fn poll_failure(&self, cx: &Context<'_>) -> Poll<StreamError> {
+        self.shared
+            .with(|session| session.poll_failure(self.id, cx))
+    }
+
     /// Queues body bytes; `end` ends this half. Never blocks: ask [`TunnelStream::poll_room`] first, or nothing bounds the queue.
     ///
     /// # Errors

@@ -198,6 +198,18 @@ impl Session {
         Poll::Pending
     }
 
+    /// Ready once the stream has ended by accident. Takes the place of whoever waits in [`Session::poll_room`].
+    pub fn poll_failure(&mut self, id: StreamId, cx: &Context<'_>) -> Poll<StreamError> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Poll::Ready(gone());
+        };
+        if let Some(failure) = &stream.failure {
+            return Poll::Ready(failure.clone());
+        }
+        wait(&mut stream.send.waker, cx);
+        Poll::Pending
+    }
+
     /// Queues body bytes. Takes whatever it is given: whoever does not ask [`Session::poll_room`] first has no bound.
     ///
     /// # Errors
@@ -224,6 +236,7 @@ impl Session {
     /// # Errors
     /// The stream ended by accident.
     pub fn send_head(&mut self, id: StreamId, head: Bytes) -> Result<(), StreamError> {
+        self.check_size(id, &head);
         let Some(stream) = self.sending(id)? else {
             return Ok(());
         };
@@ -238,6 +251,7 @@ impl Session {
     /// # Errors
     /// The stream ended by accident.
     pub fn send_trailers(&mut self, id: StreamId, trailers: Bytes) -> Result<(), StreamError> {
+        self.check_size(id, &trailers);
         let Some(stream) = self.sending(id)? else {
             return Ok(());
         };
@@ -318,6 +332,17 @@ impl Session {
         } else if !stream.send.data.is_empty() && !stream.send.is_stalled {
             stream.send.is_stalled = true;
             self.counted.credit_stalls += 1;
+        }
+    }
+
+    /// A head that the peer does not take would end the session: it ends its own stream instead.
+    fn check_size(&mut self, id: StreamId, head: &Bytes) {
+        if head.len() > self.limits.max_head_bytes as usize {
+            self.cut(
+                id,
+                ResetReason::Protocol,
+                "the head is larger than the peer takes",
+            );
         }
     }
 
