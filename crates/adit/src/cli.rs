@@ -4,7 +4,7 @@
 use adit_process::logging::Format;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{agent, completions, config, kubeconfig, relay, token};
+use crate::{agent, completions, config, dev, kubeconfig, relay, token};
 
 /// Lets CI jobs use kubectl and helm against clusters that only dial out.
 #[derive(Debug, Parser)]
@@ -25,15 +25,11 @@ pub(crate) struct Cli {
 /// How to log; always to standard error.
 #[derive(Debug, Args)]
 pub(crate) struct LoggingArgs {
-    /// What to log: a level, or levels by module such as `info,adit_relay=debug`
-    #[arg(
-        long = "log",
-        value_name = "FILTER",
-        env = "ADIT_LOG",
-        default_value = "info"
-    )]
+    /// What to log: a level, or levels by module such as `info,adit_relay=debug` [default: `info` for
+    /// `relay` and `agent`, else `warn`]
+    #[arg(long = "log", value_name = "FILTER", env = "ADIT_LOG")]
     #[arg(global = true, help_heading = "Logging")]
-    pub(crate) filter: String,
+    pub(crate) filter: Option<String>,
     /// Lines for people, or one JSON object per line: `human` or `json`
     #[arg(
         long = "log-format",
@@ -48,12 +44,29 @@ pub(crate) struct LoggingArgs {
 /// What the binary can do, in the order `--help` shows.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Dev(dev::DevArgs),
     Relay(relay::RelayArgs),
     Agent(agent::AgentArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Token(token::TokenArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
+}
+
+impl Cli {
+    /// What to log: as asked, or what suits the command. A server's log is its diary; at a
+    /// terminal it would bury what the command prints.
+    pub(crate) fn log_filter(&self) -> &str {
+        let default = match self.command {
+            Command::Relay(_) | Command::Agent(_) => "info",
+            Command::Dev(_)
+            | Command::Kubeconfig(_)
+            | Command::Token(_)
+            | Command::Config(_)
+            | Command::Completions(_) => "warn",
+        };
+        self.logging.filter.as_deref().unwrap_or(default)
+    }
 }
 
 const AFTER_HELP: &str = "\

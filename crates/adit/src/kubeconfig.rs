@@ -22,10 +22,10 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Builder;
 
-use self::ask::Reachable;
-use self::document::Document;
-use self::place::Destination;
-use self::relay_url::RelayUrl;
+pub(crate) use self::ask::Reachable;
+pub(crate) use self::document::Document;
+pub(crate) use self::place::Destination;
+pub(crate) use self::relay_url::RelayUrl;
 use crate::failure::{Ends, Failure};
 
 /// In a CI job: write a kubeconfig with a context for each agent the job may use

@@ -9,6 +9,7 @@ mod failure;
 mod agent;
 mod completions;
 mod config;
+mod dev;
 mod kubeconfig;
 mod relay;
 mod serving;
@@ -16,6 +17,7 @@ mod token;
 
 use std::process::ExitCode;
 
+use adit_process::Exit;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
@@ -23,7 +25,7 @@ use crate::failure::{Ends, Failure};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => adit_process::Exit::Done.into(),
+        Ok(()) => Exit::Done.into(),
         Err(failure) => {
             failure.print();
             failure.exit().into()
@@ -32,9 +34,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    adit_process::logging::init(&cli.logging.filter, cli.logging.format)
-        .ends(adit_process::Exit::BadConfig)?;
+    adit_process::logging::init(cli.log_filter(), cli.logging.format).ends(Exit::BadConfig)?;
     match cli.command {
+        Command::Dev(args) => dev::run(args),
         Command::Relay(args) => relay::run(&args),
         Command::Agent(args) => agent::run(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use adit_process::{Exit, Stop};
-use adit_relay::{Config, RawConfig, Relay};
+use adit_relay::{Config, RawConfig, Relay, StartError};
 use anyhow::Context;
 use clap::Args;
 
@@ -39,14 +39,31 @@ pub(crate) fn read_config(file: &Path) -> Result<Config, Failure> {
         .ends(Exit::BadConfig)
 }
 
+/// Starts a relay, or says why not with the code for it.
+pub(crate) fn start(
+    config: Config,
+    start: fn(Config) -> Result<Relay, StartError>,
+) -> Result<Relay, Failure> {
+    start(config).map_err(|error| {
+        let exit = match &error {
+            StartError::Tls(_) => Exit::BadConfig,
+            StartError::Listen { .. } | StartError::Admin { .. } | StartError::Shards(_) => {
+                Exit::Unavailable
+            }
+        };
+        Failure::new(
+            exit,
+            anyhow::Error::from(error).context("the relay cannot start"),
+        )
+    })
+}
+
 async fn serve(config: Config, stop: Stop) -> Result<(), Failure> {
-    let relay = Relay::start(config)
-        .await
-        .context("the relay cannot start")
-        .ends(Exit::Unavailable)?;
+    let grace = config.drain_grace;
+    let relay = start(config, Relay::start)?;
     tracing::info!(public.addr = %relay.public_addr(), admin.addr = %relay.admin_addr(), "relay started");
     stop.draining().await;
-    relay.drain(crate::serving::GRACE).await;
+    relay.drain(grace).await;
     tracing::info!("relay stopped");
     Ok(())
 }

@@ -54,6 +54,3 @@ where
     runtime.shutdown_background();
     outcome
 }
-
-/// How long what runs may go on after the first signal.
-pub(crate) const GRACE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -23,17 +23,16 @@ use super::relay_url::RelayUrl;
 
 /// An agent that the token may use. Fields that a newer relay adds are skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Reachable {
-    pub(super) id: u64,
+pub(crate) struct Reachable {
+    pub(crate) id: u64,
     /// `<config project path>:<agent name>`
-    pub(super) context: String,
+    pub(crate) context: String,
     #[serde(default)]
-    pub(super) default_namespace: Option<String>,
+    pub(crate) default_namespace: Option<String>,
 }
 
 impl Reachable {
-    #[cfg(test)]
-    pub(super) fn new(id: u64, context: &str, namespace: Option<&str>) -> Self {
+    pub(crate) fn new(id: u64, context: &str, namespace: Option<&str>) -> Self {
         Self {
             id,
             context: context.to_owned(),

@@ -10,18 +10,18 @@ use super::ask::Reachable;
 use super::relay_url::RelayUrl;
 
 /// All that the file is made of.
-pub(super) struct Document<'a> {
-    pub(super) relay: &'a RelayUrl,
+pub(crate) struct Document<'a> {
+    pub(crate) relay: &'a RelayUrl,
     /// PEM.
-    pub(super) ca: Option<&'a [u8]>,
-    pub(super) agents: &'a [Reachable],
-    pub(super) current: Option<&'a str>,
-    pub(super) token: &'a SecretString,
+    pub(crate) ca: Option<&'a [u8]>,
+    pub(crate) agents: &'a [Reachable],
+    pub(crate) current: Option<&'a str>,
+    pub(crate) token: &'a SecretString,
 }
 
 impl Document<'_> {
     /// The file's content, token and all.
-    pub(super) fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
+    pub(crate) fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
         let body = serde_saphyr::to_string(&self.file())?;
         Ok(format!("{MARK}\n{body}"))
     }
@@ -121,7 +121,7 @@ struct Context<'a> {
 }
 
 /// First line of each file we write: it tells which files may be replaced without asking.
-pub(super) const MARK: &str = "# Written by `adit kubeconfig`; it holds a token.";
+pub(crate) const MARK: &str = "# Written by `adit kubeconfig`; it holds a token.";
 /// What GitLab calls the one cluster of its file.
 const CLUSTER: &str = "gitlab";
 

@@ -12,14 +12,14 @@ use super::document::MARK;
 
 /// Where to write.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Destination {
+pub(crate) enum Destination {
     Stdout,
     File(PathBuf),
 }
 
 /// Why a kubeconfig cannot be put in its place.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PlaceError {
+pub(crate) enum PlaceError {
     #[error("say where to write: set KUBECONFIG, or give --output FILE (`-` for standard output)")]
     Unsaid,
     #[error("KUBECONFIG names several files: give --output FILE")]
@@ -34,7 +34,7 @@ pub(super) enum PlaceError {
 
 impl Destination {
     /// By the flag, else by the variable.
-    pub(super) fn choose(
+    pub(crate) fn choose(
         output: Option<OsString>,
         kubeconfig: Option<OsString>,
     ) -> Result<Self, PlaceError> {
@@ -57,7 +57,7 @@ impl Destination {
     }
 
     /// Refuses to replace a file that is not ours, unless forced.
-    pub(super) fn check(&self, force: bool) -> Result<(), PlaceError> {
+    pub(crate) fn check(&self, force: bool) -> Result<(), PlaceError> {
         let Self::File(path) = self else {
             return Ok(());
         };
@@ -72,7 +72,7 @@ impl Destination {
         }
     }
 
-    pub(super) fn write(&self, text: &str) -> Result<(), PlaceError> {
+    pub(crate) fn write(&self, text: &str) -> Result<(), PlaceError> {
         match self {
             Self::Stdout => io::stdout()
                 .lock()

@@ -1,0 +1,302 @@
+//! The commands that keep running: how they start, what they tell, how signals end them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail")]
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use kube_client::config::Kubeconfig;
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn adit(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    command.args(arguments).env_clear().kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+async fn signal(child: &Child, name: &str) {
+    let id = child.id().expect("it runs").to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+}
+
+/// The first line that holds `wanted`.
+async fn line<R: tokio::io::AsyncRead + Unpin>(
+    lines: &mut Lines<BufReader<R>>,
+    wanted: &str,
+) -> String {
+    let found = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains(wanted) {
+                return line;
+            }
+        }
+        panic!("it ended without {wanted}");
+    };
+    timeout(SOON, found)
+        .await
+        .unwrap_or_else(|_| panic!("no line with {wanted}"))
+}
+
+fn stderr(child: &mut Child) -> Lines<BufReader<ChildStderr>> {
+    BufReader::new(child.stderr.take().unwrap()).lines()
+}
+
+fn stdout(child: &mut Child) -> Lines<BufReader<ChildStdout>> {
+    BufReader::new(child.stdout.take().unwrap()).lines()
+}
+
+const RELAY: &str = "
+listen: { address: '127.0.0.1:0' }
+admin: { address: '127.0.0.1:0' }
+";
+
+#[tokio::test]
+async fn relay_drains_and_ends_with_0_on_the_first_signal() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    fs::write(&config, RELAY).unwrap();
+    for name in ["TERM", "INT"] {
+        let mut relay = adit(&["relay", "--config", config.to_str().unwrap()])
+            .spawn()
+            .unwrap();
+        line(&mut stderr(&mut relay), "relay started").await;
+        signal(&relay, name).await;
+        let ended = timeout(SOON, relay.wait())
+            .await
+            .expect("it ends early")
+            .unwrap();
+        assert_eq!(ended.code(), Some(0), "SIG{name}");
+    }
+}
+
+#[tokio::test]
+async fn relay_config_with_mistakes_ends_with_64_and_tells_all() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    fs::write(&config, "listen: { address: nowhere }\nshards: 0\n").unwrap();
+    for arguments in [["relay", "--config", "FILE"], ["config", "check", "FILE"]] {
+        let arguments = arguments.map(|argument| {
+            if argument == "FILE" {
+                config.to_str().unwrap()
+            } else {
+                argument
+            }
+        });
+        let Output { status, stderr, .. } = adit(&arguments).output().await.unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(64), "{stderr}");
+        assert!(
+            stderr.contains("listen.address: ") && stderr.contains("shards: "),
+            "{stderr}"
+        );
+    }
+    fs::write(&config, RELAY).unwrap();
+    let checked = adit(&["config", "check", config.to_str().unwrap()])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(checked.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn port_in_use_ends_with_69() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    let address = taken.local_addr().unwrap();
+    fs::write(
+        &config,
+        RELAY.replacen("127.0.0.1:0", &address.to_string(), 1),
+    )
+    .unwrap();
+    let ended = timeout(
+        SOON,
+        adit(&["relay", "--config", config.to_str().unwrap()]).output(),
+    )
+    .await;
+    assert_eq!(ended.expect("it ends").unwrap().status.code(), Some(69));
+}
+
+#[tokio::test]
+async fn agent_without_a_relay_or_token_ends_with_64() {
+    let Output { status, stderr, .. } = adit(&["agent"]).output().await.unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(64), "{stderr}");
+    assert!(
+        stderr.contains("relay.url: ") && stderr.contains("ADIT_AGENT_TOKEN"),
+        "{stderr}"
+    );
+}
+
+/// An API server that answers every request with who was impersonated.
+async fn kube(tasks: &mut JoinSet<()>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            connections.spawn(async move {
+                let server = hyper::server::conn::http1::Builder::new();
+                let _ = server
+                    .serve_connection(TokioIo::new(socket), service_fn(who))
+                    .await;
+            });
+        }
+    });
+    url
+}
+
+async fn who(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let header = |name| {
+        request
+            .headers()
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
+    let who = serde_json::json!({
+        "path": request.uri().to_string(),
+        "user": header("impersonate-user").collect::<Vec<_>>(),
+        "groups": header("impersonate-group").collect::<Vec<_>>(),
+    });
+    Ok(Response::new(Full::from(who.to_string())))
+}
+
+fn kubeconfig_for(url: &str, path: &Path) {
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: it\n\
+         clusters: [{{ name: it, cluster: {{ server: '{url}' }} }}]\n\
+         users: [{{ name: me, user: {{}} }}]\n\
+         contexts: [{{ name: it, context: {{ cluster: it, user: me }} }}]\n",
+    );
+    fs::write(path, text).unwrap();
+}
+
+#[tokio::test]
+async fn dev_puts_a_relay_before_the_current_cluster_and_leaves_nothing_behind() {
+    let mut tasks = JoinSet::new();
+    let folder = TempDir::new().unwrap();
+    let own = folder.path().join("own");
+    kubeconfig_for(&kube(&mut tasks).await, &own);
+
+    let mut dev = adit(&[
+        "dev",
+        "--kubeconfig",
+        own.to_str().unwrap(),
+        "--project",
+        "group/app",
+    ])
+    .env("TMPDIR", folder.path())
+    .spawn()
+    .unwrap();
+    let export = line(&mut stdout(&mut dev), "export KUBECONFIG=").await;
+    let path = Path::new(export.trim().strip_prefix("export KUBECONFIG=").unwrap()).to_owned();
+    let job = Kubeconfig::read_from(&path).unwrap();
+    assert_eq!(job.current_context.as_deref(), Some("group/app:dev"));
+
+    // As the job, through the relay, the tunnel and the agent.
+    let config = kube_client::Config::from_custom_kubeconfig(job.clone(), &Default::default())
+        .await
+        .unwrap();
+    let client = kube_client::Client::try_from(config).unwrap();
+    let request = Request::get("/api/v1/namespaces/a%2Fb/pods?limit=1")
+        .body(Vec::new())
+        .unwrap();
+    let who: serde_json::Value = timeout(SOON, client.request(request))
+        .await
+        .expect("an answer")
+        .unwrap();
+    assert_eq!(who["path"], "/api/v1/namespaces/a%2Fb/pods?limit=1");
+    assert_eq!(who["user"], serde_json::json!(["gitlab:ci_job:1"]));
+    assert_eq!(
+        who["groups"],
+        serde_json::json!(["gitlab:ci_job", "gitlab:group:1", "gitlab:project:1"])
+    );
+
+    // What a real job would do first.
+    let credential = job.auth_infos[0]
+        .auth_info
+        .as_ref()
+        .unwrap()
+        .token
+        .clone()
+        .unwrap();
+    let token = credential
+        .expose_secret()
+        .strip_prefix("ci:1:")
+        .unwrap()
+        .to_owned();
+    let relay = job.clusters[0]
+        .cluster
+        .as_ref()
+        .unwrap()
+        .server
+        .clone()
+        .unwrap();
+    let ca = path.with_file_name("ca.pem");
+    let asked = adit(&[
+        "kubeconfig",
+        "--relay",
+        &relay,
+        "--ca",
+        ca.to_str().unwrap(),
+        "--output",
+        "-",
+    ])
+    .env("ADIT_ID_TOKEN", token)
+    .output();
+    let asked = timeout(SOON, asked).await.expect("an answer").unwrap();
+    let written = String::from_utf8(asked.stdout).unwrap();
+    assert_eq!(
+        asked.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&asked.stderr)
+    );
+    assert_eq!(written, fs::read_to_string(&path).unwrap());
+
+    signal(&dev, "INT").await;
+    let mut said = String::new();
+    let mut stderr = dev.stderr.take().unwrap();
+    let ended = async {
+        tokio::join!(stderr.read_to_string(&mut said), dev.wait())
+            .1
+            .unwrap()
+    };
+    assert_eq!(
+        timeout(SOON, ended).await.expect("it ends").code(),
+        Some(0),
+        "{said}"
+    );
+    assert!(
+        !path.parent().unwrap().exists(),
+        "its folder is left behind"
+    );
+}
