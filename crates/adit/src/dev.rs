@@ -12,6 +12,7 @@ mod settings;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -102,6 +103,7 @@ impl World {
     fn make(args: &DevArgs) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new()
             .prefix("adit-dev-")
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
             .context("cannot make a temporary folder")
             .ends(Exit::Failed)?;

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -219,6 +220,11 @@ async fn dev_puts_a_relay_before_the_current_cluster_and_leaves_nothing_behind()
     let export = line(&mut stdout(&mut dev), "export KUBECONFIG=").await;
     let path = Path::new(export.trim().strip_prefix("export KUBECONFIG=").unwrap()).to_owned();
     let job = Kubeconfig::read_from(&path).unwrap();
+    let mode = fs::metadata(path.parent().unwrap())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
     assert_eq!(job.current_context.as_deref(), Some("group/app:dev"));
 
     // As the job, through the relay, the tunnel and the agent.

@@ -22,7 +22,9 @@ pub(crate) struct Document<'a> {
 impl Document<'_> {
     /// The file's content, token and all.
     pub(crate) fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
-        let body = serde_saphyr::to_string(&self.file())?;
+        // Without block scalars: a long token would be folded, and "one line" is what tools grep for.
+        let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+        let body = serde_saphyr::to_string_with_options(&self.file(), options)?;
         Ok(format!("{MARK}\n{body}"))
     }
 
@@ -180,6 +182,28 @@ mod tests {
         );
         assert_eq!(context.namespace.as_deref(), Some("web"));
         assert_eq!(read.contexts[1].context.as_ref().unwrap().namespace, None);
+    }
+
+    #[test]
+    fn long_token_stays_on_one_line() {
+        let relay = "https://relay.test".parse().unwrap();
+        let token = SecretString::from("e30.".repeat(1000));
+        let agents = [Reachable::new(1, "g/p:a", None)];
+        let document = Document {
+            relay: &relay,
+            ca: None,
+            agents: &agents,
+            current: None,
+            token: &token,
+        };
+        let line = format!("token: ci:1:{}", token.expose_secret());
+        assert!(
+            document
+                .to_yaml()
+                .unwrap()
+                .lines()
+                .any(|one| one.trim() == line)
+        );
     }
 
     #[test]
