@@ -35,7 +35,9 @@ pub(crate) enum Arrival {
 /// Why a tunnel is not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Denied {
-    #[error("the agent token is not accepted: it is missing, malformed, or not listed in this relay's configuration")]
+    #[error(
+        "the agent token is not accepted: it is missing, malformed, or not listed in this relay's configuration"
+    )]
     Unauthenticated,
     #[error("the agent has as many tunnels as it may")]
     TooMany,
@@ -113,13 +115,20 @@ impl Agents {
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<AgentId, Denied> {
-        let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-        let credential = Credential::parse(values, self.max_credential_bytes).map_err(|_| Denied::Unauthenticated)?;
+        let values = headers
+            .get_all(AUTHORIZATION)
+            .iter()
+            .map(HeaderValue::as_bytes);
+        let credential = Credential::parse(values, self.max_credential_bytes)
+            .map_err(|_| Denied::Unauthenticated)?;
         // `ci:<agent id>:<token>` is a caller's form.
         if credential.agent().is_some() {
             return Err(Denied::Unauthenticated);
         }
-        let agent = self.tokens.verify(credential.token()).ok_or(Denied::Unauthenticated)?;
+        let agent = self
+            .tokens
+            .verify(credential.token())
+            .ok_or(Denied::Unauthenticated)?;
         if self.stop.is_draining() {
             return Err(Denied::Draining);
         }
@@ -131,7 +140,10 @@ impl Agents {
 
     fn register(&self, agent: AgentId, tunnel: &Tunnel, from: SocketAddr) -> Option<Registration> {
         let peer = tunnel.peer();
-        match self.registry.register(agent, &peer.session.to_string(), tunnel.clone()) {
+        match self
+            .registry
+            .register(agent, &peer.session.to_string(), tunnel.clone())
+        {
             Ok(registration) => {
                 tracing::info!(
                     agent.id = %agent,
@@ -153,13 +165,21 @@ impl Agents {
     }
 
     /// Says why there is no tunnel: a gRPC answer that is all trailers.
-    pub(crate) fn deny(&self, denied: Denied, from: SocketAddr, mut respond: SendResponse<SendBuf>) {
+    pub(crate) fn deny(
+        &self,
+        denied: Denied,
+        from: SocketAddr,
+        mut respond: SendResponse<SendBuf>,
+    ) {
         self.metrics.tunnel_refused(denied.reason());
         tracing::warn!(client.addr = %from, refusal = denied.reason(), "tunnel refused");
         let mut answer = Response::new(());
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from_static(denied.grpc_status()));
+        headers.insert(
+            "grpc-status",
+            HeaderValue::from_static(denied.grpc_status()),
+        );
         if let Ok(message) = HeaderValue::try_from(denied.to_string()) {
             headers.insert("grpc-message", message);
         }

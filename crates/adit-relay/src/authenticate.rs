@@ -54,32 +54,62 @@ pub(crate) struct Bearer {
 }
 
 impl Authenticate {
-    pub(crate) fn new(oidc: Arc<Oidc>, jobs: Jobs, max_credential_bytes: usize, metrics: Arc<Metrics>) -> Self {
-        Self { oidc, jobs, max_credential_bytes, metrics }
+    pub(crate) fn new(
+        oidc: Arc<Oidc>,
+        jobs: Jobs,
+        max_credential_bytes: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            oidc,
+            jobs,
+            max_credential_bytes,
+            metrics,
+        }
     }
 
     /// The caller of a request. Cancel-safe; waits only when an issuer's keys must be fetched.
-    pub(crate) async fn bearer(&self, headers: &HeaderMap, call: &Call<'_>) -> Result<Arc<Bearer>, Refusal> {
+    pub(crate) async fn bearer(
+        &self,
+        headers: &HeaderMap,
+        call: &Call<'_>,
+    ) -> Result<Arc<Bearer>, Refusal> {
         if let Some(known) = call.connection.bearer.lock().as_ref()
             && known.is_still(headers, call.began)
         {
             return Ok(Arc::clone(known));
         }
         let bearer = Arc::new(self.verify(headers, call.began).await?);
-        self.metrics.stages.authenticate.observe(call.began.elapsed().as_secs_f64());
+        self.metrics
+            .stages
+            .authenticate
+            .observe(call.began.elapsed().as_secs_f64());
         *call.connection.bearer.lock() = Some(Arc::clone(&bearer));
         Ok(bearer)
     }
 
     async fn verify(&self, headers: &HeaderMap, began: Instant) -> Result<Bearer, Refusal> {
         let values = headers.get_all(AUTHORIZATION);
-        let credential = Credential::parse(values.iter().map(HeaderValue::as_bytes), self.max_credential_bytes)
-            .map_err(Refusal::BadCredential)?;
+        let credential = Credential::parse(
+            values.iter().map(HeaderValue::as_bytes),
+            self.max_credential_bytes,
+        )
+        .map_err(Refusal::BadCredential)?;
         let now = SystemTime::now();
-        let caller = self.oidc.verify(credential.token(), now).await.map_err(Refusal::TokenRefused)?;
-        let left = caller.expires_at().duration_since(now).map_err(|_| Refusal::TokenRefused(TokenError::Expired))?;
+        let caller = self
+            .oidc
+            .verify(credential.token(), now)
+            .await
+            .map_err(Refusal::TokenRefused)?;
+        let left = caller
+            .expires_at()
+            .duration_since(now)
+            .map_err(|_| Refusal::TokenRefused(TokenError::Expired))?;
         let ends = began + left;
-        let mut authorization = headers.get(AUTHORIZATION).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
+        let mut authorization = headers
+            .get(AUTHORIZATION)
+            .cloned()
+            .unwrap_or_else(|| HeaderValue::from_static(""));
         authorization.set_sensitive(true);
         Ok(Bearer {
             authorization,
@@ -102,6 +132,9 @@ impl Bearer {
 
 impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bearer").field("job", &self.caller.job().job).field("agent", &self.agent).finish_non_exhaustive()
+        f.debug_struct("Bearer")
+            .field("job", &self.caller.job().job)
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
     }
 }

@@ -25,7 +25,9 @@ impl Authorise {
     /// Leave to send this request.
     pub(crate) fn permit(&self, bearer: &Bearer, target: &Target) -> Result<Arc<Permit>, Refusal> {
         let agent = the_one(target.agent(), bearer.agent)?;
-        self.authoriser.permit(&bearer.caller, agent).map_err(Refusal::NotPermitted)
+        self.authoriser
+            .permit(&bearer.caller, agent)
+            .map_err(Refusal::NotPermitted)
     }
 
     /// Every agent that the caller may reach.
@@ -36,7 +38,9 @@ impl Authorise {
 
 fn the_one(path: Option<AgentId>, credential: Option<AgentId>) -> Result<AgentId, Refusal> {
     match (path, credential) {
-        (Some(path), Some(credential)) if path != credential => Err(Refusal::AgentsDiffer { path, credential }),
+        (Some(path), Some(credential)) if path != credential => {
+            Err(Refusal::AgentsDiffer { path, credential })
+        }
         (Some(agent), _) | (None, Some(agent)) => Ok(agent),
         (None, None) => Err(Refusal::NoAgentNamed),
     }
@@ -52,7 +56,13 @@ mod tests {
         assert_eq!(the_one(seven, None).unwrap(), AgentId(7));
         assert_eq!(the_one(None, eight).unwrap(), AgentId(8));
         assert_eq!(the_one(seven, seven).unwrap(), AgentId(7));
-        assert_eq!(the_one(seven, eight).unwrap_err().facts().reason, "agents_differ");
-        assert_eq!(the_one(None, None).unwrap_err().facts().reason, "no_agent_named");
+        assert_eq!(
+            the_one(seven, eight).unwrap_err().facts().reason,
+            "agents_differ"
+        );
+        assert_eq!(
+            the_one(None, None).unwrap_err().facts().reason,
+            "no_agent_named"
+        );
     }
 }

@@ -24,15 +24,23 @@ struct Entry<'a> {
 impl<'a> From<&'a Reachable> for Entry<'a> {
     fn from(agent: &'a Reachable) -> Self {
         let default_namespace = agent.default_namespace.as_ref().map(ToString::to_string);
-        Self { id: agent.agent.0, context: &agent.context, default_namespace }
+        Self {
+            id: agent.agent.0,
+            context: &agent.context,
+            default_namespace,
+        }
     }
 }
 
 /// The list as JSON.
 pub(crate) fn list(reachable: &[Reachable]) -> Response<Full<Bytes>> {
-    let list = List { agents: reachable.iter().map(Entry::from).collect() };
+    let list = List {
+        agents: reachable.iter().map(Entry::from).collect(),
+    };
     let body = serde_json::to_vec(&list).expect("strings and numbers always serialise");
     let mut response = Response::new(Full::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

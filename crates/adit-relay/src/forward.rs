@@ -19,14 +19,8 @@ use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
-    authenticate::Bearer,
-    handle::Call,
-    jobs::OfJob,
-    metrics::Metrics,
-    refusal::Refusal,
-    registry::OnTunnel,
-    route::Route,
-    target::Target,
+    authenticate::Bearer, handle::Call, jobs::OfJob, metrics::Metrics, refusal::Refusal,
+    registry::OnTunnel, route::Route, target::Target,
 };
 
 mod counted;
@@ -51,7 +45,11 @@ pub(crate) struct Forward {
 
 impl Forward {
     pub(crate) fn new(route: Arc<Route>, head_limits: HeadLimits, metrics: Arc<Metrics>) -> Self {
-        Self { route, head_limits, metrics }
+        Self {
+            route,
+            head_limits,
+            metrics,
+        }
     }
 
     /// Sends the request on and waits for the answer's head. Dropping the future, or the answer's body, cancels the
@@ -82,8 +80,14 @@ impl Forward {
             asked = question.put(place.tunnel(), errand.terms()).await;
         }
         let response = asked.map_err(|error| refusal(error, &errand.permit))?;
-        let hold = Hold { _place: place, _of_job: of_job };
-        Ok(response.map(|body| Forwarded { body: Counted::new(body, &self.metrics.answer_bytes), hold }))
+        let hold = Hold {
+            _place: place,
+            _of_job: of_job,
+        };
+        Ok(response.map(|body| Forwarded {
+            body: Counted::new(body, &self.metrics.answer_bytes),
+            hold,
+        }))
     }
 
     fn question<B>(
@@ -105,7 +109,8 @@ impl Forward {
             limits: self.head_limits,
         };
         let request = request.map(|body| Counted::new(body, &self.metrics.request_bytes));
-        let mut question = Question::new(request, ask).map_err(|error| refusal(error, &errand.permit))?;
+        let mut question =
+            Question::new(request, ask).map_err(|error| refusal(error, &errand.permit))?;
         if let Some(early) = call.early {
             question.on_informational(early.sink());
         }
@@ -115,7 +120,10 @@ impl Forward {
 
 impl Errand {
     fn terms(&self) -> Terms {
-        Terms { deadline: Some(self.bearer.ends), owner: self.permit.owner() }
+        Terms {
+            deadline: Some(self.bearer.ends),
+            owner: self.permit.owner(),
+        }
     }
 }
 
@@ -189,18 +197,26 @@ fn refusal(error: AskError, permit: &Permit) -> Refusal {
         AskError::BadRequest(why) => Refusal::BadRequest(why),
         AskError::HeadTooLarge | AskError::Open(OpenError::HeadTooLarge) => Refusal::HeadTooLarge,
         AskError::Open(OpenError::TooManyStreams) => Refusal::TunnelFull { name: name() },
-        AskError::Open(why @ (OpenError::Closed | OpenError::Draining)) => {
-            Refusal::AgentRefused { name: name(), why: why.to_string() }
-        }
-        AskError::Open(why @ OpenError::Overloaded) => Refusal::Overloaded { name: name(), why: why.to_string() },
+        AskError::Open(why @ (OpenError::Closed | OpenError::Draining)) => Refusal::AgentRefused {
+            name: name(),
+            why: why.to_string(),
+        },
+        AskError::Open(why @ OpenError::Overloaded) => Refusal::Overloaded {
+            name: name(),
+            why: why.to_string(),
+        },
         AskError::BodyLost(why) => Refusal::BodyLost(why),
-        AskError::NoAnswer(StreamError::SessionEnded(why)) => {
-            Refusal::AgentLost { name: name(), why: chain(&*why) }
-        }
-        AskError::NoAnswer(StreamError::Reset { reason, message } | StreamError::Cut { reason, message }) => {
-            reset(reason, message, name())
-        }
-        AskError::BadAnswer(why) => Refusal::AgentFailed { name: name(), why: chain(&why) },
+        AskError::NoAnswer(StreamError::SessionEnded(why)) => Refusal::AgentLost {
+            name: name(),
+            why: chain(&*why),
+        },
+        AskError::NoAnswer(
+            StreamError::Reset { reason, message } | StreamError::Cut { reason, message },
+        ) => reset(reason, message, name()),
+        AskError::BadAnswer(why) => Refusal::AgentFailed {
+            name: name(),
+            why: chain(&why),
+        },
     }
 }
 
@@ -212,9 +228,10 @@ fn reset(reason: ResetReason, why: String, name: String) -> Refusal {
         ResetReason::ApiServerLost => Refusal::ApiServerLost { name, why },
         ResetReason::Overloaded => Refusal::Overloaded { name, why },
         ResetReason::TimedOut => Refusal::TimedOut { name, why },
-        ResetReason::Unspecified | ResetReason::Cancelled | ResetReason::Protocol | ResetReason::Internal => {
-            Refusal::AgentFailed { name, why }
-        }
+        ResetReason::Unspecified
+        | ResetReason::Cancelled
+        | ResetReason::Protocol
+        | ResetReason::Internal => Refusal::AgentFailed { name, why },
     }
 }
 

@@ -83,7 +83,12 @@ impl FrontDoor {
 
     async fn serve(self: Arc<Self>, socket: TcpStream, from: SocketAddr, place: Place) {
         accept::keep_alive(&socket, self.config.keepalive);
-        let accepted = accept::accept(socket, self.tls.as_ref().map(ServerTls::acceptor).as_ref(), self.config.handshake_timeout).await;
+        let accepted = accept::accept(
+            socket,
+            self.tls.as_ref().map(ServerTls::acceptor).as_ref(),
+            self.config.handshake_timeout,
+        )
+        .await;
         let (io, protocol) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => return self.handshake_failed(from, &error),

@@ -56,14 +56,23 @@ impl Handler {
         let flight = self.in_flight.begin();
         let running = self.metrics.running();
         let answer = match Purpose::of(std::mem::take(request.uri_mut())) {
-            _ if method == Method::CONNECT => Err(Refusal::BadMethod("the relay opens no connections for a caller")),
-            Ok(Purpose::Kubernetes(target)) => {
-                self.handle(request, target, call).await.map(|answer| answer.map(Content::Forwarded))
-            }
-            Ok(Purpose::Contexts) => self.contexts(&request, call).await.map(|answer| answer.map(Content::Own)),
+            _ if method == Method::CONNECT => Err(Refusal::BadMethod(
+                "the relay opens no connections for a caller",
+            )),
+            Ok(Purpose::Kubernetes(target)) => self
+                .handle(request, target, call)
+                .await
+                .map(|answer| answer.map(Content::Forwarded)),
+            Ok(Purpose::Contexts) => self
+                .contexts(&request, call)
+                .await
+                .map(|answer| answer.map(Content::Own)),
             Err(refusal) => Err(refusal),
         };
-        self.metrics.stages.answer.observe(call.began.elapsed().as_secs_f64());
+        self.metrics
+            .stages
+            .answer
+            .observe(call.began.elapsed().as_secs_f64());
         let answer = match answer {
             Ok(answer) => {
                 running.ended(Outcome::Answered);
@@ -92,10 +101,25 @@ impl Handler {
         let bearer = self.authenticate.bearer(request.headers(), call).await?;
         let permit = self.authorise.permit(&bearer, &target)?;
         let place = self.route.tunnel(&permit).await?;
-        self.forward.request(place, &Errand { bearer, permit, target }, request, call).await
+        self.forward
+            .request(
+                place,
+                &Errand {
+                    bearer,
+                    permit,
+                    target,
+                },
+                request,
+                call,
+            )
+            .await
     }
 
-    async fn contexts<B>(&self, request: &Request<B>, call: &Call<'_>) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn contexts<B>(
+        &self,
+        request: &Request<B>,
+        call: &Call<'_>,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
         if request.method() != Method::GET {
             return Err(Refusal::BadMethod("only GET is served here"));
         }
@@ -103,7 +127,13 @@ impl Handler {
         Ok(contexts::list(&self.authorise.reachable(&bearer)))
     }
 
-    fn refuse(&self, refusal: &Refusal, method: &Method, format: Format, call: &Call<'_>) -> Response<Content> {
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        method: &Method,
+        format: Format,
+        call: &Call<'_>,
+    ) -> Response<Content> {
         let facts = refusal.facts();
         self.metrics.refused(facts.reason);
         tracing::info!(
@@ -136,7 +166,12 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(connection: &'a Connection, early: Option<&'a Early>) -> Self {
-        Self { id: RequestId::new(), began: Instant::now(), connection, early }
+        Self {
+            id: RequestId::new(),
+            began: Instant::now(),
+            connection,
+            early,
+        }
     }
 }
 
@@ -150,7 +185,10 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(client: SocketAddr) -> Self {
-        Self { client, bearer: Mutex::new(None) }
+        Self {
+            client,
+            bearer: Mutex::new(None),
+        }
     }
 }
 
@@ -160,10 +198,11 @@ pub(crate) struct RequestId([u8; 16]);
 
 impl RequestId {
     pub(crate) fn new() -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let random: u64 = rand::random();
-        let digit = |at: usize| DIGITS.iter().copied().nth((random >> (4 * at)) as usize & 0xf).unwrap_or(b'0');
-        Self(std::array::from_fn(digit))
+        let digit = |random: u8| match random & 0xf {
+            small @ 0..10 => b'0' + small,
+            large => b'a' + large - 10,
+        };
+        Self(rand::random::<[u8; 16]>().map(digit))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -251,7 +290,9 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         match &mut self.get_mut().content {
-            Content::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Content::Own(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never| match never {}),
             Content::Forwarded(body) => Pin::new(body).poll_frame(cx),
         }
     }

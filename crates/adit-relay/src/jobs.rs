@@ -40,7 +40,12 @@ const SMALLEST_SWEEP: usize = 1024;
 
 impl Jobs {
     pub(crate) fn new(limits: JobLimits) -> Self {
-        Self { by_owner: DashMap::new(), limits, started: Instant::now(), sweep_at: AtomicUsize::new(SMALLEST_SWEEP) }
+        Self {
+            by_owner: DashMap::new(),
+            limits,
+            started: Instant::now(),
+            sweep_at: AtomicUsize::new(SMALLEST_SWEEP),
+        }
     }
 
     /// The one [`JobUse`] of the caller's token.
@@ -53,7 +58,15 @@ impl Jobs {
             return Arc::clone(&known);
         }
         self.sweep();
-        let new = || Arc::new(JobUse { limits: self.limits, started: self.started, expires_at, streams: AtomicU32::new(0), second: AtomicU64::new(0) });
+        let new = || {
+            Arc::new(JobUse {
+                limits: self.limits,
+                started: self.started,
+                expires_at,
+                streams: AtomicU32::new(0),
+                second: AtomicU64::new(0),
+            })
+        };
         Arc::clone(&self.by_owner.entry(owner).or_insert_with(new))
     }
 
@@ -63,8 +76,12 @@ impl Jobs {
             return;
         }
         let now = SystemTime::now();
-        self.by_owner.retain(|_, job| job.expires_at > now || Arc::strong_count(job) > 1);
-        self.sweep_at.store(SMALLEST_SWEEP.max(self.by_owner.len() * 2), Ordering::Relaxed);
+        self.by_owner
+            .retain(|_, job| job.expires_at > now || Arc::strong_count(job) > 1);
+        self.sweep_at.store(
+            SMALLEST_SWEEP.max(self.by_owner.len() * 2),
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -85,10 +102,14 @@ impl JobUse {
         let taken = self.streams.fetch_add(1, Ordering::Relaxed);
         let exchange = OfJob(Arc::clone(self));
         if taken >= self.limits.streams {
-            return Err(Refusal::JobStreams { limit: self.limits.streams });
+            return Err(Refusal::JobStreams {
+                limit: self.limits.streams,
+            });
         }
         if self.begun_in_this_second(now) > self.limits.opens_per_second {
-            return Err(Refusal::JobRate { limit: self.limits.opens_per_second });
+            return Err(Refusal::JobRate {
+                limit: self.limits.opens_per_second,
+            });
         }
         Ok(exchange)
     }
@@ -96,10 +117,18 @@ impl JobUse {
     fn begun_in_this_second(&self, now: Instant) -> u32 {
         const COUNT: u64 = u32::MAX as u64;
         let second = now.saturating_duration_since(self.started).as_secs() << 32;
-        let count = |old: u64| if old & !COUNT == second { (old & COUNT).saturating_add(1).min(COUNT) } else { 1 };
+        let count = |old: u64| {
+            if old & !COUNT == second {
+                (old & COUNT).saturating_add(1).min(COUNT)
+            } else {
+                1
+            }
+        };
         let old = self
             .second
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(second | count(old)))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+                Some(second | count(old))
+            })
             .unwrap_or_else(|old| old);
         u32::try_from(count(old)).unwrap_or(u32::MAX)
     }
@@ -131,7 +160,10 @@ mod tests {
 
     #[test]
     fn job_has_a_limit_of_exchanges_at_once() {
-        let jobs = Jobs::new(JobLimits { streams: 2, opens_per_second: 100 });
+        let jobs = Jobs::new(JobLimits {
+            streams: 2,
+            opens_per_second: 100,
+        });
         let job = jobs.of_owner(1, soon());
         let now = Instant::now();
         let held = [job.begin(now).unwrap(), job.begin(now).unwrap()];
@@ -143,7 +175,10 @@ mod tests {
 
     #[test]
     fn job_has_a_limit_of_exchanges_in_a_second() {
-        let jobs = Jobs::new(JobLimits { streams: 100, opens_per_second: 3 });
+        let jobs = Jobs::new(JobLimits {
+            streams: 100,
+            opens_per_second: 3,
+        });
         let job = jobs.of_owner(1, soon());
         let now = Instant::now();
         for _ in 0..3 {
@@ -155,7 +190,10 @@ mod tests {
 
     #[test]
     fn expired_jobs_are_forgotten() {
-        let jobs = Jobs::new(JobLimits { streams: 1, opens_per_second: 1 });
+        let jobs = Jobs::new(JobLimits {
+            streams: 1,
+            opens_per_second: 1,
+        });
         let past = SystemTime::now() - Duration::from_secs(1);
         for owner in 0..5000 {
             jobs.of_owner(owner, past);

@@ -3,15 +3,15 @@
 
 mod relay;
 
+mod authenticate;
+mod authorise;
+mod forward;
 mod front_door;
 mod handle;
-mod target;
-mod authenticate;
 mod jobs;
-mod authorise;
-mod route;
 mod registry;
-mod forward;
+mod route;
+mod target;
 
 mod agents;
 mod contexts;

@@ -16,6 +16,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
+mod scraped;
+
+pub(crate) use scraped::Scraped;
+
 /// How an exchange ended, up to its answer's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -26,6 +30,8 @@ pub(crate) enum Outcome {
     /// The caller left first.
     Cancelled,
 }
+
+const PREFIX: &str = "adit_relay";
 
 /// The relay's metrics.
 #[derive(Debug)]
@@ -42,7 +48,6 @@ pub(crate) struct Metrics {
     tunnels: Gauge,
     tunnels_opened: Counter,
     tunnels_refused: Family<Reason, Counter>,
-    key_fetches: Family<Fetch, Counter>,
 }
 
 #[derive(Debug)]
@@ -88,20 +93,19 @@ struct Protocol {
     protocol: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Fetch {
-    result: &'static str,
-}
-
 impl Metrics {
     /// Registers everything; names begin with `adit_relay_`.
     pub(crate) fn register(registry: &mut Registry) -> Arc<Self> {
-        let registry = registry.sub_registry_with_prefix("adit_relay");
+        let registry = registry.sub_registry_with_prefix(PREFIX);
         let outcomes: Family<OutcomeLabel, Counter> = Family::default();
         registry.register("requests", "Requests by how they ended", outcomes.clone());
         let outcome = |outcome| outcomes.get_or_create(&OutcomeLabel { outcome }).clone();
         let bytes: Family<Direction, Counter> = Family::default();
-        registry.register("body_bytes", "Bytes of bodies, without upgraded connections", bytes.clone());
+        registry.register(
+            "body_bytes",
+            "Bytes of bodies, without upgraded connections",
+            bytes.clone(),
+        );
         let direction = |direction| bytes.get_or_create(&Direction { direction }).clone();
         let metrics = Self {
             outcomes: Outcomes {
@@ -120,31 +124,67 @@ impl Metrics {
             tunnels: Gauge::default(),
             tunnels_opened: Counter::default(),
             tunnels_refused: Family::default(),
-            key_fetches: Family::default(),
         };
         metrics.register_rest(registry);
         Arc::new(metrics)
     }
 
+    /// Registers what is read where it is kept.
+    pub(crate) fn register_scraped(registry: &mut Registry, scraped: Scraped) {
+        registry
+            .sub_registry_with_prefix(PREFIX)
+            .register_collector(Box::new(scraped));
+    }
+
     fn register_rest(&self, registry: &mut Registry) {
-        registry.register("refusals", "Answers of the relay's own, by reason", self.refusals.clone());
-        registry.register("upgraded_open", "Upgraded connections running", self.upgraded.clone());
-        registry.register("connections_open", "Connections by protocol", self.connections.clone());
+        registry.register(
+            "refusals",
+            "Answers of the relay's own, by reason",
+            self.refusals.clone(),
+        );
+        registry.register(
+            "upgraded_open",
+            "Upgraded connections running",
+            self.upgraded.clone(),
+        );
+        registry.register(
+            "connections_open",
+            "Connections by protocol",
+            self.connections.clone(),
+        );
         registry.register(
             "connections_refused",
             "Connections hung up on before the first byte",
             self.connections_refused.clone(),
         );
-        registry.register("handshakes_failed", "TLS handshakes that failed", self.handshakes_failed.clone());
-        registry.register("tunnels_open", "Tunnels that agents hold", self.tunnels.clone());
-        registry.register("tunnels_opened", "Tunnels that agents opened", self.tunnels_opened.clone());
-        registry.register("tunnels_refused", "Tunnels that were not opened, by reason", self.tunnels_refused.clone());
-        registry.register("key_fetches", "Fetches of issuers' keys", self.key_fetches.clone());
+        registry.register(
+            "handshakes_failed",
+            "TLS handshakes that failed",
+            self.handshakes_failed.clone(),
+        );
+        registry.register(
+            "tunnels_open",
+            "Tunnels that agents hold",
+            self.tunnels.clone(),
+        );
+        registry.register(
+            "tunnels_opened",
+            "Tunnels that agents opened",
+            self.tunnels_opened.clone(),
+        );
+        registry.register(
+            "tunnels_refused",
+            "Tunnels that were not opened, by reason",
+            self.tunnels_refused.clone(),
+        );
     }
 
     /// A request on its way to an answer; dropped before [`Running::ended`] it counts as cancelled.
     pub(crate) fn running(&self) -> Running<'_> {
-        Running { outcomes: &self.outcomes, outcome: Outcome::Cancelled }
+        Running {
+            outcomes: &self.outcomes,
+            outcome: Outcome::Cancelled,
+        }
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
@@ -152,19 +192,19 @@ impl Metrics {
     }
 
     pub(crate) fn connection_refused(&self, reason: &'static str) {
-        self.connections_refused.get_or_create(&Reason { reason }).inc();
+        self.connections_refused
+            .get_or_create(&Reason { reason })
+            .inc();
     }
 
     pub(crate) fn handshake_failed(&self, reason: &'static str) {
-        self.handshakes_failed.get_or_create(&Reason { reason }).inc();
+        self.handshakes_failed
+            .get_or_create(&Reason { reason })
+            .inc();
     }
 
     pub(crate) fn tunnel_refused(&self, reason: &'static str) {
         self.tunnels_refused.get_or_create(&Reason { reason }).inc();
-    }
-
-    pub(crate) fn keys_fetched(&self, result: &'static str) {
-        self.key_fetches.get_or_create(&Fetch { result }).inc();
     }
 
     /// A connection, counted until the guard is dropped.
@@ -184,9 +224,17 @@ impl Stages {
         // 0.1 ms to 13 s, doubling.
         let new = || Histogram::new(exponential_buckets(0.0001, 2.0, 18));
         let family: Family<Stage, Histogram> = Family::new_with_constructor(new);
-        registry.register("stage_duration_seconds", "Time spent in a stage", family.clone());
+        registry.register(
+            "stage_duration_seconds",
+            "Time spent in a stage",
+            family.clone(),
+        );
         let stage = |stage| family.get_or_create(&Stage { stage }).clone();
-        Self { authenticate: stage("authenticate"), route: stage("route"), answer: stage("answer") }
+        Self {
+            authenticate: stage("authenticate"),
+            route: stage("route"),
+            answer: stage("answer"),
+        }
     }
 }
 

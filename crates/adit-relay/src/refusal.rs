@@ -4,7 +4,7 @@
 //! Every stage returns one; `respond.rs` alone turns it into bytes. Invariant: a reason, once published, keeps its name
 //! and its meaning; it is the metric label, and `docs/errors.md` has a line for it (a test compares the two).
 
-use std::{borrow::Cow, fmt, time::SystemTime};
+use std::{fmt, time::SystemTime};
 
 use adit_authority::{CredentialError, NotAllowed, TokenError};
 use adit_exchange::BadRequest;
@@ -59,7 +59,9 @@ pub(crate) struct Facts {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     /// No route of ours.
-    #[error("nothing is served at this path: the Kubernetes API is under /k8s-proxy/, check the server address in the kubeconfig")]
+    #[error(
+        "nothing is served at this path: the Kubernetes API is under /k8s-proxy/, check the server address in the kubeconfig"
+    )]
     UnknownPath,
     /// The path could mean two things to two programs.
     #[error("the path is refused: {0}")]
@@ -71,10 +73,14 @@ pub(crate) enum Refusal {
     #[error("the request is refused: {0}")]
     BadRequest(BadRequest),
     /// The head does not fit into the tunnel.
-    #[error("the request's head is larger than the agent takes: send fewer or shorter header fields")]
+    #[error(
+        "the request's head is larger than the agent takes: send fewer or shorter header fields"
+    )]
     HeadTooLarge,
     /// A bare token at the path that names no agent.
-    #[error("no agent is named: use the credential ci:<agent id>:<token>, or the path /k8s-proxy/agents/<agent id>/; `adit kubeconfig` writes both")]
+    #[error(
+        "no agent is named: use the credential ci:<agent id>:<token>, or the path /k8s-proxy/agents/<agent id>/; `adit kubeconfig` writes both"
+    )]
     NoAgentNamed,
     /// Path and credential name different agents.
     #[error("the path names agent {path} and the credential agent {credential}: name one")]
@@ -86,7 +92,9 @@ pub(crate) enum Refusal {
     },
 
     /// The header is missing, or cannot be read as one credential.
-    #[error("{0}; a kubeconfig from `adit kubeconfig` sends `Authorization: Bearer ci:<agent id>:<ID token>`")]
+    #[error(
+        "{0}; a kubeconfig from `adit kubeconfig` sends `Authorization: Bearer ci:<agent id>:<ID token>`"
+    )]
     BadCredential(CredentialError),
     /// No authority vouches for the token.
     #[error("{0}")]
@@ -142,7 +150,9 @@ pub(crate) enum Refusal {
         started: SystemTime,
     },
     /// The tunnel ended while the exchange ran.
-    #[error("the connection to agent {name} ended before it answered: {why}; whether the request was carried out is not known")]
+    #[error(
+        "the connection to agent {name} ended before it answered: {why}; whether the request was carried out is not known"
+    )]
     AgentLost {
         /// Path and name, as in a context.
         name: String,
@@ -182,7 +192,9 @@ pub(crate) enum Refusal {
         why: String,
     },
     /// The API server went away before it answered.
-    #[error("the Kubernetes API server behind agent {name} went away before it answered: {why}; whether the request was carried out is not known")]
+    #[error(
+        "the Kubernetes API server behind agent {name} went away before it answered: {why}; whether the request was carried out is not known"
+    )]
     ApiServerLost {
         /// Path and name, as in a context.
         name: String,
@@ -197,9 +209,6 @@ pub(crate) enum Refusal {
         /// Which deadline.
         why: String,
     },
-    /// A defect of ours.
-    #[error("the relay failed: {0}; please report it with the request id")]
-    Internal(Cow<'static, str>),
 }
 
 impl Refusal {
@@ -224,31 +233,39 @@ impl Refusal {
             Self::JobRate { .. } => row(429, "job_rate", Client, Some(1)),
             Self::TunnelFull { .. } => row(503, "tunnel_full", Agent, Some(1)),
             Self::Draining => row(503, "draining", Relay, Some(1)),
-            Self::AgentOffline { reconnecting, .. } => row(503, "agent_offline", Agent, reconnecting.then_some(1)),
+            Self::AgentOffline { reconnecting, .. } => {
+                row(503, "agent_offline", Agent, reconnecting.then_some(1))
+            }
             Self::AgentNeverConnected { .. } => row(503, "agent_never_connected", Agent, None),
             Self::AgentLost { .. } => row(502, "agent_lost", Agent, None),
             Self::AgentRefused { .. } => row(503, "agent_refused", Agent, Some(1)),
             Self::AgentFailed { .. } => row(502, "agent_failed", Agent, None),
             Self::Overloaded { .. } => row(503, "overloaded", Agent, Some(1)),
-            Self::ApiServerUnreachable { .. } => row(502, "api_server_unreachable", ApiServer, None),
+            Self::ApiServerUnreachable { .. } => {
+                row(502, "api_server_unreachable", ApiServer, None)
+            }
             Self::ApiServerLost { .. } => row(502, "api_server_lost", ApiServer, None),
             Self::TimedOut { .. } => row(504, "timed_out", ApiServer, None),
-            Self::Internal(_) => row(500, "internal", Relay, None),
         }
     }
 
     /// A finer reason for the log, where the caller is not told it.
     pub(crate) fn detail(&self) -> &'static str {
-        match self {
-            Self::NotPermitted(why) => why.reason(),
-            _ => self.facts().reason,
+        if let Self::NotPermitted(why) = self {
+            return why.reason();
         }
+        self.facts().reason
     }
 }
 
 fn row(status: u16, reason: &'static str, hop: Hop, retry_after: Option<u32>) -> Facts {
     let status = StatusCode::from_u16(status).expect("the table holds valid statuses");
-    Facts { status, reason, hop, retry_after }
+    Facts {
+        status,
+        reason,
+        hop,
+        retry_after,
+    }
 }
 
 /// A time as RFC 3339 in UTC, to the second.

@@ -43,11 +43,20 @@ pub(crate) struct Registry<T = Tunnel> {
 
 impl<T: TakesStreams> Registry<T> {
     pub(crate) fn new(tunnels_per_agent: usize, streams_per_tunnel: u32) -> Self {
-        Self { agents: DashMap::new(), tunnels_per_agent, streams_per_tunnel }
+        Self {
+            agents: DashMap::new(),
+            tunnels_per_agent,
+            streams_per_tunnel,
+        }
     }
 
     /// Adds a live tunnel; it stays until the registration is dropped.
-    pub(crate) fn register(&self, agent: AgentId, session: &str, tunnel: T) -> Result<Registration<T>, TooManyTunnels> {
+    pub(crate) fn register(
+        &self,
+        agent: AgentId,
+        session: &str,
+        tunnel: T,
+    ) -> Result<Registration<T>, TooManyTunnels> {
         let presence = self.presence(agent);
         let live = Arc::new(Live {
             session: session.to_owned(),
@@ -56,7 +65,10 @@ impl<T: TakesStreams> Registry<T> {
             max_streams: self.streams_per_tunnel,
         });
         presence.add(live, self.tunnels_per_agent)?;
-        Ok(Registration { presence, session: session.to_owned() })
+        Ok(Registration {
+            presence,
+            session: session.to_owned(),
+        })
     }
 
     /// The agent's place here, made when it has none yet.
@@ -76,7 +88,11 @@ impl<T: TakesStreams> Registry<T> {
 
     /// Calls `visit` for each live tunnel.
     pub(crate) fn each_tunnel(&self, mut visit: impl FnMut(&T)) {
-        let presences: Vec<_> = self.agents.iter().map(|entry| Arc::clone(entry.value())).collect();
+        let presences: Vec<_> = self
+            .agents
+            .iter()
+            .map(|entry| Arc::clone(entry.value()))
+            .collect();
         for presence in presences {
             let tunnels = presence.state.lock().tunnels.clone();
             tunnels.iter().for_each(|live| visit(&live.tunnel));
@@ -128,11 +144,17 @@ impl<T: TakesStreams> Presence<T> {
         let mut state = self.state.lock();
         state.turn = state.turn.wrapping_add(1);
         let turn = state.turn;
-        let others = state.tunnels.iter().filter(|live| not != Some(live.session.as_str()));
+        let others = state
+            .tunnels
+            .iter()
+            .filter(|live| not != Some(live.session.as_str()));
         let mut best: Option<(&Arc<Live<T>>, u32)> = None;
         let count = state.tunnels.len().max(1);
         let open = others.filter(|live| live.tunnel.takes_streams());
-        let rotated = open.clone().skip(turn % count).chain(open.take(turn % count));
+        let rotated = open
+            .clone()
+            .skip(turn % count)
+            .chain(open.take(turn % count));
         for live in rotated {
             let streams = live.streams.load(Ordering::Relaxed);
             if best.is_none_or(|(_, least)| streams < least) {
@@ -180,7 +202,10 @@ impl<T> Presence<T> {
         let mut state = self.state.lock();
         state.tunnels.retain(|live| live.session != session);
         if state.tunnels.is_empty() {
-            state.left = Some(Left { since: SystemTime::now(), at: Instant::now() });
+            state.left = Some(Left {
+                since: SystemTime::now(),
+                at: Instant::now(),
+            });
         }
     }
 }
@@ -189,7 +214,10 @@ impl<T> State<T> {
     fn absent(&self) -> Absent {
         match self.left {
             _ if !self.tunnels.is_empty() => Absent::Draining,
-            Some(left) => Absent::Offline { since: left.since, ago: left.at.elapsed() },
+            Some(left) => Absent::Offline {
+                since: left.since,
+                ago: left.at.elapsed(),
+            },
             None => Absent::NeverConnected,
         }
     }
@@ -197,15 +225,25 @@ impl<T> State<T> {
 
 impl<T> Default for Presence<T> {
     fn default() -> Self {
-        let state = State { tunnels: Vec::new(), turn: 0, left: None };
-        Self { state: Mutex::new(state), arrived: Notify::new() }
+        let state = State {
+            tunnels: Vec::new(),
+            turn: 0,
+            left: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            arrived: Notify::new(),
+        }
     }
 }
 
 impl<T> fmt::Debug for Presence<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
-        f.debug_struct("Presence").field("tunnels", &state.tunnels.len()).field("left", &state.left).finish()
+        f.debug_struct("Presence")
+            .field("tunnels", &state.tunnels.len())
+            .field("left", &state.left)
+            .finish()
     }
 }
 
@@ -227,7 +265,9 @@ pub(crate) struct OnTunnel<T = Tunnel> {
 impl<T> OnTunnel<T> {
     fn begin(live: &Arc<Live<T>>) -> Option<Self> {
         let taken = live.streams.fetch_add(1, Ordering::Relaxed);
-        let place = Self { live: Arc::clone(live) };
+        let place = Self {
+            live: Arc::clone(live),
+        };
         (taken < live.max_streams).then_some(place)
     }
 

@@ -123,11 +123,16 @@ impl Relay {
         tracing::info!(exchanges = self.in_flight.running(), "draining");
         self.accepting.unmet();
         self.stop.drain();
-        self.registry.each_tunnel(|tunnel| tunnel.drain("the relay is stopping"));
+        self.registry
+            .each_tunnel(|tunnel| tunnel.drain("the relay is stopping"));
         if timeout(grace, self.in_flight.none()).await.is_err() {
-            tracing::warn!(exchanges = self.in_flight.running(), "the grace is over, cutting what still runs");
+            tracing::warn!(
+                exchanges = self.in_flight.running(),
+                "the grace is over, cutting what still runs"
+            );
         }
-        self.registry.each_tunnel(|tunnel| tunnel.close(CloseReason::Stopping, "the relay has stopped"));
+        self.registry
+            .each_tunnel(|tunnel| tunnel.close(CloseReason::Stopping, "the relay has stopped"));
         self.end(LAST_WORDS).await;
         tracing::info!("stopped");
     }
@@ -157,13 +162,34 @@ impl Relay {
 
     fn launch(config: Config, place: Place) -> Result<Self, StartError> {
         let (admin_addr, address) = (config.admin, config.front_door.address);
-        let count = if place == Place::Here { 1 } else { config.shards };
-        let Built { door, registry, in_flight, stop, readiness, metrics, mut upkeep, oidc } = Built::new(config)?;
+        let count = if place == Place::Here {
+            1
+        } else {
+            config.shards
+        };
+        let Built {
+            door,
+            registry,
+            in_flight,
+            stop,
+            readiness,
+            metrics,
+            mut upkeep,
+            oidc,
+        } = Built::new(config)?;
         let accepting = readiness.condition("accepting");
         let keys = readiness.condition("keys");
 
-        let admin = Admin::bind(admin_addr, Arc::new(metrics), readiness, axum::Router::new())
-            .map_err(|source| StartError::Admin { address: admin_addr, source })?;
+        let admin = Admin::bind(
+            admin_addr,
+            Arc::new(metrics),
+            readiness,
+            axum::Router::new(),
+        )
+        .map_err(|source| StartError::Admin {
+            address: admin_addr,
+            source,
+        })?;
         let admin_addr = admin.local_addr();
         let admin_stop = Arc::new(Notify::new());
         let mut admin_task = JoinSet::new();
@@ -174,7 +200,8 @@ impl Relay {
             keys.met();
         });
 
-        let listeners = listen_shards(address, count).map_err(|source| StartError::Listen { address, source })?;
+        let listeners = listen_shards(address, count)
+            .map_err(|source| StartError::Listen { address, source })?;
         let public_addr = listeners
             .first()
             .map_or(Ok(address), std::net::TcpListener::local_addr)
@@ -198,14 +225,25 @@ impl Relay {
 }
 
 /// Opens the front door on each shard, with a listener of its own.
-fn shards(place: Place, door: Arc<FrontDoor>, listeners: Vec<std::net::TcpListener>) -> io::Result<Shards> {
+fn shards(
+    place: Place,
+    door: Arc<FrontDoor>,
+    listeners: Vec<std::net::TcpListener>,
+) -> io::Result<Shards> {
     let count = listeners.len();
-    let listeners: Arc<[_]> = listeners.into_iter().map(|listener| Mutex::new(Some(listener))).collect();
+    let listeners: Arc<[_]> = listeners
+        .into_iter()
+        .map(|listener| Mutex::new(Some(listener)))
+        .collect();
     let run = move |shard: ShardId| async move {
-        let listener = listeners.get(shard.0).and_then(|listener| listener.lock().take());
+        let listener = listeners
+            .get(shard.0)
+            .and_then(|listener| listener.lock().take());
         match listener.map(Listener::new) {
             Some(Ok(listener)) => door.run(listener).await,
-            Some(Err(error)) => tracing::error!(shard = %shard, error = %error, "shard cannot listen"),
+            Some(Err(error)) => {
+                tracing::error!(shard = %shard, error = %error, "shard cannot listen")
+            }
             None => {}
         }
     };

@@ -52,7 +52,11 @@ impl Format {
 }
 
 /// The answer for `refusal`.
-pub(crate) fn respond(refusal: &Refusal, request: &RequestId, format: Format) -> Response<Full<Bytes>> {
+pub(crate) fn respond(
+    refusal: &Refusal,
+    request: &RequestId,
+    format: Format,
+) -> Response<Full<Bytes>> {
     let facts = refusal.facts();
     let status = Status::of(refusal, request);
     let (content_type, body) = match format {
@@ -112,13 +116,25 @@ impl Status {
             api_version: "v1",
             metadata: Empty {},
             status: "Failure",
-            message: format!("adit: {refusal} ({hop}, request {request})", hop = facts.hop),
+            message: format!(
+                "adit: {refusal} ({hop}, request {request})",
+                hop = facts.hop
+            ),
             reason: status_reason(facts.status),
             details: Details {
                 causes: [
-                    Cause { reason: "AditReason", message: facts.reason.to_owned() },
-                    Cause { reason: "AditHop", message: facts.hop.to_string() },
-                    Cause { reason: "AditRequestId", message: request.to_string() },
+                    Cause {
+                        reason: "AditReason",
+                        message: facts.reason.to_owned(),
+                    },
+                    Cause {
+                        reason: "AditHop",
+                        message: facts.hop.to_string(),
+                    },
+                    Cause {
+                        reason: "AditRequestId",
+                        message: request.to_string(),
+                    },
                 ],
                 retry_after_seconds: facts.retry_after,
             },
@@ -127,7 +143,9 @@ impl Status {
     }
 
     fn to_json(&self) -> Bytes {
-        serde_json::to_vec(self).expect("strings and numbers always serialise").into()
+        serde_json::to_vec(self)
+            .expect("strings and numbers always serialise")
+            .into()
     }
 
     fn to_protobuf(&self) -> Bytes {
@@ -149,7 +167,10 @@ impl Status {
             code: i32::from(self.code),
         };
         let envelope = wire::Unknown {
-            type_meta: Some(wire::TypeMeta { api_version: self.api_version.to_owned(), kind: self.kind.to_owned() }),
+            type_meta: Some(wire::TypeMeta {
+                api_version: self.api_version.to_owned(),
+                kind: self.kind.to_owned(),
+            }),
             raw: status.encode_to_vec().into(),
             ..wire::Unknown::default()
         };

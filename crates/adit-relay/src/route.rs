@@ -3,7 +3,10 @@
 //! Called by `handle.rs` with a permit, so only callers who may use an agent learn whether it is there. Invariant: an
 //! agent that has been away for a while is told at once; only one that left a moment ago is waited for.
 
-use std::{sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use adit_authority::Permit;
 use adit_process::Stop;
@@ -20,13 +23,17 @@ use crate::{
 pub struct RouteConfig {
     /// How long a request waits for its agent's tunnel. Default 2 s: an agent that lost its connection is back in one.
     pub wait: Duration,
-    /// How long after its last tunnel ended an agent counts as reconnecting. Default 30 s: a replaced pod starts in that.
+    /// How long after its last tunnel ended, or after the relay started, an agent counts as being on its way back.
+    /// Default 30 s: a replaced pod starts in that.
     pub reconnecting: Duration,
 }
 
 impl Default for RouteConfig {
     fn default() -> Self {
-        Self { wait: Duration::from_secs(2), reconnecting: Duration::from_secs(30) }
+        Self {
+            wait: Duration::from_secs(2),
+            reconnecting: Duration::from_secs(30),
+        }
     }
 }
 
@@ -36,13 +43,26 @@ pub(crate) struct Route {
     registry: Arc<Registry>,
     config: RouteConfig,
     started: SystemTime,
+    started_at: Instant,
     stop: Stop,
     metrics: Arc<Metrics>,
 }
 
 impl Route {
-    pub(crate) fn new(registry: Arc<Registry>, config: RouteConfig, stop: Stop, metrics: Arc<Metrics>) -> Self {
-        Self { registry, config, started: SystemTime::now(), stop, metrics }
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        config: RouteConfig,
+        stop: Stop,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            registry,
+            config,
+            started: SystemTime::now(),
+            started_at: Instant::now(),
+            stop,
+            metrics,
+        }
     }
 
     /// A place on the best tunnel of the permit's agent. Cancel-safe.
@@ -55,7 +75,10 @@ impl Route {
 
     /// A place on another tunnel than that of `session`, if there is one now.
     pub(crate) fn other(&self, permit: &Permit, session: &str) -> Option<OnTunnel> {
-        self.registry.presence(permit.agent()).pick(Some(session)).ok()
+        self.registry
+            .presence(permit.agent())
+            .pick(Some(session))
+            .ok()
     }
 
     async fn wait(&self, permit: &Permit, absent: Absent) -> Result<OnTunnel, Refusal> {
@@ -65,7 +88,10 @@ impl Route {
         let began = Instant::now();
         let presence = self.registry.presence(permit.agent());
         let arrival = timeout(self.config.wait, presence.arrival(None)).await;
-        self.metrics.stages.route.observe(began.elapsed().as_secs_f64());
+        self.metrics
+            .stages
+            .route
+            .observe(began.elapsed().as_secs_f64());
         arrival.map_err(|_| {
             let absent = presence.pick(None).err().unwrap_or(absent);
             self.refusal(permit, absent)
@@ -75,7 +101,9 @@ impl Route {
     fn is_worth_waiting(&self, absent: Absent) -> bool {
         match absent {
             _ if self.stop.is_draining() => false,
-            Absent::NeverConnected | Absent::Full => false,
+            Absent::Full => false,
+            // A relay that has just started waits for agents of its predecessor.
+            Absent::NeverConnected => self.started_at.elapsed() < self.config.reconnecting,
             Absent::Offline { ago, .. } => ago < self.config.reconnecting,
             Absent::Draining => true,
         }
@@ -85,11 +113,20 @@ impl Route {
         let name = permit.context().to_owned();
         match absent {
             _ if self.stop.is_draining() => Refusal::Draining,
-            Absent::NeverConnected => Refusal::AgentNeverConnected { name, started: self.started },
-            Absent::Offline { since, ago } => {
-                Refusal::AgentOffline { name, since, reconnecting: ago < self.config.reconnecting }
-            }
-            Absent::Draining => Refusal::AgentOffline { name, since: SystemTime::now(), reconnecting: true },
+            Absent::NeverConnected => Refusal::AgentNeverConnected {
+                name,
+                started: self.started,
+            },
+            Absent::Offline { since, ago } => Refusal::AgentOffline {
+                name,
+                since,
+                reconnecting: ago < self.config.reconnecting,
+            },
+            Absent::Draining => Refusal::AgentOffline {
+                name,
+                since: SystemTime::now(),
+                reconnecting: true,
+            },
             Absent::Full => Refusal::TunnelFull { name },
         }
     }

@@ -31,7 +31,10 @@ impl Purpose {
         if uri.path() == CONTEXTS {
             return Ok(Self::Contexts);
         }
-        let whole = uri.into_parts().path_and_query.ok_or(Refusal::UnknownPath)?;
+        let whole = uri
+            .into_parts()
+            .path_and_query
+            .ok_or(Refusal::UnknownPath)?;
         Target::of(whole).map(Self::Kubernetes)
     }
 }
@@ -54,12 +57,16 @@ impl Target {
             Some(named) => {
                 let id = named.split('/').next().unwrap_or_default();
                 let rest = named.get(id.len()..).unwrap_or_default();
-                let agent = id.parse().map_err(|_| Refusal::BadPath("/k8s-proxy/agents/ is followed by an agent's id, a number"))?;
+                let agent = id.parse().map_err(|_| {
+                    Refusal::BadPath("/k8s-proxy/agents/ is followed by an agent's id, a number")
+                })?;
                 (Some(agent), rest)
             }
         };
         if has_dot_segment(rest) {
-            return Err(Refusal::BadPath("it has a segment `.` or `..`, plain or encoded, which programs on the way may resolve"));
+            return Err(Refusal::BadPath(
+                "it has a segment `.` or `..`, plain or encoded, which programs on the way may resolve",
+            ));
         }
         let rest = path.len() - rest.len();
         Ok(Self { whole, rest, agent })
@@ -73,13 +80,18 @@ impl Target {
     /// Path and query for the API server; begins with a slash.
     pub(crate) fn for_api_server(&self) -> Cow<'_, str> {
         let rest = self.whole.as_str().get(self.rest..).unwrap_or_default();
-        if rest.starts_with('/') { Cow::Borrowed(rest) } else { Cow::Owned(format!("/{rest}")) }
+        if rest.starts_with('/') {
+            Cow::Borrowed(rest)
+        } else {
+            Cow::Owned(format!("/{rest}"))
+        }
     }
 }
 
 /// What of `path` follows `prefix`, if that ends at a segment's end.
 fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
-    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether some decoder on the way could see a `.` or `..` segment: separators and dots count in their encoded forms too.
@@ -92,7 +104,9 @@ fn has_dot_segment(path: &str) -> bool {
     for (encoded, meant) in [("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("\\", "/")] {
         plain = plain.replace(encoded, meant);
     }
-    plain.split('/').any(|segment| matches!(segment, "." | ".."))
+    plain
+        .split('/')
+        .any(|segment| matches!(segment, "." | ".."))
 }
 
 #[cfg(test)]
@@ -101,9 +115,10 @@ mod tests {
 
     fn target(uri: &'static str) -> Result<(Option<u64>, String), &'static str> {
         match Purpose::of(Uri::from_static(uri)) {
-            Ok(Purpose::Kubernetes(target)) => {
-                Ok((target.agent().map(|agent| agent.0), target.for_api_server().into_owned()))
-            }
+            Ok(Purpose::Kubernetes(target)) => Ok((
+                target.agent().map(|agent| agent.0),
+                target.for_api_server().into_owned(),
+            )),
             Ok(Purpose::Contexts) => Err("contexts"),
             Err(refusal) => Err(refusal.facts().reason),
         }
@@ -112,8 +127,14 @@ mod tests {
     #[test]
     fn rest_of_the_path_goes_on_byte_for_byte() {
         let cases = [
-            ("/k8s-proxy/api/v1/pods?watch=1&x=%2F", (None, "/api/v1/pods?watch=1&x=%2F")),
-            ("/k8s-proxy//api//a;b=c/%2F/%20", (None, "//api//a;b=c/%2F/%20")),
+            (
+                "/k8s-proxy/api/v1/pods?watch=1&x=%2F",
+                (None, "/api/v1/pods?watch=1&x=%2F"),
+            ),
+            (
+                "/k8s-proxy//api//a;b=c/%2F/%20",
+                (None, "//api//a;b=c/%2F/%20"),
+            ),
             ("/k8s-proxy", (None, "/")),
             ("/k8s-proxy/", (None, "/")),
             ("/k8s-proxy?timeout=32s", (None, "/?timeout=32s")),
@@ -148,14 +169,27 @@ mod tests {
 
     #[test]
     fn agent_in_the_path_is_a_number_in_its_one_spelling() {
-        for uri in ["/k8s-proxy/agents/", "/k8s-proxy/agents/x/api", "/k8s-proxy/agents/07/api", "/k8s-proxy/agents/%37/api"] {
+        for uri in [
+            "/k8s-proxy/agents/",
+            "/k8s-proxy/agents/x/api",
+            "/k8s-proxy/agents/07/api",
+            "/k8s-proxy/agents/%37/api",
+        ] {
             assert_eq!(target(uri), Err("bad_path"), "{uri}");
         }
     }
 
     #[test]
     fn other_paths_are_not_ours() {
-        for uri in ["/", "*", "/api", "/k8s-proxyx/api", "/K8S-proxy/api", "/adit/v1/agents/", "host:1"] {
+        for uri in [
+            "/",
+            "*",
+            "/api",
+            "/k8s-proxyx/api",
+            "/K8S-proxy/api",
+            "/adit/v1/agents/",
+            "host:1",
+        ] {
             assert_eq!(target(uri), Err("unknown_path"), "{uri}");
         }
         assert_eq!(target("/adit/v1/agents"), Err("contexts"));

@@ -3,7 +3,10 @@
 //! Called by its key refresh, never by a request. Invariant: a redirect is not followed and a proxy's word is not taken,
 //! keys come from the address in the configuration or not at all.
 
-use adit_authority::{FetchError, FetchKeys, oidc::{FetchedKeys, MAX_DOCUMENT_BYTES}};
+use adit_authority::{
+    FetchError, FetchKeys,
+    oidc::{FetchedKeys, MAX_DOCUMENT_BYTES},
+};
 use adit_process::tls::ClientTls;
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header::ACCEPT};
@@ -28,19 +31,27 @@ impl Fetch {
             .enable_http1()
             .build();
         // A document every few minutes: an idle connection in between would only be one to break.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(connector);
         Self { client }
     }
 
     async fn document(&self, url: &str) -> Result<Bytes, FetchError> {
         let url: Uri = url.parse().map_err(failed)?;
-        let request = Request::get(url).header(ACCEPT, "application/json").body(Empty::new()).map_err(failed)?;
+        let request = Request::get(url)
+            .header(ACCEPT, "application/json")
+            .body(Empty::new())
+            .map_err(failed)?;
         let response = self.client.request(request).await.map_err(failed)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));
         }
-        let body = Limited::new(response.into_body(), MAX_DOCUMENT_BYTES).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(FetchError::Request)
+        let body = Limited::new(response.into_body(), MAX_DOCUMENT_BYTES)
+            .collect()
+            .await;
+        body.map(http_body_util::Collected::to_bytes)
+            .map_err(FetchError::Request)
     }
 }
 

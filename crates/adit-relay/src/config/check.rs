@@ -10,7 +10,10 @@ use adit_identity::{
 };
 use adit_process::{Shards, tls::CertificateFiles};
 
-use super::{Config, FrontDoorConfig, LimitsConfig, RawConfig, RawLimits, RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig, size};
+use super::{
+    Config, FrontDoorConfig, LimitsConfig, RawConfig, RawLimits, RawListen, RawRoute, RawTunnel,
+    RouteConfig, TunnelConfig, size,
+};
 
 const DEFAULT_ADDRESS: &str = "0.0.0.0:8150";
 const DEFAULT_ADMIN: &str = "127.0.0.1:8151";
@@ -29,16 +32,35 @@ impl TryFrom<RawConfig> for Config {
 fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let root = Key::root();
     let front_door = front_door(raw.listen, &raw.limits, mistakes);
-    let admin = address(raw.admin.address.as_deref(), DEFAULT_ADMIN, &root.field("admin").field("address"), mistakes);
+    let admin = address(
+        raw.admin.address.as_deref(),
+        DEFAULT_ADMIN,
+        &root.field("admin").field("address"),
+        mistakes,
+    );
     let shards = shards(raw.shards, &root.field("shards"), mistakes);
-    let oidc = OidcConfig::check(raw.authorities.oidc, &root.field("authorities").field("oidc"), mistakes);
+    let oidc = OidcConfig::check(
+        raw.authorities.oidc,
+        &root.field("authorities").field("oidc"),
+        mistakes,
+    );
     let issuers = oidc.as_ref().map(OidcConfig::urls).unwrap_or_default();
-    let agents = Agents::check(raw.agents, &issuers, &AccessAs::CiJob, &root.field("agents"), mistakes);
+    let agents = Agents::check(
+        raw.agents,
+        &issuers,
+        &AccessAs::CiJob,
+        &root.field("agents"),
+        mistakes,
+    );
     let route = route(&raw.route, mistakes);
     let tunnel = tunnel(&raw.tunnel, mistakes);
     let limits = limits(&raw.limits, mistakes);
-    let drain_grace =
-        Section::new("drain", mistakes).duration("grace", raw.drain.grace.as_deref(), DEFAULT_GRACE, Duration::ZERO);
+    let drain_grace = Section::new("drain", mistakes).duration(
+        "grace",
+        raw.drain.grace.as_deref(),
+        DEFAULT_GRACE,
+        Duration::ZERO,
+    );
     Some(Config {
         front_door: front_door?,
         admin: admin?,
@@ -53,19 +75,50 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     })
 }
 
-fn front_door(raw: RawListen, limits: &RawLimits, mistakes: &mut Mistakes) -> Option<FrontDoorConfig> {
+fn front_door(
+    raw: RawListen,
+    limits: &RawLimits,
+    mistakes: &mut Mistakes,
+) -> Option<FrontDoorConfig> {
     let key = Key::root().field("listen");
-    let address = address(raw.address.as_deref(), DEFAULT_ADDRESS, &key.field("address"), mistakes);
+    let address = address(
+        raw.address.as_deref(),
+        DEFAULT_ADDRESS,
+        &key.field("address"),
+        mistakes,
+    );
     let tls = tls(&raw, address, &key, mistakes);
     let default = FrontDoorConfig::new(address?, tls);
     let mut listen = Section::new("listen", mistakes);
-    let handshake_timeout = listen.time("handshake_timeout", raw.handshake_timeout.as_deref(), default.handshake_timeout);
-    let head_timeout = listen.time("head_timeout", raw.head_timeout.as_deref(), default.head_timeout);
-    let idle_timeout = listen.time("idle_timeout", raw.idle_timeout.as_deref(), default.idle_timeout);
+    let handshake_timeout = listen.time(
+        "handshake_timeout",
+        raw.handshake_timeout.as_deref(),
+        default.handshake_timeout,
+    );
+    let head_timeout = listen.time(
+        "head_timeout",
+        raw.head_timeout.as_deref(),
+        default.head_timeout,
+    );
+    let idle_timeout = listen.time(
+        "idle_timeout",
+        raw.idle_timeout.as_deref(),
+        default.idle_timeout,
+    );
     let keepalive = listen.time("keepalive", raw.keepalive.as_deref(), default.keepalive);
     let mut section = Section::new("limits", mistakes);
-    let max_head_bytes = section.size("head_size", limits.head_size.as_deref(), default.max_head_bytes, 8 << 10..=1 << 20);
-    let max_fields = section.count("head_fields", limits.head_fields, default.max_fields, 16..=10_000);
+    let max_head_bytes = section.size(
+        "head_size",
+        limits.head_size.as_deref(),
+        default.max_head_bytes,
+        8 << 10..=1 << 20,
+    );
+    let max_fields = section.count(
+        "head_fields",
+        limits.head_fields,
+        default.max_fields,
+        16..=10_000,
+    );
     let max_streams_per_connection = section.count(
         "streams_per_connection",
         limits.streams_per_connection,
@@ -91,7 +144,10 @@ fn tls(
     mistakes: &mut Mistakes,
 ) -> Option<CertificateFiles> {
     match (&raw.certificate, &raw.key) {
-        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate: certificate.clone(), key: key.clone() }),
+        (Some(certificate), Some(key)) => Some(CertificateFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        }),
         (None, None) => {
             if address.is_some_and(|address| !address.ip().is_loopback()) {
                 mistakes.add(
@@ -117,7 +173,12 @@ fn route(raw: &RawRoute, mistakes: &mut Mistakes) -> RouteConfig {
     let mut section = Section::new("route", mistakes);
     RouteConfig {
         wait: section.duration("wait", raw.wait.as_deref(), default.wait, Duration::ZERO),
-        reconnecting: section.duration("reconnecting", raw.reconnecting.as_deref(), default.reconnecting, Duration::ZERO),
+        reconnecting: section.duration(
+            "reconnecting",
+            raw.reconnecting.as_deref(),
+            default.reconnecting,
+            Duration::ZERO,
+        ),
     }
 }
 
@@ -125,9 +186,17 @@ fn tunnel(raw: &RawTunnel, mistakes: &mut Mistakes) -> TunnelConfig {
     let default = TunnelConfig::default();
     let mut section = Section::new("tunnel", mistakes);
     let config = TunnelConfig {
-        ping_interval: section.time("ping_interval", raw.ping_interval.as_deref(), default.ping_interval),
+        ping_interval: section.time(
+            "ping_interval",
+            raw.ping_interval.as_deref(),
+            default.ping_interval,
+        ),
         dead_after: section.time("dead_after", raw.dead_after.as_deref(), default.dead_after),
-        handshake_timeout: section.time("handshake_timeout", raw.handshake_timeout.as_deref(), default.handshake_timeout),
+        handshake_timeout: section.time(
+            "handshake_timeout",
+            raw.handshake_timeout.as_deref(),
+            default.handshake_timeout,
+        ),
         max_stream_credit: section.size(
             "max_stream_credit",
             raw.max_stream_credit.as_deref(),
@@ -148,7 +217,10 @@ fn tunnel(raw: &RawTunnel, mistakes: &mut Mistakes) -> TunnelConfig {
         ),
     };
     if config.dead_after <= config.ping_interval {
-        section.mistake("dead_after", "must be longer than ping_interval, or a silent agent is never asked");
+        section.mistake(
+            "dead_after",
+            "must be longer than ping_interval, or a silent agent is never asked",
+        );
     }
     config
 }
@@ -157,7 +229,12 @@ fn limits(raw: &RawLimits, mistakes: &mut Mistakes) -> LimitsConfig {
     let default = LimitsConfig::default();
     let mut section = Section::new("limits", mistakes);
     LimitsConfig {
-        connections: section.count("connections", raw.connections, default.connections, 1..=10_000_000),
+        connections: section.count(
+            "connections",
+            raw.connections,
+            default.connections,
+            1..=10_000_000,
+        ),
         connections_per_address: section.count(
             "connections_per_address",
             raw.connections_per_address,
@@ -170,10 +247,30 @@ fn limits(raw: &RawLimits, mistakes: &mut Mistakes) -> LimitsConfig {
             default.credential_bytes,
             1 << 10..=1 << 20,
         ),
-        streams_per_job: section.count("streams_per_job", raw.streams_per_job, default.streams_per_job, 1..=10_000_000),
-        opens_per_second: section.count("opens_per_second", raw.opens_per_second, default.opens_per_second, 1..=10_000_000),
-        streams_per_tunnel: section.count("streams_per_tunnel", raw.streams_per_tunnel, default.streams_per_tunnel, 1..=10_000_000),
-        tunnels_per_agent: section.count("tunnels_per_agent", raw.tunnels_per_agent, default.tunnels_per_agent, 1..=10_000),
+        streams_per_job: section.count(
+            "streams_per_job",
+            raw.streams_per_job,
+            default.streams_per_job,
+            1..=10_000_000,
+        ),
+        opens_per_second: section.count(
+            "opens_per_second",
+            raw.opens_per_second,
+            default.opens_per_second,
+            1..=10_000_000,
+        ),
+        streams_per_tunnel: section.count(
+            "streams_per_tunnel",
+            raw.streams_per_tunnel,
+            default.streams_per_tunnel,
+            1..=10_000_000,
+        ),
+        tunnels_per_agent: section.count(
+            "tunnels_per_agent",
+            raw.tunnels_per_agent,
+            default.tunnels_per_agent,
+            1..=10_000,
+        ),
     }
 }
 
@@ -188,9 +285,17 @@ fn shards(raw: Option<usize>, key: &Key, mistakes: &mut Mistakes) -> usize {
     }
 }
 
-fn address(text: Option<&str>, default: &str, key: &Key, mistakes: &mut Mistakes) -> Option<SocketAddr> {
+fn address(
+    text: Option<&str>,
+    default: &str,
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> Option<SocketAddr> {
     let parsed = text.unwrap_or(default).parse::<SocketAddr>();
-    mistakes.check(key, parsed.map_err(|_| "not an address and port, such as 0.0.0.0:8150 or [::]:8150"))
+    mistakes.check(
+        key,
+        parsed.map_err(|_| "not an address and port, such as 0.0.0.0:8150 or [::]:8150"),
+    )
 }
 
 /// A section of the file and where to tell what is wrong in it. A value that is wrong is told and stands as its default,
@@ -202,7 +307,10 @@ struct Section<'a> {
 
 impl<'a> Section<'a> {
     fn new(name: &str, mistakes: &'a mut Mistakes) -> Self {
-        Self { key: Key::root().field(name), mistakes }
+        Self {
+            key: Key::root().field(name),
+            mistakes,
+        }
     }
 
     fn mistake(&mut self, name: &str, what: impl std::fmt::Display) {
@@ -214,26 +322,49 @@ impl<'a> Section<'a> {
         self.duration(name, text, default, Duration::from_millis(1))
     }
 
-    fn duration(&mut self, name: &str, text: Option<&str>, default: Duration, least: Duration) -> Duration {
+    fn duration(
+        &mut self,
+        name: &str,
+        text: Option<&str>,
+        default: Duration,
+        least: Duration,
+    ) -> Duration {
         let Some(text) = text else {
             return default;
         };
-        let parsed = self.mistakes.check(&self.key.field(name), duration::parse(text)).unwrap_or(default);
+        let parsed = self
+            .mistakes
+            .check(&self.key.field(name), duration::parse(text))
+            .unwrap_or(default);
         if parsed < least || parsed > MOST_TIME {
             self.mistake(name, format_args!("must be from {least:?} to 365d"));
         }
         parsed
     }
 
-    fn size<N: TryFrom<u64>>(&mut self, name: &str, text: Option<&str>, default: N, range: RangeInclusive<u64>) -> N {
+    fn size<N: TryFrom<u64>>(
+        &mut self,
+        name: &str,
+        text: Option<&str>,
+        default: N,
+        range: RangeInclusive<u64>,
+    ) -> N {
         let Some(text) = text else {
             return default;
         };
-        let parsed = self.mistakes.check(&self.key.field(name), size::parse(text));
+        let parsed = self
+            .mistakes
+            .check(&self.key.field(name), size::parse(text));
         self.within(name, parsed, default, range, "B")
     }
 
-    fn count<N: TryFrom<u64>>(&mut self, name: &str, count: Option<u64>, default: N, range: RangeInclusive<u64>) -> N {
+    fn count<N: TryFrom<u64>>(
+        &mut self,
+        name: &str,
+        count: Option<u64>,
+        default: N,
+        range: RangeInclusive<u64>,
+    ) -> N {
         self.within(name, count, default, range, "")
     }
 
@@ -249,7 +380,14 @@ impl<'a> Section<'a> {
             return default;
         };
         if !range.contains(&value) {
-            self.mistake(name, format_args!("must be from {}{unit} to {}{unit}", range.start(), range.end()));
+            self.mistake(
+                name,
+                format_args!(
+                    "must be from {}{unit} to {}{unit}",
+                    range.start(),
+                    range.end()
+                ),
+            );
             return default;
         }
         N::try_from(value).unwrap_or(default)

@@ -12,7 +12,10 @@ pub(super) enum BadSize {
 
 /// The number of bytes that a text such as `64KiB` stands for.
 pub(super) fn parse(text: &str) -> Result<u64, BadSize> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0).ok_or(BadSize::Form)?;
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .filter(|at| *at > 0)
+        .ok_or(BadSize::Form)?;
     let (number, unit) = text.split_at(unit_at);
     let shift = match unit {
         "B" => 0,

@@ -9,7 +9,9 @@ fn check(yaml: &str) -> Result<Config, String> {
 
 fn mistakes(yaml: &str) -> BTreeSet<String> {
     let told = check(yaml).expect_err("the file has mistakes");
-    told.lines().map(|line| line.split(": ").next().unwrap_or_default().to_owned()).collect()
+    told.lines()
+        .map(|line| line.split(": ").next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
@@ -26,9 +28,18 @@ fn defaults_are_those_that_are_documented() {
 fn plain_text_is_for_loopback_only() {
     assert!(check("listen: {address: '127.0.0.1:80'}").is_ok());
     assert!(check("listen: {address: '[::1]:80'}").is_ok());
-    assert_eq!(mistakes("listen: {address: '10.0.0.1:80'}"), BTreeSet::from(["listen.certificate".to_owned()]));
-    assert_eq!(mistakes("{}"), BTreeSet::from(["listen.certificate".to_owned()]));
-    assert_eq!(mistakes("listen: {address: '127.0.0.1:80', certificate: a.pem}"), BTreeSet::from(["listen.key".to_owned()]));
+    assert_eq!(
+        mistakes("listen: {address: '10.0.0.1:80'}"),
+        BTreeSet::from(["listen.certificate".to_owned()])
+    );
+    assert_eq!(
+        mistakes("{}"),
+        BTreeSet::from(["listen.certificate".to_owned()])
+    );
+    assert_eq!(
+        mistakes("listen: {address: '127.0.0.1:80', certificate: a.pem}"),
+        BTreeSet::from(["listen.key".to_owned()])
+    );
 }
 
 #[test]
@@ -73,7 +84,10 @@ fn mistake_in_yaml_shows_no_value() {
 
 #[test]
 fn example_is_right() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/relay.example.yaml");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../deploy/relay.example.yaml"
+    );
     let text = std::fs::read_to_string(path).unwrap();
     check(&text).unwrap();
 }
@@ -83,8 +97,16 @@ fn every_key_is_documented() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
     let docs = std::fs::read_to_string(path).unwrap();
     let raw = include_str!("raw.rs");
-    let fields = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": ").map(|(name, _)| name));
+    let fields = raw.lines().filter_map(|line| {
+        line.trim()
+            .strip_prefix("pub ")?
+            .split_once(": ")
+            .map(|(name, _)| name)
+    });
     for field in fields {
-        assert!(docs.contains(&format!("{field}`")), "{field} is not in docs/configuration.md");
+        assert!(
+            docs.contains(&format!("{field}`")),
+            "{field} is not in docs/configuration.md"
+        );
     }
 }

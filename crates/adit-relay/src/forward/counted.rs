@@ -24,7 +24,13 @@ struct Count {
 
 impl<B> Counted<B> {
     pub(crate) fn new(body: B, total: &Counter) -> Self {
-        Self { body, count: Count { bytes: 0, total: total.clone() } }
+        Self {
+            body,
+            count: Count {
+                bytes: 0,
+                total: total.clone(),
+            },
+        }
     }
 
     pub(crate) fn into_inner(self) -> B {
@@ -36,7 +42,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled

@@ -15,7 +15,10 @@ use std::{
     time::Duration,
 };
 
-use adit_process::{net::{BufferedStream, CLIENT_BUFFER}, tls::H2};
+use adit_process::{
+    net::{BufferedStream, CLIENT_BUFFER},
+    tls::H2,
+};
 use dashmap::DashMap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -45,7 +48,12 @@ pub(crate) enum NoPlace {
 
 impl Places {
     pub(crate) fn new(most: usize, most_by_address: usize) -> Arc<Self> {
-        Arc::new(Self { taken: AtomicUsize::new(0), most, by_address: DashMap::new(), most_by_address })
+        Arc::new(Self {
+            taken: AtomicUsize::new(0),
+            most,
+            by_address: DashMap::new(),
+            most_by_address,
+        })
     }
 
     /// Takes a place until it is dropped.
@@ -62,7 +70,10 @@ impl Places {
         }
         *of_address += 1;
         drop(of_address);
-        Ok(Place { places: Arc::clone(self), address })
+        Ok(Place {
+            places: Arc::clone(self),
+            address,
+        })
     }
 
     fn give_back(&self, address: IpAddr) {
@@ -122,7 +133,9 @@ pub(crate) async fn accept(
 }
 
 async fn accept_tls(socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io, Protocol)> {
-    let stream = tls.accept(BufferedStream::new(socket, CLIENT_BUFFER)).await?;
+    let stream = tls
+        .accept(BufferedStream::new(socket, CLIENT_BUFFER))
+        .await?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(H2) => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
@@ -135,17 +148,27 @@ async fn accept_plain(socket: TcpStream) -> io::Result<(Io, Protocol)> {
     let mut start = [0; 3];
     let seen = socket.peek(&mut start).await?;
     // Clients send their 24 bytes of preface at once; one that does not is read as HTTP/1 and refused there.
-    let protocol = if &start == b"PRI" { Protocol::Http2 } else { Protocol::Http1 };
+    let protocol = if &start == b"PRI" {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
+    };
     if seen == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok((Io::Plain(BufferedStream::new(socket, CLIENT_BUFFER)), protocol))
+    Ok((
+        Io::Plain(BufferedStream::new(socket, CLIENT_BUFFER)),
+        protocol,
+    ))
 }
 
 /// Has the kernel find peers that vanished without a word: after `idle` of silence it asks four times, a quarter of that
 /// apart. Covers every connection, upgraded ones and idle watches included, and costs no timer of ours.
 pub(crate) fn keep_alive(socket: &TcpStream, idle: Duration) {
-    let keepalive = TcpKeepalive::new().with_time(idle).with_interval((idle / 4).max(Duration::from_secs(1))).with_retries(4);
+    let keepalive = TcpKeepalive::new()
+        .with_time(idle)
+        .with_interval((idle / 4).max(Duration::from_secs(1)))
+        .with_retries(4);
     if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {
         tracing::debug!(error = %error, "no TCP keepalive on a connection");
     }
@@ -159,7 +182,11 @@ pub(crate) enum Io {
 }
 
 impl AsyncRead for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, into),
             Self::Tls(io) => Pin::new(io).poll_read(cx, into),
@@ -168,7 +195,11 @@ impl AsyncRead for Io {
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, data),
             Self::Tls(io) => Pin::new(io).poll_write(cx, data),

@@ -42,10 +42,18 @@ const SMALLEST_BUFFER: usize = 8 * 1024;
 
 /// Serves the connection to its end, an upgraded one included.
 pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) {
-    let (io, busy) = Patient::new(io, Patience { idle: door.config.idle_timeout, head: door.config.head_timeout });
+    let (io, busy) = Patient::new(
+        io,
+        Patience {
+            idle: door.config.idle_timeout,
+            head: door.config.head_timeout,
+        },
+    );
     let upgrade = Mutex::new(None);
     let service = service_fn(|request| exchange(request, &connection, &door, &busy, &upgrade));
-    let served = builder(&door.config).serve_connection(TokioIo::new(io), service).with_upgrades();
+    let served = builder(&door.config)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
     let mut served = pin!(served);
     let result = tokio::select! {
         biased;
@@ -92,26 +100,46 @@ async fn exchange(
     upgrade: &Mutex<Option<Pending>>,
 ) -> Result<Response<Answered>, Infallible> {
     let exchange = busy.begin();
-    let caller = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
-    let answer = door.handler.answer(request, &Call::new(connection, None)).await;
+    let caller = request
+        .headers()
+        .contains_key(UPGRADE)
+        .then(|| hyper::upgrade::on(&mut request));
+    let answer = door
+        .handler
+        .answer(request, &Call::new(connection, None))
+        .await;
     let (head, body) = answer.into_parts();
-    let mut answered = Answered { body: Some(body), _busy: exchange };
+    let mut answered = Answered {
+        body: Some(body),
+        _busy: exchange,
+    };
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         let upgraded = answered.body.take().and_then(Body::into_upgraded);
-        *upgrade.lock() = caller.zip(upgraded).map(|(caller, (upgraded, _held))| Pending { caller, upgraded, _held });
+        *upgrade.lock() = caller
+            .zip(upgraded)
+            .map(|(caller, (upgraded, _held))| Pending {
+                caller,
+                upgraded,
+                _held,
+            });
     }
     Ok(Response::from_parts(head, answered))
 }
 
 /// Copies both ways until both ended; a failure on one side ends the other as a failure, too.
 async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor) {
-    let Pending { caller, mut upgraded, _held } = pending;
+    let Pending {
+        caller,
+        mut upgraded,
+        _held,
+    } = pending;
     let Ok(caller) = caller.await else {
         return;
     };
     let _counted = Up::new(&door.handler.metrics.upgraded);
     let mut caller = TokioIo::new(caller);
-    let copied = copy_bidirectional_with_sizes(&mut caller, &mut upgraded, COPY_BUFFER, COPY_BUFFER).await;
+    let copied =
+        copy_bidirectional_with_sizes(&mut caller, &mut upgraded, COPY_BUFFER, COPY_BUFFER).await;
     if let Err(error) = copied {
         tracing::debug!(client.addr = %connection.client, error = %chain(&error), "upgraded connection broke off");
     }
@@ -138,10 +166,14 @@ impl http_body::Body for Answered {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+        self.body
+            .as_ref()
+            .is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
     }
 }

@@ -20,12 +20,7 @@ use http::Request;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::{FrontDoor, accept::Io};
-use crate::{
-    agents::Arrival,
-    config::FrontDoorConfig,
-    forward::chain,
-    handle::Connection,
-};
+use crate::{agents::Arrival, config::FrontDoorConfig, forward::chain, handle::Connection};
 
 mod answer;
 mod body;
@@ -49,7 +44,15 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
         Ok(Err(error)) => return ended(&connection, &error),
         Err(_) => return door.handler.metrics.handshake_failed("http2_timed_out"),
     };
-    let open = |request, respond, arrival| stream(request, respond, arrival, Arc::clone(&connection), Arc::clone(&door));
+    let open = |request, respond, arrival| {
+        stream(
+            request,
+            respond,
+            arrival,
+            Arc::clone(&connection),
+            Arc::clone(&door),
+        )
+    };
     let mut draining = std::pin::pin!(door.stop.draining());
     let mut is_draining = false;
     let mut served = Served::new(http2, &door);
@@ -105,7 +108,11 @@ async fn stream(
 ) -> Ended {
     match arrival {
         Arrival::Tunnel(agent) => {
-            Box::pin(door.agents.serve(agent, request, respond, connection.client)).await;
+            Box::pin(
+                door.agents
+                    .serve(agent, request, respond, connection.client),
+            )
+            .await;
             Ended::Tunnel
         }
         Arrival::Denied(denied) => {
@@ -190,7 +197,9 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     }
 
     fn widen(&mut self) {
-        if self.windows == Windows::Wanted && self.http2.set_initial_window_size(TUNNEL_WINDOW).is_ok() {
+        if self.windows == Windows::Wanted
+            && self.http2.set_initial_window_size(TUNNEL_WINDOW).is_ok()
+        {
             self.windows = Windows::Large;
         }
     }
@@ -209,7 +218,13 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
             return;
         }
         let until = || Box::pin(sleep_until(Instant::now() + self.door.config.idle_timeout));
-        if self.idle.get_or_insert_with(until).as_mut().poll(cx).is_ready() {
+        if self
+            .idle
+            .get_or_insert_with(until)
+            .as_mut()
+            .poll(cx)
+            .is_ready()
+        {
             self.idle = None;
             self.http2.graceful_shutdown();
             cx.waker().wake_by_ref();

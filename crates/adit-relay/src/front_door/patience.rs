@@ -80,7 +80,13 @@ pub(crate) struct Patient<IO> {
 impl<IO> Patient<IO> {
     pub(crate) fn new(io: IO, patience: Patience) -> (Self, Busy) {
         let busy = Busy::default();
-        let patient = Self { io, patience, busy: busy.clone(), waiting: Waiting::Not, alarm: None };
+        let patient = Self {
+            io,
+            patience,
+            busy: busy.clone(),
+            waiting: Waiting::Not,
+            alarm: None,
+        };
         (patient, busy)
     }
 
@@ -95,7 +101,9 @@ impl<IO> Patient<IO> {
             Waiting::Idle(since) => since + self.patience.idle,
             Waiting::Head(since) => since + self.patience.head,
         };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if alarm.deadline() > deadline {
             alarm.as_mut().reset(deadline);
         }
@@ -110,7 +118,11 @@ impl<IO> Patient<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Patient<IO> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, into);
@@ -120,19 +132,26 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Patient<IO> {
         }
         match read {
             Poll::Ready(_) => {
-                let is_first = !matches!(this.waiting, Waiting::Head(_)) && into.filled().len() > before;
+                let is_first =
+                    !matches!(this.waiting, Waiting::Head(_)) && into.filled().len() > before;
                 if is_first {
                     this.waiting = Waiting::Head(Instant::now());
                 }
                 read
             }
-            Poll::Pending => this.poll_too_long(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => this
+                .poll_too_long(cx)
+                .map(|()| Err(io::ErrorKind::TimedOut.into())),
         }
     }
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(cx, data)
     }
 
@@ -166,9 +185,15 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience { idle: Duration::from_secs(120), head: Duration::from_secs(10) };
+    const PATIENCE: Patience = Patience {
+        idle: Duration::from_secs(120),
+        head: Duration::from_secs(10),
+    };
 
-    async fn read_after(wait: Duration, patient: &mut Patient<tokio::io::DuplexStream>) -> Option<io::Error> {
+    async fn read_after(
+        wait: Duration,
+        patient: &mut Patient<tokio::io::DuplexStream>,
+    ) -> Option<io::Error> {
         let started = Instant::now();
         let mut byte = [0];
         match timeout(wait, patient.read(&mut byte)).await {
@@ -185,10 +210,20 @@ mod tests {
     async fn idle_connection_is_kept_longer_than_a_slow_head() {
         let (mut client, io) = duplex(64);
         let (mut patient, _busy) = Patient::new(io, PATIENCE);
-        assert!(read_after(Duration::from_secs(119), &mut patient).await.is_none());
+        assert!(
+            read_after(Duration::from_secs(119), &mut patient)
+                .await
+                .is_none()
+        );
         client.write_all(b"G").await.unwrap();
-        assert!(read_after(Duration::from_secs(1), &mut patient).await.is_none());
-        let error = read_after(Duration::from_secs(11), &mut patient).await.unwrap();
+        assert!(
+            read_after(Duration::from_secs(1), &mut patient)
+                .await
+                .is_none()
+        );
+        let error = read_after(Duration::from_secs(11), &mut patient)
+            .await
+            .unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
@@ -198,10 +233,18 @@ mod tests {
         let (mut patient, _busy) = Patient::new(io, PATIENCE);
         for _ in 0..10 {
             client.write_all(b"x").await.unwrap();
-            assert!(read_after(Duration::from_secs(1), &mut patient).await.is_none());
+            assert!(
+                read_after(Duration::from_secs(1), &mut patient)
+                    .await
+                    .is_none()
+            );
             let _ = read_after(Duration::from_millis(1100), &mut patient).await;
         }
-        assert!(read_after(Duration::from_secs(1), &mut patient).await.is_some());
+        assert!(
+            read_after(Duration::from_secs(1), &mut patient)
+                .await
+                .is_some()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -209,9 +252,17 @@ mod tests {
         let (_client, io) = duplex(64);
         let (mut patient, busy) = Patient::new(io, PATIENCE);
         let exchange = busy.begin();
-        assert!(read_after(Duration::from_secs(3600), &mut patient).await.is_none());
+        assert!(
+            read_after(Duration::from_secs(3600), &mut patient)
+                .await
+                .is_none()
+        );
         drop(exchange);
         advance(Duration::from_secs(1)).await;
-        assert!(read_after(Duration::from_secs(121), &mut patient).await.is_some());
+        assert!(
+            read_after(Duration::from_secs(121), &mut patient)
+                .await
+                .is_some()
+        );
     }
 }

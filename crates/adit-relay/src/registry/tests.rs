@@ -31,7 +31,10 @@ fn agent_that_never_came_is_told_apart_from_one_that_left() {
     let presence = registry.presence(agent());
     assert_eq!(presence.pick(None).unwrap_err(), Absent::NeverConnected);
     drop(registry.register(agent(), "a", Line::default()).unwrap());
-    assert!(matches!(presence.pick(None).unwrap_err(), Absent::Offline { .. }));
+    assert!(matches!(
+        presence.pick(None).unwrap_err(),
+        Absent::Offline { .. }
+    ));
 }
 
 #[test]
@@ -40,7 +43,10 @@ fn late_goodbye_does_not_evict_the_successor() {
     let first = registry.register(agent(), "a", Line::default()).unwrap();
     let _second = registry.register(agent(), "b", Line::default()).unwrap();
     drop(first);
-    assert_eq!(registry.presence(agent()).pick(None).unwrap().session(), "b");
+    assert_eq!(
+        registry.presence(agent()).pick(None).unwrap().session(),
+        "b"
+    );
 }
 
 #[test]
@@ -92,8 +98,15 @@ fn second_try_avoids_the_first_tunnel() {
 #[test]
 fn tunnels_of_one_agent_are_limited() {
     let registry = registry();
-    let held: Vec<_> = ["a", "b", "c"].map(|s| registry.register(agent(), s, Line::default()).unwrap()).into();
-    assert_eq!(registry.register(agent(), "d", Line::default()).unwrap_err(), TooManyTunnels { most: 3 });
+    let held: Vec<_> = ["a", "b", "c"]
+        .map(|s| registry.register(agent(), s, Line::default()).unwrap())
+        .into();
+    assert_eq!(
+        registry
+            .register(agent(), "d", Line::default())
+            .unwrap_err(),
+        TooManyTunnels { most: 3 }
+    );
     drop(held);
     assert_eq!(registry.presence(agent()).tunnels(), 0);
 }
@@ -107,6 +120,8 @@ async fn waiting_caller_gets_the_tunnel_that_arrives() {
         tokio::task::yield_now().await;
         registry.register(agent(), "a", Line::default()).unwrap()
     };
-    let (place, _registration) = timeout(SOON, async { tokio::join!(waiter, arrival) }).await.unwrap();
+    let (place, _registration) = timeout(SOON, async { tokio::join!(waiter, arrival) })
+        .await
+        .unwrap();
     assert_eq!(place.session(), "a");
 }

@@ -24,7 +24,7 @@ use crate::{
     handle::Handler,
     in_flight::InFlight,
     jobs::{JobLimits, Jobs},
-    metrics::Metrics,
+    metrics::{Metrics, Scraped},
     registry::Registry,
     route::Route,
 };
@@ -53,13 +53,38 @@ impl Built {
         let stop = Stop::new();
         let in_flight = InFlight::default();
         let limits = config.limits;
-        let registry = Arc::new(Registry::new(limits.tunnels_per_agent, limits.streams_per_tunnel));
-        let agents = agents(&config.agents, config.tunnel, &limits, &registry, &stop, &metrics);
-        let route = Arc::new(Route::new(Arc::clone(&registry), config.route, stop.clone(), Arc::clone(&metrics)));
+        let registry = Arc::new(Registry::new(
+            limits.tunnels_per_agent,
+            limits.streams_per_tunnel,
+        ));
+        let scraped = Scraped {
+            registry: Arc::clone(&registry),
+            oidc: Arc::clone(&oidc),
+            in_flight: in_flight.clone(),
+        };
+        Metrics::register_scraped(&mut registered, scraped);
+        let agents = agents(
+            &config.agents,
+            config.tunnel,
+            &limits,
+            &registry,
+            &stop,
+            &metrics,
+        );
+        let route = Arc::new(Route::new(
+            Arc::clone(&registry),
+            config.route,
+            stop.clone(),
+            Arc::clone(&metrics),
+        ));
         let handler = Handler {
             authenticate: authenticate(&oidc, &limits, &metrics),
             authorise: Authorise::new(Authoriser::new(config.agents)),
-            forward: Forward::new(Arc::clone(&route), head_limits(&config.front_door), Arc::clone(&metrics)),
+            forward: Forward::new(
+                Arc::clone(&route),
+                head_limits(&config.front_door),
+                Arc::clone(&metrics),
+            ),
             route,
             in_flight: in_flight.clone(),
             metrics,
@@ -73,7 +98,16 @@ impl Built {
             config: config.front_door,
         });
         let readiness = Readiness::new();
-        Ok(Self { door, registry, in_flight, stop, readiness, metrics: registered, upkeep, oidc })
+        Ok(Self {
+            door,
+            registry,
+            in_flight,
+            stop,
+            readiness,
+            metrics: registered,
+            upkeep,
+            oidc,
+        })
     }
 }
 
@@ -92,7 +126,10 @@ fn server_tls(
 }
 
 fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, TlsError> {
-    let roots = config.ca_file.clone().map_or(TrustRoots::System, TrustRoots::SystemAnd);
+    let roots = config
+        .ca_file
+        .clone()
+        .map_or(TrustRoots::System, TrustRoots::SystemAnd);
     let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&ClientTls::new(&roots, &[])?));
     let (oidc, refreshes) = Oidc::new(config.oidc.clone(), &fetch);
     for refresh in refreshes {
@@ -102,12 +139,23 @@ fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, TlsError
 }
 
 fn authenticate(oidc: &Arc<Oidc>, limits: &LimitsConfig, metrics: &Arc<Metrics>) -> Authenticate {
-    let per_job = JobLimits { streams: limits.streams_per_job, opens_per_second: limits.opens_per_second };
-    Authenticate::new(Arc::clone(oidc), Jobs::new(per_job), limits.credential_bytes, Arc::clone(metrics))
+    let per_job = JobLimits {
+        streams: limits.streams_per_job,
+        opens_per_second: limits.opens_per_second,
+    };
+    Authenticate::new(
+        Arc::clone(oidc),
+        Jobs::new(per_job),
+        limits.credential_bytes,
+        Arc::clone(metrics),
+    )
 }
 
 fn head_limits(config: &FrontDoorConfig) -> HeadLimits {
-    HeadLimits { max_fields: config.max_fields, max_bytes: config.max_head_bytes }
+    HeadLimits {
+        max_fields: config.max_fields,
+        max_bytes: config.max_head_bytes,
+    }
 }
 
 fn agents(
@@ -130,7 +178,10 @@ fn agents(
 
 fn options(tunnel: TunnelConfig) -> Options {
     Options {
-        about: About { version: env!("CARGO_PKG_VERSION").to_owned(), ..About::default() },
+        about: About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..About::default()
+        },
         ping_interval: tunnel.ping_interval,
         dead_after: tunnel.dead_after,
         handshake_timeout: tunnel.handshake_timeout,

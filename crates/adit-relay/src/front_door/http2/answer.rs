@@ -96,12 +96,15 @@ async fn send(mut respond: SendResponse<SendBuf>, answer: Response<Body>) -> Res
     Ok(stream.send_data(Bytes::new().into(), true)?)
 }
 
+/// What a body gives.
+type Next = Option<Result<Frame<Bytes>, StreamError>>;
+
 /// The next piece of the answer, unless the client takes the stream back.
 fn poll_next(
     cx: &mut Context<'_>,
     stream: &mut SendStream<SendBuf>,
     body: &mut Body,
-) -> Poll<Result<Option<Result<Frame<Bytes>, StreamError>>, Gone>> {
+) -> Poll<Result<Next, Gone>> {
     if stream.poll_reset(cx).is_ready() {
         return Poll::Ready(Err(Gone));
     }
@@ -109,7 +112,11 @@ fn poll_next(
 }
 
 /// Sends `data` in pieces as the client's windows allow; an empty piece only to end the answer.
-async fn send_data(stream: &mut SendStream<SendBuf>, mut data: Bytes, is_last: bool) -> Result<(), Gone> {
+async fn send_data(
+    stream: &mut SendStream<SendBuf>,
+    mut data: Bytes,
+    is_last: bool,
+) -> Result<(), Gone> {
     if data.is_empty() && is_last {
         return Ok(stream.send_data(data.into(), true)?);
     }

@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::{HeaderMap, StatusCode, header::{CONTENT_LENGTH, EXPECT}};
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, EXPECT},
+};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::handle::Early;
@@ -25,9 +28,18 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     pub(super) fn new(stream: RecvStream, headers: &HeaderMap, early: &Early) -> Self {
-        let expects = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        Self { stream, length, awaited: expects.then(|| early.clone()), is_data_over: false }
+        let expects = headers
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let length = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        Self {
+            stream,
+            length,
+            awaited: expects.then(|| early.clone()),
+            is_data_over: false,
+        }
     }
 }
 
@@ -35,7 +47,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = h2::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let this = self.get_mut();
         if let Some(early) = this.awaited.take() {
             early.push(StatusCode::CONTINUE, HeaderMap::new());
@@ -64,6 +79,7 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

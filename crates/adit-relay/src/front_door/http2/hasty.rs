@@ -19,14 +19,19 @@ pub(super) struct Hasty {
 
 impl Hasty {
     pub(super) fn new(now: Instant) -> Self {
-        Self { level: 0, since: now }
+        Self {
+            level: 0,
+            since: now,
+        }
     }
 
     /// Counts one, and says whether it was too many.
     pub(super) fn is_too_many(&mut self, now: Instant) -> bool {
         let drained = now.saturating_duration_since(self.since).as_millis() / ONE_PER.as_millis();
         if drained > 0 {
-            self.level = self.level.saturating_sub(u32::try_from(drained).unwrap_or(u32::MAX));
+            self.level = self
+                .level
+                .saturating_sub(u32::try_from(drained).unwrap_or(u32::MAX));
             self.since = now;
         }
         self.level = self.level.saturating_add(1);

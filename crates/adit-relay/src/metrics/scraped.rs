@@ -1,0 +1,102 @@
+//! Numbers that are read where they are kept, at each scrape, instead of being counted a second time.
+
+use std::sync::Arc;
+
+use adit_authority::Oidc;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+};
+
+use crate::{in_flight::InFlight, registry::Registry};
+
+/// Where they are kept.
+#[derive(Debug)]
+pub(crate) struct Scraped {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) oidc: Arc<Oidc>,
+    pub(crate) in_flight: InFlight,
+}
+
+impl Collector for Scraped {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (mut streams, mut buffered, mut queued) = (0, 0, 0);
+        self.registry.each_tunnel(|tunnel| {
+            let stats = tunnel.stats();
+            streams += stats.streams;
+            buffered += stats.buffered_bytes;
+            queued += stats.queued_bytes;
+        });
+        let tokens = self.oidc.stats();
+        let gauges = [
+            (
+                "exchanges_open",
+                "Requests running, upgraded ones included",
+                self.in_flight.running(),
+            ),
+            ("tunnel_streams_open", "Streams of all tunnels", streams),
+            (
+                "tunnel_buffered_bytes",
+                "Bytes from agents that lie unread",
+                buffered,
+            ),
+            (
+                "tunnel_queued_bytes",
+                "Bytes to agents that wait for credit or the wire",
+                queued,
+            ),
+            (
+                "tokens_cached",
+                "Verified tokens remembered",
+                tokens.cached_tokens,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let counters = [
+            (
+                "token_cache_hits",
+                "Tokens that were remembered",
+                tokens.cache_hits,
+            ),
+            (
+                "token_cache_misses",
+                "Tokens that were not, valid or not",
+                tokens.cache_misses,
+            ),
+            (
+                "token_cache_evictions",
+                "Tokens forgotten early for want of room",
+                tokens.cache_evictions,
+            ),
+            (
+                "key_fetches",
+                "Fetches of issuers' keys",
+                tokens.key_fetches,
+            ),
+            (
+                "key_fetch_failures",
+                "Fetches of issuers' keys that failed",
+                tokens.key_fetch_failures,
+            ),
+            (
+                "key_fetches_withheld",
+                "Fetches that would have come too soon after the last",
+                tokens.key_fetches_withheld,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        Ok(())
+    }
+}
