@@ -26,7 +26,9 @@ pub struct Rig {
 
 impl Rig {
     pub fn start() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("adit-bench-").tempdir()?;
+        let mut folder = tempfile::Builder::new().prefix("adit-bench-").tempdir()?;
+        // What went wrong stands in the logs.
+        folder.disable_cleanup(std::env::var_os("ADIT_BENCH_KEEP").is_some());
         write_certificates(folder.path())?;
         write_bodies(&folder.path().join("www"))?;
         fs::create_dir_all(folder.path().join("logs"))?;

@@ -84,7 +84,7 @@ limits: {{opens_per_second: 1000000}}
 authorities:
   oidc:
     issuers:
-      - {{url: 'https://gitlab.bench.test', audiences: [adit], jwks: {{file: {root}/jwks.json}}}}
+      - {{url: 'https://gitlab.bench.test', audiences: [adit], jwks_file: {root}/jwks.json}}
 agents:
   - id: 1
     name: bench
