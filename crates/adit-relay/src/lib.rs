@@ -1,5 +1,42 @@
 //! The relay: callers and agents both connect to it.
-#![doc = ""]
+//!
+//! # The life of a request
+//!
+//! A CI job's kubectl sends `GET /k8s-proxy/api/v1/pods` with `Authorization: Bearer ci:7:<ID token>`.
+//!
+//! 1. The [`front_door`] accepts the connection, does TLS, and reads the request's head: [`front_door::http1`] or
+//!    [`front_door::http2`], as ALPN says.
+//! 2. [`handle::Handler::answer`] gives it an id and asks [`target`] what it is for. For the Kubernetes API,
+//!    [`handle::Handler::handle`] is the rest of the walk, four lines that each take what the one before proved:
+//! 3. [`authenticate`]: an issuer's key vouches for the token, so the caller is a job, a
+//!    [`Caller`](adit_authority::Caller);
+//! 4. [`authorise`]: the agent's `ci_access` lets that job in, as a certain user there and until the token expires, a
+//!    [`Permit`](adit_authority::Permit);
+//! 5. [`route`]: the [`registry`] has a tunnel of that agent, or one arrives within moments, a
+//!    [`Tunnel`](adit_tunnel::Tunnel);
+//! 6. [`forward`]: `adit-exchange` strips the credential, writes head and body to a new stream of the tunnel, and brings
+//!    the answer back.
+//!
+//! The answer returns through the same calls. What goes wrong on the way is a [`refusal::Refusal`], which [`respond`] turns
+//! into a Kubernetes `Status`; `docs/errors.md` lists them all.
+//!
+//! Agents come in by the same door: [`agents`] checks the token of their gRPC call and registers the tunnel. [`Relay`]
+//! starts all this and stops it in order.
+//!
+//! # Invariants
+//!
+//! - Code that holds a `Permit` cannot have skipped a check: nothing else makes one than `adit-authority`.
+//! - A caller's token never enters a tunnel, a log, a metric or an answer.
+//! - Who drops a future or a body cancels the exchange behind it, up to the API server.
+//! - An answer that was cut off looks cut off, over either HTTP.
+//! - Every connection, exchange and tunnel is counted against a limit while it lives, by a guard.
+//!
+//! Absent on purpose: impersonation headers, which the agent writes; what a request means to Kubernetes, which RBAC decides;
+//! redirects, retries of requests that may have been carried out, caches of answers.
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the walk above is for those who read the source, with --document-private-items"
+)]
 
 mod relay;
 
@@ -23,5 +60,8 @@ mod config;
 mod in_flight;
 mod metrics;
 
-pub use config::*;
+pub use config::{
+    Config, FrontDoorConfig, LimitsConfig, RawAdmin, RawAuthorities, RawConfig, RawDrain,
+    RawLimits, RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig,
+};
 pub use relay::{Relay, StartError};

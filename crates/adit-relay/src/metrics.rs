@@ -45,6 +45,7 @@ pub(crate) struct Metrics {
     connections: Family<Protocol, Gauge>,
     connections_refused: Family<Reason, Counter>,
     handshakes_failed: Family<Reason, Counter>,
+    heads_refused: Family<Reason, Counter>,
     tunnels: Gauge,
     tunnels_opened: Counter,
     tunnels_refused: Family<Reason, Counter>,
@@ -121,6 +122,7 @@ impl Metrics {
             connections: Family::default(),
             connections_refused: Family::default(),
             handshakes_failed: Family::default(),
+            heads_refused: Family::default(),
             tunnels: Gauge::default(),
             tunnels_opened: Counter::default(),
             tunnels_refused: Family::default(),
@@ -163,6 +165,11 @@ impl Metrics {
             self.handshakes_failed.clone(),
         );
         registry.register(
+            "heads_refused",
+            "HTTP/1 heads that became no request",
+            self.heads_refused.clone(),
+        );
+        registry.register(
             "tunnels_open",
             "Tunnels that agents hold",
             self.tunnels.clone(),
@@ -201,6 +208,10 @@ impl Metrics {
         self.handshakes_failed
             .get_or_create(&Reason { reason })
             .inc();
+    }
+
+    pub(crate) fn head_refused(&self, reason: &'static str) {
+        self.heads_refused.get_or_create(&Reason { reason }).inc();
     }
 
     pub(crate) fn tunnel_refused(&self, reason: &'static str) {

@@ -55,7 +55,7 @@ pub enum StartError {
 
 /// Where traffic is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Ground {
     /// On threads of its own, one per shard.
     Threads,
     /// On the runtime that called.
@@ -89,7 +89,7 @@ impl Relay {
     ///
     /// Outside a tokio runtime.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        Self::launch(config, Place::Threads)
+        Self::launch(config, Ground::Threads)
     }
 
     /// Starts with one shard on the runtime this is called in: for tests and `adit dev`.
@@ -102,7 +102,7 @@ impl Relay {
     ///
     /// Outside a tokio runtime.
     pub fn start_here(config: Config) -> Result<Self, StartError> {
-        Self::launch(config, Place::Here)
+        Self::launch(config, Ground::Here)
     }
 
     /// The address callers and agents connect to.
@@ -160,9 +160,9 @@ impl Relay {
         self.admin.join_all().await;
     }
 
-    fn launch(config: Config, place: Place) -> Result<Self, StartError> {
+    fn launch(config: Config, ground: Ground) -> Result<Self, StartError> {
         let (admin_addr, address) = (config.admin, config.front_door.address);
-        let count = if place == Place::Here {
+        let count = if ground == Ground::Here {
             1
         } else {
             config.shards
@@ -206,7 +206,7 @@ impl Relay {
             .first()
             .map_or(Ok(address), std::net::TcpListener::local_addr)
             .map_err(|source| StartError::Listen { address, source })?;
-        let shards = shards(place, door, listeners).map_err(StartError::Shards)?;
+        let shards = shards(ground, door, listeners).map_err(StartError::Shards)?;
         accepting.met();
         tracing::info!(address = %public_addr, admin = %admin_addr, shards = count, "relay is up");
         Ok(Self {
@@ -226,7 +226,7 @@ impl Relay {
 
 /// Opens the front door on each shard, with a listener of its own.
 fn shards(
-    place: Place,
+    ground: Ground,
     door: Arc<FrontDoor>,
     listeners: Vec<std::net::TcpListener>,
 ) -> io::Result<Shards> {
@@ -247,9 +247,9 @@ fn shards(
             None => {}
         }
     };
-    match place {
-        Place::Threads => Shards::start("adit-relay", count, run),
-        Place::Here => Ok(Shards::ambient(run)),
+    match ground {
+        Ground::Threads => Shards::start("adit-relay", count, run),
+        Ground::Here => Ok(Shards::ambient(run)),
     }
 }
 

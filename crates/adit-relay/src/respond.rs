@@ -7,7 +7,7 @@ use adit_proto::kubernetes as wire;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use http_body_util::Full;
 use prost::Message as _;
@@ -63,10 +63,13 @@ pub(crate) fn respond(
         Format::Json => (JSON, status.to_json()),
         Format::Protobuf => (PROTOBUF, status.to_protobuf()),
     };
+    let length = body.len();
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = facts.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Said here, because the answer to HEAD has it too, and no body.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(REQUEST_ID, request.to_header());
     if facts.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -557,3 +557,72 @@ async fn flood_of_requests_taken_back_ends_the_connection() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn agent_that_reconnects_is_waited_for() {
+    within(async {
+        let setup = Setup::with("route: {wait: 15s}").await;
+        setup.agent().await.stop().await;
+        let waiting = http2(&setup.address, setup.get("/k8s-proxy/api"));
+        let (answer, _agent) = tokio::join!(waiting, setup.agent());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tls_chooses_the_protocol_by_alpn() {
+    within(async {
+        let setup = Setup::tls().await;
+        for (alpn, start) in [("http/1.1", "HTTP/1.1 404 "), ("", "HTTP/1.1 404 ")] {
+            let mut socket = setup.handshake(alpn).await;
+            let request = "GET / HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n";
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(start), "{answer}");
+        }
+        let (send, connection) = h2::client::handshake(setup.handshake("h2").await)
+            .await
+            .unwrap();
+        let request = setup.absolute(Request::get("/").body(()).unwrap());
+        let asked = async {
+            let (answer, _) = send
+                .ready()
+                .await
+                .unwrap()
+                .send_request(request, true)
+                .unwrap();
+            answer.await.unwrap().status()
+        };
+        tokio::select! {
+            biased;
+            status = asked => assert_eq!(status, StatusCode::NOT_FOUND),
+            ended = connection => panic!("{ended:?}"),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_tell_what_happened() {
+    within(async {
+        let setup = Setup::new().await;
+        let _agent = setup.agent().await;
+        http1(&setup.address, setup.get("/k8s-proxy/api")).await;
+        http2(&setup.address, setup.get("/nowhere")).await;
+        let metrics = setup.metrics().await;
+        for line in [
+            "adit_relay_requests_total{outcome=\"answered\"} 1",
+            "adit_relay_requests_total{outcome=\"refused\"} 1",
+            "adit_relay_refusals_total{reason=\"unknown_path\"} 1",
+            "adit_relay_tunnels_open 1",
+            "adit_relay_tokens_cached 1",
+            "adit_relay_stage_duration_seconds_count{stage=\"answer\"} 2",
+        ] {
+            assert!(metrics.contains(line), "{line} is not in:\n{metrics}");
+        }
+        assert!(!metrics.contains("eyJ"), "a token is among the metrics");
+    })
+    .await;
+}

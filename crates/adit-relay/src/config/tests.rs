@@ -98,10 +98,10 @@ fn every_key_is_documented() {
     let docs = std::fs::read_to_string(path).unwrap();
     let raw = include_str!("raw.rs");
     let fields = raw.lines().filter_map(|line| {
-        line.trim()
-            .strip_prefix("pub ")?
-            .split_once(": ")
-            .map(|(name, _)| name)
+        let (name, _) = line.trim().strip_prefix("pub ")?.split_once(": ")?;
+        name.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            .then_some(name)
     });
     for field in fields {
         assert!(

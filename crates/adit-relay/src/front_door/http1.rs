@@ -6,6 +6,7 @@
 
 use std::{
     convert::Infallible,
+    io,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -64,6 +65,7 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
         }
     };
     if let Err(error) = result {
+        note(&error, &door);
         tracing::debug!(client.addr = %connection.client, error = %chain(&error), "connection ended");
     }
     let pending = upgrade.lock().take();
@@ -83,6 +85,19 @@ fn builder(config: &FrontDoorConfig) -> http1::Builder {
         .max_header_size(config.max_head_bytes)
         .max_headers(config.max_fields);
     builder
+}
+
+/// Counts heads that never became a request; hyper has answered them with a bare 400 or 431, or hung up.
+fn note(error: &hyper::Error, door: &FrontDoor) {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    let is_slow = io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut);
+    if error.is_parse_too_large() {
+        door.handler.metrics.head_refused("too_large");
+    } else if error.is_parse() {
+        door.handler.metrics.head_refused("malformed");
+    } else if is_slow {
+        door.handler.metrics.head_refused("slow");
+    }
 }
 
 /// An upgrade that the API server agreed to, while hyper writes our 101.

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use adit_tunnel::SendBuf;
+use adit_tunnel::{MAX_FRAME_BYTES, SendBuf, WINDOW};
 use futures_util::{Stream as _, stream::FuturesUnordered};
 use h2::{
     Reason, RecvStream,
@@ -30,10 +30,6 @@ use hasty::Hasty;
 
 /// Requests taken in before the streams have their turn, so that a flood of opens does not starve those that run.
 const ACCEPTS_PER_TURN: usize = 64;
-
-/// Windows of a connection that carries a tunnel. Its driver takes in everything at once and bounds what piles up by its
-/// own credit, so h2's windows must never be the limit: 64 MiB are 640 MB/s over a path of 100 ms.
-const TUNNEL_WINDOW: u32 = 64 << 20;
 
 /// Serves the connection to its end.
 pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) {
@@ -70,11 +66,11 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
 
 /// One set of settings for clients and agents, because they are sent before the first request tells which it is: frames
 /// of 64 KiB for the tunnel's batches, windows for a client's uploads, which may pile up here when the agent does not
-/// take them. [`TUNNEL_WINDOW`] follows when it is a tunnel.
+/// take them. [`WINDOW`] follows when it is a tunnel.
 fn builder(config: &FrontDoorConfig) -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
     builder
-        .max_frame_size(64 << 10)
+        .max_frame_size(MAX_FRAME_BYTES)
         .initial_window_size(1 << 20)
         .initial_connection_window_size(16 << 20)
         .max_send_buffer_size(400 << 10)
@@ -190,16 +186,14 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     fn sort(&mut self, request: &Request<RecvStream>) -> Arrival {
         let arrival = self.door.agents.sort(request);
         if matches!(arrival, Arrival::Tunnel(_)) && self.windows == Windows::Small {
-            self.http2.set_target_window_size(TUNNEL_WINDOW);
+            self.http2.set_target_window_size(WINDOW);
             self.windows = Windows::Wanted;
         }
         arrival
     }
 
     fn widen(&mut self) {
-        if self.windows == Windows::Wanted
-            && self.http2.set_initial_window_size(TUNNEL_WINDOW).is_ok()
-        {
+        if self.windows == Windows::Wanted && self.http2.set_initial_window_size(WINDOW).is_ok() {
             self.windows = Windows::Large;
         }
     }

@@ -3,6 +3,8 @@
 //! hyper has one timeout for both. A short one closes idle connections under clients that are about to use them (Go's keep
 //! theirs for 90 s); a long one lets a thousand slow heads sit. `http1.rs` puts [`Patient`] below hyper. Invariant: while
 //! an exchange runs there is no deadline.
+//!
+//! A head that takes too long is an error; a connection that is idle for too long reads as ended, and is closed in good order.
 
 use std::{
     io,
@@ -90,8 +92,8 @@ impl<IO> Patient<IO> {
         (patient, busy)
     }
 
-    /// Ready when the wait has been too long.
-    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the wait has been too long: with an error during a head, else without.
+    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let deadline = match self.waiting {
             Waiting::Not => {
                 let now = Instant::now();
@@ -109,7 +111,10 @@ impl<IO> Patient<IO> {
         }
         while alarm.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
-                return Poll::Ready(());
+                return Poll::Ready(match self.waiting {
+                    Waiting::Head(_) => Err(io::ErrorKind::TimedOut.into()),
+                    Waiting::Not | Waiting::Idle(_) => Ok(()),
+                });
             }
             alarm.as_mut().reset(deadline);
         }
@@ -139,9 +144,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Patient<IO> {
                 }
                 read
             }
-            Poll::Pending => this
-                .poll_too_long(cx)
-                .map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => this.poll_too_long(cx),
         }
     }
 }
@@ -190,19 +193,22 @@ mod tests {
         head: Duration::from_secs(10),
     };
 
-    async fn read_after(
-        wait: Duration,
-        patient: &mut Patient<tokio::io::DuplexStream>,
-    ) -> Option<io::Error> {
-        let started = Instant::now();
+    /// How a read ended, if it did.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Outcome {
+        Byte,
+        End,
+        Failed(io::ErrorKind),
+        Waits,
+    }
+
+    async fn read_within(seconds: u64, patient: &mut Patient<tokio::io::DuplexStream>) -> Outcome {
         let mut byte = [0];
-        match timeout(wait, patient.read(&mut byte)).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => {
-                assert!(started.elapsed() <= wait);
-                Some(error)
-            }
-            Err(_) => None,
+        match timeout(Duration::from_secs(seconds), patient.read(&mut byte)).await {
+            Ok(Ok(0)) => Outcome::End,
+            Ok(Ok(_)) => Outcome::Byte,
+            Ok(Err(error)) => Outcome::Failed(error.kind()),
+            Err(_) => Outcome::Waits,
         }
     }
 
@@ -210,41 +216,31 @@ mod tests {
     async fn idle_connection_is_kept_longer_than_a_slow_head() {
         let (mut client, io) = duplex(64);
         let (mut patient, _busy) = Patient::new(io, PATIENCE);
-        assert!(
-            read_after(Duration::from_secs(119), &mut patient)
-                .await
-                .is_none()
-        );
+        assert_eq!(read_within(119, &mut patient).await, Outcome::Waits);
         client.write_all(b"G").await.unwrap();
-        assert!(
-            read_after(Duration::from_secs(1), &mut patient)
-                .await
-                .is_none()
-        );
-        let error = read_after(Duration::from_secs(11), &mut patient)
-            .await
-            .unwrap();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(read_within(1, &mut patient).await, Outcome::Byte);
+        let slow = Outcome::Failed(io::ErrorKind::TimedOut);
+        assert_eq!(read_within(11, &mut patient).await, slow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connection_ends_in_good_order() {
+        let (_client, io) = duplex(64);
+        let (mut patient, _busy) = Patient::new(io, PATIENCE);
+        assert_eq!(read_within(121, &mut patient).await, Outcome::End);
     }
 
     #[tokio::test(start_paused = true)]
     async fn trickling_head_gains_no_time() {
         let (mut client, io) = duplex(64);
         let (mut patient, _busy) = Patient::new(io, PATIENCE);
-        for _ in 0..10 {
+        for _ in 0..9 {
             client.write_all(b"x").await.unwrap();
-            assert!(
-                read_after(Duration::from_secs(1), &mut patient)
-                    .await
-                    .is_none()
-            );
-            let _ = read_after(Duration::from_millis(1100), &mut patient).await;
+            assert_eq!(read_within(1, &mut patient).await, Outcome::Byte);
+            assert_eq!(read_within(1, &mut patient).await, Outcome::Waits);
         }
-        assert!(
-            read_after(Duration::from_secs(1), &mut patient)
-                .await
-                .is_some()
-        );
+        let slow = Outcome::Failed(io::ErrorKind::TimedOut);
+        assert_eq!(read_within(2, &mut patient).await, slow);
     }
 
     #[tokio::test(start_paused = true)]
@@ -252,17 +248,10 @@ mod tests {
         let (_client, io) = duplex(64);
         let (mut patient, busy) = Patient::new(io, PATIENCE);
         let exchange = busy.begin();
-        assert!(
-            read_after(Duration::from_secs(3600), &mut patient)
-                .await
-                .is_none()
-        );
+        assert_eq!(read_within(3600, &mut patient).await, Outcome::Waits);
         drop(exchange);
         advance(Duration::from_secs(1)).await;
-        assert!(
-            read_after(Duration::from_secs(121), &mut patient)
-                .await
-                .is_some()
-        );
+        assert_eq!(read_within(119, &mut patient).await, Outcome::Waits);
+        assert_eq!(read_within(2, &mut patient).await, Outcome::End);
     }
 }

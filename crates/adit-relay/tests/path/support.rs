@@ -18,6 +18,7 @@ use adit_identity::{
     ActAs, GitRef, GroupId, JobId, JobIdentity, Namespace, PipelineId, Project, ProjectId, RefKind,
     User, UserId,
 };
+use adit_process::tls::{ClientTls, TrustRoots};
 use adit_relay::{Config, RawConfig, Relay};
 use adit_tunnel::{ConnectError, Options, ResetReason, Tunnel, TunnelStream};
 use bytes::Bytes;
@@ -40,7 +41,7 @@ pub(crate) struct Setup {
     pub(crate) address: String,
     agent_token: String,
     issuer: Issuer,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl Setup {
@@ -49,7 +50,48 @@ impl Setup {
     }
 
     pub(crate) async fn with(more: &str) -> Self {
+        Self::start(tempfile::tempdir().unwrap(), "address: '127.0.0.1:0'", more).await
+    }
+
+    /// Only [`Setup::handshake`] gets in.
+    pub(crate) async fn tls() -> Self {
         let files = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["relay".to_owned()]).unwrap();
+        let (certificate, key) = (files.path().join("tls.crt"), files.path().join("tls.key"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let listen = format!(
+            "address: '127.0.0.1:0', certificate: '{}', key: '{}'",
+            certificate.display(),
+            key.display()
+        );
+        Self::start(files, &listen, "").await
+    }
+
+    pub(crate) async fn handshake(&self, alpn: &str) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let roots = TrustRoots::Only(self.files.path().join("tls.crt"));
+        let alpn: Vec<_> = [alpn.as_bytes()]
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .collect();
+        let tls = ClientTls::new(&roots, &alpn).unwrap();
+        let socket = TcpStream::connect(&self.address).await.unwrap();
+        tls.connector()
+            .connect("relay".try_into().unwrap(), socket)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let request = Request::get("/metrics")
+            .header("host", "x")
+            .body(Vec::new())
+            .unwrap();
+        let answer = http1(&self.relay.admin_addr().to_string(), request).await;
+        answer.text().to_owned()
+    }
+
+    async fn start(files: tempfile::TempDir, listen: &str, more: &str) -> Self {
         let issuer = Issuer::new("https://gitlab.example", KeyKind::EcP256).unwrap();
         let jwks = files.path().join("jwks.json");
         std::fs::write(&jwks, issuer.jwks()).unwrap();
@@ -57,7 +99,7 @@ impl Setup {
         let other = TokenHash::of("another-agents-token");
         let yaml = format!(
             "
-listen: {{address: '127.0.0.1:0'}}
+listen: {{{listen}}}
 admin: {{address: '127.0.0.1:0'}}
 authorities: {{oidc: {{issuers: [{{url: 'https://gitlab.example', audiences: ['{AUDIENCE}'], jwks_file: '{}', leeway: 0s}}]}}}}
 agents:
@@ -76,7 +118,7 @@ agents:
             address,
             agent_token,
             issuer,
-            _files: files,
+            files,
         };
         setup.ready().await;
         setup
