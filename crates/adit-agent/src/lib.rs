@@ -30,6 +30,8 @@ mod kube;
 mod backoff;
 mod dial;
 mod explain;
+#[cfg(test)]
+mod fake;
 mod metrics;
 
 pub use adit_identity::mistakes::Mistakes;

@@ -218,15 +218,10 @@ async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
             if end == End::Stopping {
                 tunnel.drain("the agent is stopping");
             }
-            let drained = async {
-                // What the relay opened before it heard of the drain is on its way here.
-                tokio::time::sleep(tunnel.round_trip().unwrap_or_default().max(LINGER)).await;
-                tunnel.drained().await;
-            };
             let reason = tokio::select! {
                 biased;
                 () = stop.aborting() => CloseReason::Stopping,
-                () = drained => CloseReason::Done,
+                () = tunnel.drained() => CloseReason::Done,
             };
             tunnel.close(reason, "the agent has drained");
             tracing::info!("tunnel ended");
@@ -278,7 +273,6 @@ fn token(source: &TokenSource) -> Result<HeaderValue, ConnectFailure> {
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// So that the first connect does not wait for an API server that drops packets.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
-const LINGER: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 //! Invariant: credentials in a proxy's URL go into one header and nowhere else: not into `Display`, `Debug` or an error.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, Uri, header};
@@ -95,23 +97,25 @@ impl Proxy {
     /// Asks the proxy at the other end of `tcp` for the way to `target` (`host:port`).
     pub(crate) async fn connect(&self, tcp: TcpStream, target: &str) -> Result<TcpStream, ProxyError> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await?;
-        let mut connection = std::pin::pin!(connection.with_upgrades());
-        let answered = sender.send_request(self.request(target));
-        let response = tokio::select! {
-            biased;
-            response = answered => response?,
-            // Over before the answer was handed on; the answer's own future tells why.
-            ended = &mut connection => return Err(ended.err().map_or(ProxyError::SpokeFirst, Into::into)),
+        let asking = async {
+            let response = sender.send_request(self.request(target)).await?;
+            if !response.status().is_success() {
+                return Err(ProxyError::Answered(response.status()));
+            }
+            let upgraded = hyper::upgrade::on(response).await?;
+            let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| ProxyError::SpokeFirst)?;
+            if parts.read_buf.is_empty() { Ok(parts.io.into_inner()) } else { Err(ProxyError::SpokeFirst) }
         };
-        if !response.status().is_success() {
-            return Err(ProxyError::Answered(response.status()));
-        }
-        let (upgraded, _) = tokio::join!(hyper::upgrade::on(response), connection);
-        let parts = upgraded?.downcast::<TokioIo<TcpStream>>().map_err(|_| ProxyError::SpokeFirst)?;
-        if !parts.read_buf.is_empty() {
-            return Err(ProxyError::SpokeFirst);
-        }
-        Ok(parts.io.into_inner())
+        // Once it has ended the answer is there, and so is the way, or the reason why not.
+        let mut driver = Some(Box::pin(connection.with_upgrades()));
+        let mut asking = pin!(asking);
+        poll_fn(|cx| {
+            if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
+                driver = None;
+            }
+            asking.as_mut().poll(cx)
+        })
+        .await
     }
 
     fn request(&self, target: &str) -> Request<Empty<Bytes>> {

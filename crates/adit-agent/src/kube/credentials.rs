@@ -62,8 +62,8 @@ pub(crate) enum CredentialError {
     ReadFile { path: PathBuf, source: std::io::Error },
     #[error("the token is not one line of visible ASCII characters")]
     NotAToken,
-    #[error("the credential plugin `{command}` failed with {status}")]
-    Plugin { command: String, status: ExitStatus },
+    #[error("the kubeconfig's credential plugin failed with {0}")]
+    Plugin(ExitStatus),
     #[error("the credential plugin cannot be started")]
     PluginStart(#[source] std::io::Error),
     #[error("the credentials in the kubeconfig cannot be used, or its plugin answered something else than an ExecCredential")]
@@ -159,7 +159,8 @@ impl CredentialError {
 
     fn from_auth(error: AuthError) -> Self {
         match error {
-            AuthError::AuthExecRun { cmd, out } => Self::Plugin { command: cmd, status: out.status },
+            // Its command line may hold secrets as well as its output.
+            AuthError::AuthExecRun { out, .. } => Self::Plugin(out.status),
             error => Self::from_other(error),
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
 use kube_client::client::ConfigExt;
-use kube_client::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube_client::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
@@ -63,8 +63,7 @@ impl Endpoint {
         if kube.accept_invalid_certs {
             return Err(EndpointError::Unchecked);
         }
-        let auth = &kube.auth_info;
-        if auth.impersonate.is_some() || auth.impersonate_uid.is_some() || auth.impersonate_groups.is_some() {
+        if impersonates(&kube.auth_info) {
             return Err(EndpointError::Impersonates);
         }
         let url = kube.cluster_url.clone().into_parts();
@@ -144,6 +143,11 @@ impl EndpointError {
         }
         Self::Kubeconfig(error)
     }
+}
+
+fn impersonates(auth: &AuthInfo) -> bool {
+    let names = auth.impersonate.is_some() || auth.impersonate_uid.is_some();
+    names || auth.impersonate_groups.is_some() || auth.impersonate_user_extra.is_some()
 }
 
 fn check_yaml(text: &str) -> Result<(), EndpointError> {

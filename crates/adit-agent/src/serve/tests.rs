@@ -1,1 +1,281 @@
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use adit_exchange::{Ask, AskError, ask};
+use adit_identity::{ActAs, Impersonation};
+use adit_tunnel::{Options, SendBuf, SessionError, Terms};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::body::Frame;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::fake::{ApiServer, Terms as Speaks, empty, full, soon};
+
+/// A tunnel whose other end is served with a real API server behind it.
+struct Near {
+    tunnel: Tunnel,
+    metrics: Metrics,
+    _tasks: JoinSet<()>,
+}
+
+async fn serving(kube: Kube) -> Near {
+    let metrics = Metrics::unregistered();
+    let service = Service {
+        kube,
+        ceiling: Ceiling::default(),
+        head_limits: HeadLimits::default(),
+        metrics: metrics.clone(),
+    };
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let token = HeaderValue::from_static("Bearer t");
+        let (tunnel, driver) = adit_tunnel::connect(far, "relay", &token, Options::default()).await.unwrap();
+        tokio::join!(driver, serve(tunnel, Arc::new(service)));
+    });
+    let mut server = h2::server::Builder::new().handshake::<_, SendBuf>(near).await.unwrap();
+    let (request, respond) = soon(server.accept()).await.unwrap().unwrap();
+    let (opening, driver) = adit_tunnel::serve(request, respond, Options::default());
+    tasks.spawn(async move {
+        let _: Arc<SessionError> = driver.await;
+    });
+    tasks.spawn(async move { while let Some(Ok(_)) = server.accept().await {} });
+    Near { tunnel: soon(opening).await.unwrap(), metrics, _tasks: tasks }
+}
+
+fn as_user(user: &str, groups: &[&str]) -> ActAs {
+    let groups = groups.iter().map(|&group| group.into()).collect();
+    ActAs::Impersonate(Impersonation::new(user.into(), None, groups, vec![]).unwrap())
+}
+
+type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+
+fn get() -> Request<Body> {
+    Request::new(Empty::new().boxed_unsync())
+}
+
+fn post(body: Body) -> Request<Body> {
+    Request::builder().method(Method::POST).body(body).unwrap()
+}
+
+impl Near {
+    async fn ask(
+        &self,
+        request: Request<Body>,
+        act_as: &ActAs,
+    ) -> Result<Response<adit_exchange::AnswerBody>, AskError> {
+        let how = Ask {
+            target: "/api/v1/pods?watch=1",
+            act_as,
+            request_id: "0123456789abcdef",
+            upgrade: None,
+            limits: HeadLimits::default(),
+        };
+        soon(ask(&self.tunnel, request, how, Terms::default())).await
+    }
+}
+
+async fn text(response: Response<adit_exchange::AnswerBody>) -> String {
+    let body = soon(response.into_body().collect()).await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn request_arrives_with_its_identity_and_the_agents_credential() {
+    let server = ApiServer::start(Speaks::default(), |request| async move {
+        let names = ["authorization", "impersonate-user", "impersonate-group", "audit-id"];
+        let values = names.map(|name| request.headers()[name].to_str().unwrap().to_owned());
+        full(format!("{} {}", values.join(" "), request.uri().path_and_query().unwrap()))
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let answer = near.ask(get(), &as_user("gitlab:ci_job:1", &["gitlab:ci_job"])).await.unwrap();
+    let want = "Bearer agent-secret gitlab:ci_job:1 gitlab:ci_job 0123456789abcdef /api/v1/pods?watch=1";
+    assert_eq!(text(answer).await, want);
+    assert_eq!(near.metrics.streams.get(), 0);
+}
+
+#[tokio::test]
+async fn identity_beyond_the_ceiling_is_answered_and_never_sent() {
+    let asked = Arc::new(AtomicBool::new(false));
+    let mark = Arc::clone(&asked);
+    let server = ApiServer::start(Speaks::default(), move |_| {
+        mark.store(true, Ordering::SeqCst);
+        async { empty() }
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let answer = near.ask(get(), &as_user("gitlab:ci_job:1", &["system:masters"])).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let status: serde_json::Value = serde_json::from_str(&text(answer).await).unwrap();
+    assert_eq!((&status["kind"], &status["reason"]), (&"Status".into(), &"Forbidden".into()));
+    assert!(status["message"].as_str().unwrap().contains("system:masters"));
+    assert!(!asked.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn body_is_echoed_while_it_flows_over_both_protocols() {
+    for speaks in [Speaks::default(), Speaks::http1()] {
+        let server = ApiServer::start(speaks, |request| async move {
+            Response::new(request.into_body().map_err(|_| unreachable!("it ends well")).boxed_unsync())
+        })
+        .await;
+        let near = serving(server.kube().await).await;
+        let (give, mut take) = mpsc::channel::<Bytes>(1);
+        let stream = futures_util::stream::poll_fn(move |cx| {
+            take.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
+        });
+        give.send("first".into()).await.unwrap();
+        let answer = near.ask(post(StreamBody::new(stream).boxed_unsync()), &ActAs::Agent).await.unwrap();
+        let mut body = answer.into_body();
+        let mut echoed = soon(body.frame()).await.unwrap().unwrap().into_data().unwrap().to_vec();
+        assert_eq!(echoed, b"first");
+        give.send(Bytes::from(vec![b'x'; 1 << 20])).await.unwrap();
+        drop(give);
+        while let Some(frame) = soon(body.frame()).await {
+            echoed.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        }
+        assert_eq!(echoed.len(), 5 + (1 << 20));
+    }
+}
+
+/// Tells when it is dropped: what a handler of the API server sees of a caller that leaves.
+struct Dropped(mpsc::Sender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+#[tokio::test]
+async fn caller_that_leaves_takes_the_request_back_from_the_api_server() {
+    for speaks in [Speaks::default(), Speaks::http1()] {
+        let (tell, mut dropped) = mpsc::channel(1);
+        let (arrived, mut arrivals) = mpsc::channel(1);
+        let server = ApiServer::start(speaks, move |_| {
+            let (held, arrived) = (Dropped(tell.clone()), arrived.clone());
+            async move {
+                arrived.send(()).await.unwrap();
+                std::future::pending::<()>().await;
+                drop(held);
+                empty()
+            }
+        })
+        .await;
+        let near = serving(server.kube().await).await;
+        tokio::select! {
+            _ = near.ask(get(), &ActAs::Agent) => panic!("nobody answers"),
+            _ = soon(arrivals.recv()) => {}
+        }
+        soon(dropped.recv()).await.unwrap();
+        soon(async {
+            while near.metrics.streams.get() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn watcher_that_leaves_ends_the_watch() {
+    let (tell, mut dropped) = mpsc::channel(1);
+    let server = ApiServer::start(Speaks::default(), move |_| {
+        let held = Dropped(tell.clone());
+        async move {
+            let mut first = Some(Frame::data(Bytes::from_static(b"event")));
+            let events = futures_util::stream::poll_fn(move |_| {
+                let _held = &held;
+                first.take().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))))
+            });
+            Response::new(StreamBody::new(events).boxed_unsync())
+        }
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let mut body = near.ask(get(), &ActAs::Agent).await.unwrap().into_body();
+    assert_eq!(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap(), "event");
+    drop(body);
+    soon(dropped.recv()).await.unwrap();
+}
+
+fn reset(error: AskError) -> (ResetReason, String) {
+    match error {
+        AskError::NoAnswer(StreamError::Reset { reason, message }) => (reason, message),
+        error => panic!("{error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn api_server_that_cannot_be_reached_is_named() {
+    let server = ApiServer::start(Speaks::default(), |_| async { empty() }).await;
+    let kube = server.kube().await;
+    let addr = server.addr;
+    drop(server);
+    let near = serving(kube).await;
+    let (reason, message) = reset(near.ask(get(), &ActAs::Agent).await.unwrap_err());
+    assert_eq!(reason, ResetReason::ApiServerUnreachable);
+    assert!(message.contains("cannot reach the API server") && message.contains(&addr.to_string()), "{message}");
+    assert!(!message.contains("agent-secret"));
+}
+
+#[tokio::test]
+async fn api_server_that_breaks_off_is_named() {
+    let (arrived, mut arrivals) = mpsc::channel(1);
+    let server = ApiServer::start(Speaks::default(), move |_| {
+        let arrived = arrived.clone();
+        async move {
+            arrived.send(()).await.unwrap();
+            std::future::pending().await
+        }
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let broken = async {
+        soon(arrivals.recv()).await.unwrap();
+        drop(server);
+    };
+    let (answered, ()) = tokio::join!(near.ask(get(), &ActAs::Agent), broken);
+    assert_eq!(reset(answered.map(|_| ()).unwrap_err()).0, ResetReason::ApiServerLost);
+}
+
+#[tokio::test]
+async fn hundred_requests_at_once_are_all_answered() {
+    let server =
+        ApiServer::start(Speaks { max_streams: 40, ..Speaks::default() }, |_| async { full("ok") }).await;
+    let near = serving(server.kube().await).await;
+    let act_as = as_user("gitlab:ci_job:1", &["gitlab:ci_job"]);
+    let answers = futures_util::future::join_all((0..100).map(|_| near.ask(get(), &act_as))).await;
+    for answer in answers {
+        assert_eq!(text(answer.unwrap()).await, "ok");
+    }
+    assert!(server.connections() <= 3, "{}", server.connections());
+}
+
+#[tokio::test]
+async fn session_that_ends_takes_its_requests_with_it() {
+    let (tell, mut dropped) = mpsc::channel(1);
+    let (arrived, mut arrivals) = mpsc::channel(1);
+    let server = ApiServer::start(Speaks::default(), move |_| {
+        let (held, arrived) = (Dropped(tell.clone()), arrived.clone());
+        async move {
+            arrived.send(()).await.unwrap();
+            std::future::pending::<()>().await;
+            drop(held);
+            empty()
+        }
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let cut = async {
+        soon(arrivals.recv()).await.unwrap();
+        near.tunnel.close(adit_tunnel::CloseReason::Stopping, "test");
+    };
+    let (answered, ()) = tokio::join!(near.ask(get(), &ActAs::Agent), cut);
+    assert!(answered.is_err());
+    soon(dropped.recv()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), near.tunnel.closed()).await.unwrap();
+}
