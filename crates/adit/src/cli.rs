@@ -55,15 +55,16 @@ pub(crate) enum Command {
 
 impl Cli {
     /// What to log: as asked, or what suits the command. A server's log is its diary; at a
-    /// terminal it would bury what the command prints.
+    /// terminal it would bury what the command prints. The verifier logs each certificate that it
+    /// refuses, which is in our own error too.
     pub(crate) fn log_filter(&self) -> &str {
         let default = match self.command {
-            Command::Relay(_) | Command::Agent(_) => "info",
+            Command::Relay(_) | Command::Agent(_) => "info,rustls_platform_verifier=off",
             Command::Dev(_)
             | Command::Kubeconfig(_)
             | Command::Token(_)
             | Command::Config(_)
-            | Command::Completions(_) => "warn",
+            | Command::Completions(_) => "warn,rustls_platform_verifier=off",
         };
         self.logging.filter.as_deref().unwrap_or(default)
     }

@@ -24,7 +24,7 @@ pub(crate) enum ConfigCommand {
     /// Check a relay's config file and list every mistake in it; the exit code is 64 if there is one
     #[command(after_help = "\
 Examples:
-  adit config check relay.yaml && systemctl reload adit-relay")]
+  adit config check relay.yaml && systemctl restart adit-relay")]
     Check {
         /// The file; `-` reads standard input
         #[arg(value_name = "FILE")]

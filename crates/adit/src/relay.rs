@@ -61,9 +61,7 @@ pub(crate) fn start(
 async fn serve(config: Config, stop: Stop) -> Result<(), Failure> {
     let grace = config.drain_grace;
     let relay = start(config, Relay::start)?;
-    tracing::info!(public.addr = %relay.public_addr(), admin.addr = %relay.admin_addr(), "relay started");
     stop.draining().await;
     relay.drain(grace).await;
-    tracing::info!("relay stopped");
     Ok(())
 }

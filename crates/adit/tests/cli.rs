@@ -176,6 +176,44 @@ fn refused_id_token_ends_with_77_and_the_relays_words() {
 }
 
 #[test]
+fn relay_that_is_not_believed_is_told_once_and_gets_no_token() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .unwrap();
+    let relay = thread::spawn(move || {
+        let mut socket = listener.accept().unwrap().0;
+        let mut session = rustls::ServerConnection::new(config.into()).unwrap();
+        let mut received = String::new();
+        let _ = rustls::Stream::new(&mut session, &mut socket).read_to_string(&mut received);
+        received
+    });
+    let refused = adit(&["kubeconfig", "--relay", &url, "-o", "-"])
+        .env("ADIT_ID_TOKEN", "e30.e30.c2ln")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(69));
+    assert!(stderr(&refused).contains("--ca"), "{}", stderr(&refused));
+    assert_eq!(
+        stderr(&refused).matches("invalid peer certificate").count(),
+        1,
+        "{}",
+        stderr(&refused)
+    );
+    assert_eq!(relay.join().unwrap(), "");
+}
+
+#[test]
 fn kubeconfig_without_a_token_or_a_place_is_a_bad_config() {
     let unplaced = adit(&["kubeconfig", "--relay", "https://relay.test"])
         .output()

@@ -86,7 +86,7 @@ async fn relay_drains_and_ends_with_0_on_the_first_signal() {
         let mut relay = adit(&["relay", "--config", config.to_str().unwrap()])
             .spawn()
             .unwrap();
-        line(&mut stderr(&mut relay), "relay started").await;
+        line(&mut stderr(&mut relay), "relay is up").await;
         signal(&relay, name).await;
         let ended = timeout(SOON, relay.wait())
             .await
@@ -152,6 +152,58 @@ async fn agent_without_a_relay_or_token_ends_with_64() {
     assert!(
         stderr.contains("relay.url: ") && stderr.contains("ADIT_AGENT_TOKEN"),
         "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn agent_reaches_a_relay_by_flags_and_variables_alone() {
+    let made = adit(&["token", "new", "--json"]).output().await.unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = |name| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("keys.json"), r#"{"keys":[]}"#).unwrap();
+    let issuer = serde_json::json!({ "url": "https://x.invalid", "audiences": ["a"], "jwks_file": path("keys.json") });
+    let agent =
+        serde_json::json!({ "id": 7, "name": "demo", "project": "g/p", "tokens": [made["hash"]] });
+    let config =
+        format!("{RELAY}authorities: {{ oidc: {{ issuers: [{issuer}] }} }}\nagents: [{agent}]\n");
+    fs::write(path("relay.yaml"), config).unwrap();
+    let mut tasks = JoinSet::new();
+    kubeconfig_for(&kube(&mut tasks).await, Path::new(&path("kubeconfig")));
+
+    let mut relay = adit(&["relay", "--config", &path("relay.yaml")])
+        .spawn()
+        .unwrap();
+    let mut diary = stderr(&mut relay);
+    let up = line(&mut diary, "relay is up").await;
+    let address = up
+        .split("address=")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    let mut agent = adit(&[
+        "agent",
+        "--kubeconfig",
+        &path("kubeconfig"),
+        "--admin",
+        "127.0.0.1:0",
+    ])
+    .env("ADIT_RELAY_URL", format!("http://{address}"))
+    .env("ADIT_AGENT_TOKEN", made["token"].as_str().unwrap())
+    .spawn()
+    .unwrap();
+    line(&mut diary, "tunnel opened").await;
+
+    signal(&agent, "TERM").await;
+    assert_eq!(
+        timeout(SOON, agent.wait())
+            .await
+            .expect("it ends")
+            .unwrap()
+            .code(),
+        Some(0)
     );
 }
 

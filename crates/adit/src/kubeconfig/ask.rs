@@ -3,6 +3,7 @@
 //! One GET over a client of its own. The invariant: no error shows the token, and what the relay
 //! says of itself reaches the terminal without control characters.
 
+use std::error::Error;
 use std::time::Duration;
 
 use adit_process::Exit;
@@ -48,6 +49,8 @@ pub(super) enum AskError {
     Tls(#[from] TlsError),
     #[error("the ID token holds a character that no token has")]
     Token,
+    #[error("its certificate is not believed: name its CA by --ca, or check the address")]
+    Unbelieved(#[source] rustls::Error),
     #[error("it cannot be reached")]
     Unreachable(#[source] hyper_util::client::legacy::Error),
     #[error("it did not answer within {} s", DEADLINE.as_secs())]
@@ -55,7 +58,7 @@ pub(super) enum AskError {
     #[error("it answered {status}: {message}")]
     Refused { status: StatusCode, message: String },
     #[error("its answer broke off, or is longer than {MAX_ANSWER_BYTES} bytes")]
-    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Body(#[source] Box<dyn Error + Send + Sync>),
     #[error("its answer is not a list of agents: is this an adit relay?")]
     Answer(#[source] serde_json::Error),
 }
@@ -65,7 +68,7 @@ impl AskError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Tls(_) | Self::Token => Exit::BadConfig,
-            Self::Unreachable(_) | Self::Late => Exit::Unavailable,
+            Self::Unbelieved(_) | Self::Unreachable(_) | Self::Late => Exit::Unavailable,
             Self::Refused { status, .. } if is_passing(*status) => Exit::TryAgain,
             Self::Refused {
                 status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
@@ -75,12 +78,39 @@ impl AskError {
         }
     }
 
+    /// A connection that failed: because of the certificate, which stays as it is, or otherwise.
+    fn unreached(error: hyper_util::client::legacy::Error) -> Self {
+        let first: &(dyn Error + 'static) = &error;
+        let mut causes = std::iter::successors(Some(first), |cause| inner(*cause));
+        let tls = causes.find_map(|cause| cause.downcast_ref::<rustls::Error>().cloned());
+        if let Some(rustls::Error::InvalidCertificate(why)) = tls {
+            return Self::Unbelieved(why.into());
+        }
+        Self::Unreachable(error)
+    }
+
     fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
             Self::Refused { status, .. } => is_passing(*status),
-            Self::Tls(_) | Self::Token | Self::Late | Self::Body(_) | Self::Answer(_) => false,
+            Self::Tls(_)
+            | Self::Token
+            | Self::Unbelieved(_)
+            | Self::Late
+            | Self::Body(_)
+            | Self::Answer(_) => false,
         }
+    }
+}
+
+/// What is below an error. An `io::Error` gives what it wraps by another way than its source.
+fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+    {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
 }
 
@@ -113,7 +143,7 @@ pub(super) async fn reachable(
             let response = client
                 .request(request(relay, token)?)
                 .await
-                .map_err(AskError::Unreachable)?;
+                .map_err(AskError::unreached)?;
             read(response).await
         };
         let error = match timeout(DEADLINE, response)
