@@ -11,7 +11,7 @@ pub enum AskError {
     /// The request must not cross.
     #[error("the request is refused")]
     BadRequest(#[from] BadRequest),
-    /// The request's head is past [`HeadLimits`].
+    /// The request's head is past [`crate::HeadLimits`].
     #[error("the request's head is too large")]
     HeadTooLarge,
     /// The tunnel took no stream. Nothing was sent.
