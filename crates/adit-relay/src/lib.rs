@@ -4,8 +4,7 @@
 //!
 //! A CI job's kubectl sends `GET /k8s-proxy/api/v1/pods` with `Authorization: Bearer ci:7:<ID token>`.
 //!
-//! 1. The [`front_door`] accepts the connection, does TLS, and reads the request's head: [`front_door::http1`] or
-//!    [`front_door::http2`], as ALPN says.
+//! 1. The [`front_door`] accepts the connection, does TLS, and reads the request's head, by HTTP/1 or HTTP/2 as ALPN says.
 //! 2. [`handle::Handler::answer`] gives it an id and asks [`target`] what it is for. For the Kubernetes API,
 //!    [`handle::Handler::handle`] is the rest of the walk, four lines that each take what the one before proved:
 //! 3. [`authenticate`]: an issuer's key vouches for the token, so the caller is a job, a

@@ -626,3 +626,43 @@ async fn metrics_tell_what_happened() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn informational_answers_come_before_the_final_one() {
+    within(async {
+        let setup = Setup::new().await;
+        let _agent = setup.agent().await;
+        let (send, connection) = setup.h2().await;
+        let mut request = setup
+            .absolute(setup.request("POST", "/k8s-proxy/hint", Vec::new()))
+            .map(|_| ());
+        request
+            .headers_mut()
+            .insert("expect", "100-continue".parse().unwrap());
+        let asked = async {
+            let (mut answer, mut body) = send
+                .ready()
+                .await
+                .unwrap()
+                .send_request(request, false)
+                .unwrap();
+            let mut informational = Vec::new();
+            while let Some(head) = std::future::poll_fn(|cx| answer.poll_informational(cx)).await {
+                let head = head.unwrap();
+                informational.push(head.status().as_u16());
+                if head.status() == StatusCode::CONTINUE {
+                    body.send_data("hello".into(), true).unwrap();
+                }
+            }
+            (informational, answer.await.unwrap().status())
+        };
+        tokio::select! {
+            biased;
+            (informational, status) = asked => {
+                assert_eq!((informational, status.as_u16()), (vec![103, 100], 200));
+            }
+            ended = connection => panic!("{ended:?}"),
+        }
+    })
+    .await;
+}

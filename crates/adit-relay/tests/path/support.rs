@@ -13,7 +13,7 @@ use adit_authority::{
     issuer::{Issuer, KeyKind},
     token::{self, TokenHash},
 };
-use adit_exchange::{Asked, HeadLimits, answer, switch};
+use adit_exchange::{Asked, HeadLimits, answer, informational, switch};
 use adit_identity::{
     ActAs, GitRef, GroupId, JobId, JobIdentity, Namespace, PipelineId, Project, ProjectId, RefKind,
     User, UserId,
@@ -456,6 +456,19 @@ async fn serve(stream: Arc<TunnelStream>, head: Bytes, seen: Arc<Seen>) {
     }
     let body = match path.as_str() {
         "/broken" => broken(Arc::clone(&seen)),
+        "/hint" => {
+            let link = [(
+                "link".parse().unwrap(),
+                HeaderValue::from_static("</style.css>"),
+            )];
+            informational(
+                &stream,
+                StatusCode::EARLY_HINTS,
+                &link.into_iter().collect(),
+            )
+            .unwrap();
+            echo(&asked, &stream).await
+        }
         "/slow" => {
             seen.begun.notify_one();
             seen.released.notified().await;

@@ -22,28 +22,37 @@ pub(super) async fn exchange(
     request: Request<RecvStream>,
     mut respond: SendResponse<SendBuf>,
 ) -> Ended {
-    let early = Early::default();
-    let (head, stream) = request.into_parts();
-    let body = RequestBody::new(stream, &head.headers, &early);
-    let call = Call::new(connection, Some(&early));
-    let answer = {
-        let mut answering = pin!(handler.answer(Request::from_parts(head, body), &call));
-        poll_fn(|cx| {
-            if respond.poll_reset(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            let answer = answering.as_mut().poll(cx);
-            send_early(&mut respond, &early);
-            answer.map(Some)
-        })
-        .await
-    };
+    // Boxed, because it is large and short: what lives as long as a watch is small.
+    let answer = Box::pin(answer(handler, connection, request, &mut respond)).await;
     let Some(answer) = answer else {
         return Ended::TakenBack;
     };
     // A client that is gone is found out by the connection; there is nobody to tell here.
     let _ = send(respond, answer).await;
     Ended::Answered
+}
+
+/// The answer, or nothing when the client takes the request back.
+async fn answer(
+    handler: &Handler,
+    connection: &Connection,
+    request: Request<RecvStream>,
+    respond: &mut SendResponse<SendBuf>,
+) -> Option<Response<Body>> {
+    let early = Early::default();
+    let (head, stream) = request.into_parts();
+    let body = RequestBody::new(stream, &head.headers);
+    let call = Call::new(connection, Some(&early));
+    let mut answering = pin!(handler.answer(Request::from_parts(head, body), &call));
+    poll_fn(|cx| {
+        if respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        let answer = answering.as_mut().poll(cx);
+        send_early(respond, &early);
+        answer.map(Some)
+    })
+    .await
 }
 
 fn send_early(respond: &mut SendResponse<SendBuf>, early: &Early) {

@@ -8,36 +8,25 @@ use std::{
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::{
-    HeaderMap, StatusCode,
-    header::{CONTENT_LENGTH, EXPECT},
-};
+use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
-
-use crate::handle::Early;
 
 /// The body.
 #[derive(Debug)]
 pub(super) struct RequestBody {
     stream: RecvStream,
     length: Option<u64>,
-    /// Set when the client waits for 100 Continue before it sends: RFC 9110 section 10.1.1.
-    awaited: Option<Early>,
     is_data_over: bool,
 }
 
 impl RequestBody {
-    pub(super) fn new(stream: RecvStream, headers: &HeaderMap, early: &Early) -> Self {
-        let expects = headers
-            .get(EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
         let length = headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
         Self {
             stream,
             length,
-            awaited: expects.then(|| early.clone()),
             is_data_over: false,
         }
     }
@@ -52,9 +41,6 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let this = self.get_mut();
-        if let Some(early) = this.awaited.take() {
-            early.push(StatusCode::CONTINUE, HeaderMap::new());
-        }
         while !this.is_data_over {
             match ready!(this.stream.poll_data(cx)) {
                 // An empty frame would be one that the tunnel must not carry.
