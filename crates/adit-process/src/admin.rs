@@ -63,14 +63,14 @@ impl Admin {
 
     /// Answers until `stop` resolves; requests that run then have a second to end.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) {
-        let (stopping, stopped) = oneshot::channel();
+        // axum leaves its wait for the signal to a task of its own: what that waits for must end with this future, too.
+        let (stopping, stopped) = oneshot::channel::<()>();
         let server = axum::serve(self.listener, self.router).with_graceful_shutdown(async move {
-            stop.await;
-            // The receiver below lives as long as the server.
-            let _ = stopping.send(());
+            let _ = stopped.await;
         });
         let overdue = async {
-            let _ = stopped.await;
+            stop.await;
+            drop(stopping);
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
