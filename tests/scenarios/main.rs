@@ -1,3 +1,12 @@
-//! Scenarios.
+//! Whole paths: the real relay and the real agent in one process, between callers of every kind and an API server that does
+//! as it is told. A file for each theme; `support/` has the words.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "test code: a failure is a panic with a place"
+)]
 
-fn main() {}
+mod bytes;

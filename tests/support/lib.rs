@@ -1,1 +1,58 @@
-//! Test harness.
+//! What the scenarios speak: a Kubernetes API server that does as it is told, the real relay and the real agent in front of
+//! it, callers of every kind, and a line between any two of them that can go bad.
+//!
+//! ```text
+//! let kube = kube().start().await;
+//! let relay = relay().start().await;
+//! let agent = agent("prod").to(&relay).serving(&kube).start().await;
+//! let answer = relay.job(9001).get("/api/v1/pods").await;
+//! ```
+//!
+//! Everything runs on the one thread of the scenario's own runtime ([`scenario`]), on ports the system chose, with TLS on all
+//! legs. Invariants: nothing here waits by the clock, only for conditions with a deadline ([`until`]); and a scenario that
+//! leaves a task behind has failed.
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "test code: a failure is a panic with a place"
+)]
+
+mod agent;
+pub mod body;
+pub mod caller;
+mod connect_proxy;
+mod issuer;
+mod job;
+mod kube;
+mod kubeconfig;
+pub mod lonely;
+mod line;
+mod logs;
+mod metrics;
+pub mod pattern;
+pub mod pki;
+pub mod raw;
+mod relay;
+mod scenario;
+mod settings;
+mod tasks;
+mod world;
+
+pub use agent::{AgentBuilder, TestAgent, agent};
+pub use caller::{Answer, Caller, Refused};
+pub use connect_proxy::ConnectProxy;
+pub use issuer::TestIssuer;
+pub use job::job;
+pub use kube::{GZIPPED, Io, Kube, KubeBuilder, Recorded, kube};
+pub use line::{Direction, Line};
+pub use logs::logs;
+pub use metrics::Metrics;
+pub use raw::Raw;
+pub use relay::{RelayBuilder, TestRelay, relay};
+pub use scenario::{SOON, scenario, until, within};
+pub use settings::Settings;
+pub use world::{World, world};

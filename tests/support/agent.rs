@@ -1,0 +1,147 @@
+//! The real agent, configured by YAML as a user would do it, on the scenario's own thread.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use adit_agent::{Agent, Config, RawConfig};
+use tempfile::TempDir;
+
+use crate::{Kube, Metrics, Settings, TestRelay, metrics, within};
+
+/// An agent about to be started; `name` is what the relay calls it.
+#[must_use]
+pub fn agent(name: &str) -> AgentBuilder {
+    let mut settings = Settings::default();
+    settings.set("admin", "address", "127.0.0.1:0");
+    settings.set("relay", "proxy", "none");
+    settings.set("relay", "backoff_base", "50ms");
+    settings.set("relay", "backoff_cap", "200ms");
+    AgentBuilder { name: name.to_owned(), settings, folder: tempfile::tempdir().unwrap() }
+}
+
+/// What an agent will be told.
+pub struct AgentBuilder {
+    name: String,
+    settings: Settings,
+    folder: TempDir,
+}
+
+impl AgentBuilder {
+    /// Dials this relay, with the token that it knows.
+    #[must_use]
+    pub fn to(mut self, relay: &TestRelay) -> Self {
+        let token = self.folder.path().join("token");
+        std::fs::write(&token, &relay.entry(&self.name).token).unwrap();
+        self.settings.set("relay", "token_file", token.display());
+        self.settings.set("relay", "ca_file", relay.ca().display());
+        self.via(relay.address())
+    }
+
+    /// Dials this address, such as that of a line to the relay. After [`AgentBuilder::to`].
+    #[must_use]
+    pub fn via(self, address: SocketAddr) -> Self {
+        self.with("relay", "url", format!("https://{address}"))
+    }
+
+    /// Serves this API server.
+    #[must_use]
+    pub fn serving(self, kube: &Kube) -> Self {
+        self.serving_by(kube.kubeconfig().to_owned())
+    }
+
+    /// Serves what this kubeconfig says.
+    #[must_use]
+    pub fn serving_by(self, kubeconfig: PathBuf) -> Self {
+        self.with("kubernetes", "kubeconfig", kubeconfig.display())
+    }
+
+    /// Sets `section.key` of its configuration; the value is YAML.
+    #[must_use]
+    pub fn with(mut self, section: &str, key: &str, value: impl ToString) -> Self {
+        self.settings.set(section, key, value);
+        self
+    }
+
+    /// Finds out quickly that the relay or the API server is silent.
+    #[must_use]
+    pub fn impatient(self) -> Self {
+        let this = self.with("relay", "ping_interval", "200ms").with("relay", "dead_after", "600ms");
+        this.with("kubernetes", "ping_interval", "200ms").with("kubernetes", "dead_after", "600ms")
+    }
+
+    /// Starts it and waits for its tunnel.
+    pub async fn start(self) -> TestAgent {
+        let agent = self.start_anyway().await;
+        within("the agent's tunnel", agent.connected()).await;
+        agent
+    }
+
+    /// Starts it, whether it reaches the relay or not.
+    ///
+    /// # Panics
+    ///
+    /// When its configuration is wrong.
+    pub async fn start_anyway(self) -> TestAgent {
+        let mut agent = TestAgent { running: None, settings: self.settings, _folder: self.folder };
+        agent.revive_anyway().await;
+        agent
+    }
+}
+
+/// A running agent.
+pub struct TestAgent {
+    running: Option<Agent>,
+    settings: Settings,
+    _folder: TempDir,
+}
+
+impl TestAgent {
+    /// Waits for a tunnel.
+    pub async fn connected(&self) {
+        self.agent().connected().await;
+    }
+
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::read(self.agent().admin_addr()).await
+    }
+
+    /// Status and body of a GET to its admin port.
+    pub async fn admin_get(&self, path: &str) -> (u16, String) {
+        metrics::get(self.agent().admin_addr(), path).await
+    }
+
+    /// Drains; what still runs after `grace` is cut.
+    pub async fn drain(&mut self, grace: Duration) {
+        if let Some(agent) = self.running.take() {
+            agent.drain(grace).await;
+        }
+    }
+
+    /// Ends at once.
+    pub async fn kill(&mut self) {
+        if let Some(agent) = self.running.take() {
+            agent.abort().await;
+        }
+    }
+
+    /// Is there again, with the same configuration and a tunnel.
+    pub async fn revive(&mut self) {
+        self.revive_anyway().await;
+        within("the agent's tunnel", self.connected()).await;
+    }
+
+    /// Ends in order.
+    pub async fn stop(mut self) {
+        self.drain(Duration::from_secs(1)).await;
+    }
+
+    async fn revive_anyway(&mut self) {
+        let yaml = self.settings.to_yaml();
+        let raw = RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
+        let config = Config::try_from(raw).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
+        self.running = Some(within("the agent's start", Agent::start(config)).await.unwrap());
+    }
+
+    fn agent(&self) -> &Agent {
+        self.running.as_ref().expect("the agent runs")
+    }
+}

@@ -1,0 +1,345 @@
+//! Whoever calls the relay: a kubectl over HTTP/2, something older over HTTP/1.1, or somebody who writes bytes by hand.
+//! Made by [`crate::TestRelay`]. Invariant: dropping a connection drops its task and hangs up at once.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body_util::BodyExt;
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
+use tokio::{net::TcpStream, task::JoinSet};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{Raw, body, body::Body, pki, tasks::Tasks, within};
+
+/// Somebody with a credential, or without.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub address: SocketAddr,
+    pub authorization: Option<String>,
+    /// Before the path of every request.
+    pub prefix: String,
+}
+
+/// A caller's connection.
+pub type CallerIo = TlsStream<TcpStream>;
+
+impl Caller {
+    /// Calls another address, such as that of a line to the relay.
+    #[must_use]
+    pub fn via(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
+    }
+
+    /// Shows this `Authorization`.
+    #[must_use]
+    pub fn showing(&self, authorization: &str) -> Self {
+        Self { authorization: Some(authorization.to_owned()), ..self.clone() }
+    }
+
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        Self { authorization: None, ..self.clone() }
+    }
+
+    #[must_use]
+    pub fn under(&self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self.clone() }
+    }
+
+    /// A GET over an HTTP/2 connection of its own.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.http2().await.get(path).await
+    }
+
+    pub async fn http1(&self) -> Http1 {
+        let io = TokioIo::new(self.tls(pki::HTTP1).await);
+        let (sender, connection) = http1::Builder::new().handshake(io).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let _ = connection.with_upgrades().await;
+        });
+        Http1 { sender, caller: self.clone(), _tasks: tasks }
+    }
+
+    pub async fn http2(&self) -> Http2 {
+        let io = TokioIo::new(self.tls(pki::HTTP2).await);
+        let tasks = Tasks::default();
+        let (sender, connection) = http2::Builder::new(tasks.executor())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(16 << 20)
+            .max_header_list_size(256 << 10)
+            .handshake(io)
+            .await
+            .unwrap();
+        tasks.spawn(async move {
+            let _ = connection.await;
+        });
+        Http2 { sender, caller: self.clone(), _tasks: tasks }
+    }
+
+    /// HTTP/1.1 by hand.
+    pub async fn raw(&self) -> Raw<CallerIo> {
+        Raw::new(self.tls(pki::HTTP1).await)
+    }
+
+    /// TLS with this one protocol.
+    pub async fn tls(&self, alpn: &'static [u8]) -> CallerIo {
+        self.try_tls(alpn).await.expect("the relay takes a connection")
+    }
+
+    /// TLS with this one protocol, if the relay will.
+    ///
+    /// # Errors
+    ///
+    /// It will not.
+    pub async fn try_tls(&self, alpn: &'static [u8]) -> std::io::Result<CallerIo> {
+        let socket = TcpStream::connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        let tls = TlsConnector::from(pki::shared().client(&[alpn]));
+        within("a TLS handshake", tls.connect(pki::localhost(), socket)).await
+    }
+
+    /// The head of a request by hand, with the caller's credential; `fields` are whole lines.
+    #[must_use]
+    pub fn head(&self, request: &str, fields: &str) -> String {
+        let (method, path) = request.split_once(' ').expect("method and path");
+        let credential = self.authorization.as_ref().map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
+        format!("{method} {}{path} HTTP/1.1\r\nHost: localhost\r\n{credential}{fields}\r\n", self.prefix)
+    }
+
+    fn complete(&self, request: Request<Body>, is_http2: bool) -> Request<Body> {
+        let (mut head, body) = request.into_parts();
+        let target = format!("{}{}", self.prefix, head.uri);
+        head.uri = if is_http2 {
+            Uri::builder().scheme("https").authority("localhost").path_and_query(target).build().unwrap()
+        } else {
+            target.parse().unwrap()
+        };
+        if !is_http2 && !head.headers.contains_key(header::HOST) {
+            head.headers.insert(header::HOST, "localhost".parse().unwrap());
+        }
+        if let Some(authorization) = &self.authorization
+            && !head.headers.contains_key(header::AUTHORIZATION)
+        {
+            head.headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+        }
+        Request::from_parts(head, body)
+    }
+}
+
+/// A GET without anything.
+///
+/// # Panics
+///
+/// When `path` is none.
+#[must_use]
+pub fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(body::empty()).unwrap()
+}
+
+/// A request with a body.
+///
+/// # Panics
+///
+/// When `path` is none.
+#[must_use]
+pub fn request(method: Method, path: &str, body: Body) -> Request<Body> {
+    Request::builder().method(method).uri(path).body(body).unwrap()
+}
+
+/// An HTTP/1.1 connection.
+pub struct Http1 {
+    sender: http1::SendRequest<Body>,
+    caller: Caller,
+    _tasks: JoinSet<()>,
+}
+
+impl Http1 {
+    /// Sends it on its way below the caller's prefix, with the caller's credential unless it has one.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke off before an answer.
+    pub async fn send(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+        self.sender.ready().await?;
+        self.sender.send_request(self.caller.complete(request, false)).await
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.answer(get(path)).await
+    }
+
+    /// The whole answer, which must come.
+    pub async fn answer(&mut self, request: Request<Body>) -> Answer {
+        let response = within("an answer", self.send(request)).await.unwrap();
+        within("the rest of an answer", Answer::of(response)).await.unwrap()
+    }
+}
+
+/// An HTTP/2 connection; clones share it.
+#[derive(Clone)]
+pub struct Http2 {
+    sender: http2::SendRequest<Body>,
+    caller: Caller,
+    _tasks: Tasks,
+}
+
+impl Http2 {
+    /// See [`Http1::send`].
+    ///
+    /// # Errors
+    ///
+    /// The connection or the stream broke off before an answer.
+    pub async fn send(&self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+        let mut sender = self.sender.clone();
+        sender.ready().await?;
+        sender.send_request(self.caller.complete(request, true)).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.answer(get(path)).await
+    }
+
+    /// The whole answer, which must come.
+    pub async fn answer(&self, request: Request<Body>) -> Answer {
+        let response = within("an answer", self.send(request)).await.unwrap();
+        within("the rest of an answer", Answer::of(response)).await.unwrap()
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub version: Version,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Answer {
+    /// Reads the body to its end.
+    ///
+    /// # Errors
+    ///
+    /// It broke off.
+    pub async fn of(response: Response<Incoming>) -> hyper::Result<Self> {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?;
+        let trailers = body.trailers().cloned();
+        Ok(Self { status: head.status, version: head.version, headers: head.headers, body: body.to_bytes(), trailers })
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// What an echo says came, unless the relay answered itself.
+    ///
+    /// # Panics
+    ///
+    /// When it is no echo.
+    #[must_use]
+    pub fn echo(&self) -> Echo {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text());
+        Echo(self.json())
+    }
+
+    /// The relay's own answer.
+    ///
+    /// # Panics
+    ///
+    /// When it is not one.
+    #[must_use]
+    pub fn refused(&self) -> Refused {
+        Refused::of(self)
+    }
+}
+
+/// A request as the API server got it.
+#[derive(Clone, Debug)]
+pub struct Echo(pub Value);
+
+impl Echo {
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.0["target"].as_str().unwrap()
+    }
+
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.0["body"].as_str().unwrap()
+    }
+
+    /// Values of a header, in order.
+    #[must_use]
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        Self::values_of(&self.0["headers"], name)
+    }
+
+    /// Values of a trailer, in order.
+    #[must_use]
+    pub fn trailer(&self, name: &str) -> Vec<&str> {
+        Self::values_of(&self.0["trailers"], name)
+    }
+
+    fn values_of<'a>(fields: &'a Value, name: &str) -> Vec<&'a str> {
+        let fields = fields.as_array().map(Vec::as_slice).unwrap_or_default();
+        fields.iter().filter(|field| field[0] == name).filter_map(|field| field[1].as_str()).collect()
+    }
+}
+
+/// A Kubernetes `Status` that the relay made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub status: u16,
+    pub reason: String,
+    pub hop: String,
+    pub message: String,
+    pub request_id: String,
+    /// Of the header.
+    pub retry_after: Option<u32>,
+}
+
+impl Refused {
+    fn of(answer: &Answer) -> Self {
+        let status = answer.json();
+        assert_eq!((&status["kind"], &status["apiVersion"], &status["status"]), (&"Status".into(), &"v1".into(), &"Failure".into()));
+        assert_eq!(status["code"], answer.status.as_u16());
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+        let cause = |name: &str| {
+            let causes = status["details"]["causes"].as_array().unwrap();
+            let found = causes.iter().find(|cause| cause["reason"] == name).unwrap();
+            found["message"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(answer.headers["x-request-id"], cause("AditRequestId"));
+        let retry_after = answer.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().parse().unwrap());
+        assert_eq!(status["details"]["retryAfterSeconds"].as_u64(), retry_after.map(u64::from));
+        Self {
+            status: answer.status.as_u16(),
+            reason: cause("AditReason"),
+            hop: cause("AditHop"),
+            message: status["message"].as_str().unwrap().to_owned(),
+            request_id: cause("AditRequestId"),
+            retry_after,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The issuer of the jobs' tokens, and where its keys are published: a file, or a small HTTPS server.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use adit_authority::issuer::{Issuer, KeyKind};
+use adit_identity::JobIdentity;
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::pki;
+
+/// The claim `iss` of the tests' jobs.
+pub(crate) const URL: &str = "https://gitlab.test";
+/// The claim `aud`.
+pub(crate) const AUDIENCE: &str = "adit-test";
+
+/// An issuer that a relay believes.
+pub struct TestIssuer {
+    issuer: Arc<Mutex<Issuer>>,
+    published: Published,
+}
+
+enum Published {
+    File { folder: TempDir },
+    Server { address: SocketAddr, fetches: Arc<AtomicUsize>, _tasks: JoinSet<()> },
+}
+
+impl TestIssuer {
+    /// Publishes by file.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::of_kind(KeyKind::EcP256)
+    }
+
+    #[must_use]
+    pub fn of_kind(kind: KeyKind) -> Self {
+        let issuer = Issuer::new(URL, kind).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let this = Self { issuer: Arc::new(Mutex::new(issuer)), published: Published::File { folder } };
+        this.publish();
+        this
+    }
+
+    /// Publishes over HTTPS.
+    pub async fn over_https() -> Self {
+        let issuer = Arc::new(Mutex::new(Issuer::new(URL, KeyKind::EcP256).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let fetches = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, Arc::clone(&issuer), Arc::clone(&fetches)));
+        Self { issuer, published: Published::Server { address, fetches, _tasks: tasks } }
+    }
+
+    /// How often its keys were fetched by HTTPS.
+    #[must_use]
+    pub fn fetches(&self) -> usize {
+        match &self.published {
+            Published::File { .. } => 0,
+            Published::Server { fetches, .. } => fetches.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A token as GitLab would make it now, for an hour.
+    #[must_use]
+    pub fn token(&self, job: &JobIdentity) -> String {
+        self.token_for(job, Duration::from_secs(3600))
+    }
+
+    #[must_use]
+    pub fn token_for(&self, job: &JobIdentity, lifetime: Duration) -> String {
+        self.issuer.lock().token(job, AUDIENCE, SystemTime::now(), lifetime).unwrap()
+    }
+
+    /// A token whose claims were tampered with before it was signed.
+    #[must_use]
+    pub fn signed(&self, job: &JobIdentity, change: impl FnOnce(&mut Map<String, Value>)) -> String {
+        let issuer = self.issuer.lock();
+        let mut claims = issuer.claims(job, AUDIENCE, SystemTime::now(), Duration::from_secs(3600));
+        change(&mut claims);
+        issuer.sign(&claims).unwrap()
+    }
+
+    #[must_use]
+    pub fn jwks(&self) -> String {
+        self.issuer.lock().jwks()
+    }
+
+    /// Signs with a new key from now on, published beside the old one.
+    pub fn rotate(&self) {
+        self.issuer.lock().rotate().unwrap();
+        self.publish();
+    }
+
+    /// Publishes the current key only.
+    pub fn forget_retired(&self) {
+        self.issuer.lock().forget_retired();
+        self.publish();
+    }
+
+    /// Lines for `authorities.oidc.issuers`, with keys refetched quickly and removed ones forgotten at once.
+    pub(crate) fn settings(&self) -> String {
+        let source = match &self.published {
+            Published::File { folder } => format!("jwks_file: {}", keys_in(folder.path()).display()),
+            Published::Server { address, .. } => format!("jwks_url: https://127.0.0.1:{}/keys", address.port()),
+        };
+        format!(
+            "[{{ url: {URL}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: 200ms, min_refresh_interval: 100ms, keep_removed_keys: 0s }}]"
+        )
+    }
+
+    fn publish(&self) {
+        if let Published::File { folder } = &self.published {
+            // Renamed into place: a relay that reads meanwhile sees one or the other.
+            let (next, keys) = (folder.path().join("next.json"), keys_in(folder.path()));
+            std::fs::write(&next, self.jwks()).unwrap();
+            std::fs::rename(next, keys).unwrap();
+        }
+    }
+}
+
+impl Default for TestIssuer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn keys_in(folder: &Path) -> PathBuf {
+    folder.join("keys.json")
+}
+
+async fn serve(listener: TcpListener, issuer: Arc<Mutex<Issuer>>, fetches: Arc<AtomicUsize>) {
+    let tls = TlsAcceptor::from(pki::shared().server(&[pki::HTTP1]));
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        let Ok(mut stream) = tls.accept(socket).await else {
+            continue;
+        };
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|len| len > 0) {}
+        fetches.fetch_add(1, Ordering::Relaxed);
+        let keys = issuer.lock().jwks();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{keys}",
+            keys.len()
+        );
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    }
+}

@@ -1,0 +1,108 @@
+//! Accepts connections and serves each by the HTTP it speaks. Every task is in a set of the accept loop's, so ending that
+//! loop ends them all, as a killed process would.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+};
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Http1, Http2, Io, State, answers, recorded::{Held, Recorded}};
+use crate::{
+    Raw, pki,
+    tasks::{Executor, Tasks},
+};
+
+pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
+    let alpn: &[&[u8]] = match state.script.http2 {
+        Http2::NotOffered => &[pki::HTTP1],
+        Http2::Offered(_) => &[pki::HTTP2, pki::HTTP1],
+    };
+    let tls = TlsAcceptor::from(pki::shared().server(alpn));
+    let tasks = Tasks::default();
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        tasks.spawn(connection(socket, tls.clone(), Arc::clone(&state), tasks.executor()));
+    }
+}
+
+async fn connection(socket: TcpStream, tls: TlsAcceptor, state: Arc<State>, executor: Executor) {
+    let _ = socket.set_nodelay(true);
+    let Ok(io) = tls.accept(socket).await else {
+        return;
+    };
+    let _counted = Counted::new(&state);
+    if io.get_ref().1.alpn_protocol() == Some(pki::HTTP2) {
+        serve_http2(io, &state, executor).await;
+        return;
+    }
+    match &state.script.http1 {
+        Http1::Served => serve_http1(io, &state, executor).await,
+        Http1::Raw(script) => script(Raw::new(io)).await,
+    }
+}
+
+async fn serve_http1(io: Io, state: &Arc<State>, executor: Executor) {
+    let service = service_fn(|request| exchange(request, Arc::clone(state), executor.clone()));
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades()
+        .await;
+}
+
+async fn serve_http2(io: Io, state: &Arc<State>, executor: Executor) {
+    let Http2::Offered(streams) = state.script.http2 else {
+        return;
+    };
+    let service = service_fn(|request| exchange(request, Arc::clone(state), executor.clone()));
+    let _ = http2::Builder::new(executor.clone())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(streams)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(16 << 20)
+        .max_frame_size(64 << 10)
+        .max_header_list_size(256 << 10)
+        .serve_connection(TokioIo::new(io), service)
+        .await;
+}
+
+async fn exchange(
+    request: Request<Incoming>,
+    state: Arc<State>,
+    executor: Executor,
+) -> Result<Response<Held>, Infallible> {
+    state.records.lock().push(Recorded::of(&request));
+    let mut open = state.open();
+    let is_head = request.method() == http::Method::HEAD;
+    let response = answers::answer(request, &state, &executor).await;
+    if is_head || http_body::Body::is_end_stream(response.body()) {
+        open.over();
+    }
+    Ok(response.map(|body| Held { body, open }))
+}
+
+struct Counted(Arc<State>);
+
+impl Counted {
+    fn new(state: &Arc<State>) -> Self {
+        state.connections.fetch_add(1, Ordering::Relaxed);
+        state.accepted.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,49 @@
+//! Scenarios that measure memory: each runs alone in a process of its own, because what a process holds is known only for
+//! the whole of it.
+
+use std::{fs, process::Command};
+
+const ALONE: &str = "ADIT_TEST_ALONE";
+
+/// Runs `story` in another process of this test binary, which runs nothing else; `name` is the calling test's full name.
+///
+/// # Panics
+///
+/// When the story does, with what it printed.
+pub fn alone(name: &str, story: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some_and(|value| value == name) {
+        return story();
+    }
+    let binary = std::env::current_exe().unwrap();
+    let output = Command::new(binary).args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, name).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "no test is called {name}:\n{text}");
+}
+
+/// The most memory this process ever held, in bytes.
+///
+/// # Panics
+///
+/// On a system without `/proc`.
+#[must_use]
+pub fn peak_memory() -> usize {
+    status("VmHWM:")
+}
+
+/// The memory this process holds, in bytes.
+///
+/// # Panics
+///
+/// On a system without `/proc`.
+#[must_use]
+pub fn memory() -> usize {
+    status("VmRSS:")
+}
+
+fn status(field: &str) -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    let kib: usize = line.trim().trim_end_matches(" kB").trim().parse().unwrap();
+    kib << 10
+}

@@ -1,0 +1,104 @@
+//! Certificates: one authority for the whole test process, and certificates it signs for loopback.
+//! Servers here and callers use it in memory; relay and agent read the files it writes, as in production.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    pki_types::{PrivateKeyDer, ServerName},
+};
+
+pub const HTTP1: &[u8] = b"http/1.1";
+pub const HTTP2: &[u8] = b"h2";
+
+static SHARED: LazyLock<Pki> = LazyLock::new(|| Pki::new("adit test CA"));
+
+/// The authority that relays, agents, API servers and callers of the tests believe.
+#[must_use]
+pub fn shared() -> &'static Pki {
+    &SHARED
+}
+
+/// A certificate authority.
+pub struct Pki {
+    ca: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Pki {
+    /// Another authority, which nobody believes.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { ca }
+    }
+
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        self.ca.pem()
+    }
+
+    /// Writes `ca.pem` and returns its path.
+    #[must_use]
+    pub fn write_ca(&self, folder: &Path) -> PathBuf {
+        write(folder, "ca.pem", &self.ca_pem())
+    }
+
+    /// Writes a certificate for loopback and its key.
+    #[must_use]
+    pub fn write_server(&self, folder: &Path) -> (PathBuf, PathBuf) {
+        let (certificate, key) = self.sign();
+        (write(folder, "server.pem", &certificate.pem()), write(folder, "server.key", &key.serialize_pem()))
+    }
+
+    /// TLS for a server of the tests' own.
+    #[must_use]
+    pub fn server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        let (certificate, key) = self.sign();
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    /// TLS for a client that believes this authority only.
+    #[must_use]
+    pub fn client(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.der().clone()).unwrap();
+        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    fn sign(&self) -> (rcgen::Certificate, KeyPair) {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.subject_alt_names.push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.ca).unwrap(), key)
+    }
+}
+
+/// The name that all certificates are for.
+#[must_use]
+pub fn localhost() -> ServerName<'static> {
+    ServerName::try_from("localhost").unwrap()
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}

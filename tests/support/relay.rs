@@ -1,0 +1,242 @@
+//! The real relay, configured by YAML as a user would do it, on the scenario's own thread.
+
+use std::{fmt::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use adit_authority::token::TokenHash;
+use adit_identity::JobIdentity;
+use adit_relay::{Config, RawConfig, Relay};
+use tempfile::TempDir;
+
+use crate::{Caller, Metrics, Settings, TestIssuer, job, metrics, pki};
+
+/// A relay about to be started. It knows the agents `prod` (1) and `staging` (2) of project `group/sub/app`, which the
+/// tests' job may use, and `foreign` (3) of another project, which it may not.
+#[must_use]
+pub fn relay() -> RelayBuilder {
+    let mut settings = Settings::default();
+    settings.set("listen", "address", "127.0.0.1:0");
+    settings.set("admin", "address", "127.0.0.1:0");
+    let agents = ["prod", "staging", "foreign"].into_iter().zip(1..).map(|(name, id)| Entry::new(id, name)).collect();
+    RelayBuilder { settings, agents, issuer: None }
+}
+
+/// What a relay will be told.
+pub struct RelayBuilder {
+    settings: Settings,
+    agents: Vec<Entry>,
+    issuer: Option<TestIssuer>,
+}
+
+/// An agent in the relay's configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) token: String,
+    project: &'static str,
+    /// Lines of YAML below the agent.
+    more: String,
+}
+
+impl Entry {
+    fn new(id: u64, name: &str) -> Self {
+        let project = if name == "foreign" { "other/project" } else { "group/sub/app" };
+        let token = format!("canary-agent-token-of-{name}");
+        Self { id, name: name.to_owned(), token, project, more: String::new() }
+    }
+
+    fn yaml(&self) -> String {
+        let Self { id, name, token, project, more } = self;
+        format!(
+            "- id: {id}\n  name: {name}\n  project: {project}\n  project_id: {project_id}\n  tokens: ['{hash}']\n{more}",
+            project_id = if name == "foreign" { 999 } else { 150 },
+            hash = TokenHash::of(token),
+        )
+    }
+}
+
+impl RelayBuilder {
+    /// Sets `section.key` of its configuration; the value is YAML.
+    #[must_use]
+    pub fn with(mut self, section: &str, key: &str, value: impl ToString) -> Self {
+        self.settings.set(section, key, value);
+        self
+    }
+
+    /// Lines of YAML below an agent it knows, such as its `ci_access`.
+    #[must_use]
+    pub fn with_agent(mut self, name: &str, yaml: &str) -> Self {
+        let entry = self.agents.iter_mut().find(|entry| entry.name == name).expect("the agent is known");
+        for line in yaml.lines() {
+            writeln!(entry.more, "  {line}").unwrap();
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn believing(mut self, issuer: TestIssuer) -> Self {
+        self.issuer = Some(issuer);
+        self
+    }
+
+    /// Finds out quickly that an agent is silent, and says so at once: for scenarios about lost agents.
+    #[must_use]
+    pub fn impatient(self) -> Self {
+        self.with("tunnel", "ping_interval", "200ms").with("tunnel", "dead_after", "600ms").with("route", "wait", "300ms")
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    ///
+    /// When its configuration is wrong.
+    pub async fn start(self) -> TestRelay {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = pki::shared().write_ca(folder.path());
+        let (certificate, key) = pki::shared().write_server(folder.path());
+        let issuer = Arc::new(self.issuer.unwrap_or_default());
+        let mut settings = self.settings;
+        settings.set("listen", "certificate", certificate.display());
+        settings.set("listen", "key", key.display());
+        settings.set("authorities", "ca_file", ca.display());
+        settings.set("authorities", "oidc", format!("{{ issuers: {} }}", issuer.settings()));
+        let mut relay = TestRelay { running: None, settings, agents: self.agents, issuer, address: UNBOUND, admin: UNBOUND, ca, _folder: folder };
+        relay.begin();
+        relay.until_ready().await;
+        relay
+    }
+}
+
+const UNBOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// A running relay.
+pub struct TestRelay {
+    running: Option<Relay>,
+    settings: Settings,
+    agents: Vec<Entry>,
+    issuer: Arc<TestIssuer>,
+    address: SocketAddr,
+    admin: SocketAddr,
+    ca: PathBuf,
+    _folder: TempDir,
+}
+
+impl TestRelay {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    #[must_use]
+    pub fn issuer(&self) -> &TestIssuer {
+        &self.issuer
+    }
+
+    pub(crate) fn ca(&self) -> &std::path::Path {
+        &self.ca
+    }
+
+    pub(crate) fn entry(&self, agent: &str) -> &Entry {
+        self.agents.iter().find(|entry| entry.name == agent).expect("the agent is known")
+    }
+
+    /// Job `id` as a caller of `prod`.
+    #[must_use]
+    pub fn job(&self, id: u64) -> Caller {
+        self.caller(&job(id), "prod")
+    }
+
+    /// A job as a caller of an agent, with the credential that a kubeconfig holds.
+    #[must_use]
+    pub fn caller(&self, job: &JobIdentity, agent: &str) -> Caller {
+        self.showing(&format!("Bearer ci:{}:{}", self.entry(agent).id, self.issuer.token(job)))
+    }
+
+    /// Anybody, with this `Authorization`.
+    #[must_use]
+    pub fn showing(&self, authorization: &str) -> Caller {
+        Caller {
+            address: self.address,
+            authorization: Some(authorization.to_owned()),
+            prefix: "/k8s-proxy".to_owned(),
+        }
+    }
+
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::read(self.admin).await
+    }
+
+    /// Status and body of a GET to its admin port.
+    pub async fn admin_get(&self, path: &str) -> (u16, String) {
+        metrics::get(self.admin, path).await
+    }
+
+    /// Waits until its admin port says so.
+    pub async fn until_metric(&self, sample: &str, is_so: impl Fn(f64) -> bool) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let value = self.metrics().await.value(sample);
+            if is_so(value) {
+                return;
+            }
+            assert!(began.elapsed() < crate::SOON, "{sample} stays {value}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Drains; what still runs after `grace` is cut.
+    pub async fn drain(&mut self, grace: Duration) {
+        if let Some(relay) = self.running.take() {
+            relay.drain(grace).await;
+        }
+    }
+
+    /// Ends at once, as a killed process would: what runs is cut.
+    pub async fn kill(&mut self) {
+        if let Some(relay) = self.running.take() {
+            relay.abort().await;
+        }
+    }
+
+    /// Is there again, at the same address and with the same configuration.
+    ///
+    /// # Panics
+    ///
+    /// When the port was taken meanwhile.
+    pub async fn revive(&mut self) {
+        self.settings.set("listen", "address", self.address);
+        self.settings.set("admin", "address", self.admin);
+        self.begin();
+        self.until_ready().await;
+    }
+
+    /// Ends in order.
+    pub async fn stop(mut self) {
+        self.drain(Duration::from_secs(1)).await;
+    }
+
+    fn begin(&mut self) {
+        let mut yaml = self.settings.to_yaml();
+        yaml.push_str("agents:\n");
+        self.agents.iter().for_each(|agent| yaml.push_str(&agent.yaml()));
+        let raw = RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
+        let config = Config::try_from(raw).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
+        let relay = Relay::start_here(config).unwrap();
+        self.address = relay.public_addr();
+        self.admin = relay.admin_addr();
+        self.running = Some(relay);
+    }
+
+    async fn until_ready(&self) {
+        let began = tokio::time::Instant::now();
+        while self.admin_get("/readyz").await.0 != 200 {
+            assert!(began.elapsed() < crate::SOON, "the relay does not become ready");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Runs one scenario: a runtime of its own, a deadline, its log, and a look at what it left behind.
+//! Called by every test. Invariant: when [`scenario`] returns, the runtime had no task left before it was dropped.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime::{Builder, Handle},
+    time::{sleep, timeout},
+};
+
+use crate::logs;
+
+/// How long a condition may take that is expected at once. Generous: two cores and everybody's compiler.
+pub const SOON: Duration = Duration::from_secs(10);
+/// How long a whole scenario may take before it is taken for hung.
+const DEADLINE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(2);
+
+/// Runs `story` to its end; fails when it takes longer than a minute, or leaves a task running.
+///
+/// # Panics
+///
+/// When the story does. Its log is printed then.
+pub fn scenario(story: impl Future<Output = ()>) {
+    let log = logs::capture();
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    // On the heap: what a scenario holds across its awaits is large.
+    let story = Box::pin(story);
+    runtime.block_on(async {
+        timeout(DEADLINE, story).await.expect("the scenario takes a minute at most");
+        nothing_is_left().await;
+    });
+    log.passed();
+}
+
+/// Waits for `what` to become true.
+///
+/// # Panics
+///
+/// When it takes longer than [`SOON`].
+pub async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+    // Real time, so that it also serves where tokio's clock is paused.
+    let began = Instant::now();
+    while !is_true() {
+        assert!(began.elapsed() < SOON, "waited in vain until {what}");
+        sleep(POLL).await;
+    }
+}
+
+/// The future's output.
+///
+/// # Panics
+///
+/// When it takes longer than [`SOON`].
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(SOON, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+async fn nothing_is_left() {
+    let metrics = Handle::current().metrics();
+    let began = Instant::now();
+    while metrics.num_alive_tasks() > 0 {
+        let left = metrics.num_alive_tasks();
+        assert!(began.elapsed() < SOON, "{left} tasks are left over");
+        sleep(POLL).await;
+    }
+}

@@ -1,0 +1,40 @@
+//! Tasks that belong to somebody: when the owner is dropped, they are, too. hyper leaves parts of an HTTP/2 connection to an
+//! executor; with this one they do not outlive the connection's owner.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+
+/// The owner's end.
+#[derive(Clone, Default)]
+pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.0.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(future);
+    }
+
+    pub(crate) fn executor(&self) -> Executor {
+        Executor(Arc::downgrade(&self.0))
+    }
+}
+
+/// Where hyper leaves tasks. Does not keep them alive.
+#[derive(Clone)]
+pub(crate) struct Executor(Weak<Mutex<JoinSet<()>>>);
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.lock().spawn(async move {
+                future.await;
+            });
+        }
+    }
+}
