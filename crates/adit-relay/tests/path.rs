@@ -666,3 +666,25 @@ async fn informational_answers_come_before_the_final_one() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn refusal_reaches_a_client_that_is_still_uploading() {
+    within(async {
+        let setup = Setup::new().await;
+        for _ in 0..20 {
+            let mut request = setup.request("POST", "/k8s-proxy/upload", vec![b'x'; 8 << 20]);
+            request
+                .headers_mut()
+                .insert("authorization", "Bearer ci:7:nonsense".parse().unwrap());
+            assert_eq!(
+                http2(&setup.address, request.clone()).await.reason(),
+                "token_malformed"
+            );
+            assert_eq!(
+                http1(&setup.address, request).await.reason(),
+                "token_malformed"
+            );
+        }
+    })
+    .await;
+}

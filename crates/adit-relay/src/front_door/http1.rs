@@ -7,9 +7,10 @@
 use std::{
     convert::Infallible,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use adit_exchange::Upgraded;
@@ -20,7 +21,10 @@ use http_body::{Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional_with_sizes},
+    time::timeout,
+};
 
 use super::{
     FrontDoor,
@@ -52,21 +56,27 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
     );
     let upgrade = Mutex::new(None);
     let service = service_fn(|request| exchange(request, &connection, &door, &busy, &upgrade));
-    let served = builder(&door.config)
+    let mut served = builder(&door.config)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    let mut served = pin!(served);
     let result = tokio::select! {
         biased;
-        result = served.as_mut() => result,
+        result = &mut served => result,
         () = door.stop.draining() => {
-            served.as_mut().graceful_shutdown();
-            served.as_mut().await
+            Pin::new(&mut served).graceful_shutdown();
+            (&mut served).await
         }
     };
-    if let Err(error) = result {
-        note(&error, &door);
-        tracing::debug!(client.addr = %connection.client, error = %chain(&error), "connection ended");
+    if let Err(error) = &result {
+        note(error, &door);
+        tracing::debug!(client.addr = %connection.client, error = %chain(error), "connection ended");
+    }
+    // An answer that was cut off must look so: no goodbye then.
+    let is_whole = result
+        .as_ref()
+        .map_or_else(hyper::Error::is_parse, |()| true);
+    if is_whole && let Some(parts) = served.into_parts() {
+        linger(parts.io.into_inner().into_inner()).await;
     }
     let pending = upgrade.lock().take();
     if let Some(pending) = pending {
@@ -86,6 +96,22 @@ fn builder(config: &FrontDoorConfig) -> http1::Builder {
         .max_headers(config.max_fields);
     builder
 }
+
+/// Says goodbye and reads on for a moment. A socket that is closed with bytes unread is reset, and the answer that a client has not
+/// read yet, such as a refusal while it uploads, is lost with it.
+async fn linger(mut io: Io) {
+    let mut unread = [0; 4096];
+    let rest = async {
+        io.shutdown().await?;
+        while io.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whichever way it ends, nobody is left to tell.
+    let _ = timeout(LINGER, rest).await;
+}
+
+/// A client that has not read its answer and hung up by then is not going to.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Counts heads that never became a request; hyper has answered them with a bare 400 or 431, or hung up.
 fn note(error: &hyper::Error, door: &FrontDoor) {

@@ -92,6 +92,10 @@ impl<IO> Patient<IO> {
         (patient, busy)
     }
 
+    pub(crate) fn into_inner(self) -> IO {
+        self.io
+    }
+
     /// Ready when the wait has been too long: with an error during a head, else without.
     fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let deadline = match self.waiting {
