@@ -218,10 +218,16 @@ async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
             if end == End::Stopping {
                 tunnel.drain("the agent is stopping");
             }
+            let left = async {
+                tunnel.drained().await;
+                // All was sent; the relay ends the session when its callers have read it. One that does not is not waited
+                // for any longer.
+                tokio::time::timeout(PARTING, tunnel.closed()).await
+            };
             let reason = tokio::select! {
                 biased;
                 () = stop.aborting() => CloseReason::Stopping,
-                () = tunnel.drained() => CloseReason::Done,
+                _ = left => CloseReason::Done,
             };
             tunnel.close(reason, "the agent has drained");
             tracing::info!("tunnel ended");
@@ -271,6 +277,8 @@ fn token(source: &TokenSource) -> Result<HeaderValue, ConnectFailure> {
 }
 
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
+/// How long the relay may take to end a session that has nothing left to do.
+const PARTING: Duration = Duration::from_secs(5);
 /// So that the first connect does not wait for an API server that drops packets.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use adit_tunnel::{Options, SendBuf, Tunnel};
+use adit_tunnel::{CloseReason, Options, SendBuf, Tunnel};
 use http::{Request, Response, StatusCode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -75,7 +75,9 @@ async fn serve(tcp: TcpStream, give: mpsc::Sender<Tunnel>, refuse: mpsc::Sender<
         });
         tasks.spawn(async move {
             if let Ok(tunnel) = opening.await {
-                let _ = give.send(tunnel).await;
+                let _ = give.send(tunnel.clone()).await;
+                tunnel.drained().await;
+                tunnel.close(CloseReason::Done, "drained");
             }
         });
     } else {
@@ -85,6 +87,7 @@ async fn serve(tcp: TcpStream, give: mpsc::Sender<Tunnel>, refuse: mpsc::Sender<
         let _ = refuse.send(()).await;
     }
     while let Some(Ok(_)) = connection.accept().await {}
+    drop(connection);
     // What came last is still to be read.
     while tasks.join_next().await.is_some() {}
 }

@@ -129,6 +129,7 @@ async fn agent_that_is_stopped_lets_its_requests_end() {
     let mut relay = Relay::start().await;
     let agent = Agent::start(checked(relay.agent(server.kubeconfig()))).await.unwrap();
     let tunnel = relay.tunnel().await;
+    soon(agent.connected()).await;
     let stopping = async {
         while tunnel.stats().streams == 0 {
             tokio::task::yield_now().await;
