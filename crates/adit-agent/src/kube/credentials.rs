@@ -158,18 +158,14 @@ impl CredentialError {
     }
 
     fn from_auth(error: AuthError) -> Self {
-        match error {
-            // Its command line may hold secrets as well as its output.
-            AuthError::AuthExecRun { out, .. } => Self::Plugin(out.status),
-            error => Self::from_other(error),
+        // Its command line may hold secrets as well as its output.
+        if let AuthError::AuthExecRun { out, .. } = &error {
+            return Self::Plugin(out.status);
         }
-    }
-
-    fn from_other(error: AuthError) -> Self {
-        match error {
-            AuthError::AuthExecStart(error) => Self::PluginStart(error),
-            _ => Self::Unusable,
+        if let AuthError::AuthExecStart(error) = error {
+            return Self::PluginStart(error);
         }
+        Self::Unusable
     }
 }
 

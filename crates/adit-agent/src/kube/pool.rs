@@ -62,21 +62,25 @@ impl Pool {
         }
     }
 
-    /// A connection with room. Cancel-safe.
+    /// A connection with room. Cancel-safe. Small while no dial is needed: it is part of every handler's memory.
     ///
     /// # Errors
     /// None has room, and no other can be opened.
     pub(crate) async fn lease(&self) -> Result<Lease, CallError> {
-        if let Some(lease) = self.from_shelf() {
-            return Ok(lease);
+        match self.open_lease() {
+            Some(lease) => Ok(lease),
+            None => Box::pin(self.new_lease()).await,
         }
+    }
+
+    async fn new_lease(&self) -> Result<Lease, CallError> {
         if self.speaks_http1.load(Ordering::Relaxed) {
             // One connection carries one request: there is nothing to share by waiting.
             return self.dial().await;
         }
         let asked = Instant::now();
         let mut failure = self.dialling.lock().await;
-        if let Some(lease) = self.from_shelf() {
+        if let Some(lease) = self.open_lease() {
             return Ok(lease);
         }
         if let Some((at, error)) = &*failure
@@ -111,7 +115,7 @@ impl Pool {
         self.http2.lock().iter().map(|connection| connection.load().streams()).collect()
     }
 
-    fn from_shelf(&self) -> Option<Lease> {
+    fn open_lease(&self) -> Option<Lease> {
         if self.speaks_http1.load(Ordering::Relaxed) {
             return self.idle_http1();
         }

@@ -203,10 +203,8 @@ async fn watcher_that_leaves_ends_the_watch() {
 }
 
 fn reset(error: AskError) -> (ResetReason, String) {
-    match error {
-        AskError::NoAnswer(StreamError::Reset { reason, message }) => (reason, message),
-        error => panic!("{error:?}"),
-    }
+    let AskError::NoAnswer(StreamError::Reset { reason, message }) = error else { panic!("{error:?}") };
+    (reason, message)
 }
 
 #[tokio::test]
@@ -278,4 +276,20 @@ async fn session_that_ends_takes_its_requests_with_it() {
     assert!(answered.is_err());
     soon(dropped.recv()).await.unwrap();
     tokio::time::timeout(Duration::from_secs(5), near.tunnel.closed()).await.unwrap();
+}
+
+#[tokio::test]
+async fn handler_of_a_plain_request_is_small() {
+    let server = ApiServer::start(Speaks::default(), |_| async { empty() }).await;
+    let service = Service {
+        kube: server.kube().await,
+        ceiling: Ceiling::default(),
+        head_limits: HeadLimits::default(),
+        metrics: Metrics::unregistered(),
+    };
+    let near = serving(server.kube().await).await;
+    let terms = Terms::default();
+    let stream = near.tunnel.open(Bytes::new(), adit_tunnel::RequestBody::Absent, terms).unwrap();
+    let size = size_of_val(&handle(Arc::new(service), stream, Bytes::new()));
+    assert!(size < 6 << 10, "ten thousand idle watches hold one each: {size} bytes");
 }
