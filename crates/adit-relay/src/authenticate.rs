@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use tokio::time::Instant;
 
 use crate::{
-    handle::Call,
+    call::Call,
     jobs::{JobUse, Jobs},
     metrics::Metrics,
     refusal::Refusal,

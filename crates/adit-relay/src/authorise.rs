@@ -22,18 +22,32 @@ impl Authorise {
         Self { authoriser }
     }
 
-    /// Leave to send this request.
-    pub(crate) fn permit(&self, bearer: &Bearer, target: &Target) -> Result<Arc<Permit>, Refusal> {
+    /// What the caller may do: send this request, on these terms.
+    pub(crate) fn errand(&self, bearer: Arc<Bearer>, target: Target) -> Result<Errand, Refusal> {
         let agent = the_one(target.agent(), bearer.agent)?;
-        self.authoriser
+        let permit = self
+            .authoriser
             .permit(&bearer.caller, agent)
-            .map_err(Refusal::NotPermitted)
+            .map_err(Refusal::NotPermitted)?;
+        Ok(Errand {
+            bearer,
+            permit,
+            target,
+        })
     }
 
     /// Every agent that the caller may reach.
     pub(crate) fn reachable(&self, bearer: &Bearer) -> Vec<Reachable> {
         self.authoriser.reachable(&bearer.caller)
     }
+}
+
+/// What a request may do, all of it proved: who asks, for which agent, for what.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) bearer: Arc<Bearer>,
+    pub(crate) permit: Arc<Permit>,
+    pub(crate) target: Target,
 }
 
 fn the_one(path: Option<AgentId>, credential: Option<AgentId>) -> Result<AgentId, Refusal> {

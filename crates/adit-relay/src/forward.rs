@@ -19,21 +19,13 @@ use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
-    authenticate::Bearer, handle::Call, jobs::OfJob, metrics::Metrics, refusal::Refusal,
-    registry::OnTunnel, route::Route, target::Target,
+    authorise::Errand, call::Call, jobs::OfJob, metrics::Metrics, refusal::Refusal,
+    registry::OnTunnel, route::Route,
 };
 
 mod counted;
 
 use counted::Counted;
-
-/// What a request may do, all of it proved: who asks, for which agent, for what.
-#[derive(Debug)]
-pub(crate) struct Errand {
-    pub(crate) bearer: Arc<Bearer>,
-    pub(crate) permit: Arc<Permit>,
-    pub(crate) target: Target,
-}
 
 /// The stage between a tunnel and an answer.
 #[derive(Debug)]
@@ -66,10 +58,10 @@ impl Forward {
         B::Error: Display,
     {
         let of_job = errand.bearer.job_use.begin(call.began)?;
-        let is_safe = is_safe(request.method());
+        let is_safe = is_safe(&request);
         let mut question = self.question(errand, request, call)?;
         let mut place = place;
-        let mut asked = question.put(place.tunnel(), errand.terms()).await;
+        let mut asked = question.put(place.tunnel(), terms(errand)).await;
         if let Err(error) = &asked
             && question.is_whole()
             && (was_not_acted_on(error) || (is_safe && is_lost(error)))
@@ -77,7 +69,7 @@ impl Forward {
         {
             tracing::debug!(request.id = %call.id, error = %chain(error), "trying another replica");
             place = other;
-            asked = question.put(place.tunnel(), errand.terms()).await;
+            asked = question.put(place.tunnel(), terms(errand)).await;
         }
         let response = asked.map_err(|error| refusal(error, &errand.permit))?;
         let hold = Hold {
@@ -118,12 +110,11 @@ impl Forward {
     }
 }
 
-impl Errand {
-    fn terms(&self) -> Terms {
-        Terms {
-            deadline: Some(self.bearer.ends),
-            owner: self.permit.owner(),
-        }
+/// Until when, and on whose behalf.
+fn terms(errand: &Errand) -> Terms {
+    Terms {
+        deadline: Some(errand.bearer.ends),
+        owner: errand.permit.owner(),
     }
 }
 
@@ -168,9 +159,12 @@ impl Body for Forwarded {
     }
 }
 
-/// RFC 9110 section 9.2.1: asking twice does no harm.
-fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+/// Asking twice does no harm, RFC 9110 section 9.2.1. An upgrade may: a WebSocket begins as GET, and runs a command.
+fn is_safe<B>(request: &Request<B>) -> bool {
+    matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    ) && upgrade_asked(request).is_none()
 }
 
 /// The API server has certainly seen nothing of it.

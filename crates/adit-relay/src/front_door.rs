@@ -9,10 +9,7 @@ use adit_process::{Stop, net::Listener, tls::ServerTls};
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{
-    agents::Agents,
-    config::FrontDoorConfig,
-    forward::chain,
-    handle::{Connection, Handler},
+    agents::Agents, call::Connection, config::FrontDoorConfig, forward::chain, handle::Handler,
 };
 
 mod accept;

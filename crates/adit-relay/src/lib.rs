@@ -41,6 +41,7 @@ mod relay;
 
 mod authenticate;
 mod authorise;
+mod call;
 mod forward;
 mod front_door;
 mod handle;

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use prost::Message as _;
 use serde::Serialize;
 
-use crate::{handle::RequestId, refusal::Refusal};
+use crate::{call::RequestId, refusal::Refusal};
 
 /// Header with the request's id, in every answer of the relay's own.
 pub(crate) const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");

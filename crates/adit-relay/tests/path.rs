@@ -498,6 +498,26 @@ async fn request_that_writes_is_never_sent_twice() {
 }
 
 #[tokio::test]
+async fn upgrade_is_never_sent_twice() {
+    within(async {
+        let setup = Setup::new().await;
+        let dying = setup.agent().await;
+        let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+        let mut socket = setup.raw_request("GET", "/k8s-proxy/slow", upgrade).await;
+        dying.begun().await;
+        let other = setup.agent().await;
+        other.release();
+        dying.stop().await;
+        assert!(
+            support::head(&mut socket)
+                .await
+                .starts_with("HTTP/1.1 502 ")
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn impersonation_by_the_caller_is_refused() {
     within(async {
         let setup = Setup::new().await;

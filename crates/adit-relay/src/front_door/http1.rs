@@ -32,9 +32,10 @@ use super::{
     patience::{Busy, Exchange, Patience, Patient},
 };
 use crate::{
+    call::{Call, Connection},
     config::FrontDoorConfig,
     forward::{Hold, chain},
-    handle::{Body, Call, Connection},
+    handle::Body,
     in_flight::Flight,
     metrics::Up,
 };

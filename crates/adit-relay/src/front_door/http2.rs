@@ -20,7 +20,7 @@ use http::Request;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::{FrontDoor, accept::Io};
-use crate::{agents::Arrival, config::FrontDoorConfig, forward::chain, handle::Connection};
+use crate::{agents::Arrival, call::Connection, config::FrontDoorConfig, forward::chain};
 
 mod answer;
 mod body;

@@ -13,7 +13,10 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame};
 
 use super::{Ended, body::RequestBody};
-use crate::handle::{Body, Call, Connection, Early, Handler};
+use crate::{
+    call::{Call, Connection, Early},
+    handle::{Body, Handler},
+};
 
 /// Answers `request`, unless the client takes it back first.
 pub(super) async fn exchange(

@@ -1,0 +1,114 @@
+//! What the stages know of a request besides the request: its id, its connection, and when it began.
+//!
+//! Made by the fronts, read by every stage. Invariant: nothing here comes from the caller but its address.
+
+use std::{
+    fmt::{self, Display},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::authenticate::Bearer;
+
+/// One request, without the request.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) id: RequestId,
+    pub(crate) began: Instant,
+    pub(crate) connection: &'a Connection,
+    /// Where informational answers go, if the front can send them.
+    pub(crate) early: Option<&'a Early>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(connection: &'a Connection, early: Option<&'a Early>) -> Self {
+        Self {
+            id: RequestId::new(),
+            began: Instant::now(),
+            connection,
+            early,
+        }
+    }
+}
+
+/// One client connection, as far as the stages care.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: SocketAddr,
+    /// The last credential that was verified here; see `authenticate.rs`.
+    pub(crate) bearer: Mutex<Option<Arc<Bearer>>>,
+}
+
+impl Connection {
+    pub(crate) fn new(client: SocketAddr) -> Self {
+        Self {
+            client,
+            bearer: Mutex::new(None),
+        }
+    }
+}
+
+/// Names one request in answers, in both ends' logs and in the API server's audit log: 16 hexadecimal digits, random.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestId([u8; 16]);
+
+impl RequestId {
+    pub(crate) fn new() -> Self {
+        let digit = |random: u8| match random & 0xf {
+            small @ 0..10 => b'0' + small,
+            large => b'a' + large - 10,
+        };
+        Self(rand::random::<[u8; 16]>().map(digit))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+
+    pub(crate) fn to_header(self) -> HeaderValue {
+        HeaderValue::from_str(self.as_str()).expect("hexadecimal digits are visible ASCII")
+    }
+}
+
+impl Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+/// Informational answers (RFC 9110 section 15.2) on their way to a client that can take them before the final one.
+///
+/// Filled while a request is driven and emptied by the front right after, in the same task. An agent that sends more than
+/// [`Early::MOST`] before the front comes round loses the rest: they are hints.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Early(Arc<Mutex<Vec<(StatusCode, HeaderMap)>>>);
+
+impl Early {
+    const MOST: usize = 8;
+
+    pub(crate) fn push(&self, status: StatusCode, headers: HeaderMap) {
+        let mut waiting = self.0.lock();
+        if waiting.len() < Self::MOST {
+            waiting.push((status, headers));
+        }
+    }
+
+    pub(crate) fn sink(&self) -> impl FnMut(StatusCode, HeaderMap) + Send + 'static {
+        let early = self.clone();
+        move |status, headers| early.push(status, headers)
+    }
+
+    pub(crate) fn take(&self) -> Vec<(StatusCode, HeaderMap)> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
