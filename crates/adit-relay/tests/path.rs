@@ -708,3 +708,58 @@ async fn refusal_reaches_a_client_that_is_still_uploading() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn shards_share_one_port_and_all_tunnels() {
+    within(async {
+        let setup = Setup::with("shards: 3").await;
+        let _agents = [setup.agent().await, setup.agent().await];
+        for _ in 0..24 {
+            assert_eq!(
+                http1(&setup.address, setup.get("/k8s-proxy/api"))
+                    .await
+                    .status,
+                200
+            );
+        }
+        setup.relay.drain(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn drain_cuts_what_outlasts_the_grace() {
+    within(async {
+        let setup = Setup::new().await;
+        let agent = setup.agent().await;
+        let watch = http2(&setup.address, setup.get("/k8s-proxy/watch"));
+        let drained = async {
+            agent.begun().await;
+            setup.relay.drain(Duration::from_millis(1)).await;
+        };
+        let (answer, ()) = tokio::join!(watch, drained);
+        assert!(
+            answer.is_cut || answer.reason() == "agent_lost",
+            "{answer:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn abort_ends_everything_at_once() {
+    within(async {
+        let setup = Setup::new().await;
+        let agent = setup.agent().await;
+        let mut socket = setup.raw_request("GET", "/k8s-proxy/watch", "").await;
+        agent.begun().await;
+        setup.relay.abort().await;
+        let mut rest = Vec::new();
+        let _ = socket.read_to_end(&mut rest).await;
+        assert!(
+            !rest.ends_with(b"0\r\n\r\n"),
+            "a watch that was cut must not look complete"
+        );
+    })
+    .await;
+}

@@ -111,7 +111,12 @@ agents:
             TokenHash::of(&agent_token),
         );
         let config = Config::try_from(RawConfig::from_yaml(&yaml).unwrap()).unwrap();
-        let relay = Relay::start_here(config).unwrap();
+        let relay = if more.starts_with("shards:") {
+            Relay::start(config)
+        } else {
+            Relay::start_here(config)
+        };
+        let relay = relay.unwrap();
         let address = relay.public_addr().to_string();
         let setup = Self {
             relay,
