@@ -71,12 +71,22 @@ impl Agent {
         let mut registry = Registry::default();
         adit_process::metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registry);
-        let kube = Kube::load(&config.kubernetes, metrics.clone()).await.map_err(StartError::from)?;
+        let kube = Kube::load(&config.kubernetes, metrics.clone())
+            .await
+            .map_err(StartError::from)?;
         let dialler = relay_dialler(&config.relay)?;
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");
-        let admin = Admin::bind(config.admin, Arc::new(registry), readiness, Default::default());
-        let admin = admin.map_err(|source| StartError::Admin { address: config.admin, source })?;
+        let admin = Admin::bind(
+            config.admin,
+            Arc::new(registry),
+            readiness,
+            Default::default(),
+        );
+        let admin = admin.map_err(|source| StartError::Admin {
+            address: config.admin,
+            source,
+        })?;
         let admin_addr = admin.local_addr();
 
         let mut aside = JoinSet::new();
@@ -104,7 +114,13 @@ impl Agent {
         };
         let mut linking = JoinSet::new();
         linking.spawn(link.run());
-        Ok(Self { stop, admin_addr, tunnels, link: linking, aside })
+        Ok(Self {
+            stop,
+            admin_addr,
+            tunnels,
+            link: linking,
+            aside,
+        })
     }
 
     /// Where `/livez`, `/readyz` and `/metrics` are answered.
@@ -155,7 +171,10 @@ fn relay_dialler(relay: &RelayConfig) -> Result<Dialler, StartError> {
         let host = relay.url.bare_host();
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| StartError::RelayName(host.to_owned()))?;
-        Some(Tls { connector: ClientTls::new(&relay.roots, &[H2])?.connector(), name })
+        Some(Tls {
+            connector: ClientTls::new(&relay.roots, &[H2])?.connector(),
+            name,
+        })
     } else {
         None
     };

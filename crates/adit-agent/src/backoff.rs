@@ -38,7 +38,9 @@ impl Backoff {
     }
 
     fn ceiling(&self) -> Duration {
-        let doubled = 2_u32.checked_pow(self.failures).and_then(|times| self.terms.base.checked_mul(times));
+        let doubled = 2_u32
+            .checked_pow(self.failures)
+            .and_then(|times| self.terms.base.checked_mul(times));
         doubled.unwrap_or(self.terms.cap).min(self.terms.cap)
     }
 }
@@ -47,7 +49,10 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const TERMS: BackoffTerms = BackoffTerms { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
+    const TERMS: BackoffTerms = BackoffTerms {
+        base: Duration::from_millis(500),
+        cap: Duration::from_secs(10),
+    };
 
     #[test]
     fn ceiling_doubles_up_to_the_cap_and_stays_there() {
@@ -68,7 +73,10 @@ mod tests {
     fn waits_lie_anywhere_below_the_ceiling() {
         let waits: Vec<_> = (0..200).map(|_| Backoff::new(TERMS).failed()).collect();
         assert!(waits.iter().all(|wait| *wait <= TERMS.base));
-        assert!(waits.iter().any(|wait| *wait < TERMS.base / 2) && waits.iter().any(|wait| *wait > TERMS.base / 2));
+        assert!(
+            waits.iter().any(|wait| *wait < TERMS.base / 2)
+                && waits.iter().any(|wait| *wait > TERMS.base / 2)
+        );
     }
 
     #[test]

@@ -107,8 +107,16 @@ impl TryFrom<RawConfig> for Config {
         let ceiling = check_ceiling(raw.ceiling, &key.field("ceiling"), &mut mistakes);
         let limits = check_limits(raw.limits, &key.field("limits"), &mut mistakes);
         let admin = check_admin(raw.admin, &key.field("admin"), &mut mistakes);
-        let drain_grace = time(raw.drain_grace, "25s", &key.field("drain_grace"), &mut mistakes);
-        let replica = raw.replica.filter(|name| !name.is_empty()).unwrap_or_else(default_replica);
+        let drain_grace = time(
+            raw.drain_grace,
+            "25s",
+            &key.field("drain_grace"),
+            &mut mistakes,
+        );
+        let replica = raw
+            .replica
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(default_replica);
         mistakes.finish(relay.zip(admin).map(|(relay, admin)| Self {
             relay,
             kubernetes,
@@ -121,23 +129,53 @@ impl TryFrom<RawConfig> for Config {
     }
 }
 
-fn check_relay(raw: RawRelay, given: Option<SecretString>, key: &Key, mistakes: &mut Mistakes) -> Option<RelayConfig> {
+fn check_relay(
+    raw: RawRelay,
+    given: Option<SecretString>,
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> Option<RelayConfig> {
     let url_key = key.field("url");
     let url = match raw.url {
         Some(url) => mistakes.check(&url_key, url.parse::<RelayUrl>()),
         None => {
-            mistakes.add(&url_key, "missing: the relay's address, such as https://relay.example.com");
+            mistakes.add(
+                &url_key,
+                "missing: the relay's address, such as https://relay.example.com",
+            );
             None
         }
     };
-    let proxy = url.as_ref().and_then(|url| check_proxy(raw.proxy.as_ref().map(ExposeSecret::expose_secret), url, &key.field("proxy"), mistakes));
+    let proxy = url.as_ref().and_then(|url| {
+        check_proxy(
+            raw.proxy.as_ref().map(ExposeSecret::expose_secret),
+            url,
+            &key.field("proxy"),
+            mistakes,
+        )
+    });
     let token = check_token(raw.token_file, given, &key.field("token_file"), mistakes);
-    let connect_timeout = time(raw.connect_timeout, "10s", &key.field("connect_timeout"), mistakes);
+    let connect_timeout = time(
+        raw.connect_timeout,
+        "10s",
+        &key.field("connect_timeout"),
+        mistakes,
+    );
     let backoff = BackoffTerms {
-        base: time(raw.backoff_base, "500ms", &key.field("backoff_base"), mistakes),
+        base: time(
+            raw.backoff_base,
+            "500ms",
+            &key.field("backoff_base"),
+            mistakes,
+        ),
         cap: time(raw.backoff_cap, "10s", &key.field("backoff_cap"), mistakes),
     };
-    let healthy_after = time(raw.healthy_after, "30s", &key.field("healthy_after"), mistakes);
+    let healthy_after = time(
+        raw.healthy_after,
+        "30s",
+        &key.field("healthy_after"),
+        mistakes,
+    );
     let (ping_interval, dead_after) = liveness(raw.ping_interval, raw.dead_after, key, mistakes);
     Some(RelayConfig {
         url: url?,
@@ -153,7 +191,12 @@ fn check_relay(raw: RawRelay, given: Option<SecretString>, key: &Key, mistakes: 
 }
 
 /// `Some(None)`: no proxy. A plain connection, which only goes to loopback, never takes one.
-fn check_proxy(raw: Option<&str>, url: &RelayUrl, key: &Key, mistakes: &mut Mistakes) -> Option<Option<Proxy>> {
+fn check_proxy(
+    raw: Option<&str>,
+    url: &RelayUrl,
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> Option<Option<Proxy>> {
     if !url.is_tls {
         return Some(None);
     }
@@ -162,7 +205,10 @@ fn check_proxy(raw: Option<&str>, url: &RelayUrl, key: &Key, mistakes: &mut Mist
         Some(proxy) => mistakes.check(key, Proxy::parse(proxy)).map(Some),
         None => {
             let proxy = ProxyEnvironment::read().proxy_for(&url.host, url.port);
-            mistakes.check(key, proxy.map_err(|bad| format!("{bad} (from HTTPS_PROXY or ALL_PROXY)")))
+            mistakes.check(
+                key,
+                proxy.map_err(|bad| format!("{bad} (from HTTPS_PROXY or ALL_PROXY)")),
+            )
         }
     }
 }
@@ -177,11 +223,17 @@ fn check_token(
         (Some(file), None) => Some(TokenSource::File(file)),
         (None, Some(token)) => Some(TokenSource::Given(token)),
         (Some(_), Some(_)) => {
-            mistakes.add(key, "the environment gives a token, too: leave one of both out");
+            mistakes.add(
+                key,
+                "the environment gives a token, too: leave one of both out",
+            );
             None
         }
         (None, None) => {
-            mistakes.add(key, "missing: the file with the agent's token, or ADIT_AGENT_TOKEN in the environment");
+            mistakes.add(
+                key,
+                "missing: the file with the agent's token, or ADIT_AGENT_TOKEN in the environment",
+            );
             None
         }
     }
@@ -193,10 +245,25 @@ fn check_kubernetes(raw: RawKubernetes, key: &Key, mistakes: &mut Mistakes) -> K
     KubernetesConfig {
         kubeconfig: raw.kubeconfig,
         context: raw.context,
-        connect_timeout: time(raw.connect_timeout, "10s", &key.field("connect_timeout"), mistakes),
+        connect_timeout: time(
+            raw.connect_timeout,
+            "10s",
+            &key.field("connect_timeout"),
+            mistakes,
+        ),
         pool: PoolLimits {
-            max_connections: count(raw.max_connections, 256, &key.field("max_connections"), mistakes),
-            max_streams_per_connection: count(raw.max_streams_per_connection, 1000, &streams, mistakes),
+            max_connections: count(
+                raw.max_connections,
+                256,
+                &key.field("max_connections"),
+                mistakes,
+            ),
+            max_streams_per_connection: count(
+                raw.max_streams_per_connection,
+                1000,
+                &streams,
+                mistakes,
+            ),
             ping_interval,
             dead_after,
             idle_after: time(raw.idle_after, "90s", &key.field("idle_after"), mistakes),
@@ -216,7 +283,11 @@ fn check_ceiling(raw: RawCeiling, key: &Key, mistakes: &mut Mistakes) -> Ceiling
 }
 
 fn patterns(raw: Option<Vec<String>>, key: &Key, mistakes: &mut Mistakes) -> Option<Vec<Pattern>> {
-    let checked = raw?.iter().enumerate().filter_map(|(at, text)| mistakes.check(&key.index(at), text.parse())).collect();
+    let checked = raw?
+        .iter()
+        .enumerate()
+        .filter_map(|(at, text)| mistakes.check(&key.index(at), text.parse()))
+        .collect();
     Some(checked)
 }
 
@@ -224,9 +295,17 @@ fn check_limits(raw: RawLimits, key: &Key, mistakes: &mut Mistakes) -> Limits {
     let head_key = key.field("max_head_bytes");
     let max_head_bytes = raw.max_head_bytes.unwrap_or(DEFAULT_HEAD_BYTES);
     if !HEAD_BYTES.contains(&max_head_bytes) {
-        mistakes.add(&head_key, format_args!("it must be {} to {}", HEAD_BYTES.start(), HEAD_BYTES.end()));
+        mistakes.add(
+            &head_key,
+            format_args!("it must be {} to {}", HEAD_BYTES.start(), HEAD_BYTES.end()),
+        );
     }
-    let buffered = count(raw.max_buffered_bytes, 64 << 20, &key.field("max_buffered_bytes"), mistakes);
+    let buffered = count(
+        raw.max_buffered_bytes,
+        64 << 20,
+        &key.field("max_buffered_bytes"),
+        mistakes,
+    );
     let streams = count(raw.max_streams, 10_000, &key.field("max_streams"), mistakes);
     Limits {
         max_streams: u32::try_from(streams).unwrap_or(u32::MAX),
@@ -238,17 +317,27 @@ fn check_limits(raw: RawLimits, key: &Key, mistakes: &mut Mistakes) -> Limits {
 
 fn check_admin(raw: RawAdmin, key: &Key, mistakes: &mut Mistakes) -> Option<SocketAddr> {
     let address = raw.address.as_deref().unwrap_or(DEFAULT_ADMIN);
-    let checked = address.parse().map_err(|_| "not an address and port, such as 127.0.0.1:8152");
+    let checked = address
+        .parse()
+        .map_err(|_| "not an address and port, such as 127.0.0.1:8152");
     mistakes.check(&key.field("address"), checked)
 }
 
 /// Ping interval and the silence that means death; the second must leave time for an answer.
-fn liveness(ping: Option<String>, dead: Option<String>, key: &Key, mistakes: &mut Mistakes) -> (Duration, Duration) {
+fn liveness(
+    ping: Option<String>,
+    dead: Option<String>,
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> (Duration, Duration) {
     let dead_key = key.field("dead_after");
     let ping = time(ping, "10s", &key.field("ping_interval"), mistakes);
     let dead = time(dead, "15s", &dead_key, mistakes);
     if dead <= ping {
-        mistakes.add(&dead_key, "it must be longer than ping_interval: the answer needs time to come");
+        mistakes.add(
+            &dead_key,
+            "it must be longer than ping_interval: the answer needs time to come",
+        );
     }
     (ping, dead)
 }
@@ -277,11 +366,22 @@ fn count(raw: Option<usize>, default: usize, key: &Key, mistakes: &mut Mistakes)
 /// A pod's name, or else something that tells processes on one machine apart.
 fn default_replica() -> String {
     let host = || {
-        let named = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-        let host = named.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-        format!("{}-{}", host.as_deref().unwrap_or("agent"), std::process::id())
+        let named = std::env::var("HOSTNAME")
+            .ok()
+            .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+        let host = named
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty());
+        format!(
+            "{}-{}",
+            host.as_deref().unwrap_or("agent"),
+            std::process::id()
+        )
     };
-    std::env::var("POD_NAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(host)
+    std::env::var("POD_NAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(host)
 }
 
 const DEFAULT_ADMIN: &str = "127.0.0.1:8152";

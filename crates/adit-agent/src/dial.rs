@@ -53,13 +53,20 @@ pub(crate) struct Dialled {
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum DialError {
     #[error("the name {host} cannot be resolved")]
-    Resolve { host: String, source: Arc<io::Error> },
+    Resolve {
+        host: String,
+        source: Arc<io::Error>,
+    },
     #[error("cannot connect to {to}")]
     Connect { to: String, source: Arc<io::Error> },
     #[error("no connection to {to} came about in {after:?}")]
     TimedOut { to: String, after: Duration },
     #[error("the proxy {proxy} does not let us through to {to}")]
-    Proxy { proxy: String, to: String, source: ProxyError },
+    Proxy {
+        proxy: String,
+        to: String,
+        source: ProxyError,
+    },
     #[error("TLS with {to} failed")]
     Tls { to: String, source: Arc<io::Error> },
 }
@@ -71,7 +78,12 @@ impl Dialler {
     /// Whatever is in the way, or the timeout.
     pub(crate) async fn dial(&self) -> Result<Dialled, DialError> {
         let dialled = tokio::time::timeout(self.timeout, self.connect()).await;
-        dialled.unwrap_or_else(|_| Err(DialError::TimedOut { to: self.target(), after: self.timeout }))
+        dialled.unwrap_or_else(|_| {
+            Err(DialError::TimedOut {
+                to: self.target(),
+                after: self.timeout,
+            })
+        })
     }
 
     /// `host:port`, for messages and for a proxy.
@@ -84,37 +96,56 @@ impl Dialler {
             None => connect_tcp(&self.host, self.port).await?,
             Some(proxy) => {
                 let tcp = connect_tcp(&proxy.host, proxy.port).await?;
-                proxy.connect(tcp, &self.target()).await.map_err(|source| DialError::Proxy {
-                    proxy: proxy.to_string(),
-                    to: self.target(),
-                    source,
-                })?
+                proxy
+                    .connect(tcp, &self.target())
+                    .await
+                    .map_err(|source| DialError::Proxy {
+                        proxy: proxy.to_string(),
+                        to: self.target(),
+                        source,
+                    })?
             }
         };
         let stream = BufferedStream::new(tcp, TUNNEL_BUFFER);
         let Some(tls) = &self.tls else {
-            return Ok(Dialled { wire: Either::Left(stream), alpn: None });
+            return Ok(Dialled {
+                wire: Either::Left(stream),
+                alpn: None,
+            });
         };
         let stream = tls.connector.connect(tls.name.clone(), stream).await;
-        let stream = stream.map_err(|error| DialError::Tls { to: self.target(), source: Arc::new(error) })?;
+        let stream = stream.map_err(|error| DialError::Tls {
+            to: self.target(),
+            source: Arc::new(error),
+        })?;
         let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-        Ok(Dialled { wire: Either::Right(stream), alpn })
+        Ok(Dialled {
+            wire: Either::Right(stream),
+            alpn,
+        })
     }
 }
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 /// Tries all addresses of a host, each a little after the one before it, and takes the first that answers (after
 /// RFC 8305): one dead address family costs a quarter of a second, not the whole timeout.
 async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, DialError> {
-    let unresolved =
-        |error: io::Error| DialError::Resolve { host: host.to_owned(), source: Arc::new(error) };
+    let unresolved = |error: io::Error| DialError::Resolve {
+        host: host.to_owned(),
+        source: Arc::new(error),
+    };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<_> = tokio::net::lookup_host((bare, port)).await.map_err(unresolved)?.collect();
+    let addresses: Vec<_> = tokio::net::lookup_host((bare, port))
+        .await
+        .map_err(unresolved)?
+        .collect();
     let mut waiting = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failure = None;
@@ -122,7 +153,12 @@ async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, DialError> {
         match waiting.next() {
             Some(address) => attempts.push(connect_one(address)),
             None if attempts.is_empty() => {
-                let none = || unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+                let none = || {
+                    unresolved(io::Error::new(
+                        io::ErrorKind::NotFound,
+                        "the name has no address",
+                    ))
+                };
                 return Err(failure.unwrap_or_else(none));
             }
             None => {}
@@ -139,7 +175,10 @@ async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, DialError> {
 }
 
 async fn connect_one(address: SocketAddr) -> Result<TcpStream, DialError> {
-    let failed = |error| DialError::Connect { to: address.to_string(), source: Arc::new(error) };
+    let failed = |error| DialError::Connect {
+        to: address.to_string(),
+        source: Arc::new(error),
+    };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     tune(&stream).map_err(failed)?;
     Ok(stream)
@@ -149,7 +188,11 @@ async fn connect_one(address: SocketAddr) -> Result<TcpStream, DialError> {
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE),
+    )?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(())

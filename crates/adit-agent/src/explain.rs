@@ -37,16 +37,18 @@ impl ConnectFailure {
             Self::TokenFile { .. } | Self::BadToken { .. } => Attempt::Token,
             Self::Dial(DialError::Resolve { .. }) => Attempt::Resolve,
             Self::Dial(DialError::Connect { .. }) => Attempt::Connect,
-            Self::Dial(DialError::TimedOut { .. }) | Self::Tunnel(ConnectError::TimedOut(_)) => Attempt::TimedOut,
+            Self::Dial(DialError::TimedOut { .. }) | Self::Tunnel(ConnectError::TimedOut(_)) => {
+                Attempt::TimedOut
+            }
             Self::Dial(DialError::Proxy { .. }) => Attempt::Proxy,
             Self::Dial(DialError::Tls { source, .. }) if refused_alpn(source) => Attempt::NoHttp2,
             Self::Dial(DialError::Tls { .. }) => Attempt::Tls,
             Self::NoHttp2 { .. } => Attempt::NoHttp2,
             Self::Tunnel(error) if is_unauthenticated(error) => Attempt::Unauthenticated,
             Self::Tunnel(ConnectError::Refused { .. }) => Attempt::Refused,
-            Self::Tunnel(ConnectError::Http2(_) | ConnectError::Session(_) | ConnectError::BadCall(_)) => {
-                Attempt::Session
-            }
+            Self::Tunnel(
+                ConnectError::Http2(_) | ConnectError::Session(_) | ConnectError::BadCall(_),
+            ) => Attempt::Session,
         }
     }
 
@@ -81,11 +83,15 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
 
 fn dial_advice(error: &DialError) -> &'static str {
     match error {
-        DialError::Resolve { .. } => "check the host name in relay.url, and the DNS that this machine or pod uses",
+        DialError::Resolve { .. } => {
+            "check the host name in relay.url, and the DNS that this machine or pod uses"
+        }
         DialError::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
             "nothing listens there: is the relay running, and is the port in relay.url its public one?"
         }
-        DialError::Connect { .. } => "check the route to the relay: firewall, network policy, proxy",
+        DialError::Connect { .. } => {
+            "check the route to the relay: firewall, network policy, proxy"
+        }
         DialError::TimedOut { .. } => {
             "packets get lost on the way: a firewall or network policy may drop them; a proxy is named by HTTPS_PROXY or relay.proxy"
         }
@@ -102,7 +108,9 @@ fn proxy_advice(error: &ProxyError) -> &'static str {
         ProxyError::Answered(_) => {
             "allow the relay's host and port at the proxy, or except the relay by NO_PROXY or `relay.proxy: none`"
         }
-        ProxyError::Http(_) | ProxyError::SpokeFirst => "check that the proxy's URL names an HTTP proxy and its right port",
+        ProxyError::Http(_) | ProxyError::SpokeFirst => {
+            "check that the proxy's URL names an HTTP proxy and its right port"
+        }
     }
 }
 
@@ -112,8 +120,12 @@ fn tls_advice(error: &Arc<io::Error>) -> &'static str {
     }
     match rustls_error(error) {
         Some(rustls::Error::InvalidCertificate(fault)) => certificate_advice(fault),
-        Some(rustls::Error::InvalidMessage(_)) => "what answers there does not speak TLS: check the port in relay.url",
-        _ => "something on the way broke the TLS handshake: check that relay.url names the relay itself, and what stands between",
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "what answers there does not speak TLS: check the port in relay.url"
+        }
+        _ => {
+            "something on the way broke the TLS handshake: check that relay.url names the relay itself, and what stands between"
+        }
     }
 }
 
@@ -122,7 +134,10 @@ fn certificate_advice(fault: &CertificateError) -> &'static str {
     if matches!(fault, Fault::UnknownIssuer) {
         return "name the file with the CA that signed the relay's certificate in relay.ca_file; or somebody else answers there";
     }
-    if matches!(fault, Fault::NotValidForName | Fault::NotValidForNameContext { .. }) {
+    if matches!(
+        fault,
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. }
+    ) {
         return "use a host name in relay.url that the relay's certificate is made for";
     }
     if matches!(fault, Fault::Expired | Fault::ExpiredContext { .. }) {
@@ -142,24 +157,42 @@ fn tunnel_advice(error: &ConnectError) -> &'static str {
         ConnectError::Refused { status, .. } if *status == StatusCode::NOT_FOUND => {
             "what answers there is not an adit relay: check relay.url, and what a balancer in front of the relay does with gRPC"
         }
-        ConnectError::Refused { .. } => "look into the relay's log for the reason; the agent goes on trying",
-        ConnectError::TimedOut(_) => "the relay, or something in front of it, holds the request: it must let gRPC streams pass at once",
-        ConnectError::Http2(_) => "something between agent and relay broke the HTTP/2 connection off: the agent goes on trying",
+        ConnectError::Refused { .. } => {
+            "look into the relay's log for the reason; the agent goes on trying"
+        }
+        ConnectError::TimedOut(_) => {
+            "the relay, or something in front of it, holds the request: it must let gRPC streams pass at once"
+        }
+        ConnectError::Http2(_) => {
+            "something between agent and relay broke the HTTP/2 connection off: the agent goes on trying"
+        }
         ConnectError::BadCall(_) => "check relay.url",
-        ConnectError::Session(_) => "agent and relay do not understand each other: compare their versions (`adit --version`)",
+        ConnectError::Session(_) => {
+            "agent and relay do not understand each other: compare their versions (`adit --version`)"
+        }
     }
 }
 
 fn is_unauthenticated(error: &ConnectError) -> bool {
     matches!(
         error,
-        ConnectError::Refused { status: StatusCode::UNAUTHORIZED, .. }
-            | ConnectError::Refused { grpc_status: Some(GRPC_UNAUTHENTICATED), .. }
+        ConnectError::Refused {
+            status: StatusCode::UNAUTHORIZED,
+            ..
+        } | ConnectError::Refused {
+            grpc_status: Some(GRPC_UNAUTHENTICATED),
+            ..
+        }
     )
 }
 
 fn refused_alpn(error: &Arc<io::Error>) -> bool {
-    matches!(rustls_error(error), Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)))
+    matches!(
+        rustls_error(error),
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::NoApplicationProtocol
+        ))
+    )
 }
 
 fn rustls_error(error: &Arc<io::Error>) -> Option<&rustls::Error> {
@@ -167,7 +200,8 @@ fn rustls_error(error: &Arc<io::Error>) -> Option<&rustls::Error> {
 }
 
 fn spoken(alpn: Option<&[u8]>) -> String {
-    alpn.map(|name| format!(", but to {}", String::from_utf8_lossy(name))).unwrap_or_default()
+    alpn.map(|name| format!(", but to {}", String::from_utf8_lossy(name)))
+        .unwrap_or_default()
 }
 
 const NO_HTTP2: &str = "something in front of the relay ends TLS and does not offer HTTP/2 (ALPN h2): let it pass TLS through, or enable HTTP/2 there";
@@ -180,36 +214,71 @@ mod tests {
 
     fn tls(error: rustls::Error) -> ConnectFailure {
         let source = Arc::new(io::Error::new(io::ErrorKind::InvalidData, error));
-        ConnectFailure::Dial(DialError::Tls { to: "relay:443".into(), source })
+        ConnectFailure::Dial(DialError::Tls {
+            to: "relay:443".into(),
+            source,
+        })
     }
 
     #[test]
     fn each_tls_fault_has_its_own_advice() {
         let fault = |fault| tls(rustls::Error::InvalidCertificate(fault));
         let cases = [
-            (fault(CertificateError::UnknownIssuer), Attempt::Tls, "relay.ca_file"),
-            (fault(CertificateError::NotValidForName), Attempt::Tls, "relay.url"),
+            (
+                fault(CertificateError::UnknownIssuer),
+                Attempt::Tls,
+                "relay.ca_file",
+            ),
+            (
+                fault(CertificateError::NotValidForName),
+                Attempt::Tls,
+                "relay.url",
+            ),
             (fault(CertificateError::Expired), Attempt::Tls, "expired"),
             (fault(CertificateError::NotValidYet), Attempt::Tls, "clock"),
-            (tls(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)), Attempt::NoHttp2, "ALPN h2"),
+            (
+                tls(rustls::Error::AlertReceived(
+                    AlertDescription::NoApplicationProtocol,
+                )),
+                Attempt::NoHttp2,
+                "ALPN h2",
+            ),
         ];
         for (failure, attempt, word) in cases {
             assert_eq!(failure.attempt(), attempt);
-            assert!(failure.advice().contains(word), "{word}: {}", failure.advice());
+            assert!(
+                failure.advice().contains(word),
+                "{word}: {}",
+                failure.advice()
+            );
         }
     }
 
     #[test]
     fn unknown_token_is_told_from_other_refusals() {
         let refused = |status, grpc_status| {
-            ConnectFailure::Tunnel(ConnectError::Refused { status, grpc_status, grpc_message: None })
+            ConnectFailure::Tunnel(ConnectError::Refused {
+                status,
+                grpc_status,
+                grpc_message: None,
+            })
         };
         let unknown = refused(StatusCode::OK, Some(16));
         assert_eq!(unknown.attempt(), Attempt::Unauthenticated);
         assert!(unknown.advice().contains("adit token new"));
-        assert_eq!(refused(StatusCode::UNAUTHORIZED, None).attempt(), Attempt::Unauthenticated);
-        assert_eq!(refused(StatusCode::BAD_GATEWAY, None).attempt(), Attempt::Refused);
-        assert!(refused(StatusCode::NOT_FOUND, None).advice().contains("not an adit relay"));
+        assert_eq!(
+            refused(StatusCode::UNAUTHORIZED, None).attempt(),
+            Attempt::Unauthenticated
+        );
+        assert_eq!(
+            refused(StatusCode::BAD_GATEWAY, None).attempt(),
+            Attempt::Refused
+        );
+        assert!(
+            refused(StatusCode::NOT_FOUND, None)
+                .advice()
+                .contains("not an adit relay")
+        );
     }
 
     #[test]

@@ -15,5 +15,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Fails a test that hangs.
 pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work).await.expect("this takes no time unless something hangs")
+    tokio::time::timeout(DEADLINE, work)
+        .await
+        .expect("this takes no time unless something hangs")
 }

@@ -29,7 +29,11 @@ pub(crate) enum NotActing {
 ///
 /// # Errors
 /// A field of the caller's is in the way, or the identity is not one this agent acts as. `headers` must not be sent then.
-pub(crate) fn apply(headers: &mut HeaderMap, act_as: &ActAs, ceiling: &Ceiling) -> Result<(), NotActing> {
+pub(crate) fn apply(
+    headers: &mut HeaderMap,
+    act_as: &ActAs,
+    ceiling: &Ceiling,
+) -> Result<(), NotActing> {
     refuse(headers, is_credential)?;
     match act_as {
         ActAs::Agent => {
@@ -73,7 +77,9 @@ fn check_own(headers: &HeaderMap, ceiling: &Ceiling) -> Result<(), NotActing> {
 }
 
 fn text(value: &HeaderValue) -> Result<&str, NotActing> {
-    std::str::from_utf8(value.as_bytes()).map(str::trim).map_err(|_| NotActing::Unwritable)
+    std::str::from_utf8(value.as_bytes())
+        .map(str::trim)
+        .map_err(|_| NotActing::Unwritable)
 }
 
 fn write(headers: &mut HeaderMap, impersonation: &Impersonation) -> Result<(), NotActing> {
@@ -117,7 +123,10 @@ fn extra_name(key: &str) -> Result<HeaderName, NotActing> {
         if byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
             name.push(char::from(byte));
         } else {
-            name.push_str(&format!("%{byte:02x}"));
+            name.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                name.extend(char::from_digit(digit.into(), 16));
+            }
         }
     }
     HeaderName::try_from(name).map_err(|_| NotActing::Unwritable)

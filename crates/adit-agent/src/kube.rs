@@ -79,7 +79,10 @@ pub(crate) enum CallError {
     #[error("the API server is closing the connection")]
     NotTaken(#[source] Arc<h2::Error>),
     #[error("the connection to the API server {}", went(*loss))]
-    Lost { loss: Option<Loss>, source: Arc<h2::Error> },
+    Lost {
+        loss: Option<Loss>,
+        source: Arc<h2::Error>,
+    },
     #[error("the connection to the API server was lost")]
     Http1(#[from] Arc<hyper::Error>),
     #[error("the request cannot be written")]
@@ -91,7 +94,10 @@ impl Kube {
     ///
     /// # Errors
     /// The configuration of either cannot be used.
-    pub(crate) async fn load(config: &KubernetesConfig, metrics: Metrics) -> Result<Self, EndpointError> {
+    pub(crate) async fn load(
+        config: &KubernetesConfig,
+        metrics: Metrics,
+    ) -> Result<Self, EndpointError> {
         let kube = endpoint::find(config).await?;
         let credentials = Credentials::load(&kube, metrics.credential_failures.clone()).await?;
         let terms = config.clone();
@@ -99,7 +105,11 @@ impl Kube {
         let endpoint = tokio::task::spawn_blocking(move || Endpoint::new(&kube, &terms)).await;
         let endpoint = endpoint.map_err(|_| EndpointError::Url)??;
         let pool = Pool::new(&endpoint, config.pool, metrics);
-        Ok(Self { endpoint, credentials: Arc::new(credentials), pool })
+        Ok(Self {
+            endpoint,
+            credentials: Arc::new(credentials),
+            pool,
+        })
     }
 
     /// For the owner to run: renews the credentials.
@@ -135,14 +145,21 @@ impl Kube {
         let answer = match lease {
             Lease::Http2(lease) => {
                 let request = self.request_http2(call, expectation)?;
-                let called = http2::exchange::call(lease, request, body, expectation, on_informational);
+                let called =
+                    http2::exchange::call(lease, request, body, expectation, on_informational);
                 let (response, upload) = called.await?;
-                Answer { response: response.map(AnswerBody::Http2), upload: Some(upload) }
+                Answer {
+                    response: response.map(AnswerBody::Http2),
+                    upload: Some(upload),
+                }
             }
             Lease::Http1(sender, idle) => {
                 let request = self.request_http1(call)?;
                 let response = http1::call(sender, request, body, idle).await?;
-                Answer { response: response.map(AnswerBody::Http1), upload: None }
+                Answer {
+                    response: response.map(AnswerBody::Http1),
+                    upload: None,
+                }
             }
         };
         if answer.response.status() == StatusCode::UNAUTHORIZED {
@@ -155,19 +172,31 @@ impl Kube {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub(crate) async fn upgrade(&self, call: Call, protocols: HeaderValue) -> Result<Upgrading, CallError> {
+    pub(crate) async fn upgrade(
+        &self,
+        call: Call,
+        protocols: HeaderValue,
+    ) -> Result<Upgrading, CallError> {
         let sender = self.pool.fresh_http1().await?;
         let mut request = self.request_http1(call)?;
-        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        request
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(header::UPGRADE, protocols);
         http1::upgrade(sender, request).await
     }
 
-    fn request_http2(&self, call: Call, expectation: Expectation) -> Result<Request<()>, CallError> {
+    fn request_http2(
+        &self,
+        call: Call,
+        expectation: Expectation,
+    ) -> Result<Request<()>, CallError> {
         let uri = self.endpoint.absolute(call.target)?;
         let mut request = self.request(call.method, uri, call.headers);
         if expectation == Expectation::Continue {
-            request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+            request
+                .headers_mut()
+                .insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
         Ok(request)
     }
@@ -175,7 +204,9 @@ impl Kube {
     fn request_http1(&self, call: Call) -> Result<Request<()>, CallError> {
         let uri = self.endpoint.origin(call.target)?;
         let mut request = self.request(call.method, uri, call.headers);
-        request.headers_mut().insert(header::HOST, self.endpoint.host().clone());
+        request
+            .headers_mut()
+            .insert(header::HOST, self.endpoint.host().clone());
         Ok(request)
     }
 
@@ -185,7 +216,9 @@ impl Kube {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         if let Some(authorization) = self.credentials.authorization() {
-            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+            request
+                .headers_mut()
+                .insert(header::AUTHORIZATION, authorization);
         }
         request
     }

@@ -92,23 +92,65 @@ impl Metrics {
         let r = registry.sub_registry_with_prefix("adit_agent");
         r.register("tunnels", "Tunnels that are up", metrics.tunnels.clone());
         let help = "Round trip to the relay and back, as last measured";
-        r.register_with_unit("round_trip", help, Unit::Seconds, metrics.round_trip.clone());
-        r.register("connects", "Attempts to connect to the relay", metrics.connects.clone());
+        r.register_with_unit(
+            "round_trip",
+            help,
+            Unit::Seconds,
+            metrics.round_trip.clone(),
+        );
+        r.register(
+            "connects",
+            "Attempts to connect to the relay",
+            metrics.connects.clone(),
+        );
         r.register("tunnel_ends", "Tunnels that ended", metrics.ends.clone());
-        r.register("streams_open", "Requests that are being served", metrics.streams.clone());
-        r.register("failures", "Requests that got no answer from the API server", metrics.failures.clone());
+        r.register(
+            "streams_open",
+            "Requests that are being served",
+            metrics.streams.clone(),
+        );
+        r.register(
+            "failures",
+            "Requests that got no answer from the API server",
+            metrics.failures.clone(),
+        );
         let answers = r.sub_registry_with_prefix("api_server");
         for (class, counter) in CLASSES.iter().zip(&metrics.answers) {
             let labelled = answers.sub_registry_with_label(("class".into(), (*class).into()));
-            labelled.register("answers", "Answers of the API server by class of status", counter.clone());
+            labelled.register(
+                "answers",
+                "Answers of the API server by class of status",
+                counter.clone(),
+            );
         }
         let help = "From the request's arrival to the head of the API server's answer";
-        r.register_with_unit("first_byte", help, Unit::Seconds, metrics.first_byte.clone());
-        r.register("connections_open", "Connections to the API server", metrics.connections.clone());
-        r.register("upgrades_open", "Upgraded connections to the API server", metrics.upgrades.clone());
-        r.register("connection_ends", "Connections to the API server that ended", metrics.lost.clone());
+        r.register_with_unit(
+            "first_byte",
+            help,
+            Unit::Seconds,
+            metrics.first_byte.clone(),
+        );
+        r.register(
+            "connections_open",
+            "Connections to the API server",
+            metrics.connections.clone(),
+        );
+        r.register(
+            "upgrades_open",
+            "Upgraded connections to the API server",
+            metrics.upgrades.clone(),
+        );
+        r.register(
+            "connection_ends",
+            "Connections to the API server that ended",
+            metrics.lost.clone(),
+        );
         let help = "Times the agent's own Kubernetes credentials could not be renewed";
-        r.register("credential_failures", help, metrics.credential_failures.clone());
+        r.register(
+            "credential_failures",
+            help,
+            metrics.credential_failures.clone(),
+        );
         metrics
     }
 
@@ -131,7 +173,9 @@ impl Metrics {
     }
 
     pub(crate) fn connect(&self, outcome: Attempt) {
-        self.connects.get_or_create(&[("outcome", outcome.as_str())]).inc();
+        self.connects
+            .get_or_create(&[("outcome", outcome.as_str())])
+            .inc();
     }
 
     pub(crate) fn tunnel_end(&self, cause: End) {
@@ -139,7 +183,9 @@ impl Metrics {
     }
 
     pub(crate) fn failure(&self, kind: Failure) {
-        self.failures.get_or_create(&[("kind", kind.as_str())]).inc();
+        self.failures
+            .get_or_create(&[("kind", kind.as_str())])
+            .inc();
     }
 
     pub(crate) fn connection_end(&self, cause: Loss) {
@@ -234,7 +280,9 @@ impl From<ResetReason> for Failure {
             ResetReason::ApiServerLost => Self::Broken,
             ResetReason::TimedOut => Self::TimedOut,
             ResetReason::Overloaded => Self::Overloaded,
-            ResetReason::Protocol | ResetReason::Internal | ResetReason::Unspecified => Self::BadHead,
+            ResetReason::Protocol | ResetReason::Internal | ResetReason::Unspecified => {
+                Self::BadHead
+            }
             ResetReason::Cancelled | ResetReason::Refused | ResetReason::PermitEnded => Self::Left,
         }
     }
@@ -277,7 +325,10 @@ mod tests {
             "adit_agent_round_trip_seconds 0.0",
             "adit_agent_streams_open 1",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in\n{text}"
+            );
         }
         drop(held);
         assert_eq!(metrics.streams.get(), 0);

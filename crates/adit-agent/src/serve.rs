@@ -3,11 +3,11 @@
 //! relay, which takes the request back from the API server at once.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use adit_exchange::{Asked, BadHead, HeadLimits, answer, informational, switch};
+use adit_exchange::{AnswerError, Asked, BadHead, HeadLimits, answer, informational, switch};
 use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::explain::chain;
 use crate::impersonate::{self, Beyond, Ceiling, NotActing};
-use crate::kube::{Answer, Call, CallError, Expectation, Kube, RequestBody, Upgrading, Upload};
+use crate::kube::{Answer, Call, CallError, Expectation, Kube, RequestBody, Upgrading};
 use crate::metrics::{Failure, Held, Metrics};
 
 /// What every handler needs.
@@ -65,19 +65,34 @@ enum Unanswered {
     NotActing(#[from] NotActing),
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The stream is over, or was reset, already.
-    #[error("the stream ended early")]
+    /// The API server broke off in the middle; the stream was reset already.
+    #[error("the API server's answer broke off")]
+    BrokenOff,
+    /// The relay left; the stream is over.
+    #[error("the relay left")]
     Left,
 }
 
 async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
     let _held = Held::by(&service.metrics.streams);
     let stream = Arc::new(stream);
-    let Err(error) = service.exchange(&stream, &head).await else { return };
+    let Err(error) = service.exchange(&stream, &head).await else {
+        return;
+    };
     service.metrics.failure(error.kind());
-    let Some(reason) = error.reset_reason() else { return };
+    let Some(reason) = error.reset_reason() else {
+        return;
+    };
     let message = chain(&error);
-    tracing::info!(stream.id = stream.id(), error = message, "request not answered");
+    let request = Asked::read(&head, service.head_limits)
+        .map(|asked| asked.request_id)
+        .unwrap_or_default();
+    tracing::info!(
+        stream.id = stream.id(),
+        request.id = request,
+        error = message,
+        "request not answered"
+    );
     stream.reset(reason, &message);
 }
 
@@ -87,7 +102,8 @@ impl Service {
         loop {
             let mut asked = Asked::read(head, self.head_limits)?;
             name(&mut asked);
-            if let Err(error) = impersonate::apply(&mut asked.headers, &asked.act_as, &self.ceiling) {
+            if let Err(error) = impersonate::apply(&mut asked.headers, &asked.act_as, &self.ceiling)
+            {
                 return self.refuse(stream, error).await;
             }
             let outcome = match asked.upgrade.take() {
@@ -97,7 +113,9 @@ impl Service {
             };
             // An API server that closes a connection says what it has not looked at: that goes onto another one.
             match outcome {
-                Err(Unanswered::Call(CallError::NotTaken(_))) if attempts < MAX_RETRIES => attempts += 1,
+                Err(Unanswered::Call(CallError::NotTaken(_))) if attempts < MAX_RETRIES => {
+                    attempts += 1
+                }
                 outcome => return outcome,
             }
         }
@@ -107,54 +125,87 @@ impl Service {
         let began = Instant::now();
         let body = (!stream.is_read_end()).then(|| RequestBody::new(asked.body(stream)));
         let has_body = body.is_some();
-        let expectation = if asked.expect_continue { Expectation::Continue } else { Expectation::None };
+        let expectation = if asked.expect_continue {
+            Expectation::Continue
+        } else {
+            Expectation::None
+        };
         let tell = |status, headers: &HeaderMap| {
             // The final answer will tell whether the stream still lives.
             let _ = informational(stream, status, headers);
         };
-        let lease = unless_left(stream, Reader::Here, self.kube.lease()).await??;
-        let reader = if has_body && lease.reads_elsewhere() { Reader::Elsewhere } else { Reader::Here };
-        let calling = self.kube.call(lease, call(asked), body, expectation, tell);
-        let Answer { response, upload } = unless_left(stream, reader, calling).await??;
+        let lease = unless_left(stream, Reader::Here, pin!(self.kube.lease())).await??;
+        let reader = if has_body && lease.reads_elsewhere() {
+            Reader::Elsewhere
+        } else {
+            Reader::Here
+        };
+        let calling = pin!(self.kube.call(lease, call(asked), body, expectation, tell));
+        let Answer {
+            response,
+            mut upload,
+        } = unless_left(stream, reader, calling).await??;
         self.metrics.answer(response.status(), began.elapsed());
-        let answering = beside(upload, answer(stream, response));
-        let answered = unless_left(stream, reader, answering).await?;
-        answered.map_err(|_| Unanswered::Left)
+        let mut answering = pin!(answer(stream, response));
+        let both = poll_fn(|cx| {
+            // Whether it is done shows in itself.
+            let _: Option<Poll<()>> = upload.as_mut().map(|upload| upload.poll(cx));
+            answering.as_mut().poll(cx)
+        });
+        let answered = unless_left(stream, reader, both).await?;
+        Ok(answered?)
     }
 
     /// Two byte streams, once the API server has said 101, and not a byte before (CVE-2018-1002105).
-    async fn upgrade(&self, stream: &Arc<TunnelStream>, asked: Asked, protocols: HeaderValue) -> Result<(), Unanswered> {
+    async fn upgrade(
+        &self,
+        stream: &Arc<TunnelStream>,
+        asked: Asked,
+        protocols: HeaderValue,
+    ) -> Result<(), Unanswered> {
         let began = Instant::now();
-        let calling = self.kube.upgrade(call(asked), protocols);
+        let calling = pin!(self.kube.upgrade(call(asked), protocols));
         let upgrading = unless_left(stream, Reader::Here, calling).await??;
         let (headers, mut theirs) = match upgrading {
             Upgrading::Answered(response) => {
                 self.metrics.answer(response.status(), began.elapsed());
-                let answered = unless_left(stream, Reader::Here, answer(stream, response)).await?;
-                return answered.map_err(|_| Unanswered::Left);
+                let answered =
+                    unless_left(stream, Reader::Here, pin!(answer(stream, response))).await?;
+                return Ok(answered?);
             }
             Upgrading::Switched(headers, upgraded) => (headers, upgraded),
         };
-        self.metrics.answer(StatusCode::SWITCHING_PROTOCOLS, began.elapsed());
-        let mut ours = switch(stream, &headers).map_err(|_| Unanswered::Left)?;
-        let copied =
-            tokio::io::copy_bidirectional_with_sizes(&mut ours, &mut theirs, COPY_BYTES, COPY_BYTES).await;
+        self.metrics
+            .answer(StatusCode::SWITCHING_PROTOCOLS, began.elapsed());
+        let mut ours = switch(stream, &headers)?;
+        let copied = tokio::io::copy_bidirectional_with_sizes(
+            &mut ours,
+            &mut theirs,
+            COPY_BYTES,
+            COPY_BYTES,
+        )
+        .await;
         match copied {
             Ok(_) => Ok(()),
             Err(error) => {
                 // Nothing happens if it was the stream that failed.
-                stream.reset(ResetReason::ApiServerLost, &format!("the upgraded connection broke: {error}"));
-                Err(Unanswered::Left)
+                stream.reset(
+                    ResetReason::ApiServerLost,
+                    &format!("the upgraded connection broke: {error}"),
+                );
+                Err(Unanswered::BrokenOff)
             }
         }
     }
 
     /// Whoever is above the ceiling is told so, as by the API server; a relay that sends what it must not gets a reset.
     async fn refuse(&self, stream: &TunnelStream, error: NotActing) -> Result<(), Unanswered> {
-        let NotActing::Beyond(beyond) = error else { return Err(error.into()) };
+        let NotActing::Beyond(beyond) = error else {
+            return Err(error.into());
+        };
         tracing::info!(stream.id = stream.id(), error = %beyond, "request refused, it is beyond the ceiling");
         self.metrics.failure(Failure::BeyondCeiling);
-        answer(stream, forbidden(&beyond)).await.map_err(|_| Unanswered::Left)
+        Ok(answer(stream, forbidden(&beyond)).await?)
     }
 }
 
@@ -163,7 +214,7 @@ impl Unanswered {
         match self {
             Self::BadHead(_) | Self::NotActing(_) => Some(ResetReason::Protocol),
             Self::Call(error) => Some(error.reset_reason()),
-            Self::Left => None,
+            Self::BrokenOff | Self::Left => None,
         }
     }
 
@@ -172,6 +223,7 @@ impl Unanswered {
             Self::BadHead(_) => Failure::BadHead,
             Self::NotActing(_) => Failure::Smuggled,
             Self::Call(error) => error.reset_reason().into(),
+            Self::BrokenOff => Failure::Broken,
             Self::Left => Failure::Left,
         }
     }
@@ -181,6 +233,18 @@ impl From<StreamError> for Unanswered {
     /// The relay knows: it reset the stream, or is gone.
     fn from(_: StreamError) -> Self {
         Self::Left
+    }
+}
+
+impl From<AnswerError> for Unanswered {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::Stream(_) => Self::Left,
+            AnswerError::ApiServerLost(_)
+            | AnswerError::HeadTooLarge(_)
+            | AnswerError::Status(_)
+            | AnswerError::NoProtocol => Self::BrokenOff,
+        }
     }
 }
 
@@ -197,34 +261,25 @@ enum Reader {
 async fn unless_left<T>(
     stream: &TunnelStream,
     reader: Reader,
-    work: impl Future<Output = T>,
+    mut work: impl Future<Output = T> + Unpin,
 ) -> Result<T, StreamError> {
-    let mut work = pin!(work);
     poll_fn(|cx| {
         if (reader == Reader::Here || stream.is_read_end())
             && let Poll::Ready(Err(error)) = stream.poll_head(cx)
         {
             return Poll::Ready(Err(error));
         }
-        work.as_mut().poll(cx).map(Ok)
-    })
-    .await
-}
-
-/// Runs `work` to its end, and the upload beside it as far as it comes.
-async fn beside<T>(upload: Option<Upload>, work: impl Future<Output = T>) -> T {
-    let Some(mut upload) = upload else { return work.await };
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        // Whether it is done shows in itself.
-        let _: Poll<()> = upload.poll(cx);
-        work.as_mut().poll(cx)
+        Pin::new(&mut work).poll(cx).map(Ok)
     })
     .await
 }
 
 fn call(asked: Asked) -> Call {
-    Call { method: asked.method, target: asked.target, headers: asked.headers }
+    Call {
+        method: asked.method,
+        target: asked.target,
+        headers: asked.headers,
+    }
 }
 
 /// The API server's audit log shows the relay's id of the request, unless the caller gave one.
@@ -251,7 +306,10 @@ fn forbidden(beyond: &Beyond) -> Response<Full<Bytes>> {
     });
     let mut response = Response::new(Full::from(status.to_string()));
     *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 

@@ -56,7 +56,9 @@ impl Link {
         let mut backoff = Backoff::new(self.relay.backoff);
         while !self.stop.is_draining() {
             let wait = match self.connect_unless_stopped().await {
-                Some(Ok((tunnel, driver))) => self.hold(tunnel, driver, &mut sessions, &mut backoff).await,
+                Some(Ok((tunnel, driver))) => {
+                    self.hold(tunnel, driver, &mut sessions, &mut backoff).await
+                }
                 Some(Err(failure)) => {
                     let wait = backoff.failed();
                     self.report(&failure, wait);
@@ -104,7 +106,11 @@ impl Link {
         let since = Instant::now();
         self.service.metrics.connect(Attempt::Connected);
         let peer = tunnel.peer();
-        tracing::info!(tunnel.id = peer.session, relay.version = peer.version, "tunnel is up");
+        tracing::info!(
+            tunnel.id = peer.session,
+            relay.version = peer.version,
+            "tunnel is up"
+        );
         sessions.spawn(self.session(tunnel.clone(), driver));
         let released = tokio::select! {
             biased;
@@ -118,7 +124,10 @@ impl Link {
         match released {
             Released::WeStop => Duration::ZERO,
             Released::RelayDrains if was_healthy => {
-                tracing::info!(tunnel.id = peer.session, "the relay drains, opening the next tunnel");
+                tracing::info!(
+                    tunnel.id = peer.session,
+                    "the relay drains, opening the next tunnel"
+                );
                 Duration::ZERO
             }
             // A relay that drains whatever comes is not dialled in a rush either.
@@ -191,13 +200,24 @@ impl Link {
         match tokio::time::timeout(VERSION_TIMEOUT, self.service.kube.version()).await {
             Ok(Ok(version)) => {
                 let version = version.unwrap_or_default();
-                tracing::info!(kubernetes.version = version, api_server = address, "the API server answers");
+                tracing::info!(
+                    kubernetes.version = version,
+                    api_server = address,
+                    "the API server answers"
+                );
                 self.options.about.kubernetes_version = version;
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = chain(&error), api_server = address, "the API server does not answer");
+                tracing::warn!(
+                    error = chain(&error),
+                    api_server = address,
+                    "the API server does not answer"
+                );
             }
-            Err(_) => tracing::warn!(api_server = address, "the API server does not answer in time"),
+            Err(_) => tracing::warn!(
+                api_server = address,
+                "the API server does not answer in time"
+            ),
         }
     }
 }
@@ -267,7 +287,10 @@ fn token(source: &TokenSource) -> Result<HeaderValue, ConnectFailure> {
         TokenSource::Given(token) => (token.clone(), "ADIT_AGENT_TOKEN".to_owned()),
         TokenSource::File(path) => {
             let read = std::fs::read_to_string(path);
-            let mut read = read.map_err(|source| ConnectFailure::TokenFile { path: path.clone(), source })?;
+            let mut read = read.map_err(|source| ConnectFailure::TokenFile {
+                path: path.clone(),
+                source,
+            })?;
             let token = SecretString::from(read.trim());
             read.zeroize();
             (token, path.display().to_string())

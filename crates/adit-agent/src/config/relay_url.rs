@@ -56,7 +56,10 @@ impl FromStr for RelayUrl {
             None => return Err(BadRelayUrl::NotAUrl),
         };
         let authority = uri.authority().ok_or(BadRelayUrl::NotAUrl)?;
-        if authority.as_str().contains('@') || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        if authority.as_str().contains('@')
+            || !matches!(uri.path(), "" | "/")
+            || uri.query().is_some()
+        {
             return Err(BadRelayUrl::Extra);
         }
         let host = authority.host().to_owned();
@@ -73,7 +76,10 @@ impl FromStr for RelayUrl {
 
 /// Whether a host, as a URL writes it, is this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || bare(host).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || bare(host)
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn bare(host: &str) -> &str {
@@ -91,19 +97,57 @@ mod tests {
     #[test]
     fn host_port_and_scheme_are_read() {
         let cases = [
-            ("https://relay.example.com", "relay.example.com", 443, true, "relay.example.com"),
-            ("grpcs://relay.example.com:8443/", "relay.example.com", 8443, true, "relay.example.com:8443"),
-            ("https://[2001:db8::1]:443", "[2001:db8::1]", 443, true, "[2001:db8::1]"),
-            ("http://127.0.0.1:8080", "127.0.0.1", 8080, false, "127.0.0.1:8080"),
+            (
+                "https://relay.example.com",
+                "relay.example.com",
+                443,
+                true,
+                "relay.example.com",
+            ),
+            (
+                "grpcs://relay.example.com:8443/",
+                "relay.example.com",
+                8443,
+                true,
+                "relay.example.com:8443",
+            ),
+            (
+                "https://[2001:db8::1]:443",
+                "[2001:db8::1]",
+                443,
+                true,
+                "[2001:db8::1]",
+            ),
+            (
+                "http://127.0.0.1:8080",
+                "127.0.0.1",
+                8080,
+                false,
+                "127.0.0.1:8080",
+            ),
             ("grpc://[::1]:9", "[::1]", 9, false, "[::1]:9"),
             ("http://localhost", "localhost", 80, false, "localhost"),
         ];
         for (text, host, port, is_tls, authority) in cases {
             let url: RelayUrl = text.parse().unwrap();
-            assert_eq!(url, RelayUrl { host: host.into(), port, is_tls }, "{text}");
+            assert_eq!(
+                url,
+                RelayUrl {
+                    host: host.into(),
+                    port,
+                    is_tls
+                },
+                "{text}"
+            );
             assert_eq!(url.authority(), authority);
         }
-        assert_eq!("https://[2001:db8::1]".parse::<RelayUrl>().unwrap().bare_host(), "2001:db8::1");
+        assert_eq!(
+            "https://[2001:db8::1]"
+                .parse::<RelayUrl>()
+                .unwrap()
+                .bare_host(),
+            "2001:db8::1"
+        );
     }
 
     #[test]

@@ -1,10 +1,17 @@
 use super::*;
 
-const LEAST: &str = "relay:\n  url: https://relay.example.com\n  token_file: /etc/adit/token\n  proxy: none\n";
+const LEAST: &str =
+    "relay:\n  url: https://relay.example.com\n  token_file: /etc/adit/token\n  proxy: none\n";
 
 fn check(yaml: &str) -> Result<Config, Vec<String>> {
     let raw = RawConfig::from_yaml(yaml).unwrap();
-    Config::try_from(raw).map_err(|mistakes| mistakes.as_slice().iter().map(ToString::to_string).collect())
+    Config::try_from(raw).map_err(|mistakes| {
+        mistakes
+            .as_slice()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    })
 }
 
 #[test]
@@ -31,7 +38,10 @@ limits: { max_head_bytes: 100 }
 admin: { address: localhost }
 ";
     let mistakes = check(yaml).unwrap_err();
-    let keys: Vec<_> = mistakes.iter().filter_map(|mistake| mistake.split(": ").next()).collect();
+    let keys: Vec<_> = mistakes
+        .iter()
+        .filter_map(|mistake| mistake.split(": ").next())
+        .collect();
     let want = [
         "relay.url",
         "relay.token_file",
@@ -52,9 +62,14 @@ admin: { address: localhost }
 
 #[test]
 fn unknown_key_is_refused_with_its_place() {
-    let bad = RawConfig::from_yaml("relay:\n  urll: https://x\n").unwrap_err().to_string();
+    let bad = RawConfig::from_yaml("relay:\n  urll: https://x\n")
+        .unwrap_err()
+        .to_string();
     assert!(bad.contains("urll"), "{bad}");
-    assert!(RawConfig::from_yaml("token: abc\n").is_err(), "a token never stands in the file");
+    assert!(
+        RawConfig::from_yaml("token: abc\n").is_err(),
+        "a token never stands in the file"
+    );
 }
 
 #[test]
@@ -76,7 +91,10 @@ fn password_of_a_proxy_is_never_printed() {
     assert!(!format!("{config:?}").contains("hunter2"));
     raw.relay.proxy = Some("socks5://me:hunter2@proxy.example.com".into());
     let mistakes = Config::try_from(raw).unwrap_err();
-    assert!(mistakes.to_string().starts_with("relay.proxy: ") && !format!("{mistakes:?}").contains("hunter2"));
+    assert!(
+        mistakes.to_string().starts_with("relay.proxy: ")
+            && !format!("{mistakes:?}").contains("hunter2")
+    );
 }
 
 #[test]

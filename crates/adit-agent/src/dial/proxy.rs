@@ -35,7 +35,9 @@ pub(crate) struct ProxyEnvironment {
 pub(crate) enum BadProxy {
     #[error("the proxy is not a URL such as http://proxy.example.com:3128")]
     NotAUrl,
-    #[error("the proxy's URL must begin with http://: CONNECT over TLS and SOCKS are not supported")]
+    #[error(
+        "the proxy's URL must begin with http://: CONNECT over TLS and SOCKS are not supported"
+    )]
     Scheme,
 }
 
@@ -55,7 +57,10 @@ impl ProxyEnvironment {
     pub(crate) fn read() -> Self {
         let first = |names: &[&str]| {
             let values = names.iter().filter_map(|name| std::env::var(name).ok());
-            values.into_iter().find(|value| !value.is_empty()).unwrap_or_default()
+            values
+                .into_iter()
+                .find(|value| !value.is_empty())
+                .unwrap_or_default()
         };
         Self {
             https: first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
@@ -72,9 +77,19 @@ impl ProxyEnvironment {
             return Ok(None);
         }
         let proxy = Proxy::parse(&self.https)?;
-        let Ok(peer) = format!("https://{host}:{port}").parse::<Uri>() else { return Ok(Some(proxy)) };
-        let is_matched = Matcher::builder().https(ANY_PROXY).no(&self.no).build().intercept(&peer).is_some();
-        let names_port = self.no.split(',').any(|entry| entry.trim() == format!("{host}:{port}"));
+        let Ok(peer) = format!("https://{host}:{port}").parse::<Uri>() else {
+            return Ok(Some(proxy));
+        };
+        let is_matched = Matcher::builder()
+            .https(ANY_PROXY)
+            .no(&self.no)
+            .build()
+            .intercept(&peer)
+            .is_some();
+        let names_port = self
+            .no
+            .split(',')
+            .any(|entry| entry.trim() == format!("{host}:{port}"));
         Ok(Some(proxy).filter(|_| is_matched && !names_port))
     }
 }
@@ -87,30 +102,55 @@ impl Proxy {
             return Err(BadProxy::Scheme);
         }
         // The matcher decodes and encodes credentials as they must be.
-        let parsed = Matcher::builder().https(url.trim()).build().intercept(&Uri::from_static("https://peer"));
+        let parsed = Matcher::builder()
+            .https(url.trim())
+            .build()
+            .intercept(&Uri::from_static("https://peer"));
         let parsed = parsed.ok_or(BadProxy::NotAUrl)?;
-        let host = parsed.uri().host().filter(|host| !host.is_empty()).ok_or(BadProxy::NotAUrl)?;
+        let host = parsed
+            .uri()
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or(BadProxy::NotAUrl)?;
         let port = parsed.uri().port_u16().unwrap_or(DEFAULT_PORT);
-        Ok(Self { host: host.to_owned(), port, credentials: parsed.basic_auth().cloned() })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            credentials: parsed.basic_auth().cloned(),
+        })
     }
 
     /// Asks the proxy at the other end of `tcp` for the way to `target` (`host:port`).
-    pub(crate) async fn connect(&self, tcp: TcpStream, target: &str) -> Result<TcpStream, ProxyError> {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await?;
+    pub(crate) async fn connect(
+        &self,
+        tcp: TcpStream,
+        target: &str,
+    ) -> Result<TcpStream, ProxyError> {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await?;
         let asking = async {
             let response = sender.send_request(self.request(target)).await?;
             if !response.status().is_success() {
                 return Err(ProxyError::Answered(response.status()));
             }
             let upgraded = hyper::upgrade::on(response).await?;
-            let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| ProxyError::SpokeFirst)?;
-            if parts.read_buf.is_empty() { Ok(parts.io.into_inner()) } else { Err(ProxyError::SpokeFirst) }
+            let parts = upgraded
+                .downcast::<TokioIo<TcpStream>>()
+                .map_err(|_| ProxyError::SpokeFirst)?;
+            if parts.read_buf.is_empty() {
+                Ok(parts.io.into_inner())
+            } else {
+                Err(ProxyError::SpokeFirst)
+            }
         };
         // Once it has ended the answer is there, and so is the way, or the reason why not.
         let mut driver = Some(Box::pin(connection.with_upgrades()));
         let mut asking = pin!(asking);
         poll_fn(|cx| {
-            if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
+            if driver
+                .as_mut()
+                .is_some_and(|driver| driver.as_mut().poll(cx).is_ready())
+            {
                 driver = None;
             }
             asking.as_mut().poll(cx)
@@ -128,7 +168,9 @@ impl Proxy {
             request.headers_mut().insert(header::HOST, host);
         }
         if let Some(credentials) = &self.credentials {
-            request.headers_mut().insert(header::PROXY_AUTHORIZATION, credentials.clone());
+            request
+                .headers_mut()
+                .insert(header::PROXY_AUTHORIZATION, credentials.clone());
         }
         request
     }
@@ -154,7 +196,9 @@ impl fmt::Debug for Proxy {
 
 impl fmt::Debug for ProxyEnvironment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProxyEnvironment").field("no", &self.no).finish_non_exhaustive()
+        f.debug_struct("ProxyEnvironment")
+            .field("no", &self.no)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,12 +7,21 @@ use crate::fake::{ApiServer, Terms, full, soon};
 use crate::metrics::Attempt;
 
 fn dialler(host: &str, port: u16, tls: Option<Tls>) -> Dialler {
-    Dialler { host: host.into(), port, tls, proxy: None, timeout: Duration::from_secs(5) }
+    Dialler {
+        host: host.into(),
+        port,
+        tls,
+        proxy: None,
+        timeout: Duration::from_secs(5),
+    }
 }
 
 fn checked(roots: &TrustRoots, name: &str) -> Option<Tls> {
     let connector = ClientTls::new(roots, &[H2]).unwrap().connector();
-    Some(Tls { connector, name: ServerName::try_from(name.to_owned()).unwrap() })
+    Some(Tls {
+        connector,
+        name: ServerName::try_from(name.to_owned()).unwrap(),
+    })
 }
 
 fn attempt(error: DialError) -> (Attempt, &'static str) {
@@ -25,7 +34,9 @@ async fn closed_port_is_told_as_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let error = soon(dialler("localhost", port, None).dial()).await.unwrap_err();
+    let error = soon(dialler("localhost", port, None).dial())
+        .await
+        .unwrap_err();
     let (attempt, advice) = attempt(error);
     assert_eq!(attempt, Attempt::Connect);
     assert!(advice.contains("is the relay running"), "{advice}");
@@ -33,7 +44,9 @@ async fn closed_port_is_told_as_refused() {
 
 #[tokio::test]
 async fn name_without_address_is_told_as_such() {
-    let error = soon(dialler("relay.invalid", 443, None).dial()).await.unwrap_err();
+    let error = soon(dialler("relay.invalid", 443, None).dial())
+        .await
+        .unwrap_err();
     assert_eq!(attempt(error).0, Attempt::Resolve);
 }
 
@@ -66,8 +79,13 @@ async fn certificate_is_checked_by_authority_and_name() {
 #[tokio::test]
 async fn peer_without_http2_is_told_as_such() {
     let server = ApiServer::start(Terms::http1(), |_| async { full("") }).await;
-    let tls = checked(&TrustRoots::Only(server.dir.path().join("ca.pem")), "localhost");
-    let error = soon(dialler("127.0.0.1", server.addr.port(), tls).dial()).await.unwrap_err();
+    let tls = checked(
+        &TrustRoots::Only(server.dir.path().join("ca.pem")),
+        "localhost",
+    );
+    let error = soon(dialler("127.0.0.1", server.addr.port(), tls).dial())
+        .await
+        .unwrap_err();
     let (attempt, advice) = attempt(error);
     assert_eq!(attempt, Attempt::NoHttp2);
     assert!(advice.contains("ALPN h2"), "{advice}");

@@ -38,13 +38,19 @@ pub(crate) struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { alpn: &[adit_process::tls::H2, adit_process::tls::HTTP_1_1], max_streams: 100 }
+        Self {
+            alpn: &[adit_process::tls::H2, adit_process::tls::HTTP_1_1],
+            max_streams: 100,
+        }
     }
 }
 
 impl Terms {
     pub(crate) fn http1() -> Self {
-        Self { alpn: &[adit_process::tls::HTTP_1_1], ..Self::default() }
+        Self {
+            alpn: &[adit_process::tls::HTTP_1_1],
+            ..Self::default()
+        }
     }
 }
 
@@ -75,11 +81,27 @@ impl ApiServer {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
                 counted.fetch_add(1, Ordering::SeqCst);
-                serving.spawn(serve(acceptor.clone(), tcp, terms, handler.clone(), left.clone()));
+                serving.spawn(serve(
+                    acceptor.clone(),
+                    tcp,
+                    terms,
+                    handler.clone(),
+                    left.clone(),
+                ));
             }
         });
-        let server = Self { addr, dir, connections, leave, _tasks: tasks };
-        std::fs::write(server.kubeconfig(), server.kubeconfig_text("token: agent-secret")).unwrap();
+        let server = Self {
+            addr,
+            dir,
+            connections,
+            leave,
+            _tasks: tasks,
+        };
+        std::fs::write(
+            server.kubeconfig(),
+            server.kubeconfig_text("token: agent-secret"),
+        )
+        .unwrap();
         server
     }
 
@@ -125,16 +147,25 @@ impl ApiServer {
     }
 
     pub(crate) async fn kube(&self) -> Kube {
-        Kube::load(&self.config(), Metrics::unregistered()).await.unwrap()
+        Kube::load(&self.config(), Metrics::unregistered())
+            .await
+            .unwrap()
     }
 }
 
-async fn serve<H, F>(acceptor: TlsAcceptor, tcp: TcpStream, terms: Terms, handler: H, mut left: watch::Receiver<bool>)
-where
+async fn serve<H, F>(
+    acceptor: TlsAcceptor,
+    tcp: TcpStream,
+    terms: Terms,
+    handler: H,
+    mut left: watch::Receiver<bool>,
+) where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let Ok(tls) = acceptor.accept(tcp).await else { return };
+    let Ok(tls) = acceptor.accept(tcp).await else {
+        return;
+    };
     let service = service_fn(move |request| {
         let handler = handler.clone();
         async move { Ok::<_, Infallible>(handler(request).await) }
@@ -144,8 +175,11 @@ where
     left.mark_unchanged();
     if is_http2 {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        let mut connection =
-            std::pin::pin!(builder.max_concurrent_streams(terms.max_streams).serve_connection(io, service));
+        let mut connection = std::pin::pin!(
+            builder
+                .max_concurrent_streams(terms.max_streams)
+                .serve_connection(io, service)
+        );
         tokio::select! {
             _ = &mut connection => {}
             _ = left.changed() => {
@@ -154,7 +188,10 @@ where
             }
         }
     } else {
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).with_upgrades().await;
+        let _ = hyper::server::conn::http1::Builder::new()
+            .serve_connection(io, service)
+            .with_upgrades()
+            .await;
     }
 }
 
@@ -167,11 +204,19 @@ fn acceptor(dir: &TempDir, alpn: &[&[u8]]) -> TlsAcceptor {
     let issuer = Issuer::new(params, ca_key);
     let key = KeyPair::generate().unwrap();
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    let certificate = CertificateParams::new(names)
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = rustls::ServerConfig::builder_with_provider(adit_process::tls::provider());
-    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let mut config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let config = config
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth();
+    let mut config = config
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }

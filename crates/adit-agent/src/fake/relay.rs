@@ -32,7 +32,12 @@ impl Relay {
                 serving.spawn(serve(tcp, give.clone(), refuse.clone()));
             }
         });
-        Self { addr, tunnels, refused, _tasks: tasks }
+        Self {
+            addr,
+            tunnels,
+            refused,
+            _tasks: tasks,
+        }
     }
 
     /// The next agent that connects.
@@ -65,8 +70,13 @@ pub(crate) fn checked(raw: RawConfig) -> Config {
 }
 
 async fn serve(tcp: TcpStream, give: mpsc::Sender<Tunnel>, refuse: mpsc::Sender<()>) {
-    let mut connection = h2::server::Builder::new().handshake::<_, SendBuf>(tcp).await.unwrap();
-    let Some(Ok((request, mut respond))) = connection.accept().await else { return };
+    let mut connection = h2::server::Builder::new()
+        .handshake::<_, SendBuf>(tcp)
+        .await
+        .unwrap();
+    let Some(Ok((request, mut respond))) = connection.accept().await else {
+        return;
+    };
     let mut tasks = JoinSet::new();
     if is_known(&request) {
         let (opening, driver) = adit_tunnel::serve(request, respond, Options::default());
@@ -93,7 +103,10 @@ async fn serve(tcp: TcpStream, give: mpsc::Sender<Tunnel>, refuse: mpsc::Sender<
 }
 
 fn is_known(request: &Request<h2::RecvStream>) -> bool {
-    request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"))
+    request
+        .headers()
+        .get("authorization")
+        .is_some_and(|value| value == &format!("Bearer {TOKEN}"))
 }
 
 pub(crate) const TOKEN: &str = "right-token";

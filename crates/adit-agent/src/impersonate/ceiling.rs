@@ -23,9 +23,13 @@ pub(crate) struct Ceiling {
 pub(crate) enum Beyond {
     #[error("this agent does not act as itself: its configuration has `ceiling.agent: false`")]
     Agent,
-    #[error("this agent does not act as the user `{0}`: its configuration does not allow it in `ceiling.users`")]
+    #[error(
+        "this agent does not act as the user `{0}`: its configuration does not allow it in `ceiling.users`"
+    )]
     User(String),
-    #[error("this agent does not act for the group `{0}`: its configuration does not allow it in `ceiling.groups`")]
+    #[error(
+        "this agent does not act for the group `{0}`: its configuration does not allow it in `ceiling.groups`"
+    )]
     Group(String),
 }
 
@@ -48,28 +52,47 @@ pub(crate) enum BadPattern {
 impl Default for Ceiling {
     fn default() -> Self {
         let all = vec![Pattern::Prefix(String::new())];
-        Self { agent: true, users: all.clone(), groups: all }
+        Self {
+            agent: true,
+            users: all.clone(),
+            groups: all,
+        }
     }
 }
 
 impl Ceiling {
     /// Whether the agent may act as itself.
     pub(crate) const fn check_agent(&self) -> Result<(), Beyond> {
-        if self.agent { Ok(()) } else { Err(Beyond::Agent) }
+        if self.agent {
+            Ok(())
+        } else {
+            Err(Beyond::Agent)
+        }
     }
 
     /// Whether the agent may act as that user with all those groups: one that is not allowed spoils the whole.
     pub(crate) fn check(&self, impersonation: &Impersonation) -> Result<(), Beyond> {
         self.check_user(impersonation.user())?;
-        impersonation.groups().iter().try_for_each(|group| self.check_group(group))
+        impersonation
+            .groups()
+            .iter()
+            .try_for_each(|group| self.check_group(group))
     }
 
     pub(crate) fn check_user(&self, user: &str) -> Result<(), Beyond> {
-        if covers(&self.users, user) { Ok(()) } else { Err(Beyond::User(user.to_owned())) }
+        if covers(&self.users, user) {
+            Ok(())
+        } else {
+            Err(Beyond::User(user.to_owned()))
+        }
     }
 
     pub(crate) fn check_group(&self, group: &str) -> Result<(), Beyond> {
-        if covers(&self.groups, group) { Ok(()) } else { Err(Beyond::Group(group.to_owned())) }
+        if covers(&self.groups, group) {
+            Ok(())
+        } else {
+            Err(Beyond::Group(group.to_owned()))
+        }
     }
 }
 
@@ -89,7 +112,9 @@ impl FromStr for Pattern {
     type Err = BadPattern;
 
     fn from_str(text: &str) -> Result<Self, BadPattern> {
-        let (text, is_prefix) = text.strip_suffix('*').map_or((text, false), |prefix| (prefix, true));
+        let (text, is_prefix) = text
+            .strip_suffix('*')
+            .map_or((text, false), |prefix| (prefix, true));
         match (text, is_prefix) {
             (text, _) if text.contains('*') => Err(BadPattern::Star),
             ("", false) => Err(BadPattern::Empty),
@@ -124,9 +149,19 @@ mod tests {
     fn default_covers_jobs_and_nothing_of_the_system() {
         let ceiling = Ceiling::default();
         assert_eq!(ceiling.check_agent(), Ok(()));
-        assert_eq!(ceiling.check(&as_user("gitlab:ci_job:1", &["gitlab:ci_job", "admins"])), Ok(()));
-        for user in ["system:admin", "system:serviceaccount:kube-system:default", "system:node:a"] {
-            assert_eq!(ceiling.check(&as_user(user, &[])), Err(Beyond::User(user.into())));
+        assert_eq!(
+            ceiling.check(&as_user("gitlab:ci_job:1", &["gitlab:ci_job", "admins"])),
+            Ok(())
+        );
+        for user in [
+            "system:admin",
+            "system:serviceaccount:kube-system:default",
+            "system:node:a",
+        ] {
+            assert_eq!(
+                ceiling.check(&as_user(user, &[])),
+                Err(Beyond::User(user.into()))
+            );
         }
         for group in ["system:masters", "system:nodes"] {
             let beyond = ceiling.check(&as_user("gitlab:ci_job:1", &["gitlab:ci_job", group]));
@@ -136,21 +171,45 @@ mod tests {
 
     #[test]
     fn masters_must_be_named_in_full() {
-        let groups = |texts: &[&str]| Ceiling { groups: patterns(texts), ..Ceiling::default() };
+        let groups = |texts: &[&str]| Ceiling {
+            groups: patterns(texts),
+            ..Ceiling::default()
+        };
         let masters = as_user("a", &["system:masters"]);
-        assert!(groups(&["*", "system:*", "system:m*"]).check(&masters).is_err());
+        assert!(
+            groups(&["*", "system:*", "system:m*"])
+                .check(&masters)
+                .is_err()
+        );
         assert_eq!(groups(&["system:masters"]).check(&masters), Ok(()));
-        assert_eq!(groups(&["system:*"]).check(&as_user("a", &["system:nodes"])), Ok(()));
+        assert_eq!(
+            groups(&["system:*"]).check(&as_user("a", &["system:nodes"])),
+            Ok(())
+        );
     }
 
     #[test]
     fn what_is_listed_is_all_that_is_covered() {
-        let ceiling = Ceiling { agent: false, users: patterns(&["gitlab:*"]), groups: patterns(&["gitlab:ci_job"]) };
+        let ceiling = Ceiling {
+            agent: false,
+            users: patterns(&["gitlab:*"]),
+            groups: patterns(&["gitlab:ci_job"]),
+        };
         assert_eq!(ceiling.check_agent(), Err(Beyond::Agent));
-        assert_eq!(ceiling.check(&as_user("gitlab:ci_job:1", &["gitlab:ci_job"])), Ok(()));
+        assert_eq!(
+            ceiling.check(&as_user("gitlab:ci_job:1", &["gitlab:ci_job"])),
+            Ok(())
+        );
         assert!(ceiling.check(&as_user("root", &[])).is_err());
-        assert!(ceiling.check(&as_user("gitlab:ci_job:1", &["gitlab:ci_job:2"])).is_err());
-        let nobody = Ceiling { users: vec![], ..Ceiling::default() };
+        assert!(
+            ceiling
+                .check(&as_user("gitlab:ci_job:1", &["gitlab:ci_job:2"]))
+                .is_err()
+        );
+        let nobody = Ceiling {
+            users: vec![],
+            ..Ceiling::default()
+        };
         assert!(nobody.check(&as_user("a", &[])).is_err());
     }
 

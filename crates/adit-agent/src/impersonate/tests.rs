@@ -10,21 +10,40 @@ fn job() -> Impersonation {
     Impersonation::new(
         "gitlab:ci_job:7".into(),
         Some("u-1".into()),
-        vec!["gitlab:ci_job".into(), "gitlab:group:3".into(), "gitlab:group:3".into()],
-        vec![extra("agent.gitlab.com/id", &["5"]), extra("100% sure", &["a", "b"]), extra("é", &["ü"])],
+        vec![
+            "gitlab:ci_job".into(),
+            "gitlab:group:3".into(),
+            "gitlab:group:3".into(),
+        ],
+        vec![
+            extra("agent.gitlab.com/id", &["5"]),
+            extra("100% sure", &["a", "b"]),
+            extra("é", &["ü"]),
+        ],
     )
     .unwrap()
 }
 
 fn written(headers: &HeaderMap) -> Vec<(String, String)> {
     let pair = |(name, value): (&HeaderName, &HeaderValue)| {
-        (name.to_string(), String::from_utf8(value.as_bytes().to_vec()).unwrap())
+        (
+            name.to_string(),
+            String::from_utf8(value.as_bytes().to_vec()).unwrap(),
+        )
     };
     headers.iter().map(pair).collect()
 }
 
 fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-    fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    fields
+        .iter()
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -43,7 +62,10 @@ fn every_part_of_an_identity_is_written_as_it_is() {
         ("impersonate-extra-100%25%20sure", "b"),
         ("impersonate-extra-%c3%a9", "ü"),
     ];
-    assert_eq!(written(&all), want.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(
+        written(&all),
+        want.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
 }
 
 #[test]
@@ -55,11 +77,21 @@ fn agent_itself_is_sent_without_any_identity() {
 
 #[test]
 fn identity_that_came_in_is_refused_while_impersonating() {
-    let names = ["impersonate-user", "impersonate-group", "impersonate-uid", "impersonate-extra-scopes", "impersonate-x"];
+    let names = [
+        "impersonate-user",
+        "impersonate-group",
+        "impersonate-uid",
+        "impersonate-extra-scopes",
+        "impersonate-x",
+    ];
     for name in names {
         let mut all = headers(&[("accept", "*/*"), (name, "x")]);
         let refused = apply(&mut all, &ActAs::Impersonate(job()), &Ceiling::default());
-        assert_eq!(refused, Err(NotActing::Smuggled(HeaderName::from_static(name))), "{name}");
+        assert_eq!(
+            refused,
+            Err(NotActing::Smuggled(HeaderName::from_static(name))),
+            "{name}"
+        );
     }
 }
 
@@ -68,7 +100,11 @@ fn credentials_that_came_in_are_always_refused() {
     for name in ["authorization", "proxy-authorization"] {
         for act_as in [ActAs::Agent, ActAs::Impersonate(job())] {
             let refused = apply(&mut headers(&[(name, "x")]), &act_as, &Ceiling::default());
-            assert_eq!(refused, Err(NotActing::Smuggled(HeaderName::from_static(name))), "{name}");
+            assert_eq!(
+                refused,
+                Err(NotActing::Smuggled(HeaderName::from_static(name))),
+                "{name}"
+            );
         }
     }
 }
@@ -79,27 +115,58 @@ fn agent_passes_on_whom_its_caller_names_up_to_the_ceiling() {
         let mut all = headers(fields);
         apply(&mut all, &ActAs::Agent, &Ceiling::default()).map(|()| all.len())
     };
-    assert_eq!(ask(&[("impersonate-user", "jane"), ("impersonate-group", "dev")]), Ok(2));
+    assert_eq!(
+        ask(&[("impersonate-user", "jane"), ("impersonate-group", "dev")]),
+        Ok(2)
+    );
     let masters = Err(NotActing::Beyond(Beyond::Group("system:masters".into())));
-    assert_eq!(ask(&[("impersonate-user", "jane"), ("impersonate-group", "system:masters")]), masters);
-    assert_eq!(ask(&[("impersonate-group", "dev"), ("impersonate-group", " system:masters")]), masters);
+    assert_eq!(
+        ask(&[
+            ("impersonate-user", "jane"),
+            ("impersonate-group", "system:masters")
+        ]),
+        masters
+    );
+    assert_eq!(
+        ask(&[
+            ("impersonate-group", "dev"),
+            ("impersonate-group", " system:masters")
+        ]),
+        masters
+    );
     let admin = Err(NotActing::Beyond(Beyond::User("system:admin".into())));
-    assert_eq!(ask(&[("impersonate-user", "jane"), ("impersonate-user", "system:admin")]), admin);
+    assert_eq!(
+        ask(&[
+            ("impersonate-user", "jane"),
+            ("impersonate-user", "system:admin")
+        ]),
+        admin
+    );
 }
 
 #[test]
 fn identity_beyond_the_ceiling_is_refused() {
-    let masters = Impersonation::new("a".into(), None, vec!["system:masters".into()], vec![]).unwrap();
+    let masters =
+        Impersonation::new("a".into(), None, vec!["system:masters".into()], vec![]).unwrap();
     let mut all = HeaderMap::new();
     let refused = apply(&mut all, &ActAs::Impersonate(masters), &Ceiling::default());
-    assert_eq!(refused, Err(NotActing::Beyond(Beyond::Group("system:masters".into()))));
+    assert_eq!(
+        refused,
+        Err(NotActing::Beyond(Beyond::Group("system:masters".into())))
+    );
     assert!(all.is_empty());
 }
 
 #[test]
 fn anything_but_one_user_is_not_sent() {
-    assert_eq!(assert_one_user(&HeaderMap::new()), Err(NotActing::Unwritable));
+    assert_eq!(
+        assert_one_user(&HeaderMap::new()),
+        Err(NotActing::Unwritable)
+    );
     let twice = headers(&[("impersonate-user", "a"), ("impersonate-user", "b")]);
     assert_eq!(assert_one_user(&twice), Err(NotActing::Unwritable));
-    assert_eq!(assert_one_user(&headers(&[("impersonate-user", "")])), Err(NotActing::Unwritable));
+    assert_eq!(
+        assert_one_user(&headers(&[("impersonate-user", "")])),
+        Err(NotActing::Unwritable)
+    );
 }

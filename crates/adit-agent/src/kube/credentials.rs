@@ -59,20 +59,28 @@ enum Want {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CredentialError {
     #[error("cannot read the token file {}", path.display())]
-    ReadFile { path: PathBuf, source: std::io::Error },
+    ReadFile {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("the token is not one line of visible ASCII characters")]
     NotAToken,
     #[error("the kubeconfig's credential plugin failed with {0}")]
     Plugin(ExitStatus),
     #[error("the credential plugin cannot be started")]
     PluginStart(#[source] std::io::Error),
-    #[error("the credentials in the kubeconfig cannot be used, or its plugin answered something else than an ExecCredential")]
+    #[error(
+        "the credentials in the kubeconfig cannot be used, or its plugin answered something else than an ExecCredential"
+    )]
     Unusable,
 }
 
 impl Credentials {
     /// Gets the first one.
-    pub(crate) async fn load(kube: &kube_client::Config, failures: Counter) -> Result<Self, CredentialError> {
+    pub(crate) async fn load(
+        kube: &kube_client::Config,
+        failures: Counter,
+    ) -> Result<Self, CredentialError> {
         let credentials = Self {
             current: RwLock::new(None),
             source: Source::of(kube),
@@ -99,6 +107,7 @@ impl Credentials {
         loop {
             let want = tokio::select! {
                 () = self.doubted.notified() => {
+                    tracing::info!("the API server answered 401, renewing the agent's credential");
                     let since = self.renewed.lock().elapsed();
                     tokio::time::sleep(LEAST_APART.saturating_sub(since)).await;
                     Want::New
@@ -139,11 +148,15 @@ impl std::fmt::Debug for Credentials {
 impl Source {
     fn of(kube: &kube_client::Config) -> Self {
         let auth = &kube.auth_info;
-        let has_other = auth.auth_provider.is_some() || auth.token.is_some() || auth.username.is_some();
+        let has_other =
+            auth.auth_provider.is_some() || auth.token.is_some() || auth.username.is_some();
         match &auth.token_file {
             Some(file) if !has_other => Self::File(PathBuf::from(file)),
             None if !has_other && auth.exec.is_none() => Self::None,
-            _ => Self::Kube(Box::new(Library { config: kube.clone(), layer: tokio::sync::Mutex::new(None) })),
+            _ => Self::Kube(Box::new(Library {
+                config: kube.clone(),
+                layer: tokio::sync::Mutex::new(None),
+            })),
         }
     }
 }
@@ -171,7 +184,10 @@ impl CredentialError {
 
 fn read(path: &PathBuf) -> Result<HeaderValue, CredentialError> {
     let read = std::fs::read_to_string(path);
-    let mut token = read.map_err(|source| CredentialError::ReadFile { path: path.clone(), source })?;
+    let mut token = read.map_err(|source| CredentialError::ReadFile {
+        path: path.clone(),
+        source,
+    })?;
     let value = bearer(token.trim());
     token.zeroize();
     value
@@ -196,15 +212,19 @@ impl Library {
             let config = self.config.clone();
             // It runs plugins, and waits for them.
             let made = tokio::task::spawn_blocking(move || config.auth_layer()).await;
-            *kept = made.map_err(|_| CredentialError::Unusable)?.map_err(CredentialError::from_kube)?;
+            *kept = made
+                .map_err(|_| CredentialError::Unusable)?
+                .map_err(CredentialError::from_kube)?;
         }
         let Some(layer) = &*kept else { return Ok(None) };
         let mut service = layer.layer(Look);
         let looked = service.call(Request::new(Empty::new())).await;
-        looked.map(Response::into_body).map_err(|error| match error.downcast::<AuthError>() {
-            Ok(error) => CredentialError::from_auth(*error),
-            Err(_) => CredentialError::Unusable,
-        })
+        looked
+            .map(Response::into_body)
+            .map_err(|error| match error.downcast::<AuthError>() {
+                Ok(error) => CredentialError::from_auth(*error),
+                Err(_) => CredentialError::Unusable,
+            })
     }
 }
 
@@ -217,12 +237,17 @@ impl Service<Request<Empty<Bytes>>> for Look {
     type Error = Box<dyn std::error::Error + Send + Sync>;
     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
 
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
         std::task::Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Empty<Bytes>>) -> Self::Future {
-        std::future::ready(Ok(Response::new(request.headers().get(header::AUTHORIZATION).cloned())))
+        std::future::ready(Ok(Response::new(
+            request.headers().get(header::AUTHORIZATION).cloned(),
+        )))
     }
 }
 

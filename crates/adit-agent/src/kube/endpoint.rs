@@ -9,7 +9,9 @@ use std::sync::Arc;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
 use kube_client::client::ConfigExt;
-use kube_client::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube_client::config::{
+    AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError,
+};
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
@@ -36,14 +38,19 @@ pub(crate) struct Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointError {
     #[error("the kubeconfig {} cannot be read", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("the kubeconfig is not valid YAML of a kubeconfig, near line {line}")]
     Yaml { line: u64 },
     #[error("the kubeconfig cannot be used")]
     Kubeconfig(#[source] KubeconfigError),
     #[error("the pod's service account cannot be used")]
     InCluster(#[source] InClusterError),
-    #[error("the kubeconfig switches the check of the API server's certificate off (insecure-skip-tls-verify)")]
+    #[error(
+        "the kubeconfig switches the check of the API server's certificate off (insecure-skip-tls-verify)"
+    )]
     Unchecked,
     #[error("the kubeconfig's user impersonates by itself (as), which is the agent's to do")]
     Impersonates,
@@ -59,7 +66,10 @@ pub(crate) enum EndpointError {
 
 impl Endpoint {
     /// Checks what kube's client library found. May run a credential plugin, which blocks.
-    pub(crate) fn new(kube: &kube_client::Config, config: &KubernetesConfig) -> Result<Self, EndpointError> {
+    pub(crate) fn new(
+        kube: &kube_client::Config,
+        config: &KubernetesConfig,
+    ) -> Result<Self, EndpointError> {
         if kube.accept_invalid_certs {
             return Err(EndpointError::Unchecked);
         }
@@ -70,22 +80,45 @@ impl Endpoint {
         let authority = url.authority.ok_or(EndpointError::Url)?;
         let server = address(url.scheme.as_ref(), &authority)?;
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| EndpointError::Url)?;
-        let base = url.path_and_query.as_ref().map_or("", PathAndQuery::path).trim_end_matches('/');
-        let proxy = kube.proxy_url.as_ref().map(|url| Proxy::parse(&url.to_string())).transpose();
+        let base = url
+            .path_and_query
+            .as_ref()
+            .map_or("", PathAndQuery::path)
+            .trim_end_matches('/');
+        let proxy = kube
+            .proxy_url
+            .as_ref()
+            .map(|url| Proxy::parse(&url.to_string()))
+            .transpose();
         let proxy = proxy.map_err(EndpointError::Proxy)?;
         let dialler = |alpn: &[&[u8]]| -> Result<Dialler, EndpointError> {
             Ok(Dialler {
                 host: server.host.clone(),
                 port: server.port,
-                tls: if server.is_tls { Some(tls(kube, server.bare_host(), alpn)?) } else { None },
+                tls: if server.is_tls {
+                    Some(tls(kube, server.bare_host(), alpn)?)
+                } else {
+                    None
+                },
                 proxy: proxy.clone(),
                 timeout: config.connect_timeout,
             })
         };
         let any = dialler(&[adit_process::tls::H2, adit_process::tls::HTTP_1_1])?;
         let http1 = dialler(&[adit_process::tls::HTTP_1_1])?;
-        let scheme = if server.is_tls { Scheme::HTTPS } else { Scheme::HTTP };
-        Ok(Self { scheme, authority, host, base: base.to_owned(), any, http1 })
+        let scheme = if server.is_tls {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        };
+        Ok(Self {
+            scheme,
+            authority,
+            host,
+            base: base.to_owned(),
+            any,
+            http1,
+        })
     }
 
     /// The whole URI of a target, as HTTP/2 needs it. The bytes of the target stay as they are.
@@ -118,11 +151,16 @@ impl Endpoint {
 /// What kube's client library makes of the configuration: a kubeconfig that is named, else the pod's service account,
 /// else what kubectl would take.
 pub(crate) async fn find(config: &KubernetesConfig) -> Result<kube_client::Config, EndpointError> {
-    let options = KubeConfigOptions { context: config.context.clone(), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: config.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     let found = match &config.kubeconfig {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| EndpointError::Read { path: path.clone(), source })?;
+            let text = std::fs::read_to_string(path).map_err(|source| EndpointError::Read {
+                path: path.clone(),
+                source,
+            })?;
             check_yaml(&text)?;
             let kubeconfig = Kubeconfig::read_from(path).map_err(EndpointError::kubeconfig)?;
             kube_client::Config::from_custom_kubeconfig(kubeconfig, &options).await
@@ -139,7 +177,9 @@ impl EndpointError {
     /// The parser's own words may quote the file, and with it a token.
     fn kubeconfig(error: KubeconfigError) -> Self {
         if let KubeconfigError::Parse(error) = &error {
-            return Self::Yaml { line: error.location().map_or(1, |location| location.line()) };
+            return Self::Yaml {
+                line: error.location().map_or(1, |location| location.line()),
+            };
         }
         Self::Kubeconfig(error)
     }
@@ -151,7 +191,9 @@ fn impersonates(auth: &AuthInfo) -> bool {
 }
 
 fn check_yaml(text: &str) -> Result<(), EndpointError> {
-    Kubeconfig::from_yaml(text).map(drop).map_err(EndpointError::kubeconfig)
+    Kubeconfig::from_yaml(text)
+        .map(drop)
+        .map_err(EndpointError::kubeconfig)
 }
 
 fn is_in_cluster() -> bool {
@@ -162,19 +204,26 @@ fn is_in_cluster() -> bool {
 fn address(scheme: Option<&Scheme>, authority: &Authority) -> Result<RelayUrl, EndpointError> {
     let scheme = scheme.filter(|scheme| **scheme == Scheme::HTTP || **scheme == Scheme::HTTPS);
     let scheme = scheme.ok_or(EndpointError::Url)?;
-    format!("{scheme}://{authority}").parse().map_err(|_| EndpointError::Url)
+    format!("{scheme}://{authority}")
+        .parse()
+        .map_err(|_| EndpointError::Url)
 }
 
 fn tls(kube: &kube_client::Config, host: &str, alpn: &[&[u8]]) -> Result<Tls, EndpointError> {
     let mut config = kube.rustls_client_config().map_err(|error| match error {
         // Its message holds what a plugin printed.
-        error if matches!(error, kube_client::Error::Auth(_)) => CredentialError::from_kube(error).into(),
+        error if matches!(error, kube_client::Error::Auth(_)) => {
+            CredentialError::from_kube(error).into()
+        }
         error => EndpointError::Tls(Box::new(error)),
     })?;
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let name = kube.tls_server_name.as_deref().unwrap_or(host).to_owned();
     let name = ServerName::try_from(name).map_err(|_| EndpointError::Url)?;
-    Ok(Tls { connector: TlsConnector::from(Arc::new(config)), name })
+    Ok(Tls {
+        connector: TlsConnector::from(Arc::new(config)),
+        name,
+    })
 }
 
 #[cfg(test)]

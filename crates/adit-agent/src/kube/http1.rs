@@ -58,14 +58,21 @@ pub(crate) async fn call(
     let body = body.unwrap_or_else(no_body);
     let response = sender.send_request(request.map(|()| body)).await?;
     Ok(response.map(|body| {
-        let mut receiving = Receiving { body, sender: Some(sender), idle };
+        let mut receiving = Receiving {
+            body,
+            sender: Some(sender),
+            idle,
+        };
         receiving.give_back_at_end();
         receiving
     }))
 }
 
 /// Asks for an upgrade on a connection of its own.
-pub(crate) async fn upgrade(mut sender: Sender, request: Request<()>) -> Result<Upgrading, CallError> {
+pub(crate) async fn upgrade(
+    mut sender: Sender,
+    request: Request<()>,
+) -> Result<Upgrading, CallError> {
     let response = sender.send_request(request.map(|()| no_body())).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Upgrading::Answered(response));
@@ -76,7 +83,9 @@ pub(crate) async fn upgrade(mut sender: Sender, request: Request<()>) -> Result<
 }
 
 fn no_body() -> RequestBody {
-    Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync()
+    Empty::<Bytes>::new()
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 impl Receiving {

@@ -59,11 +59,22 @@ where
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(ended.and(Err(h2::Reason::NO_ERROR.into())));
         }
-        if connection.max_concurrent_send_streams() > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if connection.max_concurrent_send_streams() > 0 {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     })
     .await?;
     let max_streams = limits.max_streams_per_connection;
-    Ok((Connection { requests, load: Arc::default(), max_streams }, connection))
+    Ok((
+        Connection {
+            requests,
+            load: Arc::default(),
+            max_streams,
+        },
+        connection,
+    ))
 }
 
 fn builder() -> client::Builder {
@@ -86,13 +97,17 @@ fn builder() -> client::Builder {
 impl Connection {
     /// Room for one more request, unless it is full or takes no more.
     pub(crate) fn lease(self: &Arc<Self>) -> Option<Lease> {
-        let max = self.max_streams.min(self.requests.current_max_send_streams());
+        let max = self
+            .max_streams
+            .min(self.requests.current_max_send_streams());
         let streams = &self.load.streams;
         if streams.fetch_add(1, Ordering::AcqRel) >= max || self.load.is_retired() {
             streams.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        Some(Lease { connection: Arc::clone(self) })
+        Some(Lease {
+            connection: Arc::clone(self),
+        })
     }
 
     pub(crate) fn load(&self) -> &Arc<Load> {
@@ -153,7 +168,11 @@ impl Drop for Lease {
 }
 
 /// Moves the connection's bytes until it ends, and says why. Dropping it ends every request on it.
-pub(crate) async fn drive<IO>(mut connection: client::Connection<IO>, load: Arc<Load>, limits: PoolLimits) -> Loss
+pub(crate) async fn drive<IO>(
+    mut connection: client::Connection<IO>,
+    load: Arc<Load>,
+    limits: PoolLimits,
+) -> Loss
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -172,12 +191,18 @@ where
 /// Ends when the connection is dead, or of no more use.
 async fn watch(ping_pong: Option<PingPong>, load: &Load, limits: PoolLimits) -> Loss {
     // It can be taken once, and nobody else does.
-    let Some(mut ping_pong) = ping_pong else { return std::future::pending().await };
+    let Some(mut ping_pong) = ping_pong else {
+        return std::future::pending().await;
+    };
     let patience = limits.dead_after.saturating_sub(limits.ping_interval);
     let mut idle = Duration::ZERO;
     loop {
         tokio::time::sleep(limits.ping_interval).await;
-        idle = if load.streams() == 0 { idle + limits.ping_interval } else { Duration::ZERO };
+        idle = if load.streams() == 0 {
+            idle + limits.ping_interval
+        } else {
+            Duration::ZERO
+        };
         if idle >= limits.idle_after {
             load.retire();
         }

@@ -89,7 +89,10 @@ impl Pool {
             return Err(error.clone());
         }
         let dialled = self.dial().await;
-        *failure = dialled.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        *failure = dialled
+            .as_ref()
+            .err()
+            .map(|error| (Instant::now(), error.clone()));
         dialled
     }
 
@@ -112,7 +115,11 @@ impl Pool {
     /// Requests that run on HTTP/2.
     #[cfg(test)]
     pub(crate) fn loads(&self) -> Vec<usize> {
-        self.http2.lock().iter().map(|connection| connection.load().streams()).collect()
+        self.http2
+            .lock()
+            .iter()
+            .map(|connection| connection.load().streams())
+            .collect()
     }
 
     fn open_lease(&self) -> Option<Lease> {
@@ -154,7 +161,13 @@ impl Pool {
         }
         self.speaks_http1.store(true, Ordering::Relaxed);
         let (sender, driver) = http1::open(wire).await?;
-        self.drive(async move { if driver.await.is_ok() { Loss::Closed } else { Loss::Broken } });
+        self.drive(async move {
+            if driver.await.is_ok() {
+                Loss::Closed
+            } else {
+                Loss::Broken
+            }
+        });
         Ok(Lease::Http1(sender, Arc::clone(&self.http1)))
     }
 
@@ -162,10 +175,16 @@ impl Pool {
         let timeout = self.dialler.timeout;
         let opened = tokio::time::timeout(timeout, http2::open(wire, self.limits)).await;
         let opened = opened.map_err(|_| CallError::Mute(timeout))?;
-        let (connection, driver) =
-            opened.map_err(|error| CallError::Lost { loss: None, source: Arc::new(error) })?;
+        let (connection, driver) = opened.map_err(|error| CallError::Lost {
+            loss: None,
+            source: Arc::new(error),
+        })?;
         let connection = Arc::new(connection);
-        self.drive(http2::drive(driver, Arc::clone(connection.load()), self.limits));
+        self.drive(http2::drive(
+            driver,
+            Arc::clone(connection.load()),
+            self.limits,
+        ));
         let lease = connection.lease().ok_or(CallError::Mute(timeout))?;
         self.http2.lock().push(connection);
         Ok(Lease::Http2(lease))

@@ -21,12 +21,26 @@ impl Kube {
     /// The API server cannot be called. An answer that is no version is none.
     pub(crate) async fn version(&self) -> Result<Option<String>, CallError> {
         let target = PathAndQuery::from_static("/version");
-        let call = Call { method: Method::GET, target, headers: HeaderMap::new() };
-        let answer = self.call(self.lease().await?, call, None, Expectation::None, |_, _| {}).await?;
+        let call = Call {
+            method: Method::GET,
+            target,
+            headers: HeaderMap::new(),
+        };
+        let answer = self
+            .call(
+                self.lease().await?,
+                call,
+                None,
+                Expectation::None,
+                |_, _| {},
+            )
+            .await?;
         if !answer.response.status().is_success() {
             return Ok(None);
         }
-        let body = Limited::new(answer.response.into_body(), MAX_BYTES).collect().await;
+        let body = Limited::new(answer.response.into_body(), MAX_BYTES)
+            .collect()
+            .await;
         Ok(body.ok().and_then(|body| read(&body.to_bytes())))
     }
 }

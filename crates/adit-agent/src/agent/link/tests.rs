@@ -20,7 +20,9 @@ async fn get(tunnel: &Tunnel) -> Response<Bytes> {
         limits: Default::default(),
     };
     let request = Request::new(Empty::<Bytes>::new());
-    let answer = soon(ask(tunnel, request, how, Terms::default())).await.unwrap();
+    let answer = soon(ask(tunnel, request, how, Terms::default()))
+        .await
+        .unwrap();
     let (parts, body) = answer.into_parts();
     Response::from_parts(parts, soon(body.collect()).await.unwrap().to_bytes())
 }
@@ -37,7 +39,9 @@ async fn api_server() -> ApiServer {
 
 /// A request to the admin listener, and the whole answer.
 async fn admin(agent: &Agent, path: &str) -> String {
-    let mut tcp = tokio::net::TcpStream::connect(agent.admin_addr()).await.unwrap();
+    let mut tcp = tokio::net::TcpStream::connect(agent.admin_addr())
+        .await
+        .unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     tcp.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -54,11 +58,17 @@ async fn agent_connects_says_who_it_is_and_serves() {
     let tunnel = relay.tunnel().await;
     soon(agent.connected()).await;
     let peer = tunnel.peer();
-    assert_eq!((peer.replica.as_str(), peer.kubernetes_version.as_str()), ("replica-1", "v1.37.0"));
+    assert_eq!(
+        (peer.replica.as_str(), peer.kubernetes_version.as_str()),
+        ("replica-1", "v1.37.0")
+    );
     assert_eq!(get(&tunnel).await.body(), "answer");
     assert!(admin(&agent, "/readyz").await.starts_with("HTTP/1.1 200"));
     let metrics = admin(&agent, "/metrics").await;
-    for line in ["adit_agent_tunnels 1", "adit_agent_connects_total{outcome=\"connected\"} 1"] {
+    for line in [
+        "adit_agent_tunnels 1",
+        "adit_agent_connects_total{outcome=\"connected\"} 1",
+    ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
     soon(agent.abort()).await;
@@ -67,7 +77,9 @@ async fn agent_connects_says_who_it_is_and_serves() {
 #[tokio::test]
 async fn lost_tunnel_is_replaced() {
     let (server, mut relay) = (api_server().await, Relay::start().await);
-    let agent = Agent::start(checked(relay.agent(server.kubeconfig()))).await.unwrap();
+    let agent = Agent::start(checked(relay.agent(server.kubeconfig())))
+        .await
+        .unwrap();
     for _ in 0..3 {
         let tunnel = relay.tunnel().await;
         assert_eq!(get(&tunnel).await.body(), "answer");
@@ -92,7 +104,9 @@ async fn relay_that_drains_is_left_once_the_next_tunnel_is_up() {
     })
     .await;
     let mut relay = Relay::start().await;
-    let agent = Agent::start(checked(relay.agent(server.kubeconfig()))).await.unwrap();
+    let agent = Agent::start(checked(relay.agent(server.kubeconfig())))
+        .await
+        .unwrap();
     let old = relay.tunnel().await;
     let drained = async {
         while old.stats().streams == 0 {
@@ -106,7 +120,11 @@ async fn relay_that_drains_is_left_once_the_next_tunnel_is_up() {
         new
     };
     let (answer, _new) = soon(async { tokio::join!(get(&old), drained) }).await;
-    assert_eq!(answer.body(), "answer", "what ran while draining is answered");
+    assert_eq!(
+        answer.body(),
+        "answer",
+        "what ran while draining is answered"
+    );
     let why = soon(old.closed()).await;
     assert!(why.to_string().contains("Done"), "{why}");
     soon(agent.abort()).await;
@@ -127,7 +145,9 @@ async fn agent_that_is_stopped_lets_its_requests_end() {
     })
     .await;
     let mut relay = Relay::start().await;
-    let agent = Agent::start(checked(relay.agent(server.kubeconfig()))).await.unwrap();
+    let agent = Agent::start(checked(relay.agent(server.kubeconfig())))
+        .await
+        .unwrap();
     let tunnel = relay.tunnel().await;
     soon(agent.connected()).await;
     let stopping = async {
@@ -156,11 +176,17 @@ async fn refused_token_is_tried_again_and_read_anew() {
     let agent = Agent::start(checked(raw)).await.unwrap();
     relay.refused().await;
     let ready = admin(&agent, "/readyz").await;
-    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("tunnel"), "{ready}");
+    assert!(
+        ready.starts_with("HTTP/1.1 503") && ready.contains("tunnel"),
+        "{ready}"
+    );
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     relay.tunnel().await;
     let metrics = admin(&agent, "/metrics").await;
-    assert!(metrics.contains("adit_agent_connects_total{outcome=\"unauthenticated\"}"), "{metrics}");
+    assert!(
+        metrics.contains("adit_agent_connects_total{outcome=\"unauthenticated\"}"),
+        "{metrics}"
+    );
     soon(agent.abort()).await;
 }
 

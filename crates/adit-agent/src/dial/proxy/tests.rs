@@ -5,7 +5,10 @@ use super::*;
 use crate::fake::soon;
 
 fn environment(https: &str, no: &str) -> ProxyEnvironment {
-    ProxyEnvironment { https: https.into(), no: no.into() }
+    ProxyEnvironment {
+        https: https.into(),
+        no: no.into(),
+    }
 }
 
 #[test]
@@ -28,10 +31,17 @@ fn peers_in_no_proxy_are_dialled_directly() {
         ("fd00::/8", "[fe80::1]", true),
     ];
     for (no, host, is_proxied) in cases {
-        let proxy = environment("http://proxy:3128", no).proxy_for(host, 8443).unwrap();
+        let proxy = environment("http://proxy:3128", no)
+            .proxy_for(host, 8443)
+            .unwrap();
         assert_eq!(proxy.is_some(), is_proxied, "NO_PROXY={no} {host}");
     }
-    assert!(environment("", "").proxy_for("relay.example.com", 443).unwrap().is_none());
+    assert!(
+        environment("", "")
+            .proxy_for("relay.example.com", 443)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -42,14 +52,23 @@ fn proxy_that_cannot_be_used_is_a_mistake_and_not_passed_over() {
         ("http://", BadProxy::NotAUrl),
         ("not a url", BadProxy::NotAUrl),
     ] {
-        assert_eq!(environment(url, "").proxy_for("relay.example.com", 443).unwrap_err(), why, "{url}");
+        assert_eq!(
+            environment(url, "")
+                .proxy_for("relay.example.com", 443)
+                .unwrap_err(),
+            why,
+            "{url}"
+        );
     }
 }
 
 #[test]
 fn credentials_of_a_proxy_are_not_shown() {
     let proxy = Proxy::parse("http://me:hunter%32@proxy.example.com:3128").unwrap();
-    assert_eq!(format!("{proxy} {proxy:?}"), "proxy.example.com:3128 proxy.example.com:3128");
+    assert_eq!(
+        format!("{proxy} {proxy:?}"),
+        "proxy.example.com:3128 proxy.example.com:3128"
+    );
     assert_eq!(proxy.credentials.unwrap(), "Basic bWU6aHVudGVyMg==");
     assert_eq!(Proxy::parse("proxy.example.com:3128").unwrap().port, 3128);
 }
@@ -71,7 +90,9 @@ async fn stub(listener: TcpListener, answer: &'static [u8]) -> String {
 
 async fn connect(answer: &'static [u8]) -> (Result<Vec<u8>, ProxyError>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let tcp = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
     let proxy = Proxy::parse("http://me:secret@proxy.example.com:3128").unwrap();
     let through = async {
         let mut tcp = proxy.connect(tcp, "relay.example.com:443").await?;
@@ -87,16 +108,34 @@ async fn connect(answer: &'static [u8]) -> (Result<Vec<u8>, ProxyError>, String)
 async fn connect_opens_the_way_with_credentials() {
     let (through, head) = connect(b"HTTP/1.1 200 OK\r\nVia: x\r\n\r\n").await;
     assert_eq!(through.unwrap(), b"ping");
-    assert!(head.starts_with("CONNECT relay.example.com:443 HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.starts_with("CONNECT relay.example.com:443 HTTP/1.1\r\n"),
+        "{head}"
+    );
     let head = head.to_lowercase();
-    assert!(head.contains("\r\nhost: relay.example.com:443\r\n"), "{head}");
-    assert!(head.contains("\r\nproxy-authorization: basic bwu6c2vjcmv0\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nhost: relay.example.com:443\r\n"),
+        "{head}"
+    );
+    assert!(
+        head.contains("\r\nproxy-authorization: basic bwu6c2vjcmv0\r\n"),
+        "{head}"
+    );
 }
 
 #[tokio::test]
 async fn refusal_of_a_proxy_is_told_with_its_status() {
-    let (through, _) = connect(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n").await;
-    assert!(matches!(through, Err(ProxyError::Answered(StatusCode::PROXY_AUTHENTICATION_REQUIRED))), "{through:?}");
+    let (through, _) =
+        connect(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n").await;
+    assert!(
+        matches!(
+            through,
+            Err(ProxyError::Answered(
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            ))
+        ),
+        "{through:?}"
+    );
     let (through, _) = connect(b"SSH-2.0-OpenSSH_9\r\n").await;
     assert!(matches!(through, Err(ProxyError::Http(_))), "{through:?}");
 }
@@ -104,5 +143,8 @@ async fn refusal_of_a_proxy_is_told_with_its_status() {
 #[tokio::test]
 async fn bytes_of_the_proxys_own_never_reach_tls() {
     let (through, _) = connect(b"HTTP/1.1 200 OK\r\n\r\nsurprise").await;
-    assert!(matches!(through, Err(ProxyError::SpokeFirst)), "{through:?}");
+    assert!(
+        matches!(through, Err(ProxyError::SpokeFirst)),
+        "{through:?}"
+    );
 }

@@ -21,7 +21,10 @@ fn plugin(script: &str) -> AuthInfo {
         "args": ["-c", script],
         "interactiveMode": "Never",
     });
-    AuthInfo { exec: Some(serde_json::from_value::<ExecConfig>(exec).unwrap()), ..AuthInfo::default() }
+    AuthInfo {
+        exec: Some(serde_json::from_value::<ExecConfig>(exec).unwrap()),
+        ..AuthInfo::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -29,7 +32,10 @@ async fn token_file_is_reread_and_a_lost_one_stays_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
     std::fs::write(&path, "first\n").unwrap();
-    let auth = AuthInfo { token_file: Some(path.display().to_string()), ..AuthInfo::default() };
+    let auth = AuthInfo {
+        token_file: Some(path.display().to_string()),
+        ..AuthInfo::default()
+    };
     let credentials = load(auth).await.unwrap();
     assert_eq!(credentials.authorization().unwrap(), "Bearer first");
     assert!(!format!("{credentials:?} {:?}", credentials.authorization()).contains("first"));
@@ -54,7 +60,10 @@ async fn refused_token_is_reread_soon_but_not_in_a_rush() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
     std::fs::write(&path, "first").unwrap();
-    let auth = AuthInfo { token_file: Some(path.display().to_string()), ..AuthInfo::default() };
+    let auth = AuthInfo {
+        token_file: Some(path.display().to_string()),
+        ..AuthInfo::default()
+    };
     let credentials = load(auth).await.unwrap();
     std::fs::write(&path, "second").unwrap();
     credentials.doubt();
@@ -72,21 +81,36 @@ async fn refused_token_is_reread_soon_but_not_in_a_rush() {
 
 #[tokio::test]
 async fn tokens_passwords_and_plugins_of_a_kubeconfig_are_used() {
-    let token = AuthInfo { token: Some("abc".to_owned().into()), ..AuthInfo::default() };
-    assert_eq!(load(token).await.unwrap().authorization().unwrap(), "Bearer abc");
+    let token = AuthInfo {
+        token: Some("abc".to_owned().into()),
+        ..AuthInfo::default()
+    };
+    assert_eq!(
+        load(token).await.unwrap().authorization().unwrap(),
+        "Bearer abc"
+    );
 
     let password = AuthInfo {
         username: Some("me".into()),
         password: Some("secret".to_owned().into()),
         ..AuthInfo::default()
     };
-    assert_eq!(load(password).await.unwrap().authorization().unwrap(), "Basic bWU6c2VjcmV0");
+    assert_eq!(
+        load(password).await.unwrap().authorization().unwrap(),
+        "Basic bWU6c2VjcmV0"
+    );
 
     let answer = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"from-plugin"}}"#;
     let credentials = load(plugin(&format!("echo '{answer}'"))).await.unwrap();
     assert_eq!(credentials.authorization().unwrap(), "Bearer from-plugin");
 
-    assert!(load(AuthInfo::default()).await.unwrap().authorization().is_none());
+    assert!(
+        load(AuthInfo::default())
+            .await
+            .unwrap()
+            .authorization()
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -106,7 +130,13 @@ async fn file_that_holds_no_token_is_refused() {
     let path = dir.path().join("token");
     for text in ["", "two words", "line\nbreak"] {
         std::fs::write(&path, text).unwrap();
-        let auth = AuthInfo { token_file: Some(path.display().to_string()), ..AuthInfo::default() };
-        assert!(matches!(load(auth).await, Err(CredentialError::NotAToken)), "{text:?}");
+        let auth = AuthInfo {
+            token_file: Some(path.display().to_string()),
+            ..AuthInfo::default()
+        };
+        assert!(
+            matches!(load(auth).await, Err(CredentialError::NotAToken)),
+            "{text:?}"
+        );
     }
 }

@@ -45,8 +45,18 @@ fn target(text: &'static str) -> PathAndQuery {
 async fn targets_keep_every_byte() {
     let endpoint = endpoint("https://10.0.0.1:6443", "", "").await.unwrap();
     for text in ["/api/v1/pods?watch=1&x=%2F", "//a//b;c=d/%2f?q=a/b?c", "/"] {
-        assert_eq!(endpoint.absolute(target(text)).unwrap(), format!("https://10.0.0.1:6443{text}").as_str());
-        assert_eq!(endpoint.origin(target(text)).unwrap().path_and_query().unwrap(), text);
+        assert_eq!(
+            endpoint.absolute(target(text)).unwrap(),
+            format!("https://10.0.0.1:6443{text}").as_str()
+        );
+        assert_eq!(
+            endpoint
+                .origin(target(text))
+                .unwrap()
+                .path_and_query()
+                .unwrap(),
+            text
+        );
     }
     assert_eq!(endpoint.host(), "10.0.0.1:6443");
     assert_eq!(endpoint.any.target(), "10.0.0.1:6443");
@@ -54,9 +64,14 @@ async fn targets_keep_every_byte() {
 
 #[tokio::test]
 async fn api_server_beneath_a_path_gets_it_before_every_target() {
-    let endpoint = endpoint("https://rancher.example.com/k8s/clusters/c-1/", "", "").await.unwrap();
+    let endpoint = endpoint("https://rancher.example.com/k8s/clusters/c-1/", "", "")
+        .await
+        .unwrap();
     let uri = endpoint.absolute(target("/api/v1?x=1")).unwrap();
-    assert_eq!(uri, "https://rancher.example.com/k8s/clusters/c-1/api/v1?x=1");
+    assert_eq!(
+        uri,
+        "https://rancher.example.com/k8s/clusters/c-1/api/v1?x=1"
+    );
     assert_eq!(endpoint.any.port, 443);
 }
 
@@ -65,23 +80,45 @@ async fn context_chooses_the_cluster() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(&dir, "https://10.0.0.1:6443", "", "");
     config.context = Some("two".into());
-    assert_eq!(load(&config).await.unwrap().any.target(), "other.example.com:6443");
+    assert_eq!(
+        load(&config).await.unwrap().any.target(),
+        "other.example.com:6443"
+    );
     config.context = Some("three".into());
-    assert!(matches!(load(&config).await, Err(EndpointError::Kubeconfig(_))));
+    assert!(matches!(
+        load(&config).await,
+        Err(EndpointError::Kubeconfig(_))
+    ));
 }
 
 #[tokio::test]
 async fn kubeconfig_that_weakens_the_agent_is_refused() {
     let unchecked = endpoint("https://10.0.0.1", ", insecure-skip-tls-verify: true", "").await;
-    assert!(matches!(unchecked, Err(EndpointError::Unchecked)), "{unchecked:?}");
+    assert!(
+        matches!(unchecked, Err(EndpointError::Unchecked)),
+        "{unchecked:?}"
+    );
     for user in ["as: root", "as-uid: '1'", "as-groups: [dev]"] {
         let impersonates = endpoint("https://10.0.0.1", "", user).await;
-        assert!(matches!(impersonates, Err(EndpointError::Impersonates)), "{user}");
+        assert!(
+            matches!(impersonates, Err(EndpointError::Impersonates)),
+            "{user}"
+        );
     }
     for server in ["http://10.0.0.1:8080", "ftp://10.0.0.1", "10.0.0.1:6443"] {
-        assert!(matches!(endpoint(server, "", "").await, Err(EndpointError::Url)), "{server}");
+        assert!(
+            matches!(endpoint(server, "", "").await, Err(EndpointError::Url)),
+            "{server}"
+        );
     }
-    assert!(endpoint("http://127.0.0.1:8001", "", "").await.unwrap().any.tls.is_none());
+    assert!(
+        endpoint("http://127.0.0.1:8001", "", "")
+            .await
+            .unwrap()
+            .any
+            .tls
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -90,7 +127,10 @@ async fn server_name_and_proxy_of_a_kubeconfig_are_used() {
     let endpoint = endpoint("https://10.0.0.1", cluster, "").await.unwrap();
     let name = ServerName::try_from("kube.example.com").unwrap();
     assert_eq!(endpoint.any.tls.as_ref().unwrap().name, name);
-    assert_eq!(endpoint.any.proxy.as_ref().unwrap().to_string(), "proxy:3128");
+    assert_eq!(
+        endpoint.any.proxy.as_ref().unwrap().to_string(),
+        "proxy:3128"
+    );
     assert!(!format!("{endpoint:?}").contains("secret"));
 }
 
@@ -98,10 +138,17 @@ async fn server_name_and_proxy_of_a_kubeconfig_are_used() {
 async fn broken_kubeconfig_is_told_without_its_text() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir, "https://10.0.0.1", "", "");
-    std::fs::write(config.kubeconfig.as_ref().unwrap(), "users: [{ name: u, user: { token: [hunter2 } ]").unwrap();
+    std::fs::write(
+        config.kubeconfig.as_ref().unwrap(),
+        "users: [{ name: u, user: { token: [hunter2 } ]",
+    )
+    .unwrap();
     let error = load(&config).await.unwrap_err();
     assert!(matches!(error, EndpointError::Yaml { .. }), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
     std::fs::remove_file(config.kubeconfig.as_ref().unwrap()).unwrap();
-    assert!(matches!(load(&config).await, Err(EndpointError::Read { .. })));
+    assert!(matches!(
+        load(&config).await,
+        Err(EndpointError::Read { .. })
+    ));
 }

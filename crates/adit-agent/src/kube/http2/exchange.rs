@@ -48,13 +48,23 @@ pub(crate) async fn call(
     match head.await {
         Ok(response) => {
             upload.answered();
-            Ok((response.map(|recv| Receiving { recv, unreleased: 0, lease }), upload))
+            Ok((
+                response.map(|recv| Receiving {
+                    recv,
+                    unreleased: 0,
+                    lease,
+                }),
+                upload,
+            ))
         }
         Err(error) if was_not_taken(&error) && !upload.has_begun() => {
             lease.load().retire();
             Err(CallError::NotTaken(Arc::new(error)))
         }
-        Err(error) => Err(CallError::Lost { loss: lease.load().loss(), source: Arc::new(error) }),
+        Err(error) => Err(CallError::Lost {
+            loss: lease.load().loss(),
+            source: Arc::new(error),
+        }),
     }
 }
 
@@ -113,7 +123,11 @@ impl Body for Receiving {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
+        if self.is_end_stream() {
+            SizeHint::with_exact(0)
+        } else {
+            SizeHint::default()
+        }
     }
 }
 
@@ -127,6 +141,9 @@ impl Receiving {
     }
 
     fn lost(&self, error: h2::Error) -> CallError {
-        CallError::Lost { loss: self.lease.load().loss(), source: Arc::new(error) }
+        CallError::Lost {
+            loss: self.lease.load().loss(),
+            source: Arc::new(error),
+        }
     }
 }

@@ -48,13 +48,24 @@ pub(crate) enum Expectation {
 
 impl Upload {
     /// Without a body there is nothing to do: the request has ended already.
-    pub(crate) fn new(send: SendStream<Bytes>, body: Option<RequestBody>, expectation: Expectation) -> Self {
+    pub(crate) fn new(
+        send: SendStream<Bytes>,
+        body: Option<RequestBody>,
+        expectation: Expectation,
+    ) -> Self {
         let state = match (&body, expectation) {
             (None, _) => State::Done,
             (Some(_), Expectation::None) => State::Reading,
-            (Some(_), Expectation::Continue) => State::Held(Box::pin(tokio::time::sleep(CONTINUE_AFTER))),
+            (Some(_), Expectation::Continue) => {
+                State::Held(Box::pin(tokio::time::sleep(CONTINUE_AFTER)))
+            }
         };
-        Self { send, body, state, has_begun: false }
+        Self {
+            send,
+            body,
+            state,
+            has_begun: false,
+        }
     }
 
     /// Whether something of the body was asked for, so that it cannot be sent again.
@@ -95,12 +106,18 @@ impl Upload {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<State> {
-        let Some(body) = &mut self.body else { return Poll::Ready(State::Done) };
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(State::Done);
+        };
         self.has_begun = true;
         Poll::Ready(match ready!(Pin::new(&mut *body).poll_frame(cx)) {
             None => self.end(),
             Some(Ok(frame)) => {
-                let last = if body.is_end_stream() { Last::Last } else { Last::MoreFollows };
+                let last = if body.is_end_stream() {
+                    Last::Last
+                } else {
+                    Last::MoreFollows
+                };
                 match frame.into_data() {
                     Ok(data) if data.is_empty() && last == Last::MoreFollows => State::Reading,
                     Ok(data) if data.is_empty() => self.end(),
@@ -134,7 +151,12 @@ impl Upload {
 
 /// Sends as much as there is room for. An API server that has answered may want no more: then the rest is not sent, and the
 /// answer goes on.
-fn poll_send(send: &mut SendStream<Bytes>, data: &mut Bytes, last: Last, cx: &mut Context<'_>) -> Poll<State> {
+fn poll_send(
+    send: &mut SendStream<Bytes>,
+    data: &mut Bytes,
+    last: Last,
+    cx: &mut Context<'_>,
+) -> Poll<State> {
     while !data.is_empty() {
         send.reserve_capacity(data.len());
         let room = match send.capacity() {
@@ -158,7 +180,9 @@ fn poll_send(send: &mut SendStream<Bytes>, data: &mut Bytes, last: Last, cx: &mu
 
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload").field("has_begun", &self.has_begun).finish_non_exhaustive()
+        f.debug_struct("Upload")
+            .field("has_begun", &self.has_begun)
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,11 +12,25 @@ use crate::fake::{ApiServer, Terms, empty, full, soon};
 use crate::kube::{Answer, Call, Expectation, Kube, Upgrading};
 
 fn get(target: &'static str) -> Call {
-    Call { method: Method::GET, target: target.parse().unwrap(), headers: HeaderMap::new() }
+    Call {
+        method: Method::GET,
+        target: target.parse().unwrap(),
+        headers: HeaderMap::new(),
+    }
 }
 
 async fn ask(kube: &Kube, target: &'static str) -> Result<Answer, CallError> {
-    soon(async { kube.call(kube.lease().await?, get(target), None, Expectation::None, |_, _| {}).await }).await
+    soon(async {
+        kube.call(
+            kube.lease().await?,
+            get(target),
+            None,
+            Expectation::None,
+            |_, _| {},
+        )
+        .await
+    })
+    .await
 }
 
 async fn text(answer: Answer) -> String {
@@ -27,13 +41,23 @@ async fn text(answer: Answer) -> String {
 #[tokio::test]
 async fn request_carries_the_agents_credential_and_its_target_byte_for_byte() {
     let server = ApiServer::start(Terms::default(), |request| async move {
-        let authorization = request.headers()[header::AUTHORIZATION].to_str().unwrap().to_owned();
-        full(format!("{:?} {authorization} {}", request.version(), request.uri()))
+        let authorization = request.headers()[header::AUTHORIZATION]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        full(format!(
+            "{:?} {authorization} {}",
+            request.version(),
+            request.uri()
+        ))
     })
     .await;
     let kube = server.kube().await;
     let answer = ask(&kube, "/api//v1/%2F;x?watch=1&q=%20").await.unwrap();
-    let want = format!("HTTP/2.0 Bearer agent-secret https://{}/api//v1/%2F;x?watch=1&q=%20", server.addr);
+    let want = format!(
+        "HTTP/2.0 Bearer agent-secret https://{}/api//v1/%2F;x?watch=1&q=%20",
+        server.addr
+    );
     assert_eq!(text(answer).await, want);
 }
 
@@ -41,7 +65,10 @@ async fn request_carries_the_agents_credential_and_its_target_byte_for_byte() {
 async fn full_connection_gets_a_second_one_beside_it() {
     let gate = Arc::new(Semaphore::new(0));
     let waiting = Arc::clone(&gate);
-    let terms = Terms { max_streams: 2, ..Terms::default() };
+    let terms = Terms {
+        max_streams: 2,
+        ..Terms::default()
+    };
     let server = ApiServer::start(terms, move |_| {
         let gate = Arc::clone(&waiting);
         async move {
@@ -73,9 +100,15 @@ async fn full_connection_gets_a_second_one_beside_it() {
 
 #[tokio::test]
 async fn number_of_connections_has_a_bound() {
-    let server = ApiServer::start(Terms { max_streams: 1, ..Terms::default() }, |_| async {
-        Response::new(StreamBody::new(futures_util::stream::pending()).boxed_unsync())
-    })
+    let server = ApiServer::start(
+        Terms {
+            max_streams: 1,
+            ..Terms::default()
+        },
+        |_| async {
+            Response::new(StreamBody::new(futures_util::stream::pending()).boxed_unsync())
+        },
+    )
     .await;
     let kube = server.kube().await;
     let mut held = Vec::new();
@@ -115,7 +148,10 @@ async fn redirect_is_passed_on_and_not_followed() {
         async {
             let mut response = empty();
             *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-            response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("https://evil.example.com/"));
+            response.headers_mut().insert(
+                header::LOCATION,
+                HeaderValue::from_static("https://evil.example.com/"),
+            );
             response
         }
     })
@@ -129,7 +165,12 @@ async fn redirect_is_passed_on_and_not_followed() {
 #[tokio::test]
 async fn api_server_without_http2_is_served_by_idle_connections() {
     let server = ApiServer::start(Terms::http1(), |request| async move {
-        full(format!("{:?} {:?} {}", request.version(), request.headers()[header::HOST], request.uri()))
+        full(format!(
+            "{:?} {:?} {}",
+            request.version(),
+            request.headers()[header::HOST],
+            request.uri()
+        ))
     })
     .await;
     let kube = server.kube().await;
@@ -148,7 +189,10 @@ async fn api_server_without_http2_is_served_by_idle_connections() {
     drop(unread);
     let busy = ask(&kube, "/").await.unwrap();
     let other = ask(&kube, "/").await.unwrap();
-    assert_eq!((busy.response.status(), other.response.status()), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(
+        (busy.response.status(), other.response.status()),
+        (StatusCode::OK, StatusCode::OK)
+    );
 }
 
 #[tokio::test]
@@ -174,7 +218,10 @@ async fn api_server_that_is_away_fails_all_who_wait_at_once() {
     for failed in failed {
         assert!(matches!(failed.map(|_| ()), Err(CallError::Dial(_))));
     }
-    assert!(began.elapsed() < config.connect_timeout * 10, "they did not dial in turn");
+    assert!(
+        began.elapsed() < config.connect_timeout * 10,
+        "they did not dial in turn"
+    );
     drop(listener);
 }
 
@@ -187,8 +234,12 @@ async fn upgrade_takes_a_fresh_http1_connection_and_carries_bytes_both_ways() {
         let upgrading = hyper::upgrade::on(&mut request);
         let mut response = Response::new(echo(upgrading));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        response
+            .headers_mut()
+            .insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
         response
     })
     .await;
@@ -196,8 +247,12 @@ async fn upgrade_takes_a_fresh_http1_connection_and_carries_bytes_both_ways() {
     ask_http2(&kube).await;
     let mut call = get("/exec");
     call.method = Method::POST;
-    let upgrading = soon(kube.upgrade(call, HeaderValue::from_static("SPDY/3.1"))).await.unwrap();
-    let Upgrading::Switched(headers, mut io) = upgrading else { panic!("not switched") };
+    let upgrading = soon(kube.upgrade(call, HeaderValue::from_static("SPDY/3.1")))
+        .await
+        .unwrap();
+    let Upgrading::Switched(headers, mut io) = upgrading else {
+        panic!("not switched")
+    };
     assert_eq!(headers[header::UPGRADE], "SPDY/3.1");
     soon(async {
         io.write_all(b"ping").await.unwrap();
@@ -220,7 +275,10 @@ fn echo(
     upgrading: hyper::upgrade::OnUpgrade,
 ) -> http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, std::convert::Infallible> {
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let mut io = hyper_util::rt::TokioIo::new(upgrading.await.unwrap());
             let mut bytes = Vec::new();
@@ -238,16 +296,27 @@ async fn refused_upgrade_is_an_answer_and_its_connection_is_not_used_again() {
     for terms in [Terms::default(), Terms::http1()] {
         let server = ApiServer::start(terms, |_| async {
             let frames = [Ok(Frame::data("no upgrade".into()))];
-            let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
+            let mut response =
+                Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
             *response.status_mut() = StatusCode::FORBIDDEN;
             response
         })
         .await;
         let kube = server.kube().await;
-        let upgrading = soon(kube.upgrade(get("/exec"), HeaderValue::from_static("websocket"))).await.unwrap();
-        let Upgrading::Answered(response) = upgrading else { panic!("switched") };
+        let upgrading = soon(kube.upgrade(get("/exec"), HeaderValue::from_static("websocket")))
+            .await
+            .unwrap();
+        let Upgrading::Answered(response) = upgrading else {
+            panic!("switched")
+        };
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
-        assert_eq!(soon(response.into_body().collect()).await.unwrap().to_bytes(), "no upgrade");
+        assert_eq!(
+            soon(response.into_body().collect())
+                .await
+                .unwrap()
+                .to_bytes(),
+            "no upgrade"
+        );
         assert!(kube.pool.http1.lock().is_empty());
         assert!(ask(&kube, "/").await.is_ok());
         assert_eq!(server.connections(), 2);
