@@ -84,6 +84,29 @@ impl Caller {
         Http2 { sender, caller: self.clone(), _tasks: tasks }
     }
 
+    /// HTTP/2 stream by stream.
+    pub async fn h2(&self) -> H2 {
+        let (sender, connection) = h2::client::Builder::new()
+            .initial_window_size(1 << 20)
+            .initial_connection_window_size(16 << 20)
+            .handshake(self.tls(pki::HTTP2).await)
+            .await
+            .unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { connection.await.err() });
+        H2 { sender, connection: tasks }
+    }
+
+    /// The head of a GET for [`Caller::h2`], with the caller's credential.
+    ///
+    /// # Panics
+    ///
+    /// When `path` is none.
+    #[must_use]
+    pub fn h2_get(&self, path: &str) -> Request<()> {
+        self.complete(get(path), true).map(drop)
+    }
+
     /// HTTP/1.1 by hand.
     pub async fn raw(&self) -> Raw<CallerIo> {
         Raw::new(self.tls(pki::HTTP1).await)
@@ -211,6 +234,24 @@ impl Http2 {
     pub async fn answer(&self, request: Request<Body>) -> Answer {
         let response = within("an answer", self.send(request)).await.unwrap();
         within("the rest of an answer", Answer::of(response)).await.unwrap()
+    }
+}
+
+/// An HTTP/2 connection by hand.
+pub struct H2 {
+    pub sender: h2::client::SendRequest<Bytes>,
+    /// Gives the error that ended it, if it was one.
+    pub connection: JoinSet<Option<h2::Error>>,
+}
+
+impl H2 {
+    /// Opens a stream.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is over.
+    pub fn send(&mut self, head: Request<()>, is_whole: bool) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+        self.sender.send_request(head, is_whole).unwrap()
     }
 }
 

@@ -51,6 +51,7 @@ pub struct KubeBuilder {
 
 type Answer = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 type RawScript = Arc<dyn Fn(Raw<Io>) -> BoxFuture<'static, ()> + Send + Sync>;
+type Http2Script = Arc<dyn Fn(h2::server::Connection<Io, Bytes>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What a scenario wants.
 struct Script {
@@ -65,11 +66,12 @@ enum Http1 {
     Raw(RawScript),
 }
 
-#[derive(Clone, Copy)]
 enum Http2 {
     NotOffered,
     /// With so many streams at once.
     Offered(u32),
+    /// Each connection is handed over stream by stream.
+    ByHand(Http2Script),
 }
 
 impl KubeBuilder {
@@ -113,6 +115,17 @@ impl KubeBuilder {
         self
     }
 
+    /// Hands each HTTP/2 connection to `script`: for answers that hyper's server cannot send.
+    #[must_use]
+    pub fn http2_by_hand<F, Fut>(mut self, script: F) -> Self
+    where
+        F: Fn(h2::server::Connection<Io, Bytes>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.script.http2 = Http2::ByHand(Arc::new(move |connection| Box::pin(script(connection))));
+        self
+    }
+
     /// Allows so many requests at once on an HTTP/2 connection. Default 1000.
     #[must_use]
     pub fn max_streams(mut self, most: u32) -> Self {
@@ -131,6 +144,7 @@ impl KubeBuilder {
             connections: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
             sunk: AtomicUsize::new(0),
+            whole_uploads: AtomicUsize::new(0),
             holds_sink: AtomicBool::new(false),
             release: watch::channel(0).0,
             events,
@@ -154,6 +168,7 @@ struct State {
     connections: AtomicUsize,
     accepted: AtomicUsize,
     sunk: AtomicUsize,
+    whole_uploads: AtomicUsize,
     holds_sink: AtomicBool,
     release: watch::Sender<usize>,
     events: broadcast::Sender<Bytes>,
@@ -236,6 +251,12 @@ impl Kube {
     #[must_use]
     pub fn sunk(&self) -> usize {
         self.state.sunk.load(Ordering::Relaxed)
+    }
+
+    /// Uploads to `/sink` that came to a good end.
+    #[must_use]
+    pub fn whole_uploads(&self) -> usize {
+        self.state.whole_uploads.load(Ordering::Relaxed)
     }
 
     /// Has `/sink` read nothing until [`Kube::let_sink`].

@@ -102,7 +102,10 @@ async fn sink(request: Request<Incoming>, state: &State) -> Response<Body> {
                 }
             }
             Some(Err(_)) => return status(StatusCode::BAD_REQUEST),
-            None => return json_answer(&json!({ "bytes": check.seen })),
+            None => {
+                state.whole_uploads.fetch_add(1, Ordering::Relaxed);
+                return json_answer(&json!({ "bytes": check.seen }));
+            }
         }
     }
 }

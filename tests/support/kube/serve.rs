@@ -18,14 +18,16 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Http1, Http2, Io, State, answers, recorded::{Held, Recorded}};
 use crate::{
-    Raw, pki,
+    Raw,
+    body::Body,
+    pki,
     tasks::{Executor, Tasks},
 };
 
 pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
     let alpn: &[&[u8]] = match state.script.http2 {
         Http2::NotOffered => &[pki::HTTP1],
-        Http2::Offered(_) => &[pki::HTTP2, pki::HTTP1],
+        Http2::Offered(_) | Http2::ByHand(_) => &[pki::HTTP2, pki::HTTP1],
     };
     let tls = TlsAcceptor::from(pki::shared().server(alpn));
     let tasks = Tasks::default();
@@ -42,7 +44,15 @@ async fn connection(socket: TcpStream, tls: TlsAcceptor, state: Arc<State>, exec
     };
     let _counted = Counted::new(&state);
     if io.get_ref().1.alpn_protocol() == Some(pki::HTTP2) {
-        serve_http2(io, &state, executor).await;
+        match &state.script.http2 {
+            Http2::NotOffered => {}
+            Http2::Offered(streams) => serve_http2(io, &state, executor, *streams).await,
+            Http2::ByHand(script) => {
+                if let Ok(connection) = h2::server::handshake(io).await {
+                    script(connection).await;
+                }
+            }
+        }
         return;
     }
     match &state.script.http1 {
@@ -60,10 +70,7 @@ async fn serve_http1(io: Io, state: &Arc<State>, executor: Executor) {
         .await;
 }
 
-async fn serve_http2(io: Io, state: &Arc<State>, executor: Executor) {
-    let Http2::Offered(streams) = state.script.http2 else {
-        return;
-    };
+async fn serve_http2(io: Io, state: &Arc<State>, executor: Executor, streams: u32) {
     let service = service_fn(|request| exchange(request, Arc::clone(state), executor.clone()));
     let _ = http2::Builder::new(executor.clone())
         .timer(TokioTimer::new())
@@ -84,11 +91,22 @@ async fn exchange(
     state.records.lock().push(Recorded::of(&request));
     let mut open = state.open();
     let is_head = request.method() == http::Method::HEAD;
-    let response = answers::answer(request, &state, &executor).await;
-    if is_head || http_body::Body::is_end_stream(response.body()) {
+    let mut response = answers::answer(request, &state, &executor).await;
+    if is_head {
+        keep_head(&mut response);
+    }
+    if http_body::Body::is_end_stream(response.body()) {
         open.over();
     }
     Ok(response.map(|body| Held { body, open }))
+}
+
+/// hyper leaves it to the service that an answer to HEAD has no body over HTTP/2.
+fn keep_head(response: &mut Response<Body>) {
+    let body = std::mem::replace(response.body_mut(), crate::body::empty());
+    if let Some(len) = http_body::Body::size_hint(&body).exact() {
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, len.into());
+    }
 }
 
 struct Counted(Arc<State>);

@@ -1,0 +1,74 @@
+//! Bodies of any size pass with flat memory.
+
+use adit_tests::{
+    body,
+    caller::{get, request},
+    lonely::{alone, memory, peak_memory},
+    pattern::Check,
+    scenario, within, world,
+};
+use http::Method;
+use http_body_util::BodyExt;
+
+const SIZE: u64 = 64 << 20;
+/// All windows and buffers on the way, of callers, relay, agent and API server together: they share this process.
+const BUFFERS: usize = 40 << 20;
+
+#[test]
+fn download_of_64_mib_takes_no_more_memory_than_the_windows() {
+    alone("bytes::large::download_of_64_mib_takes_no_more_memory_than_the_windows", || {
+        scenario(async {
+            let world = world().await;
+            let (mut http1, http2) = (world.job.http1().await, world.job.http2().await);
+            http2.get("/big/100000").await;
+            let before = memory();
+            let path = format!("/big/{SIZE}");
+            for is_http2 in [true, false] {
+                let answer = if is_http2 { http2.send(get(&path)).await } else { http1.send(get(&path)).await };
+                let mut body = answer.unwrap().into_body();
+                let mut check = Check::default();
+                while let Some(frame) = within("more", body.frame()).await {
+                    check.take(&frame.unwrap().into_data().unwrap());
+                }
+                assert_eq!(check.seen, SIZE);
+            }
+            assert!(peak_memory() - before < BUFFERS, "{} MiB more", (peak_memory() - before) >> 20);
+            drop((http1, http2));
+            world.stop().await;
+        });
+    });
+}
+
+#[test]
+fn upload_of_64_mib_takes_no_more_memory_than_the_windows() {
+    alone("bytes::large::upload_of_64_mib_takes_no_more_memory_than_the_windows", || {
+        scenario(async {
+            let world = world().await;
+            let (mut http1, http2) = (world.job.http1().await, world.job.http2().await);
+            http2.answer(request(Method::PUT, "/sink", body::pattern(100_000))).await;
+            let before = memory();
+            let unsized_upload = request(Method::PUT, "/sink", body::pattern(SIZE));
+            assert_eq!(http2.send(unsized_upload).await.unwrap().status(), 200);
+            let sized_upload = request(Method::PUT, "/sink", body::pattern_of_known_length(SIZE));
+            assert_eq!(http1.send(sized_upload).await.unwrap().status(), 200);
+            assert_eq!(world.kube.sunk() as u64, 2 * SIZE + 100_000);
+            assert!(peak_memory() - before < BUFFERS, "{} MiB more", (peak_memory() - before) >> 20);
+            drop((http1, http2));
+            world.stop().await;
+        });
+    });
+}
+
+#[test]
+fn many_large_answers_pass_on_one_tunnel() {
+    scenario(async {
+        let world = world().await;
+        let http2 = world.job.http2().await;
+        for _ in 0..30 {
+            let answer = http2.get("/big/1000000").await;
+            assert_eq!(answer.body.len(), 1_000_000);
+        }
+        drop(http2);
+        world.stop().await;
+    });
+}
