@@ -78,6 +78,8 @@ pub(crate) enum CallError {
     /// Nothing of the request was acted on: it may be sent again.
     #[error("the API server is closing the connection")]
     NotTaken(#[source] Arc<h2::Error>),
+    #[error("the request is none that HTTP/2 can carry")]
+    Refused(#[source] Arc<h2::Error>),
     #[error("the connection to the API server {}", went(*loss))]
     Lost {
         loss: Option<Loss>,
@@ -261,7 +263,7 @@ impl CallError {
             Self::Dial(_) => ResetReason::ApiServerUnreachable,
             Self::Full(_) => ResetReason::Overloaded,
             Self::NotTaken(_) | Self::Lost { .. } | Self::Http1(_) => ResetReason::ApiServerLost,
-            Self::Unwritable(_) => ResetReason::Internal,
+            Self::Refused(_) | Self::Unwritable(_) => ResetReason::Internal,
         }
     }
 }

@@ -124,7 +124,6 @@ impl Service {
     async fn forward(&self, stream: &Arc<TunnelStream>, asked: Asked) -> Result<(), Unanswered> {
         let began = Instant::now();
         let body = (!stream.is_read_end()).then(|| RequestBody::new(asked.body(stream)));
-        let has_body = body.is_some();
         let expectation = if asked.expect_continue {
             Expectation::Continue
         } else {
@@ -134,17 +133,12 @@ impl Service {
             // The final answer will tell whether the stream still lives.
             let _ = informational(stream, status, headers);
         };
-        let lease = unless_left(stream, Reader::Here, pin!(self.kube.lease())).await??;
-        let reader = if has_body && lease.reads_elsewhere() {
-            Reader::Elsewhere
-        } else {
-            Reader::Here
-        };
+        let lease = unless_left(stream, pin!(self.kube.lease())).await??;
         let calling = pin!(self.kube.call(lease, call(asked), body, expectation, tell));
         let Answer {
             response,
             mut upload,
-        } = unless_left(stream, reader, calling).await??;
+        } = unless_left(stream, calling).await??;
         self.metrics.answer(response.status(), began.elapsed());
         let mut answering = pin!(answer(stream, response));
         let both = poll_fn(|cx| {
@@ -152,7 +146,7 @@ impl Service {
             let _: Option<Poll<()>> = upload.as_mut().map(|upload| upload.poll(cx));
             answering.as_mut().poll(cx)
         });
-        let answered = unless_left(stream, reader, both).await?;
+        let answered = unless_left(stream, both).await?;
         Ok(answered?)
     }
 
@@ -165,12 +159,11 @@ impl Service {
     ) -> Result<(), Unanswered> {
         let began = Instant::now();
         let calling = pin!(self.kube.upgrade(call(asked), protocols));
-        let upgrading = unless_left(stream, Reader::Here, calling).await??;
+        let upgrading = unless_left(stream, calling).await??;
         let (headers, mut theirs) = match upgrading {
             Upgrading::Answered(response) => {
                 self.metrics.answer(response.status(), began.elapsed());
-                let answered =
-                    unless_left(stream, Reader::Here, pin!(answer(stream, response))).await?;
+                let answered = unless_left(stream, pin!(answer(stream, response))).await?;
                 return Ok(answered?);
             }
             Upgrading::Switched(headers, upgraded) => (headers, upgraded),
@@ -248,25 +241,14 @@ impl From<AnswerError> for Unanswered {
     }
 }
 
-/// Who reads the request's body. A stream has one waiter for what comes, so nobody else may wait meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reader {
-    /// This task, if anybody.
-    Here,
-    /// The task of an HTTP/1.1 connection, which notices by itself when the stream is reset.
-    Elsewhere,
-}
-
 /// Runs `work` until it is done, or the relay leaves: a stream that is reset drops it, and so the API server's request.
+/// Who reads the request's body is another matter: over HTTP/1.1 that is the connection's own task.
 async fn unless_left<T>(
     stream: &TunnelStream,
-    reader: Reader,
     mut work: impl Future<Output = T> + Unpin,
 ) -> Result<T, StreamError> {
     poll_fn(|cx| {
-        if (reader == Reader::Here || stream.is_read_end())
-            && let Poll::Ready(Err(error)) = stream.poll_head(cx)
-        {
+        if let Poll::Ready(error) = stream.poll_failure(cx) {
             return Poll::Ready(Err(error));
         }
         Pin::new(&mut work).poll(cx).map(Ok)

@@ -19,6 +19,7 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::PoolLimits;
+use crate::kube::CallError;
 use crate::metrics::Loss;
 
 /// A connection that requests can be put onto. Its driver runs apart and holds only the load.
@@ -139,21 +140,19 @@ impl Lease {
     /// Puts the request onto the connection.
     ///
     /// # Errors
-    /// The connection takes no more: nothing was sent.
+    /// The connection takes no more, and nothing was sent; or the request is none that HTTP/2 can carry.
     pub(crate) async fn send(
         &self,
         request: Request<()>,
         is_end: bool,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), CallError> {
         let mut requests = self.connection.requests.clone();
-        let sent = match poll_fn(|cx| requests.poll_ready(cx)).await {
-            Ok(()) => requests.send_request(request, is_end),
-            Err(error) => Err(error),
-        };
-        if sent.is_err() {
+        if let Err(error) = poll_fn(|cx| requests.poll_ready(cx)).await {
             self.connection.load.retire();
+            return Err(CallError::NotTaken(Arc::new(error)));
         }
-        sent
+        let sent = requests.send_request(request, is_end);
+        sent.map_err(|error| CallError::Refused(Arc::new(error)))
     }
 
     pub(crate) fn load(&self) -> &Load {

@@ -40,13 +40,6 @@ pub(crate) enum Lease {
     Http1(http1::Sender, http1::Idle),
 }
 
-impl Lease {
-    /// Whether the connection's own task reads the request's body.
-    pub(crate) const fn reads_elsewhere(&self) -> bool {
-        matches!(self, Self::Http1(..))
-    }
-}
-
 impl Pool {
     pub(crate) fn new(endpoint: &Endpoint, limits: PoolLimits, metrics: Metrics) -> Self {
         Self {

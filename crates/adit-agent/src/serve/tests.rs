@@ -8,6 +8,7 @@ use adit_tunnel::{Options, SendBuf, SessionError, Terms};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -75,11 +76,20 @@ impl Near {
         request: Request<Body>,
         act_as: &ActAs,
     ) -> Result<Response<adit_exchange::AnswerBody>, AskError> {
+        self.put(request, act_as, None).await
+    }
+
+    async fn put(
+        &self,
+        request: Request<Body>,
+        act_as: &ActAs,
+        upgrade: Option<&HeaderValue>,
+    ) -> Result<Response<adit_exchange::AnswerBody>, AskError> {
         let how = Ask {
             target: "/api/v1/pods?watch=1",
             act_as,
             request_id: "0123456789abcdef",
-            upgrade: None,
+            upgrade,
             limits: HeadLimits::default(),
         };
         soon(ask(&self.tunnel, request, how, Terms::default())).await
@@ -373,4 +383,92 @@ async fn handler_of_a_plain_request_is_small() {
         size < 4 << 10,
         "ten thousand idle watches hold one each: {size} bytes"
     );
+}
+
+#[tokio::test]
+async fn requests_go_on_while_the_api_server_rotates_its_connections() {
+    let server = ApiServer::start(Speaks::default(), |_| async { full("ok") }).await;
+    let near = serving(server.kube().await).await;
+    for _ in 0..20 {
+        let connections = server.connections();
+        let asking = futures_util::future::join_all((0..8).map(|_| near.ask(get(), &ActAs::Agent)));
+        let rotating = async { server.go_away() };
+        for answer in tokio::join!(asking, rotating).0 {
+            assert_eq!(text(answer.unwrap()).await, "ok");
+        }
+        assert!(server.connections() <= connections + 2);
+    }
+    assert!(server.connections() > 1);
+}
+
+#[tokio::test]
+async fn upgraded_connection_ends_half_by_half() {
+    let kept = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
+    let server = ApiServer::start(Speaks::default(), move |mut request| {
+        let keep = Arc::clone(&keep);
+        async move {
+            assert_eq!(request.headers()["impersonate-user"], "gitlab:ci_job:1");
+            let upgrading = hyper::upgrade::on(&mut request);
+            // It writes only once it has read to the end: the other half must still be open then.
+            let echoing = async move {
+                let mut io = hyper_util::rt::TokioIo::new(upgrading.await.unwrap());
+                let mut bytes = Vec::new();
+                io.read_to_end(&mut bytes).await.unwrap();
+                io.write_all(&bytes).await.unwrap();
+                io.shutdown().await.unwrap();
+            };
+            let mut response = empty();
+            let mut tasks = JoinSet::new();
+            tasks.spawn(echoing);
+            // Lives as long as the test: whoever drops a set ends its tasks.
+            keep.lock().push(tasks);
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            for (name, value) in [
+                (header::CONNECTION, "upgrade"),
+                (header::UPGRADE, "websocket"),
+            ] {
+                response
+                    .headers_mut()
+                    .insert(name, HeaderValue::from_static(value));
+            }
+            response
+        }
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let protocol = HeaderValue::from_static("websocket");
+    let answer = near
+        .put(get(), &as_user("gitlab:ci_job:1", &[]), Some(&protocol))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut io = answer.into_body().into_upgraded().unwrap();
+    soon(async {
+        let sent = vec![7; 300_000];
+        io.write_all(&sent).await.unwrap();
+        io.shutdown().await.unwrap();
+        let mut echoed = Vec::new();
+        io.read_to_end(&mut echoed).await.unwrap();
+        assert_eq!(echoed.len(), sent.len());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refused_upgrade_is_an_ordinary_answer() {
+    let server = ApiServer::start(Speaks::default(), |_| async {
+        let mut response = full("no");
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        response
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let protocol = HeaderValue::from_static("SPDY/3.1");
+    let answer = near
+        .put(get(), &ActAs::Agent, Some(&protocol))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert_eq!(text(answer).await, "no");
 }

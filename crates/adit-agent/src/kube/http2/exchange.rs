@@ -34,8 +34,7 @@ pub(crate) async fn call(
     expectation: Expectation,
     mut on_informational: impl FnMut(StatusCode, &HeaderMap),
 ) -> Result<(Response<Receiving>, Upload), CallError> {
-    let sent = lease.send(request, body.is_none()).await;
-    let (mut response, send) = sent.map_err(|error| CallError::NotTaken(Arc::new(error)))?;
+    let (mut response, send) = lease.send(request, body.is_none()).await?;
     let mut upload = Upload::new(send, body, expectation);
     let head = poll_fn(|cx| {
         let head = poll_head(&mut response, &mut upload, &mut on_informational, cx);

@@ -227,20 +227,26 @@ async fn api_server_that_is_away_fails_all_who_wait_at_once() {
 
 #[tokio::test]
 async fn upgrade_takes_a_fresh_http1_connection_and_carries_bytes_both_ways() {
-    let server = ApiServer::start(Terms::default(), |mut request| async move {
-        assert_eq!(request.version(), http::Version::HTTP_11);
-        assert_eq!(request.headers()[header::UPGRADE], "SPDY/3.1");
-        assert!(!request.headers().contains_key(header::TRANSFER_ENCODING));
-        let upgrading = hyper::upgrade::on(&mut request);
-        let mut response = Response::new(echo(upgrading));
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        response
-            .headers_mut()
-            .insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
-        response
+    let tasks = Arc::new(Mutex::new(JoinSet::new()));
+    let spawner = Arc::clone(&tasks);
+    let server = ApiServer::start(Terms::default(), move |mut request| {
+        let tasks = Arc::clone(&spawner);
+        async move {
+            assert_eq!(request.version(), http::Version::HTTP_11);
+            assert_eq!(request.headers()[header::UPGRADE], "SPDY/3.1");
+            assert!(!request.headers().contains_key(header::TRANSFER_ENCODING));
+            let upgrading = hyper::upgrade::on(&mut request);
+            tasks.lock().spawn(echo(upgrading));
+            let mut response = empty();
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            response
+                .headers_mut()
+                .insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
+            response
+        }
     })
     .await;
     let kube = server.kube().await;
@@ -270,25 +276,13 @@ async fn ask_http2(kube: &Kube) {
     assert!(matches!(soon(kube.lease()).await.unwrap(), Lease::Http2(_)));
 }
 
-/// Answers on the upgraded connection; it lives in the task of a body that nobody reads.
-fn echo(
-    upgrading: hyper::upgrade::OnUpgrade,
-) -> http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, std::convert::Infallible> {
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut io = hyper_util::rt::TokioIo::new(upgrading.await.unwrap());
-            let mut bytes = Vec::new();
-            io.read_to_end(&mut bytes).await.unwrap();
-            io.write_all(&bytes).await.unwrap();
-            io.write_all(b" and end").await.unwrap();
-            io.shutdown().await.unwrap();
-        });
-    });
-    http_body_util::Empty::new().boxed_unsync()
+async fn echo(upgrading: hyper::upgrade::OnUpgrade) {
+    let mut io = hyper_util::rt::TokioIo::new(upgrading.await.unwrap());
+    let mut bytes = Vec::new();
+    io.read_to_end(&mut bytes).await.unwrap();
+    io.write_all(&bytes).await.unwrap();
+    io.write_all(b" and end").await.unwrap();
+    io.shutdown().await.unwrap();
 }
 
 #[tokio::test]
