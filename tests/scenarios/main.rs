@@ -10,3 +10,5 @@
 )]
 
 mod bytes;
+mod streams;
+mod upgrades;

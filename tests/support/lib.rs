@@ -43,7 +43,7 @@ mod tasks;
 mod world;
 
 pub use agent::{AgentBuilder, TestAgent, agent};
-pub use caller::{Answer, Caller, Refused};
+pub use caller::{Answer, Caller, CallerIo, Refused};
 pub use connect_proxy::ConnectProxy;
 pub use issuer::TestIssuer;
 pub use job::job;

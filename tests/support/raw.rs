@@ -64,6 +64,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Raw<IO> {
         }
     }
 
+    /// What has come already, without waiting for more.
+    pub async fn now(&mut self) -> Vec<u8> {
+        while let std::task::Poll::Ready(Ok(1..)) = futures_util::poll!(std::pin::pin!(self.fill())) {}
+        std::mem::take(&mut self.unread)
+    }
+
     /// Writes all of it.
     ///
     /// # Errors

@@ -1,0 +1,72 @@
+//! Which kubectl, and how it carries exec and its like: the one of the cluster's version and the one on the machine, by
+//! WebSocket and by SPDY.
+
+use std::{path::PathBuf, process::Command};
+
+use crate::{cluster::on_path, world::World};
+
+/// A kind of client, whether this machine has it or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    is_ours: bool,
+    carrier: Carrier,
+}
+
+/// How exec, attach and port-forward are carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// The default since kubectl 1.31.
+    WebSocket,
+    /// Before.
+    Spdy,
+}
+
+/// A kubectl to call.
+#[derive(Clone, Debug)]
+pub struct Client {
+    program: PathBuf,
+    carrier: Carrier,
+    /// Fit for a name in the cluster.
+    pub name: &'static str,
+}
+
+/// All of them.
+pub const KINDS: [Kind; 4] = [
+    Kind { is_ours: true, carrier: Carrier::WebSocket },
+    Kind { is_ours: true, carrier: Carrier::Spdy },
+    Kind { is_ours: false, carrier: Carrier::WebSocket },
+    Kind { is_ours: false, carrier: Carrier::Spdy },
+];
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match (self.is_ours, self.carrier) {
+            (true, Carrier::WebSocket) => "ours-websocket",
+            (true, Carrier::Spdy) => "ours-spdy",
+            (false, Carrier::WebSocket) => "machine-websocket",
+            (false, Carrier::Spdy) => "machine-spdy",
+        }
+    }
+
+    /// The client, if this machine has it.
+    pub fn find(self, world: &World) -> Option<Client> {
+        let program = if self.is_ours { world.cluster.kubectl() } else { on_path("kubectl")? };
+        Some(Client { program, carrier: self.carrier, name: self.name() })
+    }
+}
+
+impl Client {
+    pub fn ours(world: &World) -> Self {
+        KINDS[0].find(world).expect("the cluster comes with a kubectl")
+    }
+
+    /// A call without an environment of ours.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env_clear();
+        if self.carrier == Carrier::Spdy {
+            command.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false").env("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false");
+        }
+        command
+    }
+}

@@ -1,0 +1,81 @@
+//! How a function becomes a test: named after itself, given the world, skipped where the machine lacks what it needs, and once
+//! for each client where the client matters. Called by each file of tests.
+
+use libtest_mimic::{Completion, Failed, Trial};
+
+use crate::{
+    client::{self, Client},
+    world::{self, World},
+};
+
+/// What a test cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// An API server.
+    ControlPlane,
+    /// Containers too.
+    Node,
+}
+
+/// The tests of a file: `trials!(Needs::Node; name, ...)` of functions that take the world.
+macro_rules! trials {
+    ($needs:expr; $($test:ident),+ $(,)?) => {
+        vec![$(crate::harness::trial(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+]
+    };
+}
+
+/// The same for functions that take a client too: a test for each kubectl, by WebSocket and by SPDY.
+macro_rules! trials_by_client {
+    ($needs:expr; $($test:ident),+ $(,)?) => {
+        [$(crate::harness::trials_by_client(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+].concat()
+    };
+}
+
+pub(crate) use {trials, trials_by_client};
+
+pub fn trial(name: &'static str, needs: Needs, test: fn(&World)) -> Trial {
+    made(name, needs, move |world| {
+        test(world);
+        Ok(Completion::Completed)
+    })
+}
+
+pub fn trials_by_client(name: &'static str, needs: Needs, test: fn(&World, &Client)) -> Vec<Trial> {
+    client::KINDS
+        .iter()
+        .map(|kind| {
+            let trial = made(name, needs, move |world| match kind.find(world) {
+                Some(client) => {
+                    test(world, &client);
+                    Ok(Completion::Completed)
+                }
+                None => Ok(skipped(name, "there is no kubectl on this machine's path")),
+            });
+            trial.with_kind(kind.name())
+        })
+        .collect()
+}
+
+fn made(
+    name: &'static str,
+    needs: Needs,
+    test: impl Fn(&World) -> Result<Completion, Failed> + Send + 'static,
+) -> Trial {
+    let name = name.split_once("::").map_or(name, |(_, name)| name);
+    Trial::ignorable_test(name, move || {
+        let world = match world::world() {
+            Ok(world) => world,
+            Err(world::Absent::Lacks(why)) => return Ok(skipped(name, &why)),
+            Err(world::Absent::Broken(why)) => return Err(why.into()),
+        };
+        match (needs, world.cluster.node()) {
+            (Needs::Node, Err(why)) => Ok(skipped(name, why)),
+            (Needs::Node | Needs::ControlPlane, _) => test(&world),
+        }
+    })
+}
+
+fn skipped(test: &str, why: &str) -> Completion {
+    crate::cluster::skipped(test, why);
+    Completion::ignored_with(why)
+}

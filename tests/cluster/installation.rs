@@ -1,0 +1,244 @@
+//! A relay and its agents, each a process of the binary `adit`, configured by files as an operator would do it.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use adit_authority::token::TokenHash;
+use adit_tests::{Settings, pki};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    cluster,
+    process::Process,
+    until::until,
+    world::{AUDIENCE, ISSUER, World},
+};
+
+/// The project whose jobs the tests are, and the agent's config project.
+pub const PROJECT: &str = "group/sub/app";
+/// The context of the agent that serves the cluster.
+pub const CONTEXT: &str = "group/sub/app:prod";
+/// The token of that agent.
+pub const AGENT_TOKEN: &str = "canary-agent-token-of-prod";
+
+pub struct Installation {
+    pub agents: Vec<Agent>,
+    pub relay: Relay,
+}
+
+impl Installation {
+    /// A relay and one agent, connected.
+    pub fn start(world: &World) -> Self {
+        Self::with(world, 1)
+    }
+
+    /// With several replicas of the agent.
+    pub fn with(world: &World, replicas: usize) -> Self {
+        let relay = Relay::start(world);
+        let mut agents: Vec<_> = (0..replicas).map(|_| Agent::start(world, &relay)).collect();
+        agents.iter_mut().for_each(Agent::until_connected);
+        Self { agents, relay }
+    }
+
+    /// Prints the end of all logs.
+    pub fn show(&self) {
+        self.relay.process.show();
+        self.agents.iter().for_each(|agent| agent.process.show());
+    }
+}
+
+pub struct Relay {
+    pub process: Process,
+    pub address: SocketAddr,
+    pub ca: PathBuf,
+    admin: SocketAddr,
+    adit: PathBuf,
+    folder: TempDir,
+}
+
+/// What a relay shows, and where.
+pub struct Front {
+    pub address: IpAddr,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub ca: PathBuf,
+}
+
+impl Relay {
+    /// On loopback.
+    pub fn start(world: &World) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = pki::shared().write_server(folder.path());
+        let ca = pki::shared().write_ca(folder.path());
+        let front = Front { address: Ipv4Addr::LOCALHOST.into(), certificate, key, ca };
+        Self::behind(world, front, folder)
+    }
+
+    pub fn behind(world: &World, front: Front, folder: TempDir) -> Self {
+        let address = SocketAddr::new(front.address, cluster::free_port());
+        let admin = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), cluster::free_port());
+        let keys = folder.path().join("keys.json");
+        fs::write(&keys, world.jwks()).unwrap();
+        let mut settings = Settings::default();
+        settings.set("listen", "address", address);
+        settings.set("listen", "certificate", front.certificate.display());
+        settings.set("listen", "key", front.key.display());
+        settings.set("admin", "address", admin);
+        let oidc = json!({ "issuers": [{
+            "url": ISSUER, "audiences": [AUDIENCE], "jwks_file": keys, "leeway": "0s",
+            "group_ids": { "group": 23, "group/sub": 25 },
+        }] });
+        settings.set("authorities", "oidc", oidc);
+        fs::write(folder.path().join("relay.yaml"), format!("{}agents: {}\n", settings.to_yaml(), agents())).unwrap();
+        let process = Self::process(&world.adit, folder.path());
+        let mut relay = Self { process, address, ca: front.ca, admin, adit: world.adit.clone(), folder };
+        relay.until_ready();
+        relay
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Is there again, at the same address.
+    pub fn revive(&mut self) {
+        self.process = Self::process(&self.adit, self.folder.path());
+        self.until_ready();
+    }
+
+    fn until_ready(&mut self) {
+        let admin = self.admin;
+        self.process.until_ready(|| is_green(admin));
+    }
+
+    fn process(adit: &Path, folder: &Path) -> Process {
+        let mut command = Command::new(adit);
+        command.args(["relay", "--config"]).arg(folder.join("relay.yaml"));
+        Process::start("the relay", &mut command, folder.join("relay.log"))
+    }
+}
+
+pub struct Agent {
+    pub process: Process,
+    admin: SocketAddr,
+    adit: PathBuf,
+    folder: TempDir,
+}
+
+impl Agent {
+    /// An agent of this relay, about to connect.
+    pub fn start(world: &World, relay: &Relay) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), cluster::free_port());
+        let token = folder.path().join("token");
+        fs::write(&token, AGENT_TOKEN).unwrap();
+        let mut settings = Settings::default();
+        settings.set("relay", "url", relay.url());
+        settings.set("relay", "ca_file", relay.ca.display());
+        settings.set("relay", "token_file", token.display());
+        settings.set("relay", "proxy", "none");
+        settings.set("kubernetes", "kubeconfig", kubeconfig(world, folder.path()).display());
+        settings.set("admin", "address", admin);
+        // What deploy/agent says.
+        settings.set("ceiling", "agent", false);
+        settings.set("ceiling", "users", "['gitlab:*']");
+        settings.set("ceiling", "groups", "['gitlab:*']");
+        fs::write(folder.path().join("agent.yaml"), settings.to_yaml()).unwrap();
+        let process = Self::process(&world.adit, folder.path());
+        Self { process, admin, adit: world.adit.clone(), folder }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Is there again, with a tunnel.
+    pub fn revive(&mut self) {
+        self.process = Self::process(&self.adit, self.folder.path());
+        self.until_connected();
+    }
+
+    /// Waits for its tunnel.
+    pub fn until_connected(&mut self) {
+        let admin = self.admin;
+        self.process.until_ready(|| is_green(admin));
+    }
+
+    /// Waits until it has seen that its tunnel is gone.
+    pub fn until_disconnected(&self) {
+        until("the agent has lost its tunnel", || (!is_green(self.admin)).then_some(()));
+    }
+
+    /// A sample of its metrics; 0 when there is none.
+    pub fn metric(&self, sample: &str) -> f64 {
+        let text = get(self.admin, "/metrics").unwrap_or_default();
+        let found = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
+        found.unwrap_or_default()
+    }
+
+    fn process(adit: &Path, folder: &Path) -> Process {
+        let mut command = Command::new(adit);
+        command.args(["agent", "--config"]).arg(folder.join("agent.yaml"));
+        Process::start("the agent", &mut command, folder.join("agent.log"))
+    }
+}
+
+/// `prod` serves the cluster, `away` never connects, and `foreign` is for another project's jobs.
+pub fn agents() -> Value {
+    let own = |id: u64, name: &str| {
+        json!({
+            "id": id, "name": name, "project": PROJECT, "project_id": 150,
+            "tokens": [TokenHash::of(&format!("canary-agent-token-of-{name}")).to_string()],
+            "ci_access": { "projects": [{ "id": PROJECT, "default_namespace": "shop" }] },
+        })
+    };
+    let foreign = json!({
+        "id": 9, "name": "foreign", "project": "other/project", "project_id": 999,
+        "tokens": [TokenHash::of("canary-agent-token-of-foreign").to_string()],
+    });
+    json!([own(7, "prod"), own(8, "away"), foreign])
+}
+
+/// The agent's own kubeconfig: its service account's token, which may impersonate and nothing else.
+fn kubeconfig(world: &World, folder: &Path) -> PathBuf {
+    let token = world.admin("create token adit-agent --namespace adit-agent --duration 2h").ok();
+    let admins = world.admin("config view --raw --minify --flatten --output json").ok();
+    let admins: Value = serde_json::from_str(&admins).unwrap();
+    let own = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "agent",
+        "clusters": [{ "name": "cluster", "cluster": admins["clusters"][0]["cluster"] }],
+        "users": [{ "name": "agent", "user": { "token": token.trim() } }],
+        "contexts": [{ "name": "agent", "context": { "cluster": "cluster", "user": "agent" } }],
+    });
+    let path = folder.join("kubeconfig");
+    fs::write(&path, own.to_string()).unwrap();
+    path
+}
+
+fn is_green(admin: SocketAddr) -> bool {
+    get(admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// An answer of an admin port, head and all.
+fn get(admin: SocketAddr, path: &str) -> Option<String> {
+    let mut socket = TcpStream::connect(admin).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}

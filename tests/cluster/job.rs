@@ -1,0 +1,167 @@
+//! A CI job: an ID token, the kubeconfig that `adit kubeconfig` made of it, and stock clients that know nothing else.
+
+use std::{
+    ffi::OsStr,
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+
+use adit_identity::JobIdentity;
+use tempfile::TempDir;
+
+use crate::{
+    client::Client,
+    installation::{CONTEXT, Installation, Relay},
+    running::{Ended, Running},
+    terminal::Terminal,
+    world::World,
+};
+
+pub struct Job {
+    pub identity: JobIdentity,
+    pub token: String,
+    client: Client,
+    folder: TempDir,
+}
+
+impl Job {
+    pub fn of(world: &World, installation: &Installation, client: &Client) -> Self {
+        Self::at(world, &installation.relay, client, HOUR)
+    }
+
+    /// With a token that lives this long.
+    pub fn at(world: &World, relay: &Relay, client: &Client, lifetime: Duration) -> Self {
+        Self::known_as(world.next_job(), world, relay, client, lifetime)
+    }
+
+    pub fn known_as(identity: JobIdentity, world: &World, relay: &Relay, client: &Client, lifetime: Duration) -> Self {
+        let token = world.token(&identity, lifetime);
+        let job = Self { identity, token, client: client.clone(), folder: tempfile::tempdir().unwrap() };
+        job.adit_kubeconfig(world, relay).ok();
+        job
+    }
+
+    /// `adit kubeconfig`, with the variables of the job and nothing else.
+    fn adit_kubeconfig(&self, world: &World, relay: &Relay) -> Ended {
+        let mut command = Command::new(&world.adit);
+        command
+            .arg("kubeconfig")
+            .env_clear()
+            .env("ADIT_RELAY_URL", relay.url())
+            .env("ADIT_RELAY_CA", &relay.ca)
+            .env("ADIT_ID_TOKEN", &self.token)
+            .env("KUBE_CONTEXT", CONTEXT)
+            .env("KUBECONFIG", self.kubeconfig());
+        Call::new(command, "").run()
+    }
+
+    /// A call of kubectl; the line is split at blanks.
+    pub fn kubectl(&self, line: &str) -> Call {
+        self.call(self.client.command(), line)
+    }
+
+    /// A call of helm.
+    pub fn helm(&self, world: &World, line: &str) -> Call {
+        let mut command = Command::new(world.cluster.helm());
+        command.env_clear();
+        self.call(command, line)
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// The user that RBAC sees.
+    pub fn user(&self) -> String {
+        format!("gitlab:ci_job:{}", self.identity.job)
+    }
+
+    /// Where it may leave files.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    fn call(&self, mut command: Command, line: &str) -> Call {
+        // A real PATH: kubectl looks for plugins on it.
+        command.env("HOME", self.folder.path()).env("KUBECONFIG", self.kubeconfig()).env("PATH", "/usr/bin:/bin");
+        command.current_dir(self.folder.path());
+        Call::new(command, line)
+    }
+}
+
+/// A call of a client, about to be made.
+pub struct Call {
+    command: Command,
+    input: Option<Vec<u8>>,
+}
+
+impl Call {
+    pub fn new(mut command: Command, line: &str) -> Self {
+        command.args(line.split_whitespace());
+        Self { command, input: None }
+    }
+
+    /// One more argument, blanks and all.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// More arguments, split at blanks.
+    pub fn args(mut self, line: &str) -> Self {
+        self.command.args(line.split_whitespace());
+        self
+    }
+
+    /// What it finds on its standard input.
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
+    /// Starts it; its standard input stays open unless there is something on it.
+    pub fn start(self) -> Running {
+        let mut running = Running::start(self.command);
+        if let Some(input) = self.input {
+            running.feed(input);
+        }
+        running
+    }
+
+    /// Starts it in a terminal.
+    pub fn in_terminal(self, rows: u16, columns: u16) -> Terminal {
+        Terminal::start(&self.command, rows, columns)
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Ended {
+        let has_input = self.input.is_some();
+        let mut running = self.start();
+        if !has_input {
+            running.hush();
+        }
+        running.ended()
+    }
+
+    /// Runs it, and gives what it wrote to standard output.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn ok(self) -> String {
+        self.run().ok()
+    }
+
+    /// Runs it, and gives what it wrote to standard error.
+    ///
+    /// # Panics
+    ///
+    /// When it succeeds.
+    pub fn failure(self) -> String {
+        self.run().failure()
+    }
+}
+
+/// Long enough for any test.
+const HOUR: Duration = Duration::from_secs(3600);

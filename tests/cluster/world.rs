@@ -1,0 +1,174 @@
+//! What all tests share: the cluster, what stands in it, an issuer, and a relay with an agent that nobody kills.
+//! Started by the first test that needs it, ended by `main`.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use adit_authority::issuer::{Issuer, KeyKind};
+use adit_identity::JobIdentity;
+use tempfile::TempDir;
+
+use crate::{
+    client::Client,
+    cluster::{self, Cluster},
+    installation::Installation,
+    job::{Call, Job},
+};
+
+pub struct World {
+    /// Before the cluster: its processes end first.
+    shared: OnceLock<Installation>,
+    bench: OnceLock<()>,
+    pub adit: PathBuf,
+    issuer: Issuer,
+    folder: TempDir,
+    jobs: AtomicU64,
+    /// Held for reading by every test, for writing by one that disturbs all others.
+    pub calm: RwLock<()>,
+    pub cluster: Cluster,
+}
+
+/// The claim `aud` of the tests' tokens.
+pub const AUDIENCE: &str = "adit-cluster-test";
+/// The claim `iss`.
+pub const ISSUER: &str = "https://gitlab.test";
+/// The pod in which things are executed.
+pub const BENCH: &str = "bench";
+/// What a test makes is its own, and is gone with the cluster.
+const FIXTURES: &str = include_str!("cluster.yaml");
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Unstarted,
+    Up(Arc<World>),
+    Broken(String),
+}
+
+static STATE: Mutex<State> = Mutex::new(State::Unstarted);
+
+/// The world, started if it is not there yet.
+///
+/// # Errors
+///
+/// It could not be started, for this or for an earlier test.
+pub fn world() -> Result<Arc<World>, String> {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let State::Unstarted = *state {
+        *state = State::Broken("the world did not start for an earlier test".into());
+        *state = match World::start() {
+            Ok(world) => State::Up(Arc::new(world)),
+            Err(why) => State::Broken(why),
+        };
+    }
+    match &*state {
+        State::Up(world) => Ok(Arc::clone(world)),
+        State::Broken(why) => Err(why.clone()),
+        State::Unstarted => unreachable!("it was started"),
+    }
+}
+
+/// Takes everything down. After a failure it shows what the shared relay and agent logged.
+pub fn end(has_failed: bool) {
+    let state = std::mem::take(&mut *STATE.lock().unwrap_or_else(PoisonError::into_inner));
+    if let State::Up(world) = state
+        && has_failed
+        && let Some(shared) = world.shared.get()
+    {
+        shared.show();
+    }
+}
+
+impl World {
+    fn start() -> Result<Self, String> {
+        let adit = cluster::adit()?;
+        let cluster = Cluster::start()?;
+        let world = Self {
+            shared: OnceLock::new(),
+            bench: OnceLock::new(),
+            adit,
+            issuer: Issuer::new(ISSUER, KeyKind::EcP256).map_err(|error| error.to_string())?,
+            folder: tempfile::tempdir().map_err(|error| error.to_string())?,
+            jobs: AtomicU64::new(9001),
+            calm: RwLock::new(()),
+            cluster,
+        };
+        world.furnish();
+        Ok(world)
+    }
+
+    /// Straight to the API server, as its administrator.
+    pub fn admin(&self, line: &str) -> Call {
+        let mut command = Client::ours(self).command();
+        command.env("HOME", self.folder.path()).arg("--kubeconfig").arg(self.cluster.kubeconfig());
+        Call::new(command, line)
+    }
+
+    /// A job through the shared relay, with this kubectl.
+    pub fn job(&self, client: &Client) -> Job {
+        Job::of(self, self.shared(), client)
+    }
+
+    /// A job through the shared relay.
+    pub fn any_job(&self) -> Job {
+        self.job(&Client::ours(self))
+    }
+
+    /// The relay and the agent that nobody kills.
+    pub fn shared(&self) -> &Installation {
+        self.shared.get_or_init(|| Installation::start(self))
+    }
+
+    /// Waits for the pod [`BENCH`].
+    pub fn bench(&self) {
+        self.bench.get_or_init(|| {
+            self.admin("wait pod --all --namespace shop --for=condition=Ready --timeout=60s").ok();
+        });
+    }
+
+    pub fn next_job(&self) -> JobIdentity {
+        let mut job = adit_tests::job(self.jobs.fetch_add(1, Ordering::Relaxed));
+        job.issuer = ISSUER.into();
+        job
+    }
+
+    pub fn token(&self, job: &JobIdentity, lifetime: Duration) -> String {
+        self.issuer.token(job, AUDIENCE, SystemTime::now(), lifetime).unwrap()
+    }
+
+    pub fn jwks(&self) -> String {
+        self.issuer.jwks()
+    }
+
+    /// Something that no other test calls so.
+    pub fn name(&self, what: &str) -> String {
+        format!("{what}-{}", self.jobs.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A manifest of the project's.
+    pub fn deploy(file: &str) -> PathBuf {
+        cluster::repository().join("deploy").join(file)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Namespaces, RBAC, the agent's service account; pods where there is a node.
+    fn furnish(&self) {
+        for file in ["agent/namespace.yaml", "agent/service-account.yaml", "agent/cluster-role.yaml"] {
+            self.admin("apply -f").arg(Self::deploy(file)).ok();
+        }
+        let (rbac, pods) = FIXTURES.split_once("# Pods.\n").expect("the fixtures have two parts");
+        self.admin("apply -f -").input(rbac).ok();
+        if let Ok(node) = self.cluster.node() {
+            self.admin("apply -f -").input(pods.replace("IMAGE", &node.image(1))).ok();
+        }
+    }
+}
