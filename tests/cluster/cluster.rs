@@ -26,6 +26,6 @@ impl Cluster {
 
 pub fn skipped(test: &str, why: &str) { eprintln!("skipped {test}: {why}"); }
 pub fn on_path(program: &str) -> Option<PathBuf> { Some(Path::new("/usr/bin").join(program)) }
-pub fn adit() -> PathBuf { "/tmp/clusterdev/adit".into() }
+pub fn adit() -> Result<PathBuf, String> { Ok("/tmp/clusterdev/adit".into()) }
 pub fn free_port() -> u16 { use std::sync::atomic::*; static N: AtomicU16 = AtomicU16::new(21000); N.fetch_add(1, Ordering::Relaxed) }
 pub fn repository() -> &'static Path { Path::new("/work/main") }

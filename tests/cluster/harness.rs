@@ -1,6 +1,8 @@
 //! How a function becomes a test: named after itself, given the world, skipped where the machine lacks what it needs, and once
 //! for each client where the client matters. Called by each file of tests.
 
+use std::sync::PoisonError;
+
 use libtest_mimic::{Completion, Failed, Trial};
 
 use crate::{
@@ -15,6 +17,8 @@ pub enum Needs {
     ControlPlane,
     /// Containers too.
     Node,
+    /// A control plane to itself: no other test runs meanwhile.
+    Solitude,
 }
 
 /// The tests of a file: `trials!(Needs::Node; name, ...)` of functions that take the world.
@@ -27,7 +31,10 @@ macro_rules! trials {
 /// The same for functions that take a client too: a test for each kubectl, by WebSocket and by SPDY.
 macro_rules! trials_by_client {
     ($needs:expr; $($test:ident),+ $(,)?) => {
-        [$(crate::harness::trials_by_client(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+].concat()
+        [$(crate::harness::trials_by_client(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
     };
 }
 
@@ -63,14 +70,17 @@ fn made(
 ) -> Trial {
     let name = name.split_once("::").map_or(name, |(_, name)| name);
     Trial::ignorable_test(name, move || {
-        let world = match world::world() {
-            Ok(world) => world,
-            Err(world::Absent::Lacks(why)) => return Ok(skipped(name, &why)),
-            Err(world::Absent::Broken(why)) => return Err(why.into()),
-        };
+        let world = world::world()?;
         match (needs, world.cluster.node()) {
             (Needs::Node, Err(why)) => Ok(skipped(name, why)),
-            (Needs::Node | Needs::ControlPlane, _) => test(&world),
+            (Needs::Solitude, _) => {
+                let _alone = world.calm.write().unwrap_or_else(PoisonError::into_inner);
+                test(&world)
+            }
+            (Needs::Node | Needs::ControlPlane, _) => {
+                let _in_company = world.calm.read().unwrap_or_else(PoisonError::into_inner);
+                test(&world)
+            }
         }
     })
 }

@@ -10,5 +10,8 @@
 )]
 
 mod bytes;
+mod faults;
+mod identity;
+mod refusals;
 mod streams;
 mod upgrades;

@@ -1,0 +1,24 @@
+//! `kubectl debug`: a container beside one that runs.
+
+use libtest_mimic::Trial;
+
+use crate::{
+    client::Client,
+    harness::{Needs, trials_by_client},
+    world::World,
+};
+
+pub fn trials() -> Vec<Trial> {
+    trials_by_client![Needs::Node; debug_container_is_added_and_attached_to]
+}
+
+fn debug_container_is_added_and_attached_to(world: &World, client: &Client) {
+    world.bench();
+    let node = world.cluster.node().unwrap();
+    let call = world.job(client).kubectl("debug bench -i --image-pull-policy=Never").arg(format!("--image={}", node.image(2)));
+    let mut debug = call.arg(format!("--container={}", world.name("dbg"))).args("-- cat").start();
+    debug.say("hello from outside\n");
+    debug.hears("hello from outside");
+    debug.hush();
+    debug.ended().ok();
+}

@@ -1,0 +1,220 @@
+//! Tokens that nobody should believe, end to end: the caller is told which it was, and nothing reaches the cluster.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use adit_authority::issuer::KeyKind;
+use adit_tests::{SOON, TestIssuer, World, job, kube, relay, scenario, until, world};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn set(name: &'static str, value: impl Into<Value>) -> impl FnOnce(&mut Map<String, Value>) {
+    let value = value.into();
+    move |claims| {
+        claims.insert(name.to_owned(), value);
+    }
+}
+
+/// What the relay says to this token. Nothing may have reached the API server.
+async fn reason(world: &World, token: &str) -> (u16, String) {
+    let before = world.kube.request_count();
+    let refused = world.relay.showing(&format!("Bearer ci:1:{token}")).get("/api").await.refused();
+    assert_eq!(world.kube.request_count(), before);
+    assert!(!refused.message.contains(token) || token.is_empty(), "the message shows the token");
+    (refused.status, refused.reason)
+}
+
+#[test]
+fn tokens_with_bad_claims_are_refused() {
+    scenario(async {
+        let world = world().await;
+        let signed = |change: Box<dyn FnOnce(&mut Map<String, Value>)>| world.relay.issuer().signed(&job(9001), change);
+        let cases: Vec<(&str, Box<dyn FnOnce(&mut Map<String, Value>)>)> = vec![
+            ("expired", Box::new(set("exp", now() - 60))),
+            ("expired just now", Box::new(set("exp", now() - 1))),
+            ("expiry as a text", Box::new(set("exp", (now() + 600).to_string()))),
+            ("no expiry", Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("exp")))),
+            ("not yet valid", Box::new(set("nbf", now() + 60))),
+            ("another issuer", Box::new(set("iss", "https://gitlab.elsewhere.test"))),
+            ("issuer with a slash", Box::new(set("iss", "https://gitlab.test/"))),
+            ("another audience", Box::new(set("aud", "somebody-else"))),
+            ("no audience", Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("aud")))),
+            ("no project", Box::new(|claims: &mut Map<String, Value>| claims.retain(|name, _| !name.ends_with("project_id")))),
+            ("no paths", Box::new(|claims: &mut Map<String, Value>| claims.retain(|name, _| !name.ends_with("project_path")))),
+            ("project that is no number", Box::new(set("job_project_id", "150a"))),
+            ("no job", Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("job_id")))),
+        ];
+        for (what, change) in cases {
+            let (status, reason) = reason(&world, &signed(change)).await;
+            assert_eq!(status, 401, "{what}: {reason}");
+        }
+        // The rig is right: an unchanged token passes.
+        world.job.get("/api").await.echo();
+        world.stop().await;
+    });
+}
+
+#[test]
+fn tokens_with_a_bad_signature_are_refused() {
+    scenario(async {
+        let issuer = TestIssuer::of_kind(KeyKind::Rsa);
+        let world = World::of(kube(), relay().believing(issuer)).await;
+        let issuer = world.relay.issuer();
+        let good = issuer.token(&job(9001));
+        let [header, claims, signature]: [&str; 3] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let kid: Value = serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap()["kid"].clone();
+
+        let none = format!("{}.{claims}.", encode(json!({ "alg": "none", "typ": "JWT", "kid": kid })));
+        let none_in_capitals = format!("{}.{claims}.", encode(json!({ "alg": "NONE", "kid": kid })));
+        let unsigned = format!("{header}.{claims}.");
+        let stripped = format!("{header}.{claims}");
+        let hmac = {
+            // Signed with what everybody can read: the public key, in the forms it may be mistaken for a secret in.
+            let head = format!("{}.{claims}", encode(json!({ "alg": "HS256", "typ": "JWT", "kid": kid })));
+            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, issuer.jwks().as_bytes());
+            let tag = aws_lc_rs::hmac::sign(&key, head.as_bytes());
+            format!("{head}.{}", URL_SAFE_NO_PAD.encode(tag))
+        };
+        let changed = {
+            let mut altered = URL_SAFE_NO_PAD.decode(claims).unwrap();
+            let at = altered.windows(4).position(|window| window == b"9001").unwrap();
+            altered[at] = b'8';
+            format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(altered))
+        };
+        let foreign = TestIssuer::of_kind(KeyKind::Rsa).token(&job(9001));
+        let foreign_with_our_kid = {
+            let signature = foreign.rsplit('.').next().unwrap();
+            format!("{header}.{claims}.{signature}")
+        };
+        let no_kid = format!("{}.{claims}.{signature}", encode(json!({ "alg": "RS256", "typ": "JWT" })));
+        let own_key = format!("{}.{claims}.{signature}", encode(json!({ "alg": "RS256", "kid": kid, "jwk": { "kty": "RSA" }, "jku": "https://elsewhere.test" })));
+        let cases = [
+            ("alg none", none),
+            ("alg NONE", none_in_capitals),
+            ("no signature", unsigned),
+            ("two parts", stripped),
+            ("HS256", hmac),
+            ("changed claims", changed),
+            ("unknown kid", foreign),
+            ("another key", foreign_with_our_kid),
+            ("no kid", no_kid),
+            ("key in the header", own_key),
+            ("not a token", "x".into()),
+            ("dots", "..".into()),
+        ];
+        for (what, token) in cases {
+            let (status, reason) = reason(&world, &token).await;
+            assert_eq!(status, 401, "{what}: {reason}");
+        }
+        world.job.get("/api").await.echo();
+        world.stop().await;
+    });
+}
+
+#[test]
+fn headers_that_hold_no_token_are_refused() {
+    scenario(async {
+        let world = world().await;
+        let token = world.relay.issuer().token(&job(9001));
+        let long = format!("Bearer ci:1:{}", "x".repeat(17 << 10));
+        let cases = [
+            ("", "credential_missing"),
+            ("Bearer", "credential_empty"),
+            ("Bearer ", "credential_empty"),
+            ("Bearer ci:1:", "credential_empty"),
+            ("Basic Y2k6MQ==", "credential_scheme"),
+            (&token, "credential_scheme"),
+            (&format!("Bearer {token}, Bearer {token}"), "credential_joined"),
+            (&format!("Bearer {token} {token}"), "credential_joined"),
+            (&format!("Bearer pat:1:{token}"), "credential_kind"),
+            (&format!("Bearer ci:{token}"), "credential_agent"),
+            (&format!("Bearer ci:01:{token}"), "credential_agent"),
+            (&format!("Bearer ci:-1:{token}"), "credential_agent"),
+            (&format!("Bearer ci:1:ci:1:{token}"), "credential_character"),
+            ("Bearer ci:1:caf\u{e9}", "credential_character"),
+            (&long, "credential_too_long"),
+        ];
+        let http2 = world.job.anonymous().http2().await;
+        for (value, reason) in cases {
+            let mut request = adit_tests::caller::get("/api");
+            let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            request.headers_mut().insert(http::header::AUTHORIZATION, value.clone());
+            let refused = http2.answer(request).await.refused();
+            assert_eq!((refused.status, refused.reason.as_str()), (401, reason), "{value:?}");
+        }
+        let refused = http2.get("/api").await.refused();
+        assert_eq!((refused.status, refused.reason.as_str()), (401, "credential_missing"));
+        assert_eq!(world.kube.request_count(), 1);
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn token_for_one_agent_opens_no_other() {
+    scenario(async {
+        let world = world().await;
+        for id in ["0", "3", "4", "18446744073709551615"] {
+            let token = world.relay.issuer().token(&job(9001));
+            let refused = world.relay.showing(&format!("Bearer ci:{id}:{token}")).get("/api").await.refused();
+            assert!(matches!(refused.status, 401 | 403), "{id}: {refused:?}");
+        }
+        // An agent's own token is no caller's.
+        let (status, _) = reason(&world, "canary-agent-token-of-prod").await;
+        assert_eq!(status, 401);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn key_that_was_rotated_in_is_fetched_and_one_rotated_out_is_refused() {
+    scenario(async {
+        let world = World::of(kube(), relay().believing(TestIssuer::over_https().await)).await;
+        let issuer = world.relay.issuer();
+        let began = Instant::now();
+        let old = world.relay.job(1);
+        old.get("/api").await.echo();
+        issuer.rotate();
+        let new = world.relay.job(2);
+        // Refused as long as the relay may not ask again.
+        while new.get("/api").await.status == 401 {
+            assert!(began.elapsed() < SOON, "the new key is not fetched");
+        }
+        old.get("/api").await.echo();
+        issuer.forget_retired();
+        while old.get("/api").await.status == 200 {
+            assert!(began.elapsed() < SOON, "the old key stays good");
+        }
+        new.get("/api").await.echo();
+        world.stop().await;
+    });
+}
+
+#[test]
+fn unknown_keys_make_the_relay_ask_the_issuer_at_a_bounded_rate() {
+    scenario(async {
+        let world = World::of(kube(), relay().believing(TestIssuer::over_https().await)).await;
+        let http2 = world.job.anonymous().http2().await;
+        let began = Instant::now();
+        let before = world.relay.issuer().fetches();
+        for _ in 0..20 {
+            let foreign = TestIssuer::new().token(&job(1));
+            let mut request = adit_tests::caller::get("/api");
+            let value = format!("Bearer ci:1:{foreign}").parse().unwrap();
+            request.headers_mut().insert(http::header::AUTHORIZATION, value);
+            assert_eq!(http2.answer(request).await.status, 401);
+        }
+        // At most one each 100 ms, which is what this relay is told, and the regular ones each 200 ms.
+        let most = 2 + began.elapsed().as_millis() as usize / 60;
+        let fetches = world.relay.issuer().fetches() - before;
+        assert!(fetches <= most, "{fetches} fetches, expected {most} at most");
+        drop(http2);
+        until("all is quiet", || world.kube.open() == 0).await;
+        world.stop().await;
+    });
+}
