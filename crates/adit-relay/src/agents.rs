@@ -109,7 +109,15 @@ impl Agents {
         };
         let registration = self.register(agent, &tunnel, from);
         let counted = self.metrics.tunnel();
-        let over = driver.await;
+        let over = tokio::select! {
+            biased;
+            over = &mut driver => over,
+            // The callers have read everything: the agent, which asked to go, may.
+            () = tunnel.drained() => {
+                tunnel.close(CloseReason::Done, "drained");
+                driver.await
+            }
+        };
         drop((registration, counted));
         tracing::info!(agent.id = %agent, tunnel.id = %tunnel.peer().session, error = %chain(&*over), "tunnel ended");
     }

@@ -22,7 +22,7 @@ use adit_tunnel::{
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
-use support::{echo, head, options, pair, pattern, read, read_all, within, write_all};
+use support::{echo, failure, head, options, pair, pattern, read, read_all, within, write_all};
 use tokio::{task::JoinSet, time::Instant};
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_permit_that_expires_cuts_its_streams() {
         "{error:?}"
     );
     assert!(Instant::now().duration_since(deadline) < Duration::from_millis(500));
-    let error = read(&theirs).await.unwrap_err();
+    let error = failure(&theirs).await;
     assert!(
         matches!(
             error,
@@ -264,7 +264,7 @@ async fn a_silent_peer_is_dead_after_fifteen_seconds() {
     let silent_since = Instant::now();
     pair.wire.fall_silent().await;
     for stream in [stream, theirs] {
-        let error = read(&stream).await.unwrap_err();
+        let error = failure(&stream).await;
         let StreamError::SessionEnded(end) = error else {
             panic!("{error:?}")
         };

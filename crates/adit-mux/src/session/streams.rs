@@ -155,9 +155,6 @@ impl Session {
             self.consumed(id, data.len());
             return Poll::Ready(Ok(Read::Data(data)));
         }
-        if let Some(failure) = &stream.failure {
-            return Poll::Ready(Err(failure.clone()));
-        }
         if let Some(trailers) = stream.recv.trailers.take() {
             stream.recv.buffered -= trailers.len();
             self.uncount_buffered(trailers.len());
@@ -165,6 +162,9 @@ impl Session {
         }
         if stream.recv.has_ended {
             return Poll::Ready(Ok(Read::End));
+        }
+        if let Some(failure) = &stream.failure {
+            return Poll::Ready(Err(failure.clone()));
         }
         wait(&mut stream.recv.waker, cx);
         Poll::Pending
@@ -175,7 +175,7 @@ impl Session {
     pub fn is_read_end(&self, id: StreamId) -> bool {
         self.streams
             .get(&id)
-            .is_some_and(|stream| stream.recv.is_drained() && stream.failure.is_none())
+            .is_some_and(|stream| stream.recv.is_drained())
     }
 
     /// Ready when [`Session::write`] may be called: what waits of this stream, and of all, is below its bound.

@@ -125,6 +125,11 @@ pub async fn read(stream: &TunnelStream) -> Result<Read, StreamError> {
     poll_fn(|cx| stream.poll_read(cx)).await
 }
 
+/// How a stream ends by accident.
+pub async fn failure(stream: &TunnelStream) -> StreamError {
+    poll_fn(|cx| stream.poll_failure(cx)).await
+}
+
 /// The whole of the peer's half.
 pub async fn read_all(stream: &TunnelStream) -> Result<Bytes, StreamError> {
     let mut all = BytesMut::new();
