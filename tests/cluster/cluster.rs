@@ -7,7 +7,7 @@ pub struct Node { pub address: IpAddr }
 
 impl Node {
     pub fn image(&self, tag: u32) -> String { format!("node.local/bb:{tag}") }
-    pub fn agent_image(&self) -> Option<String> { None }
+    pub fn agent_image(&self) -> String { "node.local/adit:1".into() }
 }
 
 impl Cluster {
@@ -15,6 +15,7 @@ impl Cluster {
         Ok(Self { kubeconfig: std::env::var_os("DEV_KC").unwrap().into(), node: Ok(Node { address: "10.88.9.1".parse().unwrap() }) })
     }
     pub fn kubeconfig(&self) -> &Path { &self.kubeconfig }
+    pub fn server(&self) -> String { "https://10.88.9.1:26543".into() }
     pub fn kubectl(&self) -> PathBuf { "/tmp/gobin/kubectl".into() }
     pub fn helm(&self) -> PathBuf { "/tmp/gobin/helm".into() }
     pub fn node(&self) -> Result<&Node, &str> { self.node.as_ref().map_err(String::as_str) }

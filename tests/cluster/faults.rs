@@ -10,7 +10,7 @@ use crate::{
     installation::Installation,
     job::Job,
     running::Running,
-    until::{until, until_within},
+    until::until_within,
     world::World,
 };
 

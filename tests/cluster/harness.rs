@@ -24,14 +24,14 @@ pub enum Needs {
 /// The tests of a file: `trials!(Needs::Node; name, ...)` of functions that take the world.
 macro_rules! trials {
     ($needs:expr; $($test:ident),+ $(,)?) => {
-        vec![$(crate::harness::trial(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+]
+        vec![$(crate::harness::for_world(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+]
     };
 }
 
 /// The same for functions that take a client too: a test for each kubectl, by WebSocket and by SPDY.
 macro_rules! trials_by_client {
     ($needs:expr; $($test:ident),+ $(,)?) => {
-        [$(crate::harness::trials_by_client(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+]
+        [$(crate::harness::for_clients(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()
@@ -40,14 +40,14 @@ macro_rules! trials_by_client {
 
 pub(crate) use {trials, trials_by_client};
 
-pub fn trial(name: &'static str, needs: Needs, test: fn(&World)) -> Trial {
+pub fn for_world(name: &'static str, needs: Needs, test: fn(&World)) -> Trial {
     made(name, needs, move |world| {
         test(world);
         Ok(Completion::Completed)
     })
 }
 
-pub fn trials_by_client(name: &'static str, needs: Needs, test: fn(&World, &Client)) -> Vec<Trial> {
+pub fn for_clients(name: &'static str, needs: Needs, test: fn(&World, &Client)) -> Vec<Trial> {
     client::KINDS
         .iter()
         .map(|kind| {

@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::{
     cluster::repository,
     harness::{Needs, trials},
-    job::{Call, Job},
     world::World,
 };
 

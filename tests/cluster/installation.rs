@@ -103,6 +103,11 @@ impl Relay {
         relay
     }
 
+    /// Its folder, which goes with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }

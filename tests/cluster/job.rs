@@ -27,7 +27,11 @@ pub struct Job {
 
 impl Job {
     pub fn of(world: &World, installation: &Installation, client: &Client) -> Self {
-        Self::at(world, &installation.relay, client, HOUR)
+        Self::of_relay(world, &installation.relay, client)
+    }
+
+    pub fn of_relay(world: &World, relay: &Relay, client: &Client) -> Self {
+        Self::at(world, relay, client, HOUR)
     }
 
     /// With a token that lives this long.
