@@ -11,7 +11,13 @@
 
 mod bytes;
 mod faults;
+mod hostile;
 mod identity;
+mod limits;
+mod proxy;
 mod refusals;
+mod replicas;
+mod secrets;
+mod shutdown;
 mod streams;
 mod upgrades;

@@ -53,6 +53,6 @@ pub use logs::logs;
 pub use metrics::Metrics;
 pub use raw::Raw;
 pub use relay::{RelayBuilder, TestRelay, relay};
-pub use scenario::{SOON, scenario, until, within};
+pub use scenario::{SOON, scenario, scenario_logging, until, within};
 pub use settings::Settings;
 pub use world::{World, world};

@@ -27,17 +27,18 @@ pub(crate) struct Capture {
     _guard: DefaultGuard,
 }
 
-/// Level `debug` of what is ours and `info` of the rest; `ADIT_TEST_LOG` says otherwise.
-pub(crate) fn capture() -> Capture {
+/// By `filter`, unless `ADIT_TEST_LOG` says otherwise.
+pub(crate) fn capture(filter: &str) -> Capture {
     let lines = Lines::default();
-    let filter = EnvFilter::try_from_env("ADIT_TEST_LOG").unwrap_or_else(|_| EnvFilter::new(FILTER));
+    let filter = EnvFilter::try_from_env("ADIT_TEST_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(lines.clone()).finish();
     CURRENT.set(Some(lines.clone()));
     Capture { lines, has_passed: false, _guard: set_default(subscriber) }
 }
 
-const FILTER: &str = "warn,adit=debug,adit_relay=debug,adit_agent=debug,adit_tunnel=debug,adit_exchange=debug,adit_authority=debug";
+/// Level `debug` of what is ours and `warn` of the rest.
+pub(crate) const FILTER: &str = "warn,adit=debug,adit_relay=debug,adit_agent=debug,adit_tunnel=debug,adit_exchange=debug,adit_authority=debug";
 
 impl Capture {
     pub(crate) fn passed(mut self) {

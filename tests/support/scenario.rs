@@ -25,7 +25,16 @@ const POLL: Duration = Duration::from_millis(2);
 ///
 /// When the story does. Its log is printed then.
 pub fn scenario(story: impl Future<Output = ()>) {
-    let log = logs::capture();
+    scenario_logging(logs::FILTER, story);
+}
+
+/// The same with a log of its own filter.
+///
+/// # Panics
+///
+/// When the story does. Its log is printed then.
+pub fn scenario_logging(filter: &str, story: impl Future<Output = ()>) {
+    let log = logs::capture(filter);
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     // On the heap: what a scenario holds across its awaits is large.
     let story = Box::pin(story);

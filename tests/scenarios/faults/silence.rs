@@ -73,6 +73,8 @@ fn silent_agent_is_given_up() {
             until("the API server's requests are cancelled", || lined.kube.open() == 0).await;
             tokio::time::resume();
             lined.to_relay.mend();
+            // Or the agent waits out the connection that it tried meanwhile.
+            lined.to_relay.cut();
             recovers(&lined).await;
             lined.stop().await;
         });

@@ -1,0 +1,187 @@
+//! Limits are counted and told: with 429 or 503 and when to come back, never with silence.
+
+use adit_tests::{
+    Answer, Refused, World, agent, body,
+    caller::{get, request},
+    job, kube, relay, scenario, until, within, world,
+};
+use futures_util::future::join_all;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+
+fn told(refused: &Refused) -> (u16, &str, &str, Option<u32>) {
+    (refused.status, &refused.reason, &refused.hop, refused.retry_after)
+}
+
+#[test]
+fn job_has_so_many_requests_at_once() {
+    scenario(async {
+        let world = World::of(kube(), relay().with("limits", "streams_per_job", 3)).await;
+        let http2 = world.job.http2().await;
+        let watches = join_all((0..3).map(|_| http2.send(get("/watch")))).await;
+        // Counted by job, not by connection.
+        assert_eq!(told(&world.job.get("/api").await.refused()), (429, "job_streams", "client", Some(1)));
+        world.relay.job(9002).get("/api").await.echo();
+        drop(watches);
+        world.kube.until_open(0).await;
+        http2.get("/api").await.echo();
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn job_begins_so_many_requests_a_second() {
+    scenario(async {
+        let world = World::of(kube(), relay().with("limits", "opens_per_second", 5)).await;
+        let http2 = world.job.http2().await;
+        let answers = join_all((0..30).map(|_| http2.get("/api"))).await;
+        let refused: Vec<_> = answers.iter().filter(|answer| answer.status != StatusCode::OK).map(Answer::refused).collect();
+        assert!((15..30).contains(&refused.len()), "{} of 30 refused", refused.len());
+        assert!(refused.iter().all(|refused| told(refused) == (429, "job_rate", "client", Some(1))));
+        world.relay.job(9002).get("/api").await.echo();
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn tunnel_takes_so_many_requests_at_once() {
+    scenario(async {
+        let world = World::of(kube(), relay().with("limits", "streams_per_tunnel", 2)).await;
+        let http2 = world.job.http2().await;
+        let watches = join_all((0..2).map(|_| http2.send(get("/watch")))).await;
+        assert_eq!(told(&world.relay.job(9002).get("/api").await.refused()), (503, "tunnel_full", "agent", Some(1)));
+        drop(watches);
+        world.kube.until_open(0).await;
+        http2.get("/api").await.echo();
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn agent_takes_so_many_requests_at_once() {
+    scenario(async {
+        let kube = kube().start().await;
+        let relay = relay().start().await;
+        let agent = agent("prod").to(&relay).serving(&kube).with("limits", "max_streams", 2).start().await;
+        let http2 = relay.job(9001).http2().await;
+        let watches = join_all((0..2).map(|_| http2.send(get("/watch")))).await;
+        assert_eq!(told(&http2.get("/api").await.refused()), (503, "tunnel_full", "agent", Some(1)));
+        drop((watches, http2));
+        kube.until_open(0).await;
+        relay.stop().await;
+        agent.stop().await;
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn agent_has_so_many_tunnels() {
+    scenario(async {
+        let kube = kube().start().await;
+        let relay = relay().with("limits", "tunnels_per_agent", 2).start().await;
+        let mut agents = Vec::new();
+        for _ in 0..2 {
+            agents.push(agent("prod").to(&relay).serving(&kube).start().await);
+        }
+        agents.push(agent("prod").to(&relay).serving(&kube).start_anyway().await);
+        relay.until_metric("adit_relay_tunnels_refused_total{reason=\"too_many\"}", |count| count >= 1.0).await;
+        // Another agent is not concerned, and a place that becomes free is taken.
+        let other = agent("staging").to(&relay).serving(&kube).start().await;
+        agents.remove(0).stop().await;
+        within("the third one's tunnel", agents[1].connected()).await;
+        relay.caller(&job(9001), "staging").get("/api").await.echo();
+        relay.stop().await;
+        for agent in agents.into_iter().chain([other]) {
+            agent.stop().await;
+        }
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn relay_takes_so_many_connections() {
+    for limit in ["connections", "connections_per_address"] {
+        scenario(async move {
+            let world = World::of(kube(), relay().with("limits", limit, 4)).await;
+            let mut held = Vec::new();
+            // The agent has the first place.
+            for _ in 0..3 {
+                let mut http1 = world.job.http1().await;
+                http1.get("/api").await.echo();
+                held.push(http1);
+            }
+            assert!(world.job.try_tls(adit_tests::pki::HTTP2).await.is_err());
+            held[0].get("/api").await.echo();
+            held.pop();
+            world.relay.until_metric("adit_relay_connections_open{protocol=\"http1\"}", |open| open == 2.0).await;
+            world.job.get("/api").await.echo();
+            let metrics = world.relay.metrics().await;
+            assert!(metrics.sum("adit_relay_connections_refused_total") >= 1.0);
+            drop(held);
+            world.stop().await;
+        });
+    }
+}
+
+#[test]
+fn head_has_so_many_fields_and_bytes() {
+    scenario(async {
+        let world = World::of(kube(), relay().with("limits", "head_size", "16KiB").with("limits", "head_fields", 50)).await;
+        let mut many = get("/api");
+        for at in 0..60 {
+            let name = HeaderName::try_from(format!("x-{at}")).unwrap();
+            many.headers_mut().insert(name, HeaderValue::from_static("x"));
+        }
+        let mut large = get("/api");
+        large.headers_mut().insert("x-large", HeaderValue::try_from("x".repeat(20 << 10)).unwrap());
+        for request in [&many, &large] {
+            let copy = || {
+                let mut copy = get("/api");
+                *copy.headers_mut() = request.headers().clone();
+                copy
+            };
+            let mut http1 = world.job.http1().await;
+            let answer = within("an answer", http1.send(copy())).await;
+            assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
+            let http2 = world.job.http2().await;
+            let answer = within("an answer", http2.send(copy())).await;
+            assert!(answer.is_err() || answer.is_ok_and(|answer| matches!(answer.status().as_u16(), 400 | 431)));
+        }
+        assert_eq!(world.kube.request_count(), 1);
+        world.job.get("/api").await.echo();
+        world.stop().await;
+    });
+}
+
+#[test]
+fn body_has_no_limit_of_ours() {
+    scenario(async {
+        let world = world().await;
+        let answer = world.job.http2().await.answer(request(Method::PUT, "/sink", body::pattern(5_000_000))).await;
+        assert_eq!(answer.json()["bytes"], 5_000_000);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn unread_bytes_of_a_tunnel_are_bounded_and_those_who_hold_most_are_cut() {
+    scenario(async {
+        let relay = relay().with("tunnel", "max_buffered", "1MiB");
+        let world = World::of(kube(), relay).await;
+        let http2 = world.job.http2().await;
+        let stalled = join_all((0..24).map(|_| http2.send(get("/big/50000000")))).await;
+        // Small requests pass, whoever of the greedy is cut.
+        let other = world.relay.job(9002).http2().await;
+        for _ in 0..12 {
+            let answer = within("an answer", other.get("/api")).await;
+            assert!(matches!(answer.status.as_u16(), 200 | 503), "{}", answer.text());
+        }
+        drop((stalled, http2));
+        until("nothing is open", || world.kube.open() == 0).await;
+        other.get("/api").await.echo();
+        drop(other);
+        world.stop().await;
+    });
+}
