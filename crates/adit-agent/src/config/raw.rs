@@ -69,7 +69,7 @@ pub struct RawKubernetes {
     pub connect_timeout: Option<String>,
     /// Most connections to the API server at once. Default 256.
     pub max_connections: Option<usize>,
-    /// Most requests at once on one connection, if the API server allows as many. Default 1000.
+    /// Most requests at once on one connection, if the API server allows as many; 4096 at most. Default 1000.
     pub max_streams_per_connection: Option<usize>,
     /// How often a connection is asked for a sign of life. Default `10s`.
     pub ping_interval: Option<String>,
