@@ -7,7 +7,7 @@ use adit_proto::kubernetes as wire;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WARNING, WWW_AUTHENTICATE},
 };
 use http_body_util::Full;
 use prost::Message as _;
@@ -20,6 +20,8 @@ pub(crate) const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+/// The parameter by which a client asks for the list of all that is served, since Kubernetes 1.26.
+const DISCOVERY: &str = "as=APIGroupDiscoveryList";
 /// What every protobuf object of Kubernetes begins with.
 const PROTOBUF_MAGIC: &[u8] = b"k8s\0";
 
@@ -30,6 +32,10 @@ pub(crate) enum Format {
     Json,
     /// `application/vnd.kubernetes.protobuf`, what typed clients prefer.
     Protobuf,
+    /// JSON for client-go that asks what the cluster serves, kubectl's first request of all. It throws away the body of
+    /// an error there and says only that "the server is currently unable to handle the request", but it prints a
+    /// `Warning`: so the message stands there, too.
+    Discovery,
 }
 
 impl Format {
@@ -41,10 +47,14 @@ impl Format {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','));
         for range in ranges {
-            match range.split(';').next().map(str::trim) {
-                Some(PROTOBUF) => return Self::Protobuf,
-                Some(JSON) => return Self::Json,
-                Some(_) | None => {}
+            let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
+            match media_type.trim() {
+                PROTOBUF => return Self::Protobuf,
+                JSON if parameters.split(';').any(|parameter| parameter.trim() == DISCOVERY) => {
+                    return Self::Discovery;
+                }
+                JSON => return Self::Json,
+                _ => {}
             }
         }
         Self::Json
@@ -60,7 +70,7 @@ pub(crate) fn respond(
     let facts = refusal.facts();
     let status = Status::of(refusal, request);
     let (content_type, body) = match format {
-        Format::Json => (JSON, status.to_json()),
+        Format::Json | Format::Discovery => (JSON, status.to_json()),
         Format::Protobuf => (PROTOBUF, status.to_protobuf()),
     };
     let length = body.len();
@@ -77,7 +87,20 @@ pub(crate) fn respond(
     if let Some(seconds) = facts.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if format == Format::Discovery
+        && let Some(warning) = warning(refusal)
+    {
+        headers.insert(WARNING, warning);
+    }
     response
+}
+
+/// Code 299 is what Kubernetes uses (RFC 7234 section 5.5, a quoted string). Without the request's id: kubectl asks five
+/// times and prints a text once. `None` for a text that no field can hold, which then stands in the body alone.
+fn warning(refusal: &Refusal) -> Option<HeaderValue> {
+    let text = format!("adit: {refusal} ({hop})", hop = refusal.facts().hop);
+    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+    HeaderValue::try_from(format!("299 - \"{quoted}\"")).ok()
 }
 
 /// Kubernetes' `meta/v1.Status`, as far as a refusal fills it.

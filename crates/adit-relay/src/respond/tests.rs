@@ -33,11 +33,30 @@ fn format_is_the_first_that_the_client_names() {
             "application/json,application/vnd.kubernetes.protobuf",
             Format::Json,
         ),
+        (
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json",
+            Format::Discovery,
+        ),
         ("text/plain", Format::Json),
     ] {
         assert_eq!(Format::wanted(&accept(value)), format, "{value}");
     }
     assert_eq!(Format::wanted(&HeaderMap::new()), Format::Json);
+}
+
+#[tokio::test]
+async fn discovery_is_warned_since_it_drops_the_body() {
+    let refusal = Refusal::BadPath(r#"a \ and a ""#);
+    let (head, bytes) = body(&refusal, Format::Discovery).await;
+    assert_eq!(
+        head.headers[WARNING],
+        r#"299 - "adit: the path is refused: a \\ and a \" (client)""#
+    );
+    let status: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(status["kind"], "Status");
+
+    let (head, _) = body(&refusal, Format::Json).await;
+    assert!(!head.headers.contains_key(WARNING));
 }
 
 #[tokio::test]
