@@ -8,7 +8,7 @@ use crate::{
     client::Client,
     harness::{Needs, trials, trials_by_client},
     job::{Call, Job},
-    until::until_within,
+    until::{until, until_within},
     world::World,
 };
 
@@ -39,16 +39,18 @@ fn kubeconfig_has_a_context_for_each_agent_of_the_job(world: &World) {
 
 fn agent_that_is_away_is_named_at_once(world: &World, client: &Client) {
     let job = world.job(client);
-    let ended = job.kubectl("--context group/sub/app:away get pods").run();
-    assert!(ended.took < Duration::from_secs(5), "{ended}");
-    let said = ended.failure();
-    assert!(said.contains("adit: agent group/sub/app:away has not connected") && said.contains("(agent, request "), "{said}");
+    // A relay that has just started gives agents some time to come back to it.
+    let said = until("it is told at once", || {
+        let ended = job.kubectl("--context group/sub/app:away get pods").run();
+        (ended.took < Duration::from_secs(2)).then(|| ended.failure())
+    });
+    assert!(said.contains("adit: agent group/sub/app:away has not connected") && said.contains("(agent"), "{said}");
 }
 
 fn token_of_nobody_is_refused(world: &World, client: &Client) {
     let job = world.job(client);
     let said = job.kubectl("get pods --token=ci:7:not-a-token").failure();
-    assert!(said.contains("adit: ") && said.contains("(client, request "), "{said}");
+    assert!(said.contains("adit: ") && said.contains("(client"), "{said}");
 }
 
 fn job_of_another_project_gets_no_context(world: &World) {
@@ -71,7 +73,7 @@ fn job_of_another_project_is_refused(world: &World) {
     let token = world.token(&identity, Duration::from_secs(600));
     let job = world.any_job();
     let said = job.kubectl("get pods").arg(format!("--token=ci:7:{token}")).failure();
-    assert!(said.contains("Forbidden") && said.contains("adit: ") && said.contains("(client, request "), "{said}");
+    assert!(said.contains("Forbidden") && said.contains("adit: ") && said.contains("(client"), "{said}");
     assert!(!said.contains(&token), "the token stands in the message");
 }
 
@@ -79,7 +81,7 @@ fn agents_of_others_look_as_if_they_were_not_there(world: &World) {
     let job = world.any_job();
     let told = |agent: u64| {
         let said = job.kubectl("get pods").arg(format!("--token=ci:{agent}:{}", job.token)).failure();
-        let (message, _) = said.split_once("(client, request ").expect("it is the relay's");
+        let (message, _) = said.split_once("(client").expect("it is the relay's");
         message.replace(&agent.to_string(), "N")
     };
     assert_eq!(told(9), told(4711), "9 is another project's, 4711 nobody's");
@@ -92,5 +94,5 @@ fn expired_token_is_refused_with_its_reason(world: &World) {
         let ended = job.kubectl("get configmaps").run();
         (ended.code != Some(0)).then_some(ended.stderr)
     });
-    assert!(said.contains("expired") && said.contains("(client, request "), "{said}");
+    assert!(said.contains("expired") && said.contains("(client"), "{said}");
 }

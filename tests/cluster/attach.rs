@@ -14,7 +14,8 @@ pub fn trials() -> Vec<Trial> {
 
 fn attached_client_talks_with_the_first_process(world: &World, client: &Client) {
     world.bench();
-    let mut attached = world.job(client).kubectl("attach -i listener").start();
+    let job = world.job(client);
+    let mut attached = job.kubectl("attach -i listener").start();
     attached.say(&format!("{}-one\n", client.name));
     attached.hears(&format!("heard {}-one", client.name));
     attached.say(&format!("{}-two\n", client.name));

@@ -64,7 +64,8 @@ fn large_output_arrives_whole(world: &World, client: &Client) {
 fn command_that_ignores_its_input_ends_the_call(world: &World, client: &Client) {
     world.bench();
     // The input stays open.
-    let running = world.job(client).kubectl("exec -i bench -- sh -c").arg("echo done").start();
+    let job = world.job(client);
+    let running = job.kubectl("exec -i bench -- sh -c").arg("echo done").start();
     let ended = running.ended_within(Duration::from_secs(20));
     assert_eq!((ended.code, ended.text().as_str()), (Some(0), "done\n"), "{ended}");
 }

@@ -38,7 +38,7 @@ fn killed_agent_ends_a_watch_and_is_named(world: &World) {
     ours.agents[0].kill();
     watch.ended_within(NOTICED);
     let said = job.kubectl("get configmaps").failure();
-    assert!(said.contains("adit: agent group/sub/app:prod") && said.contains("(agent, request "), "{said}");
+    assert!(said.contains("adit: agent group/sub/app:prod") && said.contains("(agent"), "{said}");
 
     ours.agents[0].revive();
     job.kubectl("get configmaps").ok();
@@ -67,7 +67,7 @@ fn stopped_agent_lets_a_request_finish_and_says_that_it_left(world: &World) {
     ours.agents[0].process.ask_to_stop();
     ours.agents[0].process.ended_well(NOTICED);
     let said = job.kubectl("get configmaps").failure();
-    assert!(said.contains("has been offline since") && said.contains("(agent, request "), "{said}");
+    assert!(said.contains("has been offline since") && said.contains("(agent"), "{said}");
 }
 
 fn killed_agent_ends_logs_and_exec_without_looking_complete(world: &World) {
@@ -85,7 +85,7 @@ fn killed_agent_ends_logs_and_exec_without_looking_complete(world: &World) {
         assert!(!ended.stderr.is_empty(), "{ended}");
     }
     let said = job.kubectl("exec bench -- true").failure();
-    assert!(said.contains("adit: agent group/sub/app:prod") && said.contains("(agent, request "), "{said}");
+    assert!(said.contains("adit: agent group/sub/app:prod") && said.contains("(agent"), "{said}");
     ours.agents[0].revive();
     job.kubectl("exec bench -- true").ok();
 }
@@ -104,7 +104,7 @@ fn token_that_expires_cuts_the_logs_and_says_why(world: &World) {
         assert!(ended.took < Duration::from_secs(8), "{ended}");
     }
     let said = job.kubectl("logs -f bench").failure();
-    assert!(said.contains("expired") && said.contains("(client, request "), "{said}");
+    assert!(said.contains("expired") && said.contains("(client"), "{said}");
 }
 
 fn restarted_api_server_is_found_again(world: &World) {

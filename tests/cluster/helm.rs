@@ -21,7 +21,7 @@ fn chart_is_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
         let call = helm(line).arg(repository().join("tests/fixtures/chart"));
         call.args("--wait --timeout=60s --set serviceAccount=bench").arg(format!("--set=image={image}"))
     };
-    let tag = || job.kubectl("exec").arg(format!("deployment/{release}")).args("-- printenv IMAGE_TAG").ok();
+    let tag = || job.kubectl("exec").arg(format!("deployment/{release}")).args("-- printenv TAG").ok();
 
     with_chart("install", 1).ok();
     assert_eq!(tag().trim(), "1");

@@ -96,6 +96,8 @@ impl Relay {
             "group_ids": { "group": 23, "group/sub": 25 },
         }] });
         settings.set("authorities", "oidc", oidc);
+        // An agent that is away is soon away for good, and kubectl told so instead of asked to try again.
+        settings.set("route", "reconnecting", "3s");
         fs::write(folder.path().join("relay.yaml"), format!("{}agents: {}\n", settings.to_yaml(), agents())).unwrap();
         let process = Self::process(&world.adit, folder.path());
         let mut relay = Self { process, address, ca: front.ca, admin, adit: world.adit.clone(), folder };

@@ -24,7 +24,8 @@ pub fn trials() -> Vec<Trial> {
 
 fn forwarded_connections_carry_bytes_both_ways(world: &World, client: &Client) {
     world.bench();
-    let mut forward = world.job(client).kubectl("port-forward pod/bench :7000 :8080").start();
+    let job = world.job(client);
+    let mut forward = job.kubectl("port-forward pod/bench :7000 :8080").start();
     let (echo, web) = (port(&mut forward, 7000), port(&mut forward, 8080));
     thread::scope(|scope| {
         for _ in 0..4 {

@@ -16,7 +16,7 @@ fn rollout_is_waited_for_and_undone(world: &World) {
     let node = world.cluster.node().unwrap();
     job.kubectl("apply -f -").input(deployment(&name, &node.image(1))).ok();
     let target = format!("deployment/{name}");
-    let tag = || job.kubectl("exec").arg(&target).args("-- printenv IMAGE_TAG").ok();
+    let tag = || job.kubectl("exec").arg(&target).args("-- printenv TAG").ok();
 
     let said = job.kubectl("rollout status --timeout=60s").arg(&target).ok();
     assert!(said.contains("successfully rolled out"), "{said}");

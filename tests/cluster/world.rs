@@ -156,9 +156,6 @@ impl World {
         cluster::repository().join("deploy").join(file)
     }
 
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
 
     /// Namespaces, RBAC, the agent's service account; pods where there is a node.
     fn furnish(&self) {
