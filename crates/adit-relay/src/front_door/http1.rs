@@ -81,7 +81,7 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
     }
     let pending = upgrade.lock().take();
     if let Some(pending) = pending {
-        carry(pending, &connection, &door).await;
+        carry(pending, &connection, &door, &busy).await;
     }
 }
 
@@ -169,7 +169,9 @@ async fn exchange(
 }
 
 /// Copies both ways until both ended; a failure on one side ends the other as a failure, too.
-async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor) {
+/// It is no idle connection however long nobody says a word: a shell waits for its user.
+async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor, busy: &Busy) {
+    let _busy = busy.begin();
     let Pending {
         caller,
         mut upgraded,
