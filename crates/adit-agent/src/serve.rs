@@ -170,6 +170,7 @@ impl Service {
         };
         self.metrics
             .answer(StatusCode::SWITCHING_PROTOCOLS, began.elapsed());
+        let _held = Held::by(&self.metrics.upgrades);
         let mut ours = switch(stream, &headers)?;
         let copied = tokio::io::copy_bidirectional_with_sizes(
             &mut ours,

@@ -96,11 +96,9 @@ impl Pool {
     pub(crate) async fn fresh_http1(&self) -> Result<http1::Sender, CallError> {
         let dialled = self.upgrades.dial().await?;
         let (sender, driver) = http1::open(dialled.wire).await?;
-        let held = Held::by(&self.metrics.upgrades);
         self.run(async move {
-            // How it ended is told to whoever waits for its answer.
+            // How it ended is told to whoever waits for its answer. After a 101 it ends at once: the bytes are theirs then.
             let _: hyper::Result<()> = driver.with_upgrades().await;
-            drop(held);
         });
         Ok(sender)
     }
