@@ -8,6 +8,7 @@ use adit_tests::{
 };
 use http::{HeaderValue, Method, StatusCode};
 
+mod access;
 mod expiry;
 mod smuggling;
 mod tokens;

@@ -18,6 +18,7 @@ mod proxy;
 mod refusals;
 mod replicas;
 mod secrets;
+mod sessions;
 mod shutdown;
 mod streams;
 mod upgrades;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, Direction, Line, Refused, World, agent, body,
+    Answer, Direction, Line, Refused, agent, body,
     caller::{get, request},
     job, kube, relay, scenario, within, world,
 };

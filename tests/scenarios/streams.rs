@@ -15,6 +15,7 @@ use hyper::{Response, body::Incoming};
 use tokio::time::{Duration, Instant};
 
 mod cancelled;
+mod idle;
 mod small_frames;
 
 /// What a stalled reader has not read.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use adit_tests::{Caller, CallerIo, Io, Raw, World, kube, pattern, raw::field, relay, scenario, until, within, world};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::{io::AsyncWriteExt, sync::Notify};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+};
 
 mod refused;
 
@@ -60,7 +63,7 @@ fn upgraded_request_carries_no_body_and_our_identity() {
                 if let Some(head) = connection.head().await {
                     seen.lock().push(head);
                     let _ = connection.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n").await;
-                    connection.rest().await;
+                    let _ = connection.rest().await;
                 }
             }
         };
@@ -142,12 +145,12 @@ fn much_passes_both_ways_at_once() {
             let mut bytes = vec![0; 64 << 10];
             while check.seen < SIZE {
                 let most = bytes.len().min((SIZE - check.seen) as usize);
-                let len = tokio::io::AsyncReadExt::read(&mut read, &mut bytes[..most]).await.unwrap();
+                let len = read.read(&mut bytes[..most]).await.unwrap();
                 assert_ne!(len, 0);
                 check.take(&bytes[..len]);
             }
             let mut rest = Vec::new();
-            tokio::io::AsyncReadExt::read_to_end(&mut read, &mut rest).await.unwrap();
+            read.read_to_end(&mut rest).await.unwrap();
             assert_eq!(rest, b"bye");
         };
         within("all", async { tokio::join!(sending, receiving) }).await;
@@ -225,11 +228,51 @@ fn api_server_that_dies_does_not_look_like_an_end() {
 }
 
 #[test]
+fn session_that_is_not_read_harms_nobody_and_loses_nothing() {
+    const SIZE: u64 = 24 << 20;
+    scenario(async {
+        let world = world().await;
+        let (connection, _) = upgrade(&world.job, SPDY).await;
+        let (mut read, mut write) = tokio::io::split(connection.io);
+        // The API server sends back what comes; nobody takes it.
+        let sending = async {
+            let mut sent = 0;
+            while sent < SIZE {
+                let piece = pattern::piece(sent, (SIZE - sent).min(60_000) as usize);
+                write.write_all(&piece).await.unwrap();
+                sent += piece.len() as u64;
+            }
+            write.shutdown().await.unwrap();
+        };
+        let reading = async {
+            for _ in 0..12 {
+                let began = tokio::time::Instant::now();
+                world.relay.job(9002).get("/api").await.echo();
+                assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+            }
+            let mut check = pattern::Check::default();
+            let mut bytes = vec![0; 64 << 10];
+            while check.seen < SIZE {
+                let most = bytes.len().min((SIZE - check.seen) as usize);
+                let len = read.read(&mut bytes[..most]).await.unwrap();
+                assert_ne!(len, 0);
+                check.take(&bytes[..len]);
+            }
+        };
+        tokio::join!(sending, reading);
+        let mut rest = Vec::new();
+        within("the end", read.read_to_end(&mut rest)).await.unwrap();
+        assert_eq!(rest, b"bye");
+        world.stop().await;
+    });
+}
+
+#[test]
 fn many_upgraded_connections_run_at_once() {
     scenario(async {
         let world = world().await;
         let sessions = (0..60).map(async |at: u32| {
-            let (mut connection, _) = upgrade(&world.job, if at % 2 == 0 { SPDY } else { WEBSOCKET }).await;
+            let (mut connection, _) = upgrade(&world.job, if at.is_multiple_of(2) { SPDY } else { WEBSOCKET }).await;
             let word = format!("session {at}");
             connection.write(&word).await.unwrap();
             assert_eq!(within("it back", connection.exactly(word.len())).await.unwrap(), word.as_bytes());

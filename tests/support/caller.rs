@@ -298,7 +298,6 @@ impl Answer {
     /// # Panics
     ///
     /// When it is no echo.
-    #[must_use]
     pub fn echo(&self) -> Echo {
         assert_eq!(self.status, StatusCode::OK, "{}", self.text());
         Echo(self.json())

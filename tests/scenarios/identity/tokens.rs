@@ -12,6 +12,9 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
+/// What is done to a token's claims before it is signed.
+type Change = Box<dyn FnOnce(&mut Map<String, Value>)>;
+
 fn set(name: &'static str, value: impl Into<Value>) -> impl FnOnce(&mut Map<String, Value>) {
     let value = value.into();
     move |claims| {
@@ -32,8 +35,8 @@ async fn reason(world: &World, token: &str) -> (u16, String) {
 fn tokens_with_bad_claims_are_refused() {
     scenario(async {
         let world = world().await;
-        let signed = |change: Box<dyn FnOnce(&mut Map<String, Value>)>| world.relay.issuer().signed(&job(9001), change);
-        let cases: Vec<(&str, Box<dyn FnOnce(&mut Map<String, Value>)>)> = vec![
+        let signed = |change: Change| world.relay.issuer().signed(&job(9001), change);
+        let cases: Vec<(&str, Change)> = vec![
             ("expired", Box::new(set("exp", now() - 60))),
             ("expired just now", Box::new(set("exp", now() - 1))),
             ("expiry as a text", Box::new(set("exp", (now() + 600).to_string()))),

@@ -39,7 +39,8 @@ pub(super) async fn answer(request: Request<Incoming>, state: &Arc<State>, execu
         let answer = Arc::clone(answer);
         return answer(request).await;
     }
-    let (first, rest) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+    let below = path.trim_start_matches('/');
+    let (first, rest) = below.split_once('/').unwrap_or((below, ""));
     match first {
         "big" => Response::new(body::pattern(number(rest))),
         "sized" => Response::new(body::pattern_of_known_length(number(rest))),
