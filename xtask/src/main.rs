@@ -1,3 +1,14 @@
-//! `cargo xtask`.
+//! `cargo xtask`: the project's commands. `cargo xtask --help` lists them.
 
-fn main() {}
+#![allow(
+    clippy::disallowed_types,
+    reason = "no tokio here, and so no clock of tokio's"
+)]
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

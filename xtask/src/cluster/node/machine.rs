@@ -1,0 +1,93 @@
+//! One real node per machine: the lock that says so, and the kernel's settings that a kubelet changes.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::super::record::Record;
+use super::super::sweep::sweep;
+use crate::tools::debian;
+use crate::tools::lock;
+
+/// Held while this process has, or takes down, the machine's real node. It holds the folder of the last one.
+#[derive(Debug)]
+pub(in super::super) struct MachineLock(File);
+
+impl MachineLock {
+    /// Waits for the one who has it.
+    pub(in super::super) fn take() -> Result<Self> {
+        lock(Path::new(LOCK)).map(Self)
+    }
+
+    fn last_folder(&mut self) -> Result<Option<PathBuf>> {
+        let mut text = String::new();
+        self.0.seek(SeekFrom::Start(0))?;
+        self.0.read_to_string(&mut text)?;
+        Ok(Some(text)
+            .filter(|text| !text.is_empty())
+            .map(PathBuf::from))
+    }
+
+    fn note_folder(&mut self, folder: &Path) -> Result<()> {
+        self.0.set_len(0)?;
+        self.0.seek(SeekFrom::Start(0))?;
+        self.0.write_all(folder.as_os_str().as_encoded_bytes())?;
+        Ok(())
+    }
+}
+
+/// Whether this machine could have a real node, without doing anything about it yet.
+pub(in super::super) fn can_be_real() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        bail!("a real node needs Linux");
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("a real node needs root: run it as root, or in a machine of its own");
+    }
+    let missing = debian::missing(debian::NODE);
+    if !missing.is_empty() && !debian::can_install() {
+        bail!("a real node needs {}", missing.join(", "));
+    }
+    Ok(())
+}
+
+/// Takes the lock, sweeps up behind a node whose process was killed, and notes what the kernel's settings are.
+pub(super) fn prepare(record: &Record) -> Result<MachineLock> {
+    can_be_real()?;
+    debian::ready(debian::NODE)?;
+    let mut lock = MachineLock::take()?;
+    if let Some(folder) = lock.last_folder()?.filter(|folder| folder.exists()) {
+        let last = Record::open(&folder);
+        if last.is_kept() {
+            bail!(
+                "this machine has a real node, which was kept; take it down with `cargo xtask down {}`",
+                folder.display()
+            );
+        }
+        sweep(&last).context("what the last node left cannot be taken away")?;
+    }
+    lock.note_folder(record.folder())?;
+    record.note_real_node()?;
+    for name in SYSCTLS {
+        if let Ok(value) = fs::read_to_string(sysctl(name)) {
+            record.note_sysctl(name, value.trim())?;
+        }
+    }
+    Ok(lock)
+}
+
+pub(super) fn sysctl(name: &str) -> PathBuf {
+    Path::new("/proc/sys").join(name)
+}
+
+/// The kubelet sets the first four, the bridge plugin the last.
+const SYSCTLS: [&str; 5] = [
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "net/ipv4/ip_forward",
+];
+const LOCK: &str = "/tmp/adit-node.lock";

@@ -1,0 +1,150 @@
+//! Container images without a container engine: one layer, written as an OCI image layout in one tar, which
+//! `ctr images import`, `podman load` and `skopeo` read. The same input gives the same bytes.
+//!
+//! [`Layer`] is the file tree, [`Image`] adds how it runs. The images of the cluster are [`pause`] and [`app`], the
+//! product's is [`adit`].
+
+mod layer;
+mod layout;
+mod libraries;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+pub use self::layer::{Layer, Packing};
+use crate::command;
+use crate::tools::{Module, Tools};
+
+/// An image: a layer, and how a container from it starts.
+#[derive(Clone, Debug)]
+pub struct Image {
+    layer: Layer,
+    entrypoint: Vec<String>,
+    environment: Vec<String>,
+    user: Option<String>,
+}
+
+impl Image {
+    /// An image whose containers run this program.
+    #[must_use]
+    pub fn new(layer: Layer, entrypoint: &[&str]) -> Self {
+        Self {
+            layer,
+            entrypoint: entrypoint.iter().map(ToString::to_string).collect(),
+            environment: vec!["PATH=/bin:/usr/bin".to_owned()],
+            user: None,
+        }
+    }
+
+    /// A variable of its containers, `NAME=value`.
+    #[must_use]
+    pub fn environment(mut self, variable: &str) -> Self {
+        self.environment.push(variable.to_owned());
+        self
+    }
+
+    /// Its containers run as this user, a number so that a cluster can see that it is not root.
+    #[must_use]
+    pub fn user(mut self, id: u32) -> Self {
+        self.user = Some(id.to_string());
+        self
+    }
+
+    /// Writes the image as a tar under a name such as `adit.local/app:1`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, file: &Path, name: &str, packing: Packing) -> Result<()> {
+        layout::write(self, file, name, packing)
+            .with_context(|| format!("cannot write the image {name} to {}", file.display()))
+    }
+
+    fn config(&self, diff_id: &str) -> serde_json::Value {
+        json!({
+            "architecture": architecture(),
+            "os": "linux",
+            "config": {
+                "Env": self.environment,
+                "Entrypoint": self.entrypoint,
+                "User": self.user.clone().unwrap_or_default(),
+            },
+            "rootfs": { "type": "layers", "diff_ids": [diff_id] },
+        })
+    }
+}
+
+/// `pause`, the program that holds a pod's namespaces, from Kubernetes' own source. Needs gcc and a static libc.
+///
+/// # Errors
+/// gcc is missing or fails.
+pub fn pause(tools: &Tools, scratch: &Path) -> Result<Image> {
+    let program = scratch.join("pause");
+    let source = tools.folder(Module::Kubernetes).join("pause.c");
+    command::text(
+        Command::new("gcc")
+            .args(["-Os", "-static", "-DVERSION=3.10", "-o"])
+            .args([&program, &source]),
+    )
+    .context("the pause image needs gcc and a static libc (Debian: gcc libc6-dev)")?;
+    let layer = Layer::new().file("pause", fs::read(&program)?, 0o755);
+    Ok(Image::new(layer, &["/pause"]))
+}
+
+/// A small system to be an app in: a static busybox, whose web server says `hello from app:<tag>`.
+///
+/// # Errors
+/// There is no static busybox.
+pub fn app(tag: &str) -> Result<Image> {
+    let busybox = fs::read(BUSYBOX)
+        .with_context(|| format!("{BUSYBOX} is missing (Debian: busybox-static)"))?;
+    let applets = command::text(Command::new(BUSYBOX).arg("--list"))?;
+    let mut layer = Layer::base().file("bin/busybox", busybox, 0o755);
+    for applet in applets.lines().filter(|name| *name != "busybox") {
+        layer = layer.link(&format!("bin/{applet}"), "busybox");
+    }
+    let greeting = format!("hello from app:{tag}\n").into_bytes();
+    let layer = layer.file("var/www/index.html", greeting, 0o644);
+    let image = Image::new(
+        layer,
+        &["/bin/httpd", "-f", "-v", "-p", "8080", "-h", "/var/www"],
+    );
+    Ok(image.environment(&format!("TAG={tag}")))
+}
+
+/// adit, from its binary and what that is linked to; with this machine's certificates of public authorities, if it
+/// has any.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn adit(binary: &Path) -> Result<Image> {
+    let mut layer = Layer::base().file("bin/adit", fs::read(binary)?, 0o755);
+    for library in libraries::of(binary)? {
+        let content =
+            fs::read(&library).with_context(|| format!("cannot read {}", library.display()))?;
+        layer = layer.file(&library.to_string_lossy(), content, 0o755);
+    }
+    if let Ok(roots) = fs::read(ROOTS) {
+        layer = layer.file(ROOTS, roots, 0o644);
+    }
+    Ok(Image::new(layer, &["/bin/adit"]).user(NOBODY))
+}
+
+/// What OCI calls this machine's processor.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+const BUSYBOX: &str = "/bin/busybox";
+const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+const NOBODY: u32 = 65532;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::*;
+
+fn entries(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut archive = tar::Archive::new(tar);
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_string_lossy().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (name, content)
+    });
+    entries.collect()
+}
+
+fn image() -> Image {
+    let layer = Layer::base()
+        .file("bin/tool", b"content".to_vec(), 0o755)
+        .link("bin/alias", "tool");
+    Image::new(layer, &["/bin/tool"]).user(65532)
+}
+
+#[test]
+fn same_image_is_written_as_the_same_bytes() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let write = |name: &str, packing| {
+        let file = folder.path().join(name);
+        image().write(&file, "adit.local/tool:1", packing).unwrap();
+        fs::read(file).unwrap()
+    };
+    assert_eq!(write("a", Packing::Plain), write("b", Packing::Plain));
+    assert_eq!(write("c", Packing::Gzip), write("d", Packing::Gzip));
+}
+
+#[test]
+fn index_leads_to_the_manifest_and_that_to_the_layer() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("image.tar");
+    image()
+        .write(&file, "adit.local/tool:1", Packing::Plain)
+        .unwrap();
+    let blobs = entries(&fs::read(file).unwrap());
+    let blob = |digest: &serde_json::Value| {
+        let digest = digest.as_str().unwrap().replace(':', "/");
+        blobs[&format!("blobs/{digest}")].clone()
+    };
+    let index: serde_json::Value = serde_json::from_slice(&blobs["index.json"]).unwrap();
+    let name = &index["manifests"][0]["annotations"]["io.containerd.image.name"];
+    assert_eq!(name, "adit.local/tool:1");
+    let manifest = blob(&index["manifests"][0]["digest"]);
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let config = blob(&manifest["config"]["digest"]);
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["config"]["Entrypoint"][0], "/bin/tool");
+    // Unpacked, a layer's digest and its diff id are one.
+    assert_eq!(
+        config["rootfs"]["diff_ids"][0],
+        manifest["layers"][0]["digest"]
+    );
+    let layer = entries(&blob(&manifest["layers"][0]["digest"]));
+    assert_eq!(layer["bin/tool"], b"content");
+    assert!(layer.contains_key("bin/alias"));
+}

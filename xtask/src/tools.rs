@@ -1,0 +1,130 @@
+//! Kubernetes' own programs, built once from the Go modules that `xtask/tools` pins, and kept under one cache folder.
+//!
+//! Called before a cluster starts. Which modules there are is [`Module`]; [`Tools`] knows where each program lies. The
+//! invariant: a module's folder in the cache is complete or not there, because it gets its name only when all is done.
+
+mod build;
+pub mod debian;
+mod module;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+pub use self::build::go;
+pub use self::module::Module;
+use crate::progress;
+
+/// Where the programs are. Made by [`Tools::ready`], so they are there.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    cache: PathBuf,
+}
+
+impl Tools {
+    /// Builds those of these modules that are not in the cache, with progress; the others cost nothing.
+    ///
+    /// # Errors
+    /// Go is missing or too old, or a build fails.
+    pub fn ready(modules: &[Module]) -> Result<Self> {
+        let cache = cache()?;
+        for module in modules {
+            ready(*module, &cache)?;
+        }
+        Ok(Self { cache })
+    }
+
+    /// A program of a module, such as `kubectl` of [`Module::Kubernetes`].
+    #[must_use]
+    pub fn program(&self, module: Module, name: &str) -> PathBuf {
+        self.folder(module).join("bin").join(name)
+    }
+
+    /// kubectl, of the API server's own version.
+    #[must_use]
+    pub fn kubectl(&self) -> PathBuf {
+        self.program(Module::Kubernetes, "kubectl")
+    }
+
+    /// helm.
+    #[must_use]
+    pub fn helm(&self) -> PathBuf {
+        self.program(Module::Helm, "helm")
+    }
+
+    /// A module's folder in the cache: `bin`, and what else it gave.
+    #[must_use]
+    pub fn folder(&self, module: Module) -> PathBuf {
+        self.cache.join(module.key())
+    }
+}
+
+/// Whether these modules could be made ready: they are there already, or Go is. Tests ask before they say they skip.
+///
+/// # Errors
+/// What is missing, and how to get it.
+pub fn available(modules: &[Module]) -> Result<()> {
+    let cache = cache()?;
+    if modules
+        .iter()
+        .all(|module| cache.join(module.key()).is_dir())
+    {
+        return Ok(());
+    }
+    go().map(drop)
+}
+
+/// The cache: `$ADIT_CACHE`, or `adit` in the user's cache folder.
+///
+/// # Errors
+/// There is neither that variable nor a home, or the folder cannot be made.
+pub fn cache() -> Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let folder = variable("ADIT_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| Path::new(&cache).join("adit")))
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache/adit")))
+        .context("set ADIT_CACHE to a folder: there is no HOME to keep built programs in")?;
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the cache folder {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn ready(module: Module, cache: &Path) -> Result<()> {
+    let folder = cache.join(module.key());
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let _lock = lock(&cache.join(format!("{}.lock", module.key())))?;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let unfinished = cache.join(format!("{}.building", module.key()));
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished)?;
+    }
+    progress::step(&format!("{} built", module.key()), || {
+        build::build(module, &unfinished)?;
+        fs::rename(&unfinished, &folder).context("cannot put the built programs in their place")
+    })
+}
+
+/// Waits until no other process works on the same thing. The lock goes with the file, or with the process.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if file.try_lock().is_err() {
+        progress::line(format_args!(
+            "  waiting for another process, which holds {}",
+            path.display()
+        ));
+        file.lock()?;
+    }
+    Ok(file)
+}

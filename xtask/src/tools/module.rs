@@ -1,0 +1,170 @@
+//! The Go modules: which there are, in which version, and what is built from them and kept of them.
+//!
+//! Versions stand in each module's `go.mod` only; here they are read from it.
+
+use std::path::PathBuf;
+
+use crate::workspace;
+
+/// A folder in `xtask/tools`. One module per project keeps their dependencies apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Module {
+    /// etcd.
+    Etcd,
+    /// API server, controller manager, scheduler, kubelet, kubectl, and the source of `pause`.
+    Kubernetes,
+    /// helm.
+    Helm,
+    /// kwok, and the stages its simulated nodes and pods go through.
+    Kwok,
+}
+
+/// A file that a module's source has and we keep beside the programs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    /// Its path in the module.
+    pub(super) from: &'static str,
+    /// Its path in the cache.
+    pub(super) to: &'static str,
+}
+
+impl Module {
+    /// The folder's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::Kubernetes => "kubernetes",
+            Self::Helm => "helm",
+            Self::Kwok => "kwok",
+        }
+    }
+
+    /// Such as `v1.36.3`.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        let go_mod = match self {
+            Self::Etcd => include_str!("../../tools/etcd/go.mod"),
+            Self::Kubernetes => include_str!("../../tools/kubernetes/go.mod"),
+            Self::Helm => include_str!("../../tools/helm/go.mod"),
+            Self::Kwok => include_str!("../../tools/kwok/go.mod"),
+        };
+        go_mod
+            .lines()
+            .filter_map(|line| line.strip_prefix("require ")?.split_once(' '))
+            .find(|(path, _)| *path == self.path())
+            .map(|(_, version)| version)
+            .expect("go.mod requires the module it is for, which a test checks")
+    }
+
+    /// Its name in the cache.
+    #[must_use]
+    pub fn key(self) -> String {
+        format!("{}-{}", self.name(), self.version())
+    }
+
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Etcd => "go.etcd.io/etcd/server/v3",
+            Self::Kubernetes => "k8s.io/kubernetes",
+            Self::Helm => "helm.sh/helm/v4",
+            Self::Kwok => "sigs.k8s.io/kwok",
+        }
+    }
+
+    /// Where its `go.mod` is.
+    pub(super) fn folder(self) -> PathBuf {
+        workspace::root().join("xtask/tools").join(self.name())
+    }
+
+    /// Packages to build, each with the program's name.
+    pub(super) fn programs(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Etcd => &[("go.etcd.io/etcd/server/v3", "etcd")],
+            Self::Kubernetes => &[
+                ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
+                (
+                    "k8s.io/kubernetes/cmd/kube-controller-manager",
+                    "kube-controller-manager",
+                ),
+                ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler"),
+                ("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
+                ("k8s.io/kubernetes/cmd/kubelet", "kubelet"),
+            ],
+            Self::Helm => &[("helm.sh/helm/v4/cmd/helm", "helm")],
+            Self::Kwok => &[("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
+        }
+    }
+
+    /// Variables that carry the version, which a build outside the project's own scripts would lack.
+    pub(super) fn variables(self) -> Vec<(&'static str, String)> {
+        let version = self.version().to_owned();
+        match self {
+            Self::Etcd => vec![],
+            Self::Kubernetes => {
+                let mut parts = version.trim_start_matches('v').split('.');
+                let mut part = || parts.next().unwrap_or_default().to_owned();
+                vec![
+                    ("k8s.io/component-base/version.gitMajor", part()),
+                    ("k8s.io/component-base/version.gitMinor", part()),
+                    ("k8s.io/component-base/version.gitVersion", version),
+                ]
+            }
+            Self::Helm => vec![("helm.sh/helm/v4/internal/version.version", version)],
+            Self::Kwok => vec![("sigs.k8s.io/kwok/pkg/consts.Version", version)],
+        }
+    }
+
+    pub(super) fn kept(self) -> &'static [Kept] {
+        match self {
+            Self::Etcd | Self::Helm => &[],
+            Self::Kubernetes => &[Kept {
+                from: "build/pause/linux/pause.c",
+                to: "pause.c",
+            }],
+            Self::Kwok => &[
+                Kept {
+                    from: "kustomize/stage/node/fast/node-initialize.yaml",
+                    to: "stages/node-initialize.yaml",
+                },
+                Kept {
+                    from: "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+                    to: "stages/node-heartbeat-with-lease.yaml",
+                },
+                Kept {
+                    from: "kustomize/stage/pod/fast/pod-ready.yaml",
+                    to: "stages/pod-ready.yaml",
+                },
+                Kept {
+                    from: "kustomize/stage/pod/fast/pod-complete.yaml",
+                    to: "stages/pod-complete.yaml",
+                },
+                Kept {
+                    from: "kustomize/stage/pod/fast/pod-delete.yaml",
+                    to: "stages/pod-delete.yaml",
+                },
+            ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_those_of_the_go_mod_files() {
+        for module in [Module::Etcd, Module::Kubernetes, Module::Helm, Module::Kwok] {
+            assert!(module.version().starts_with('v'), "{module:?}");
+        }
+        let values: Vec<_> = Module::Kubernetes
+            .variables()
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect();
+        assert_eq!(
+            values.join("."),
+            format!("1.36.{}", Module::Kubernetes.version())
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! The repository around us: where it is, and what cargo builds in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// The repository's top folder.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the repository's top folder")
+}
+
+/// A cargo that runs in the repository.
+#[must_use]
+pub fn cargo() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    // Set for us by `cargo xtask`; a cargo below must not take them for its own.
+    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Builds the binary `adit` as `cargo build` does, or takes the one that is there, and gives its path.
+///
+/// # Errors
+/// It does not build; cargo has said why.
+pub fn adit() -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--package", "adit", "--bin", "adit"]);
+    executables(&mut command)?
+        .into_iter()
+        .next()
+        .map(|built| built.path)
+        .context("cargo built no adit")
+}
+
+/// A binary that cargo built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The package's folder; tests run in it.
+    pub package: PathBuf,
+    /// The target, such as `scenarios`.
+    pub target: String,
+    /// The binary.
+    pub path: PathBuf,
+}
+
+/// Lets cargo build, with its own progress on standard error, and gives the binaries it speaks of.
+///
+/// # Errors
+/// Cargo fails.
+pub fn executables(command: &mut Command) -> Result<Vec<Built>> {
+    let output = command
+        .arg("--message-format=json-render-diagnostics")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("the build failed");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter_map(|message| built(&message))
+        .collect())
+}
+
+fn built(message: &Value) -> Option<Built> {
+    let text = |pointer| message.pointer(pointer).and_then(Value::as_str);
+    Some(Built {
+        path: text("/executable")?.into(),
+        package: Path::new(text("/manifest_path")?).parent()?.to_owned(),
+        target: text("/target/name")?.to_owned(),
+    })
+}
