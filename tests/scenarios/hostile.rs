@@ -23,7 +23,10 @@ struct Bystander {
 impl Bystander {
     async fn of(world: &World) -> Self {
         let caller = world.relay.job(9002);
-        Self { http2: caller.http2().await, caller }
+        Self {
+            http2: caller.http2().await,
+            caller,
+        }
     }
 
     /// On the old connection and on a new one.
@@ -32,14 +35,21 @@ impl Bystander {
             let began = Instant::now();
             self.http2.get("/api").await.echo();
             self.caller.get("/api").await.echo();
-            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+            assert!(
+                began.elapsed() < Duration::from_secs(2),
+                "{:?}",
+                began.elapsed()
+            );
         }
     }
 }
 
 /// A relay that waits for nobody.
 fn impatient_relay() -> adit_tests::RelayBuilder {
-    relay().with("listen", "handshake_timeout", "300ms").with("listen", "head_timeout", "300ms").with("listen", "idle_timeout", "600ms")
+    relay()
+        .with("listen", "handshake_timeout", "300ms")
+        .with("listen", "head_timeout", "300ms")
+        .with("listen", "idle_timeout", "600ms")
 }
 
 #[test]
@@ -64,8 +74,19 @@ fn slow_head_is_hung_up_on() {
                 }
             }
         });
-        let (_, ()) = tokio::join!(futures_util::future::join_all(trickles), bystander.is_unharmed());
-        assert_eq!(world.kube.requests().iter().filter(|request| request.value("x-slow").is_some()).count(), 0);
+        let (_, ()) = tokio::join!(
+            futures_util::future::join_all(trickles),
+            bystander.is_unharmed()
+        );
+        assert_eq!(
+            world
+                .kube
+                .requests()
+                .iter()
+                .filter(|request| request.value("x-slow").is_some())
+                .count(),
+            0
+        );
         drop(bystander);
         world.stop().await;
     });
@@ -78,7 +99,10 @@ fn connection_that_says_nothing_is_hung_up_on() {
         let mut before_tls = TcpStream::connect(world.relay.address()).await.unwrap();
         let mut in_tls = TcpStream::connect(world.relay.address()).await.unwrap();
         in_tls.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
-        let (mut http1, mut http2) = (world.job.raw().await, world.job.tls(adit_tests::pki::HTTP2).await);
+        let (mut http1, mut http2) = (
+            world.job.raw().await,
+            world.job.tls(adit_tests::pki::HTTP2).await,
+        );
         let mut preface = world.job.tls(adit_tests::pki::HTTP2).await;
         preface.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
         let mut bytes = Vec::new();
@@ -90,8 +114,18 @@ fn connection_that_says_nothing_is_hung_up_on() {
             let _ = preface.read_to_end(&mut bytes).await;
         })
         .await;
-        world.relay.until_metric("adit_relay_connections_open{protocol=\"http1\"}", |open| open == 0.0).await;
-        world.relay.until_metric("adit_relay_connections_open{protocol=\"http2\"}", |open| open == 1.0).await;
+        world
+            .relay
+            .until_metric("adit_relay_connections_open{protocol=\"http1\"}", |open| {
+                open == 0.0
+            })
+            .await;
+        world
+            .relay
+            .until_metric("adit_relay_connections_open{protocol=\"http2\"}", |open| {
+                open == 1.0
+            })
+            .await;
         world.job.get("/api").await.echo();
         world.stop().await;
     });
@@ -102,7 +136,13 @@ fn noise_instead_of_tls_harms_nobody() {
     scenario(async {
         let world = world().await;
         let bystander = Bystander::of(&world).await;
-        for noise in [&b"GET /k8s-proxy/api HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\xff\xff", &[0; 4096], b"\x15\x03\x03\x00\x02\x02\x28"] {
+        for noise in [
+            &b"GET /k8s-proxy/api HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"\x16\x03\x01\xff\xff",
+            &[0; 4096],
+            b"\x15\x03\x03\x00\x02\x02\x28",
+        ] {
             let mut socket = TcpStream::connect(world.relay.address()).await.unwrap();
             socket.write_all(noise).await.unwrap();
             let _ = socket.shutdown().await;
@@ -128,7 +168,10 @@ fn header_bombs_are_refused() {
             world.job.head("GET /api", &many),
             world.job.head("GET /api", &long),
             world.job.head(&format!("GET /{}", "x".repeat(1 << 20)), ""),
-            format!("{} /k8s-proxy/api HTTP/1.1\r\nHost: x\r\nAuthorization: {credential}\r\n\r\n", "X".repeat(100_000)),
+            format!(
+                "{} /k8s-proxy/api HTTP/1.1\r\nHost: x\r\nAuthorization: {credential}\r\n\r\n",
+                "X".repeat(100_000)
+            ),
         ];
         for head in heads {
             let mut connection = world.job.raw().await;
@@ -139,7 +182,13 @@ fn header_bombs_are_refused() {
                 assert!(matches!(status, 400 | 405 | 414 | 431), "{answer}");
             }
         }
-        assert!(world.kube.requests().iter().all(|request| request.headers.len() < 50));
+        assert!(
+            world
+                .kube
+                .requests()
+                .iter()
+                .all(|request| request.headers.len() < 50)
+        );
         bystander.is_unharmed().await;
         drop(bystander);
         world.stop().await;
@@ -161,7 +210,12 @@ fn clients_that_come_and_go_leave_nothing() {
             }
         }
         until("nothing is open", || world.kube.open() == 0).await;
-        world.relay.until_metric("adit_relay_connections_open{protocol=\"http1\"}", |open| open == 0.0).await;
+        world
+            .relay
+            .until_metric("adit_relay_connections_open{protocol=\"http1\"}", |open| {
+                open == 0.0
+            })
+            .await;
         world.job.get("/api").await.echo();
         world.stop().await;
     });

@@ -18,7 +18,10 @@ mod two;
 const OF_THE_AGENT: (&str, &str) = ("authorization", "Bearer canary-service-account-token");
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-    expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    expected
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 /// What a job is at the API server.
@@ -29,7 +32,10 @@ fn of_job(id: u64) -> Vec<(String, String)> {
         OF_THE_AGENT,
         ("impersonate-extra-agent.gitlab.com%2fci_job_id", &job),
         ("impersonate-extra-agent.gitlab.com%2fci_pipeline_id", "880"),
-        ("impersonate-extra-agent.gitlab.com%2fconfig_project_id", "150"),
+        (
+            "impersonate-extra-agent.gitlab.com%2fconfig_project_id",
+            "150",
+        ),
         ("impersonate-extra-agent.gitlab.com%2fid", "1"),
         ("impersonate-extra-agent.gitlab.com%2fproject_id", "150"),
         ("impersonate-extra-agent.gitlab.com%2fusername", "dev1"),
@@ -45,7 +51,10 @@ fn job_is_impersonated_by_gitlabs_names() {
     scenario(async {
         for kube in [kube(), kube().http1_only()] {
             let world = World::of(kube, relay()).await;
-            for answer in [world.job.get("/api").await, world.job.http1().await.get("/api").await] {
+            for answer in [
+                world.job.get("/api").await,
+                world.job.http1().await.get("/api").await,
+            ] {
                 assert_eq!(answer.status, StatusCode::OK);
                 assert_eq!(world.kube.last().identity(), of_job(9001));
             }
@@ -59,7 +68,8 @@ fn environment_adds_its_names() {
     scenario(async {
         let world = world().await;
         let mut job = job(9001);
-        job.environment = Some(Environment::named("review/Feature-1", Tier::Development, false).unwrap());
+        job.environment =
+            Some(Environment::named("review/Feature-1", Tier::Development, false).unwrap());
         world.relay.caller(&job, "prod").get("/api").await.echo();
         let came = world.kube.last();
         let slug = job.environment.unwrap().slug().to_owned();
@@ -74,8 +84,16 @@ fn environment_adds_its_names() {
                 "gitlab:project_env_tier:150:development".to_owned(),
             ]
         );
-        assert_eq!(came.value("impersonate-extra-agent.gitlab.com%2fenvironment_slug").unwrap(), slug);
-        assert_eq!(came.value("impersonate-extra-agent.gitlab.com%2fenvironment_tier").unwrap(), "development");
+        assert_eq!(
+            came.value("impersonate-extra-agent.gitlab.com%2fenvironment_slug")
+                .unwrap(),
+            slug
+        );
+        assert_eq!(
+            came.value("impersonate-extra-agent.gitlab.com%2fenvironment_tier")
+                .unwrap(),
+            "development"
+        );
         world.stop().await;
     });
 }
@@ -113,7 +131,8 @@ fn fixed_user_is_impersonated_as_configured() {
 #[test]
 fn agents_own_rights_are_used_only_where_configured() {
     scenario(async {
-        let access = "ci_access:\n  projects:\n  - id: group/sub/app\n    access_as: { agent: {} }\n";
+        let access =
+            "ci_access:\n  projects:\n  - id: group/sub/app\n    access_as: { agent: {} }\n";
         let world = World::of(kube(), relay().with_agent("prod", access)).await;
         world.job.get("/api").await.echo();
         assert_eq!(world.kube.last().identity(), pairs(&[OF_THE_AGENT]));
@@ -127,12 +146,31 @@ fn ceiling_of_the_agent_holds_whatever_the_relay_says() {
         let kube = kube().start().await;
         let relay = relay().start().await;
         let agent = adit_tests::agent("prod").to(&relay).serving(&kube);
-        let agent = agent.with("ceiling", "groups", "['gitlab:project:1']").with("ceiling", "agent", "false").start().await;
+        let agent = agent
+            .with("ceiling", "groups", "['gitlab:project:1']")
+            .with("ceiling", "agent", "false")
+            .start()
+            .await;
         let answer = relay.job(9001).get("/api").await;
         // The agent's own words: the relay passes them on like any answer.
-        assert_eq!((answer.status, answer.json()["details"]["causes"][0]["message"].as_str()), (StatusCode::FORBIDDEN, Some("agent")));
-        assert!(answer.json()["message"].as_str().unwrap().contains("ceiling"));
-        assert_eq!(kube.request_count(), 1, "only the agent's own question for the version");
+        assert_eq!(
+            (
+                answer.status,
+                answer.json()["details"]["causes"][0]["message"].as_str()
+            ),
+            (StatusCode::FORBIDDEN, Some("agent"))
+        );
+        assert!(
+            answer.json()["message"]
+                .as_str()
+                .unwrap()
+                .contains("ceiling")
+        );
+        assert_eq!(
+            kube.request_count(),
+            1,
+            "only the agent's own question for the version"
+        );
         relay.stop().await;
         agent.stop().await;
         kube.stop().await;
@@ -150,13 +188,22 @@ fn callers_credential_never_leaves_the_relay() {
             ("x-remote-group", "system:masters"),
             ("x-remote-extra-scopes", "all"),
         ] {
-            request.headers_mut().insert(name, HeaderValue::from_static(value));
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
         }
         let answer = world.job.http2().await.answer(request).await;
         if answer.status == StatusCode::OK {
             let came = world.kube.last();
             assert_eq!(came.identity(), of_job(9001));
-            let token = world.job.authorization.as_ref().unwrap().rsplit(':').next().unwrap();
+            let token = world
+                .job
+                .authorization
+                .as_ref()
+                .unwrap()
+                .rsplit(':')
+                .next()
+                .unwrap();
             assert!(!format!("{came:?}").contains(token));
             assert!(came.value("proxy-authorization").is_none());
         } else {
@@ -174,9 +221,23 @@ fn agent_is_named_by_credential_or_path_and_never_by_both_differently() {
         let bare = world.relay.showing(&format!("Bearer {token}"));
         bare.under("/k8s-proxy/agents/1").get("/api").await.echo();
         assert_eq!(world.kube.last().identity(), of_job(9001));
-        world.job.under("/k8s-proxy/agents/1").get("/api").await.echo();
+        world
+            .job
+            .under("/k8s-proxy/agents/1")
+            .get("/api")
+            .await
+            .echo();
         assert_eq!(bare.get("/api").await.refused().reason, "no_agent_named");
-        assert_eq!(world.job.under("/k8s-proxy/agents/2").get("/api").await.refused().reason, "agents_differ");
+        assert_eq!(
+            world
+                .job
+                .under("/k8s-proxy/agents/2")
+                .get("/api")
+                .await
+                .refused()
+                .reason,
+            "agents_differ"
+        );
         world.stop().await;
     });
 }
@@ -186,7 +247,10 @@ fn identity_is_the_same_with_a_body() {
     scenario(async {
         let world = world().await;
         let upload = request(Method::POST, "/api", body::full("body"));
-        assert_eq!(world.job.http2().await.answer(upload).await.echo().body(), "body");
+        assert_eq!(
+            world.job.http2().await.answer(upload).await.echo().body(),
+            "body"
+        );
         assert_eq!(world.kube.last().identity(), of_job(9001));
         world.stop().await;
     });

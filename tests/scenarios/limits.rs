@@ -9,7 +9,12 @@ use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 fn told(refused: &Refused) -> (u16, &str, &str, Option<u32>) {
-    (refused.status, &refused.reason, &refused.hop, refused.retry_after)
+    (
+        refused.status,
+        &refused.reason,
+        &refused.hop,
+        refused.retry_after,
+    )
 }
 
 #[test]
@@ -19,7 +24,10 @@ fn job_has_so_many_requests_at_once() {
         let http2 = world.job.http2().await;
         let watches = join_all((0..3).map(|_| http2.send(get("/watch")))).await;
         // Counted by job, not by connection.
-        assert_eq!(told(&world.job.get("/api").await.refused()), (429, "job_streams", "client", Some(1)));
+        assert_eq!(
+            told(&world.job.get("/api").await.refused()),
+            (429, "job_streams", "client", Some(1))
+        );
         world.relay.job(9002).get("/api").await.echo();
         drop(watches);
         world.kube.until_open(0).await;
@@ -35,9 +43,21 @@ fn job_begins_so_many_requests_a_second() {
         let world = World::of(kube(), relay().with("limits", "opens_per_second", 5)).await;
         let http2 = world.job.http2().await;
         let answers = join_all((0..30).map(|_| http2.get("/api"))).await;
-        let refused: Vec<_> = answers.iter().filter(|answer| answer.status != StatusCode::OK).map(Answer::refused).collect();
-        assert!((15..30).contains(&refused.len()), "{} of 30 refused", refused.len());
-        assert!(refused.iter().all(|refused| told(refused) == (429, "job_rate", "client", Some(1))));
+        let refused: Vec<_> = answers
+            .iter()
+            .filter(|answer| answer.status != StatusCode::OK)
+            .map(Answer::refused)
+            .collect();
+        assert!(
+            (15..30).contains(&refused.len()),
+            "{} of 30 refused",
+            refused.len()
+        );
+        assert!(
+            refused
+                .iter()
+                .all(|refused| told(refused) == (429, "job_rate", "client", Some(1)))
+        );
         world.relay.job(9002).get("/api").await.echo();
         drop(http2);
         world.stop().await;
@@ -50,7 +70,10 @@ fn tunnel_takes_so_many_requests_at_once() {
         let world = World::of(kube(), relay().with("limits", "streams_per_tunnel", 2)).await;
         let http2 = world.job.http2().await;
         let watches = join_all((0..2).map(|_| http2.send(get("/watch")))).await;
-        assert_eq!(told(&world.relay.job(9002).get("/api").await.refused()), (503, "tunnel_full", "agent", Some(1)));
+        assert_eq!(
+            told(&world.relay.job(9002).get("/api").await.refused()),
+            (503, "tunnel_full", "agent", Some(1))
+        );
         drop(watches);
         world.kube.until_open(0).await;
         http2.get("/api").await.echo();
@@ -64,10 +87,18 @@ fn agent_takes_so_many_requests_at_once() {
     scenario(async {
         let kube = kube().start().await;
         let relay = relay().start().await;
-        let agent = agent("prod").to(&relay).serving(&kube).with("limits", "max_streams", 2).start().await;
+        let agent = agent("prod")
+            .to(&relay)
+            .serving(&kube)
+            .with("limits", "max_streams", 2)
+            .start()
+            .await;
         let http2 = relay.job(9001).http2().await;
         let watches = join_all((0..2).map(|_| http2.send(get("/watch")))).await;
-        assert_eq!(told(&http2.get("/api").await.refused()), (503, "tunnel_full", "agent", Some(1)));
+        assert_eq!(
+            told(&http2.get("/api").await.refused()),
+            (503, "tunnel_full", "agent", Some(1))
+        );
         drop((watches, http2));
         kube.until_open(0).await;
         relay.stop().await;
@@ -86,7 +117,12 @@ fn agent_has_so_many_tunnels() {
             agents.push(agent("prod").to(&relay).serving(&kube).start().await);
         }
         agents.push(agent("prod").to(&relay).serving(&kube).start_anyway().await);
-        relay.until_metric("adit_relay_tunnels_refused_total{reason=\"too_many\"}", |count| count >= 1.0).await;
+        relay
+            .until_metric(
+                "adit_relay_tunnels_refused_total{reason=\"too_many\"}",
+                |count| count >= 1.0,
+            )
+            .await;
         // Another agent is not concerned, and a place that becomes free is taken.
         let other = agent("staging").to(&relay).serving(&kube).start().await;
         agents.remove(0).stop().await;
@@ -115,7 +151,12 @@ fn relay_takes_so_many_connections() {
             assert!(world.job.try_tls(adit_tests::pki::HTTP2).await.is_err());
             held[0].get("/api").await.echo();
             held.pop();
-            world.relay.until_metric("adit_relay_connections_open{protocol=\"http1\"}", |open| open == 2.0).await;
+            world
+                .relay
+                .until_metric("adit_relay_connections_open{protocol=\"http1\"}", |open| {
+                    open == 2.0
+                })
+                .await;
             world.job.get("/api").await.echo();
             let metrics = world.relay.metrics().await;
             assert!(metrics.sum("adit_relay_connections_refused_total") >= 1.0);
@@ -128,14 +169,24 @@ fn relay_takes_so_many_connections() {
 #[test]
 fn head_has_so_many_fields_and_bytes() {
     scenario(async {
-        let world = World::of(kube(), relay().with("limits", "head_size", "16KiB").with("limits", "head_fields", 50)).await;
+        let world = World::of(
+            kube(),
+            relay()
+                .with("limits", "head_size", "16KiB")
+                .with("limits", "head_fields", 50),
+        )
+        .await;
         let mut many = get("/api");
         for at in 0..60 {
             let name = HeaderName::try_from(format!("x-{at}")).unwrap();
-            many.headers_mut().insert(name, HeaderValue::from_static("x"));
+            many.headers_mut()
+                .insert(name, HeaderValue::from_static("x"));
         }
         let mut large = get("/api");
-        large.headers_mut().insert("x-large", HeaderValue::try_from("x".repeat(20 << 10)).unwrap());
+        large.headers_mut().insert(
+            "x-large",
+            HeaderValue::try_from("x".repeat(20 << 10)).unwrap(),
+        );
         for request in [&many, &large] {
             let copy = || {
                 let mut copy = get("/api");
@@ -147,7 +198,10 @@ fn head_has_so_many_fields_and_bytes() {
             assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
             let http2 = world.job.http2().await;
             let answer = within("an answer", http2.send(copy())).await;
-            assert!(answer.is_err() || answer.is_ok_and(|answer| matches!(answer.status().as_u16(), 400 | 431)));
+            assert!(
+                answer.is_err()
+                    || answer.is_ok_and(|answer| matches!(answer.status().as_u16(), 400 | 431))
+            );
         }
         assert_eq!(world.kube.request_count(), 1);
         world.job.get("/api").await.echo();
@@ -159,7 +213,12 @@ fn head_has_so_many_fields_and_bytes() {
 fn body_has_no_limit_of_ours() {
     scenario(async {
         let world = world().await;
-        let answer = world.job.http2().await.answer(request(Method::PUT, "/sink", body::pattern(5_000_000))).await;
+        let answer = world
+            .job
+            .http2()
+            .await
+            .answer(request(Method::PUT, "/sink", body::pattern(5_000_000)))
+            .await;
         assert_eq!(answer.json()["bytes"], 5_000_000);
         world.stop().await;
     });
@@ -176,7 +235,11 @@ fn unread_bytes_of_a_tunnel_are_bounded_and_those_who_hold_most_are_cut() {
         let other = world.relay.job(9002).http2().await;
         for _ in 0..12 {
             let answer = within("an answer", other.get("/api")).await;
-            assert!(matches!(answer.status.as_u16(), 200 | 503), "{}", answer.text());
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 503),
+                "{}",
+                answer.text()
+            );
         }
         drop((stalled, http2));
         until("nothing is open", || world.kube.open() == 0).await;

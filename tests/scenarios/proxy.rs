@@ -12,12 +12,28 @@ fn agent_goes_through_the_proxy_with_its_password() {
         let kube = kube().start().await;
         let relay = relay().start().await;
         let url = format!("http://user:canary-proxy-password@{}", proxy.address());
-        let agent = agent("prod").to(&relay).serving(&kube).with("relay", "proxy", url).start().await;
+        let agent = agent("prod")
+            .to(&relay)
+            .serving(&kube)
+            .with("relay", "proxy", url)
+            .start()
+            .await;
         relay.job(9001).get("/api").await.echo();
         let asked = proxy.asked();
-        assert_eq!(asked.len(), 1, "only the relay is reached through it: {asked:?}");
-        assert!(asked[0].starts_with(&format!("CONNECT {} HTTP/1.1\r\n", relay.address())), "{}", asked[0]);
-        assert_eq!(field(&asked[0], "host"), Some(relay.address().to_string().as_str()));
+        assert_eq!(
+            asked.len(),
+            1,
+            "only the relay is reached through it: {asked:?}"
+        );
+        assert!(
+            asked[0].starts_with(&format!("CONNECT {} HTTP/1.1\r\n", relay.address())),
+            "{}",
+            asked[0]
+        );
+        assert_eq!(
+            field(&asked[0], "host"),
+            Some(relay.address().to_string().as_str())
+        );
         assert!(!asked[0].contains("canary-agent-token"));
         assert!(!logs().contains("canary-proxy-password"));
         relay.stop().await;
@@ -34,7 +50,12 @@ fn proxy_that_refuses_is_named_and_its_password_is_not() {
         let kube = kube().start().await;
         let relay = relay().start().await;
         let url = format!("http://user:canary-wrong-password@{}", proxy.address());
-        let agent = agent("prod").to(&relay).serving(&kube).with("relay", "proxy", url).start_anyway().await;
+        let agent = agent("prod")
+            .to(&relay)
+            .serving(&kube)
+            .with("relay", "proxy", url)
+            .start_anyway()
+            .await;
         until("it tried twice", || proxy.asked().len() >= 2).await;
         until("the log says why", || logs().contains("407")).await;
         assert!(!logs().contains("canary-wrong-password"));

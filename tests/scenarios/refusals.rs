@@ -14,10 +14,24 @@ mod forms;
 
 #[track_caller]
 fn expect(refused: &Refused, status: u16, reason: &str, hop: &str, retry_after: Option<u32>) {
-    let got = (refused.status, refused.reason.as_str(), refused.hop.as_str(), refused.retry_after);
-    assert_eq!(got, (status, reason, hop, retry_after), "{}", refused.message);
+    let got = (
+        refused.status,
+        refused.reason.as_str(),
+        refused.hop.as_str(),
+        refused.retry_after,
+    );
+    assert_eq!(
+        got,
+        (status, reason, hop, retry_after),
+        "{}",
+        refused.message
+    );
     assert!(refused.message.starts_with("adit: "), "{}", refused.message);
-    assert!(refused.message.contains(hop) && refused.message.contains(&refused.request_id), "{}", refused.message);
+    assert!(
+        refused.message.contains(hop) && refused.message.contains(&refused.request_id),
+        "{}",
+        refused.message
+    );
 }
 
 #[test]
@@ -26,19 +40,60 @@ fn mistakes_of_the_caller_are_named() {
         let world = world().await;
         let everywhere = world.job.under("");
         let http2 = everywhere.http2().await;
-        expect(&http2.get("/api").await.refused(), 404, "unknown_path", "client", None);
-        expect(&http2.get("/k8s-proxy/api/../x").await.refused(), 400, "bad_path", "client", None);
-        expect(&http2.get("/k8s-proxy/%2e%2E/x").await.refused(), 400, "bad_path", "client", None);
-        expect(&http2.get("/k8s-proxy/agents/x/api").await.refused(), 400, "bad_path", "client", None);
+        expect(
+            &http2.get("/api").await.refused(),
+            404,
+            "unknown_path",
+            "client",
+            None,
+        );
+        expect(
+            &http2.get("/k8s-proxy/api/../x").await.refused(),
+            400,
+            "bad_path",
+            "client",
+            None,
+        );
+        expect(
+            &http2.get("/k8s-proxy/%2e%2E/x").await.refused(),
+            400,
+            "bad_path",
+            "client",
+            None,
+        );
+        expect(
+            &http2.get("/k8s-proxy/agents/x/api").await.refused(),
+            400,
+            "bad_path",
+            "client",
+            None,
+        );
         let post = request(Method::POST, "/adit/v1/agents", body::empty());
-        expect(&http2.answer(post).await.refused(), 405, "bad_method", "client", None);
+        expect(
+            &http2.answer(post).await.refused(),
+            405,
+            "bad_method",
+            "client",
+            None,
+        );
         let mut impersonating = get("/k8s-proxy/api");
-        impersonating.headers_mut().insert("impersonate-user", HeaderValue::from_static("x"));
-        expect(&http2.answer(impersonating).await.refused(), 400, "bad_request", "client", None);
+        impersonating
+            .headers_mut()
+            .insert("impersonate-user", HeaderValue::from_static("x"));
+        expect(
+            &http2.answer(impersonating).await.refused(),
+            400,
+            "bad_request",
+            "client",
+            None,
+        );
         assert_eq!(world.kube.request_count(), 1);
 
         let mut connection = everywhere.raw().await;
-        connection.write(everywhere.head("CONNECT localhost:443", "")).await.unwrap();
+        connection
+            .write(everywhere.head("CONNECT localhost:443", ""))
+            .await
+            .unwrap();
         let (status, _, body) = within("an answer", connection.answer()).await.unwrap();
         assert_eq!(status, 405, "{}", String::from_utf8_lossy(&body));
         drop(http2);
@@ -51,11 +106,19 @@ fn body_that_is_no_chunks_is_lost_and_the_caller_told() {
     scenario(async {
         let world = world().await;
         let mut connection = world.job.raw().await;
-        let head = world.job.head("POST /api", "Transfer-Encoding: chunked\r\n");
-        connection.write(format!("{head}5\r\nhello\r\nnot a length\r\n")).await.unwrap();
+        let head = world
+            .job
+            .head("POST /api", "Transfer-Encoding: chunked\r\n");
+        connection
+            .write(format!("{head}5\r\nhello\r\nnot a length\r\n"))
+            .await
+            .unwrap();
         let (status, _, body) = within("an answer", connection.answer()).await.unwrap();
         let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((status, &told["details"]["causes"][0]["message"]), (400, &"body_lost".into()));
+        assert_eq!(
+            (status, &told["details"]["causes"][0]["message"]),
+            (400, &"body_lost".into())
+        );
         world.kube.until_open(0).await;
         world.stop().await;
     });
@@ -66,9 +129,16 @@ fn head_that_the_agent_would_not_take_is_refused() {
     scenario(async {
         let kube = kube().start().await;
         let relay = relay().start().await;
-        let agent = agent("prod").to(&relay).serving(&kube).with("limits", "max_head_bytes", 8192).start().await;
+        let agent = agent("prod")
+            .to(&relay)
+            .serving(&kube)
+            .with("limits", "max_head_bytes", 8192)
+            .start()
+            .await;
         let mut large = get("/api");
-        large.headers_mut().insert("x-large", HeaderValue::try_from("x".repeat(9000)).unwrap());
+        large
+            .headers_mut()
+            .insert("x-large", HeaderValue::try_from("x".repeat(9000)).unwrap());
         let refused = relay.job(1).http2().await.answer(large).await.refused();
         expect(&refused, 431, "head_too_large", "client", None);
         relay.job(1).get("/api").await.echo();
@@ -82,12 +152,27 @@ fn head_that_the_agent_would_not_take_is_refused() {
 fn who_may_not_use_an_agent_does_not_learn_whether_it_exists() {
     scenario(async {
         let world = world().await;
-        let foreign = world.relay.caller(&job(9001), "foreign").get("/api").await.refused();
+        let foreign = world
+            .relay
+            .caller(&job(9001), "foreign")
+            .get("/api")
+            .await
+            .refused();
         expect(&foreign, 403, "not_permitted", "client", None);
         let token = world.relay.issuer().token(&job(9001));
-        let unknown = world.relay.showing(&format!("Bearer ci:4711:{token}")).get("/api").await.refused();
+        let unknown = world
+            .relay
+            .showing(&format!("Bearer ci:4711:{token}"))
+            .get("/api")
+            .await
+            .refused();
         expect(&unknown, 403, "not_permitted", "client", None);
-        let told = |refused: &Refused, id: &str| refused.message.replace(&refused.request_id, "").replace(id, "");
+        let told = |refused: &Refused, id: &str| {
+            refused
+                .message
+                .replace(&refused.request_id, "")
+                .replace(id, "")
+        };
         assert_eq!(told(&foreign, "3"), told(&unknown, "4711"));
         world.stop().await;
     });
@@ -98,7 +183,14 @@ fn who_is_not_authenticated_learns_nothing() {
     scenario(async {
         let world = world().await;
         let mut answers = Vec::new();
-        for path in ["/k8s-proxy/agents/1/api", "/k8s-proxy/agents/2/api", "/k8s-proxy/agents/3/api", "/k8s-proxy/agents/4711/api", "/k8s-proxy/api", "/adit/v1/agents"] {
+        for path in [
+            "/k8s-proxy/agents/1/api",
+            "/k8s-proxy/agents/2/api",
+            "/k8s-proxy/agents/3/api",
+            "/k8s-proxy/agents/4711/api",
+            "/k8s-proxy/api",
+            "/adit/v1/agents",
+        ] {
             let answer = world.job.anonymous().under("").get(path).await;
             let refused = answer.refused();
             expect(&refused, 401, "credential_missing", "client", None);
@@ -107,8 +199,17 @@ fn who_is_not_authenticated_learns_nothing() {
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]));
         for id in [1, 2, 3, 4711] {
-            let refused = world.relay.showing(&format!("Bearer ci:{id}:eyJ.eyJ.x")).get("/api").await.refused();
-            assert_eq!((refused.status, refused.reason.as_str()), (401, "token_malformed"), "{refused:?}");
+            let refused = world
+                .relay
+                .showing(&format!("Bearer ci:{id}:eyJ.eyJ.x"))
+                .get("/api")
+                .await
+                .refused();
+            assert_eq!(
+                (refused.status, refused.reason.as_str()),
+                (401, "token_malformed"),
+                "{refused:?}"
+            );
         }
         world.stop().await;
     });
@@ -121,16 +222,32 @@ fn offline_agent_is_told_at_once_and_since_when() {
         let relay = relay().with("route", "reconnecting", "0s").start().await;
         let agent = agent("prod").to(&relay).serving(&kube).start().await;
         agent.stop().await;
-        relay.until_metric("adit_relay_tunnels_open", |open| open == 0.0).await;
+        relay
+            .until_metric("adit_relay_tunnels_open", |open| open == 0.0)
+            .await;
         let began = Instant::now();
         let refused = relay.job(9001).get("/api").await.refused();
         assert!(began.elapsed() < Duration::from_secs(1));
         expect(&refused, 503, "agent_offline", "agent", None);
-        assert!(refused.message.contains("agent group/sub/app:prod has been offline since 20"), "{}", refused.message);
+        assert!(
+            refused
+                .message
+                .contains("agent group/sub/app:prod has been offline since 20"),
+            "{}",
+            refused.message
+        );
 
-        let never = relay.caller(&job(9001), "staging").get("/api").await.refused();
+        let never = relay
+            .caller(&job(9001), "staging")
+            .get("/api")
+            .await
+            .refused();
         expect(&never, 503, "agent_never_connected", "agent", None);
-        assert!(never.message.contains("group/sub/app:staging"), "{}", never.message);
+        assert!(
+            never.message.contains("group/sub/app:staging"),
+            "{}",
+            never.message
+        );
         relay.stop().await;
         kube.stop().await;
     });
@@ -143,10 +260,16 @@ fn agent_that_left_a_moment_ago_is_waited_for_and_no_longer() {
         let relay = relay().with("route", "wait", "300ms").start().await;
         let agent = agent("prod").to(&relay).serving(&kube).start().await;
         agent.stop().await;
-        relay.until_metric("adit_relay_tunnels_open", |open| open == 0.0).await;
+        relay
+            .until_metric("adit_relay_tunnels_open", |open| open == 0.0)
+            .await;
         let began = Instant::now();
         let refused = relay.job(9001).get("/api").await.refused();
-        assert!((Duration::from_millis(290)..Duration::from_secs(3)).contains(&began.elapsed()), "{:?}", began.elapsed());
+        assert!(
+            (Duration::from_millis(290)..Duration::from_secs(3)).contains(&began.elapsed()),
+            "{:?}",
+            began.elapsed()
+        );
         expect(&refused, 503, "agent_offline", "agent", Some(1));
         relay.stop().await;
         kube.stop().await;
@@ -160,7 +283,9 @@ fn request_that_waits_when_the_relay_stops_is_sent_elsewhere() {
         let mut relay = relay().with("route", "wait", "600ms").start().await;
         let agent = agent("prod").to(&relay).serving(&kube).start().await;
         agent.stop().await;
-        relay.until_metric("adit_relay_tunnels_open", |open| open == 0.0).await;
+        relay
+            .until_metric("adit_relay_tunnels_open", |open| open == 0.0)
+            .await;
         let mut http1 = relay.job(9001).http1().await;
         let (answer, ()) = tokio::join!(http1.get("/api"), async {
             // The request is on its way before the relay hears of its end.
@@ -189,7 +314,11 @@ fn api_server_that_is_away_is_named() {
         expect(&refused, 502, "api_server_lost", "api-server", None);
         let refused = http2.get("/api").await.refused();
         expect(&refused, 502, "api_server_unreachable", "api-server", None);
-        assert!(refused.message.contains("group/sub/app:prod"), "{}", refused.message);
+        assert!(
+            refused.message.contains("group/sub/app:prod"),
+            "{}",
+            refused.message
+        );
         drop(http2);
         world.stop().await;
     });
@@ -202,11 +331,25 @@ fn api_server_that_says_nothing_is_named() {
         let line = Line::to(kube.address()).await;
         line.swallow(&[Direction::There]);
         let relay = relay().start().await;
-        let agent = agent("prod").to(&relay).serving_by(kube.kubeconfig_via(line.address()));
-        let agent = agent.with("kubernetes", "connect_timeout", "300ms").start().await;
+        let agent = agent("prod")
+            .to(&relay)
+            .serving_by(kube.kubeconfig_via(line.address()));
+        let agent = agent
+            .with("kubernetes", "connect_timeout", "300ms")
+            .start()
+            .await;
         let refused = relay.job(9001).get("/api").await.refused();
-        assert_eq!((refused.hop.as_str(), refused.retry_after), ("api-server", None));
-        assert!(matches!((refused.status, refused.reason.as_str()), (504, "timed_out") | (502, "api_server_unreachable")), "{refused:?}");
+        assert_eq!(
+            (refused.hop.as_str(), refused.retry_after),
+            ("api-server", None)
+        );
+        assert!(
+            matches!(
+                (refused.status, refused.reason.as_str()),
+                (504, "timed_out") | (502, "api_server_unreachable")
+            ),
+            "{refused:?}"
+        );
         line.mend();
         relay.job(9001).get("/api").await.echo();
         relay.stop().await;
@@ -221,10 +364,13 @@ fn agent_that_is_lost_is_named() {
     scenario(async {
         let mut world = world().await;
         let http2 = world.job.http2().await;
-        let (answer, ()) = tokio::join!(http2.send(request(Method::POST, "/never", body::empty())), async {
-            world.kube.until_open(1).await;
-            world.agent.kill().await;
-        });
+        let (answer, ()) = tokio::join!(
+            http2.send(request(Method::POST, "/never", body::empty())),
+            async {
+                world.kube.until_open(1).await;
+                world.agent.kill().await;
+            }
+        );
         let refused = Answer::of(answer.unwrap()).await.unwrap().refused();
         expect(&refused, 502, "agent_lost", "agent", None);
         assert!(refused.message.contains("not known"), "{}", refused.message);
@@ -238,13 +384,25 @@ fn every_answer_of_our_own_is_counted() {
     scenario(async {
         let world = world().await;
         for _ in 0..3 {
-            assert_eq!(world.job.anonymous().get("/api").await.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(
+                world.job.anonymous().get("/api").await.status,
+                StatusCode::UNAUTHORIZED
+            );
         }
         world.job.get("/api").await.echo();
         let metrics = world.relay.metrics().await;
-        assert_eq!(metrics.value("adit_relay_refusals_total{reason=\"credential_missing\"}"), 3.0);
-        assert_eq!(metrics.value("adit_relay_requests_total{outcome=\"refused\"}"), 3.0);
-        assert_eq!(metrics.value("adit_relay_requests_total{outcome=\"answered\"}"), 1.0);
+        assert_eq!(
+            metrics.value("adit_relay_refusals_total{reason=\"credential_missing\"}"),
+            3.0
+        );
+        assert_eq!(
+            metrics.value("adit_relay_requests_total{outcome=\"refused\"}"),
+            3.0
+        );
+        assert_eq!(
+            metrics.value("adit_relay_requests_total{outcome=\"answered\"}"),
+            1.0
+        );
         world.stop().await;
     });
 }

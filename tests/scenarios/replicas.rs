@@ -31,14 +31,22 @@ impl Fleet {
                 Response::new(body::full(Bytes::from(format!("by {at}"))))
             });
             let kube = kube.start().await;
-            let agent = agent("prod").to(&relay).serving(&kube).with("limits", "max_fields", 200 + at).start().await;
+            let agent = agent("prod")
+                .to(&relay)
+                .serving(&kube)
+                .with("limits", "max_fields", 200 + at)
+                .start()
+                .await;
             replicas.push((kube, agent));
         }
         Self { relay, replicas }
     }
 
     fn served(&self) -> Vec<usize> {
-        self.replicas.iter().map(|(kube, _)| kube.request_count() - 1).collect()
+        self.replicas
+            .iter()
+            .map(|(kube, _)| kube.request_count() - 1)
+            .collect()
     }
 
     async fn stop(self) {
@@ -58,7 +66,10 @@ fn requests_spread_over_replicas() {
         let watches = join_all((0..60).map(|_| http2.send(get("/watch")))).await;
         let served = fleet.served();
         assert_eq!(served.iter().sum::<usize>(), 60);
-        assert!(served.iter().all(|count| (10..=30).contains(count)), "{served:?}");
+        assert!(
+            served.iter().all(|count| (10..=30).contains(count)),
+            "{served:?}"
+        );
         drop((watches, http2));
         fleet.stop().await;
     });
@@ -75,7 +86,8 @@ fn safe_request_moves_to_another_replica_when_its_own_dies() {
             _ = waiting.as_mut() => panic!("none of them reached the first replica"),
             () = until("some hang", || fleet.replicas[0].0.open() > 0 && fleet.served().iter().sum::<usize>() == 8) => {}
         }
-        let (answers, ()) = tokio::join!(within("all answers", waiting), fleet.replicas[0].1.kill());
+        let (answers, ()) =
+            tokio::join!(within("all answers", waiting), fleet.replicas[0].1.kill());
         assert!(answers.iter().all(|answer| answer.text() == "by 1"));
         drop(http2);
         fleet.stop().await;
@@ -87,14 +99,24 @@ fn request_that_may_have_acted_is_not_sent_twice() {
     scenario(async {
         let mut fleet = Fleet::start(2).await;
         let http2 = fleet.relay.job(9001).http2().await;
-        let mut waiting = Box::pin(join_all((0..8).map(|_| http2.answer(request(Method::POST, "/work", body::full("x"))))));
+        let mut waiting =
+            Box::pin(join_all((0..8).map(|_| {
+                http2.answer(request(Method::POST, "/work", body::full("x")))
+            })));
         tokio::select! {
             _ = waiting.as_mut() => panic!("none of them reached the first replica"),
             () = until("some hang", || fleet.replicas[0].0.open() > 0 && fleet.served().iter().sum::<usize>() == 8) => {}
         }
-        let (answers, ()) = tokio::join!(within("all answers", waiting), fleet.replicas[0].1.kill());
-        let lost = answers.iter().filter(|answer| answer.status == StatusCode::BAD_GATEWAY);
-        assert_eq!(lost.map(|answer| answer.refused().reason).collect::<Vec<_>>(), vec!["agent_lost"; fleet.served()[0]]);
+        let (answers, ()) =
+            tokio::join!(within("all answers", waiting), fleet.replicas[0].1.kill());
+        let lost = answers
+            .iter()
+            .filter(|answer| answer.status == StatusCode::BAD_GATEWAY);
+        assert_eq!(
+            lost.map(|answer| answer.refused().reason)
+                .collect::<Vec<_>>(),
+            vec!["agent_lost"; fleet.served()[0]]
+        );
         assert_eq!(fleet.served().iter().sum::<usize>(), 8);
         drop(http2);
         fleet.stop().await;
@@ -114,7 +136,10 @@ fn one_of_them_dies_and_the_others_serve() {
         fleet.replicas[1].1.revive().await;
         let before = fleet.served()[1];
         let watches = join_all((0..30).map(|_| http2.send(get("/watch")))).await;
-        assert!(fleet.served()[1] > before, "the one that came back serves, too");
+        assert!(
+            fleet.served()[1] > before,
+            "the one that came back serves, too"
+        );
         drop((watches, http2));
         fleet.stop().await;
     });
@@ -136,7 +161,10 @@ fn rollout_of_all_replicas_fails_no_short_request() {
         });
         let mut count = 0;
         while futures_util::poll!(rollout.as_mut()).is_pending() {
-            let (a, b) = tokio::join!(http2.answer(request(Method::POST, "/api", body::full("x"))), http1.get("/api"));
+            let (a, b) = tokio::join!(
+                http2.answer(request(Method::POST, "/api", body::full("x"))),
+                http1.get("/api")
+            );
             a.echo();
             b.echo();
             count += 2;
@@ -153,7 +181,8 @@ fn draining_replica_finishes_what_it_has_begun() {
     scenario(async {
         let mut fleet = Fleet::start(2).await;
         let http2 = fleet.relay.job(9001).http2().await;
-        let waiting = join_all((0..6).map(|_| http2.send(request(Method::POST, "/wait", body::empty()))));
+        let waiting =
+            join_all((0..6).map(|_| http2.send(request(Method::POST, "/wait", body::empty()))));
         let (answers, ()) = tokio::join!(waiting, async {
             let (kube, agent) = &mut fleet.replicas[0];
             until("it has some", || kube.open() > 0).await;
@@ -165,11 +194,17 @@ fn draining_replica_finishes_what_it_has_begun() {
                 assert_eq!(kube.open(), open, "what it had begun goes on");
                 kube.release();
             });
-            assert!(began.elapsed() < Duration::from_secs(5), "it ended early, when nothing was left");
+            assert!(
+                began.elapsed() < Duration::from_secs(5),
+                "it ended early, when nothing was left"
+            );
             fleet.replicas[1].0.release();
         });
         for answer in answers {
-            assert_eq!(Answer::of(answer.unwrap()).await.unwrap().text(), "released");
+            assert_eq!(
+                Answer::of(answer.unwrap()).await.unwrap().text(),
+                "released"
+            );
         }
         drop(http2);
         fleet.stop().await;

@@ -17,15 +17,33 @@ fn secrets_are_never_logged_counted_or_told() {
         let mut world = World::of(kube(), relay()).await;
         let token = world.relay.issuer().token(&job(9001));
         let signature = token.rsplit('.').next().unwrap().to_owned();
-        let expired = world.relay.issuer().signed(&job(9001), |claims| drop(claims.insert("exp".into(), 1.into())));
+        let expired = world.relay.issuer().signed(&job(9001), |claims| {
+            drop(claims.insert("exp".into(), 1.into()))
+        });
         let mut told = Vec::new();
 
         // Good requests, with secrets all over.
-        let (http2, mut http1) = (world.job.showing(&format!("Bearer ci:1:{token}")).http2().await, world.job.http1().await);
+        let (http2, mut http1) = (
+            world
+                .job
+                .showing(&format!("Bearer ci:1:{token}"))
+                .http2()
+                .await,
+            world.job.http1().await,
+        );
         let secret = || {
-            let mut secret = request(Method::POST, "/api?password=canary-in-query", body::full("canary-in-body"));
-            for (name, value) in [("cookie", "canary-in-cookie"), ("x-secret", "canary-in-header")] {
-                secret.headers_mut().insert(name, HeaderValue::from_static(value));
+            let mut secret = request(
+                Method::POST,
+                "/api?password=canary-in-query",
+                body::full("canary-in-body"),
+            );
+            for (name, value) in [
+                ("cookie", "canary-in-cookie"),
+                ("x-secret", "canary-in-header"),
+            ] {
+                secret
+                    .headers_mut()
+                    .insert(name, HeaderValue::from_static(value));
             }
             secret
         };
@@ -46,33 +64,72 @@ fn secrets_are_never_logged_counted_or_told() {
             told.push(world.job.showing(&value).get("/api").await);
         }
         let mut impersonating = secret();
-        impersonating.headers_mut().insert("impersonate-user", HeaderValue::from_static("canary-user"));
+        impersonating
+            .headers_mut()
+            .insert("impersonate-user", HeaderValue::from_static("canary-user"));
         told.push(http2.answer(impersonating).await);
         let mut protocol = get("/upgrade");
-        protocol.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("base64url.bearer.authorization.k8s.io.canary"));
+        protocol.headers_mut().insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static("base64url.bearer.authorization.k8s.io.canary"),
+        );
         told.push(http2.answer(protocol).await);
 
         // An agent that is not known, one whose call breaks off, an API server that goes away.
         let folder = tempfile::tempdir().unwrap();
         let unknown = folder.path().join("token");
         std::fs::write(&unknown, "canary-unknown-agent-token").unwrap();
-        let stranger = agent("staging").to(&world.relay).serving(&world.kube).with("relay", "token_file", unknown.display()).start_anyway().await;
-        until("the stranger was refused", || logs().contains("adit token new")).await;
-        let (answer, ()) = tokio::join!(http2.send(request(Method::POST, "/never", body::full("canary-in-body"))), async {
-            world.kube.until_open(1).await;
-            world.kube.kill().await;
-        });
-        told.push(within("its end", Answer::of(answer.unwrap())).await.unwrap());
+        let stranger = agent("staging")
+            .to(&world.relay)
+            .serving(&world.kube)
+            .with("relay", "token_file", unknown.display())
+            .start_anyway()
+            .await;
+        until("the stranger was refused", || {
+            logs().contains("adit token new")
+        })
+        .await;
+        let (answer, ()) = tokio::join!(
+            http2.send(request(
+                Method::POST,
+                "/never",
+                body::full("canary-in-body")
+            )),
+            async {
+                world.kube.until_open(1).await;
+                world.kube.kill().await;
+            }
+        );
+        told.push(
+            within("its end", Answer::of(answer.unwrap()))
+                .await
+                .unwrap(),
+        );
         told.push(http2.answer(secret()).await);
 
-        let metrics = format!("{}{}", world.relay.metrics().await.0, world.agent.metrics().await.0);
-        let told: String = told.iter().map(|answer| format!("{:?} {}", answer.headers, answer.text())).collect();
+        let metrics = format!(
+            "{}{}",
+            world.relay.metrics().await.0,
+            world.agent.metrics().await.0
+        );
+        let told: String = told
+            .iter()
+            .map(|answer| format!("{:?} {}", answer.headers, answer.text()))
+            .collect();
         drop((http2, http1));
         stranger.stop().await;
         world.stop().await;
-        for (place, text) in [("the log", logs()), ("the metrics", metrics), ("an answer", told)] {
+        for (place, text) in [
+            ("the log", logs()),
+            ("the metrics", metrics),
+            ("an answer", told),
+        ] {
             assert!(!text.is_empty());
-            for secret in ["canary", signature.as_str(), token.split('.').nth(1).unwrap()] {
+            for secret in [
+                "canary",
+                signature.as_str(),
+                token.split('.').nth(1).unwrap(),
+            ] {
                 if let Some(line) = text.lines().find(|line| line.contains(secret)) {
                     panic!("{place} shows a secret: {line}");
                 }

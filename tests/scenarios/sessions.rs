@@ -19,11 +19,19 @@ fn two_hundred_kubectls_at_once() {
             .for_each_concurrent(40, async |at| {
                 let caller = world.relay.job(9000 + at);
                 let http2 = caller.http2().await;
-                let discovery = join_all(["/api", "/apis", "/openapi/v3"].map(|path| http2.get(path)));
+                let discovery =
+                    join_all(["/api", "/apis", "/openapi/v3"].map(|path| http2.get(path)));
                 for answer in discovery.await {
-                    assert_eq!(answer.echo().values("impersonate-user"), [format!("gitlab:ci_job:{}", 9000 + at)]);
+                    assert_eq!(
+                        answer.echo().values("impersonate-user"),
+                        [format!("gitlab:ci_job:{}", 9000 + at)]
+                    );
                 }
-                let apply = request(Method::PATCH, "/api/v1/namespaces/x/configmaps/y", body::full("{}"));
+                let apply = request(
+                    Method::PATCH,
+                    "/api/v1/namespaces/x/configmaps/y",
+                    body::full("{}"),
+                );
                 assert_eq!(http2.answer(apply).await.echo().body(), "{}");
             })
             .await;
@@ -38,24 +46,49 @@ fn metrics_tell_what_goes_on() {
         let http2 = world.job.http2().await;
         let watch = http2.send(get("/watch")).await.unwrap();
         let mut session = world.job.raw().await;
-        session.write(world.job.head("POST /upgrade", SPDY)).await.unwrap();
+        session
+            .write(world.job.head("POST /upgrade", SPDY))
+            .await
+            .unwrap();
         session.head().await.unwrap();
-        http2.answer(request(Method::PUT, "/sink", body::pattern(1000))).await;
+        http2
+            .answer(request(Method::PUT, "/sink", body::pattern(1000)))
+            .await;
         http2.get("/big/3000").await;
 
         let (relay, agent) = (world.relay.metrics().await, world.agent.metrics().await);
         for (metrics, sample, expected) in [
-            (&relay, "adit_relay_requests_total{outcome=\"answered\"}", 4.0),
-            (&relay, "adit_relay_body_bytes_total{direction=\"request\"}", 1000.0),
-            (&relay, "adit_relay_connections_open{protocol=\"http1\"}", 1.0),
-            (&relay, "adit_relay_connections_open{protocol=\"http2\"}", 2.0),
+            (
+                &relay,
+                "adit_relay_requests_total{outcome=\"answered\"}",
+                4.0,
+            ),
+            (
+                &relay,
+                "adit_relay_body_bytes_total{direction=\"request\"}",
+                1000.0,
+            ),
+            (
+                &relay,
+                "adit_relay_connections_open{protocol=\"http1\"}",
+                1.0,
+            ),
+            (
+                &relay,
+                "adit_relay_connections_open{protocol=\"http2\"}",
+                2.0,
+            ),
             (&relay, "adit_relay_tunnels_open", 1.0),
             (&relay, "adit_relay_tunnels_opened_total", 1.0),
             (&relay, "adit_relay_upgraded_open", 1.0),
             (&agent, "adit_agent_tunnels", 1.0),
             (&agent, "adit_agent_streams_open", 2.0),
             (&agent, "adit_agent_upgrades_open", 1.0),
-            (&agent, "adit_agent_connects_total{outcome=\"connected\"}", 1.0),
+            (
+                &agent,
+                "adit_agent_connects_total{outcome=\"connected\"}",
+                1.0,
+            ),
         ] {
             assert_eq!(metrics.value(sample), expected, "{sample}\n{}", metrics.0);
         }
@@ -81,7 +114,10 @@ fn probes_say_what_is_missing() {
         assert_eq!(world.agent.admin_get("/readyz").await.0, 200);
         // Nothing of it on the public port.
         for path in ["/metrics", "/livez", "/readyz"] {
-            assert_eq!(world.job.under("").get(path).await.refused().reason, "unknown_path");
+            assert_eq!(
+                world.job.under("").get(path).await.refused().reason,
+                "unknown_path"
+            );
         }
         world.stop().await;
     });
@@ -94,10 +130,17 @@ fn rollout_status_sees_each_event_as_it_comes() {
         let http2 = world.job.http2().await;
         let mut watch = http2.send(get("/apis/apps/v1/watch")).await.unwrap();
         for at in 0..20 {
-            let change = http2.answer(request(Method::PATCH, "/apis/apps/v1/x", body::full(at.to_string())));
+            let change = http2.answer(request(
+                Method::PATCH,
+                "/apis/apps/v1/x",
+                body::full(at.to_string()),
+            ));
             let (changed, ()) = tokio::join!(change, async { world.kube.event(&at.to_string()) });
             changed.echo();
-            let frame = within("the event", watch.body_mut().frame()).await.unwrap().unwrap();
+            let frame = within("the event", watch.body_mut().frame())
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(frame.into_data().unwrap(), format!("{at}\n"));
         }
         drop((watch, http2));
@@ -124,7 +167,11 @@ fn answers_do_not_wait_for_bulk_ones() {
             for _ in 0..20 {
                 let began = tokio::time::Instant::now();
                 other.get("/api").await.echo();
-                assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+                assert!(
+                    began.elapsed() < std::time::Duration::from_secs(1),
+                    "{:?}",
+                    began.elapsed()
+                );
             }
         };
         tokio::join!(bulk, heartbeat);

@@ -32,14 +32,24 @@ struct Stalled {
 
 async fn stall(world: &World, count: usize) -> Stalled {
     let path = format!("/big/{STALLED}");
-    let mut stalled = Stalled { answers: Vec::new(), _http1: Vec::new(), _http2: world.job.http2().await };
+    let mut stalled = Stalled {
+        answers: Vec::new(),
+        _http1: Vec::new(),
+        _http2: world.job.http2().await,
+    };
     for at in 0..count {
         if at % 2 == 0 {
             let mut http1 = world.job.http1().await;
-            stalled.answers.push(within("a head", http1.send(get(&path))).await.unwrap());
+            stalled
+                .answers
+                .push(within("a head", http1.send(get(&path))).await.unwrap());
             stalled._http1.push(http1);
         } else {
-            stalled.answers.push(within("a head", stalled._http2.send(get(&path))).await.unwrap());
+            stalled.answers.push(
+                within("a head", stalled._http2.send(get(&path)))
+                    .await
+                    .unwrap(),
+            );
         }
     }
     until_still(world).await;
@@ -67,25 +77,39 @@ async fn small_requests_pass(caller: &Caller) {
     for at in 0..12 {
         let began = Instant::now();
         let path = format!("/api/v1/small/{at}");
-        let answer = if at % 2 == 0 { http1.get(&path).await } else { http2.get(&path).await };
+        let answer = if at % 2 == 0 {
+            http1.get(&path).await
+        } else {
+            http2.get(&path).await
+        };
         assert_eq!(answer.echo().target(), path);
-        assert!(began.elapsed() < NEAR_NORMAL, "it took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < NEAR_NORMAL,
+            "it took {:?}",
+            began.elapsed()
+        );
     }
 }
 
 #[test]
 fn one_stalled_reader_harms_nobody() {
-    alone("streams::one_stalled_reader_harms_nobody", || scenario(harms_nobody(1)));
+    alone("streams::one_stalled_reader_harms_nobody", || {
+        scenario(harms_nobody(1))
+    });
 }
 
 #[test]
 fn sixteen_stalled_readers_harm_nobody() {
-    alone("streams::sixteen_stalled_readers_harm_nobody", || scenario(harms_nobody(16)));
+    alone("streams::sixteen_stalled_readers_harm_nobody", || {
+        scenario(harms_nobody(16))
+    });
 }
 
 #[test]
 fn a_hundred_stalled_readers_harm_nobody() {
-    alone("streams::a_hundred_stalled_readers_harm_nobody", || scenario(harms_nobody(100)));
+    alone("streams::a_hundred_stalled_readers_harm_nobody", || {
+        scenario(harms_nobody(100))
+    });
 }
 
 async fn harms_nobody(count: usize) {
@@ -96,7 +120,11 @@ async fn harms_nobody(count: usize) {
     small_requests_pass(&world.job).await;
     // Everything on the way is in this process: each reader's windows, our credit, the API server's.
     let bound = count * (3 << 20) + (48 << 20);
-    assert!(peak_memory() - before < bound, "{} MiB more", (peak_memory() - before) >> 20);
+    assert!(
+        peak_memory() - before < bound,
+        "{} MiB more",
+        (peak_memory() - before) >> 20
+    );
     drop(stalled);
     until("the stalled requests are gone", || world.kube.open() == 0).await;
     world.stop().await;
@@ -122,7 +150,10 @@ fn stalled_reader_that_goes_on_gets_every_byte() {
     scenario(async {
         let world = world().await;
         let (mut http1, http2) = (world.job.http1().await, world.job.http2().await);
-        let answers = [http1.send(get("/big/20000000")).await, http2.send(get("/sized/20000000")).await];
+        let answers = [
+            http1.send(get("/big/20000000")).await,
+            http2.send(get("/sized/20000000")).await,
+        ];
         until_still(&world).await;
         for answer in answers {
             let mut body = answer.unwrap().into_body();
@@ -154,7 +185,10 @@ fn upload_that_the_api_server_does_not_read_harms_nobody() {
         };
         let (stuck, ()) = tokio::join!(stuck, others);
         let answer = Answer::of(stuck.unwrap()).await.unwrap();
-        assert_eq!((answer.status, &answer.json()["bytes"]), (StatusCode::OK, &10_000_000.into()));
+        assert_eq!(
+            (answer.status, &answer.json()["bytes"]),
+            (StatusCode::OK, &10_000_000.into())
+        );
         drop(http2);
         world.stop().await;
     });
@@ -169,19 +203,30 @@ fn two_thousand_watches_on_one_agent_all_get_an_event() {
         let connections = [world.job.http2().await, world.relay.job(9002).http2().await];
         let mut watches = Vec::new();
         for (at, http2) in (0..WATCHES).map(|at| (at, &connections[at % 2])) {
-            watches.push(within("a head", http2.send(get(&format!("/api/v1/{at}/watch")))).await.unwrap());
+            watches.push(
+                within("a head", http2.send(get(&format!("/api/v1/{at}/watch"))))
+                    .await
+                    .unwrap(),
+            );
         }
         assert_eq!(world.kube.watchers(), WATCHES);
         for event in ["ADDED", "MODIFIED"] {
             world.kube.event(event);
-            let all = join_all(watches.iter_mut().map(async |watch| watch.body_mut().frame().await.unwrap().unwrap()));
+            let all = join_all(
+                watches
+                    .iter_mut()
+                    .map(async |watch| watch.body_mut().frame().await.unwrap().unwrap()),
+            );
             for frame in within("the event everywhere", all).await {
                 assert_eq!(frame.into_data().unwrap(), format!("{event}\n"));
             }
         }
         small_requests_pass(&world.job).await;
         drop((watches, connections));
-        until("all watches have ended at the API server", || world.kube.watchers() == 0).await;
+        until("all watches have ended at the API server", || {
+            world.kube.watchers() == 0
+        })
+        .await;
         world.stop().await;
     });
 }
@@ -194,12 +239,19 @@ fn more_requests_at_once_than_the_api_server_takes_on_a_connection() {
         let waiting = (0..100).map(|_| http2.send(get("/wait")));
         let release = async {
             world.kube.until_open(100).await;
-            assert!(world.kube.connections() >= 5, "{} connections", world.kube.connections());
+            assert!(
+                world.kube.connections() >= 5,
+                "{} connections",
+                world.kube.connections()
+            );
             world.kube.release();
         };
         let (answers, ()) = tokio::join!(join_all(waiting), release);
         for answer in answers {
-            assert_eq!(Answer::of(answer.unwrap()).await.unwrap().text(), "released");
+            assert_eq!(
+                Answer::of(answer.unwrap()).await.unwrap().text(),
+                "released"
+            );
         }
         drop(http2);
         world.stop().await;
@@ -215,7 +267,8 @@ fn large_answers_at_once_take_turns() {
         for answer in within("all", join_all(downloads)).await {
             assert_eq!(answer.body.len(), 2_000_000);
         }
-        let uploads = (0..8).map(|_| http2.answer(request(Method::PUT, "/sink", body::pattern(2_000_000))));
+        let uploads =
+            (0..8).map(|_| http2.answer(request(Method::PUT, "/sink", body::pattern(2_000_000))));
         for answer in within("all", join_all(uploads)).await {
             assert_eq!(answer.json()["bytes"], 2_000_000);
         }
@@ -223,4 +276,3 @@ fn large_answers_at_once_take_turns() {
         world.stop().await;
     });
 }
-

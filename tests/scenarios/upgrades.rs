@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use adit_tests::{Caller, CallerIo, Io, Raw, World, kube, pattern, raw::field, relay, scenario, until, within, world};
+use adit_tests::{
+    Caller, CallerIo, Io, Raw, World, kube, pattern, raw::field, relay, scenario, until, within,
+    world,
+};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::{
@@ -18,7 +21,10 @@ pub(crate) const WEBSOCKET: &str = "Connection: keep-alive, upgrade\r\nUpgrade: 
 /// Asks for an upgrade and reads the 101.
 async fn upgrade(caller: &Caller, fields: &str) -> (Raw<CallerIo>, String) {
     let mut connection = caller.raw().await;
-    connection.write(caller.head("POST /upgrade", fields)).await.unwrap();
+    connection
+        .write(caller.head("POST /upgrade", fields))
+        .await
+        .unwrap();
     let head = within("101", connection.head()).await.unwrap();
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     (connection, head)
@@ -31,19 +37,40 @@ fn both_protocols_pass_with_their_headers() {
         for (fields, protocol) in [(SPDY, "SPDY/3.1"), (WEBSOCKET, "websocket")] {
             let (mut connection, head) = upgrade(&world.job, fields).await;
             assert_eq!(field(&head, "upgrade"), Some(protocol));
-            assert!(field(&head, "connection").unwrap().eq_ignore_ascii_case("upgrade"));
-            assert_eq!(field(&head, "x-stream-protocol-version"), Some("v4.channel.k8s.io"));
+            assert!(
+                field(&head, "connection")
+                    .unwrap()
+                    .eq_ignore_ascii_case("upgrade")
+            );
+            assert_eq!(
+                field(&head, "x-stream-protocol-version"),
+                Some("v4.channel.k8s.io")
+            );
             let came = world.kube.last();
             assert_eq!(came.value("upgrade").unwrap(), protocol);
             if protocol == "websocket" {
-                assert_eq!(came.value("sec-websocket-key").unwrap(), "dGhlIHNhbXBsZSBub25jZQ==");
-                assert_eq!(came.value("sec-websocket-protocol").unwrap(), "v5.channel.k8s.io");
+                assert_eq!(
+                    came.value("sec-websocket-key").unwrap(),
+                    "dGhlIHNhbXBsZSBub25jZQ=="
+                );
+                assert_eq!(
+                    came.value("sec-websocket-protocol").unwrap(),
+                    "v5.channel.k8s.io"
+                );
             } else {
-                assert_eq!(came.values("x-stream-protocol-version"), ["v4.channel.k8s.io", "v3.channel.k8s.io"]);
+                assert_eq!(
+                    came.values("x-stream-protocol-version"),
+                    ["v4.channel.k8s.io", "v3.channel.k8s.io"]
+                );
             }
             for word in ["first", "second"] {
                 connection.write(word).await.unwrap();
-                assert_eq!(within("it back", connection.exactly(word.len())).await.unwrap(), word.as_bytes());
+                assert_eq!(
+                    within("it back", connection.exactly(word.len()))
+                        .await
+                        .unwrap(),
+                    word.as_bytes()
+                );
             }
             drop(connection);
             world.kube.until_open(0).await;
@@ -71,10 +98,23 @@ fn upgraded_request_carries_no_body_and_our_identity() {
         let (connection, _) = upgrade(&world.job, &format!("{SPDY}Content-Length: 0\r\n")).await;
         let head = heads.lock()[0].clone();
         // Container runtimes read chunks as the first bytes of the protocol. A length of 0 is what kubectl sends.
-        assert_eq!((field(&head, "content-length"), field(&head, "transfer-encoding")), (Some("0"), None));
+        assert_eq!(
+            (
+                field(&head, "content-length"),
+                field(&head, "transfer-encoding")
+            ),
+            (Some("0"), None)
+        );
         assert_eq!(field(&head, "impersonate-user"), Some("gitlab:ci_job:9001"));
-        assert_eq!(field(&head, "authorization"), Some("Bearer canary-service-account-token"));
-        assert!(field(&head, "connection").unwrap().eq_ignore_ascii_case("upgrade"));
+        assert_eq!(
+            field(&head, "authorization"),
+            Some("Bearer canary-service-account-token")
+        );
+        assert!(
+            field(&head, "connection")
+                .unwrap()
+                .eq_ignore_ascii_case("upgrade")
+        );
         drop(connection);
         world.stop().await;
     });
@@ -182,7 +222,10 @@ fn no_byte_passes_before_the_api_server_says_101() {
         let (go, early) = (Arc::new(Notify::new()), Arc::new(Mutex::new(None)));
         let world = World::of(hesitant(&go, &early), relay()).await;
         let mut connection = world.job.raw().await;
-        connection.write(world.job.head("POST /exec", SPDY) + "too early").await.unwrap();
+        connection
+            .write(world.job.head("POST /exec", SPDY) + "too early")
+            .await
+            .unwrap();
         until("the API server has the head", || early.lock().is_some()).await;
         // Other requests pass meanwhile, so time enough has gone by for these bytes to have passed, too.
         for _ in 0..5 {
@@ -194,7 +237,10 @@ fn no_byte_passes_before_the_api_server_says_101() {
         assert_eq!(early.lock().as_deref(), Some(&b""[..]));
         connection.shut().await.unwrap();
         let (rest, end) = within("the rest", connection.rest()).await;
-        assert_eq!(rest, b"too early", "what was sent early belongs to the upgraded connection");
+        assert_eq!(
+            rest, b"too early",
+            "what was sent early belongs to the upgraded connection"
+        );
         end.unwrap();
         world.stop().await;
     });
@@ -222,7 +268,10 @@ fn api_server_that_dies_does_not_look_like_an_end() {
         connection.exactly(1).await.unwrap();
         world.kube.kill().await;
         let (_, end) = within("the end", connection.rest()).await;
-        assert!(end.is_err(), "a session that was cut looks finished, and exec would exit 0");
+        assert!(
+            end.is_err(),
+            "a session that was cut looks finished, and exec would exit 0"
+        );
         world.stop().await;
     });
 }
@@ -248,7 +297,11 @@ fn session_that_is_not_read_harms_nobody_and_loses_nothing() {
             for _ in 0..12 {
                 let began = tokio::time::Instant::now();
                 world.relay.job(9002).get("/api").await.echo();
-                assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+                assert!(
+                    began.elapsed() < std::time::Duration::from_secs(1),
+                    "{:?}",
+                    began.elapsed()
+                );
             }
             let mut check = pattern::Check::default();
             let mut bytes = vec![0; 64 << 10];
@@ -261,7 +314,9 @@ fn session_that_is_not_read_harms_nobody_and_loses_nothing() {
         };
         tokio::join!(sending, reading);
         let mut rest = Vec::new();
-        within("the end", read.read_to_end(&mut rest)).await.unwrap();
+        within("the end", read.read_to_end(&mut rest))
+            .await
+            .unwrap();
         assert_eq!(rest, b"bye");
         world.stop().await;
     });
@@ -272,19 +327,37 @@ fn many_upgraded_connections_run_at_once() {
     scenario(async {
         let world = world().await;
         let sessions = (0..60).map(async |at: u32| {
-            let (mut connection, _) = upgrade(&world.job, if at.is_multiple_of(2) { SPDY } else { WEBSOCKET }).await;
+            let (mut connection, _) = upgrade(
+                &world.job,
+                if at.is_multiple_of(2) {
+                    SPDY
+                } else {
+                    WEBSOCKET
+                },
+            )
+            .await;
             let word = format!("session {at}");
             connection.write(&word).await.unwrap();
-            assert_eq!(within("it back", connection.exactly(word.len())).await.unwrap(), word.as_bytes());
+            assert_eq!(
+                within("it back", connection.exactly(word.len()))
+                    .await
+                    .unwrap(),
+                word.as_bytes()
+            );
             connection
         });
         let sessions = join_all(sessions).await;
         assert_eq!(world.kube.open(), 60);
-        world.relay.until_metric("adit_relay_upgraded_open", |open| open == 60.0).await;
+        world
+            .relay
+            .until_metric("adit_relay_upgraded_open", |open| open == 60.0)
+            .await;
         drop(sessions);
         world.kube.until_open(0).await;
-        world.relay.until_metric("adit_relay_upgraded_open", |open| open == 0.0).await;
+        world
+            .relay
+            .until_metric("adit_relay_upgraded_open", |open| open == 0.0)
+            .await;
         world.stop().await;
     });
 }
-

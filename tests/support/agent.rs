@@ -15,7 +15,11 @@ pub fn agent(name: &str) -> AgentBuilder {
     settings.set("relay", "proxy", "none");
     settings.set("relay", "backoff_base", "50ms");
     settings.set("relay", "backoff_cap", "200ms");
-    AgentBuilder { name: name.to_owned(), settings, folder: tempfile::tempdir().unwrap() }
+    AgentBuilder {
+        name: name.to_owned(),
+        settings,
+        folder: tempfile::tempdir().unwrap(),
+    }
 }
 
 /// What an agent will be told.
@@ -64,8 +68,11 @@ impl AgentBuilder {
     /// Finds out quickly that the relay or the API server is silent.
     #[must_use]
     pub fn impatient(self) -> Self {
-        let this = self.with("relay", "ping_interval", "200ms").with("relay", "dead_after", "600ms");
-        this.with("kubernetes", "ping_interval", "200ms").with("kubernetes", "dead_after", "600ms")
+        let this =
+            self.with("relay", "ping_interval", "200ms")
+                .with("relay", "dead_after", "600ms");
+        this.with("kubernetes", "ping_interval", "200ms")
+            .with("kubernetes", "dead_after", "600ms")
     }
 
     /// Starts it and waits for its tunnel.
@@ -81,7 +88,11 @@ impl AgentBuilder {
     ///
     /// When its configuration is wrong.
     pub async fn start_anyway(self) -> TestAgent {
-        let mut agent = TestAgent { running: None, settings: self.settings, _folder: self.folder };
+        let mut agent = TestAgent {
+            running: None,
+            settings: self.settings,
+            _folder: self.folder,
+        };
         agent.revive_anyway().await;
         agent
     }
@@ -136,9 +147,14 @@ impl TestAgent {
 
     async fn revive_anyway(&mut self) {
         let yaml = self.settings.to_yaml();
-        let raw = RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
+        let raw =
+            RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
         let config = Config::try_from(raw).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
-        self.running = Some(within("the agent's start", Agent::start(config)).await.unwrap());
+        self.running = Some(
+            within("the agent's start", Agent::start(config))
+                .await
+                .unwrap(),
+        );
     }
 
     fn agent(&self) -> &Agent {

@@ -23,11 +23,15 @@ const PIECE: usize = 32 << 10;
 
 #[must_use]
 pub fn empty() -> Body {
-    Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync()
+    Empty::new()
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }
 
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }
 
 /// A body and the hand that feeds it. Dropping the hand ends the body well; [`Hand::fail`] breaks it off.
@@ -42,7 +46,9 @@ pub fn by_hand() -> (Hand, Body) {
 pub fn pattern(total: u64) -> Body {
     let mut sent = 0;
     let frames = std::iter::from_fn(move || {
-        let left = usize::try_from(total - sent).unwrap_or(usize::MAX).min(PIECE);
+        let left = usize::try_from(total - sent)
+            .unwrap_or(usize::MAX)
+            .min(PIECE);
         (left > 0).then(|| {
             let piece = pattern::piece(sent, left);
             sent += piece.len() as u64;
@@ -73,7 +79,10 @@ impl http_body::Body for Sized {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -99,7 +108,10 @@ impl Hand {
 
     /// Breaks the body off.
     pub async fn fail(self) {
-        let _ = self.0.send(Err(io::Error::other("broken off on purpose"))).await;
+        let _ = self
+            .0
+            .send(Err(io::Error::other("broken off on purpose")))
+            .await;
     }
 
     /// Resolves when nobody reads any more.

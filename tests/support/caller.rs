@@ -33,23 +33,35 @@ impl Caller {
     /// Calls another address, such as that of a line to the relay.
     #[must_use]
     pub fn via(&self, address: SocketAddr) -> Self {
-        Self { address, ..self.clone() }
+        Self {
+            address,
+            ..self.clone()
+        }
     }
 
     /// Shows this `Authorization`.
     #[must_use]
     pub fn showing(&self, authorization: &str) -> Self {
-        Self { authorization: Some(authorization.to_owned()), ..self.clone() }
+        Self {
+            authorization: Some(authorization.to_owned()),
+            ..self.clone()
+        }
     }
 
     #[must_use]
     pub fn anonymous(&self) -> Self {
-        Self { authorization: None, ..self.clone() }
+        Self {
+            authorization: None,
+            ..self.clone()
+        }
     }
 
     #[must_use]
     pub fn under(&self, prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned(), ..self.clone() }
+        Self {
+            prefix: prefix.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// A GET over an HTTP/2 connection of its own.
@@ -64,7 +76,11 @@ impl Caller {
         tasks.spawn(async move {
             let _ = connection.with_upgrades().await;
         });
-        Http1 { sender, caller: self.clone(), _tasks: tasks }
+        Http1 {
+            sender,
+            caller: self.clone(),
+            _tasks: tasks,
+        }
     }
 
     pub async fn http2(&self) -> Http2 {
@@ -81,7 +97,11 @@ impl Caller {
         tasks.spawn(async move {
             let _ = connection.await;
         });
-        Http2 { sender, caller: self.clone(), _tasks: tasks }
+        Http2 {
+            sender,
+            caller: self.clone(),
+            _tasks: tasks,
+        }
     }
 
     /// HTTP/2 stream by stream.
@@ -94,7 +114,10 @@ impl Caller {
             .unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { connection.await.err() });
-        H2 { sender, connection: tasks }
+        H2 {
+            sender,
+            connection: tasks,
+        }
     }
 
     /// The head of a GET for [`Caller::h2`], with the caller's credential.
@@ -114,7 +137,9 @@ impl Caller {
 
     /// TLS with this one protocol.
     pub async fn tls(&self, alpn: &'static [u8]) -> CallerIo {
-        self.try_tls(alpn).await.expect("the relay takes a connection")
+        self.try_tls(alpn)
+            .await
+            .expect("the relay takes a connection")
     }
 
     /// TLS with this one protocol, if the relay will.
@@ -133,25 +158,39 @@ impl Caller {
     #[must_use]
     pub fn head(&self, request: &str, fields: &str) -> String {
         let (method, path) = request.split_once(' ').expect("method and path");
-        let credential = self.authorization.as_ref().map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-        format!("{method} {}{path} HTTP/1.1\r\nHost: localhost\r\n{credential}{fields}\r\n", self.prefix)
+        let credential = self
+            .authorization
+            .as_ref()
+            .map(|value| format!("Authorization: {value}\r\n"))
+            .unwrap_or_default();
+        format!(
+            "{method} {}{path} HTTP/1.1\r\nHost: localhost\r\n{credential}{fields}\r\n",
+            self.prefix
+        )
     }
 
     fn complete(&self, request: Request<Body>, is_http2: bool) -> Request<Body> {
         let (mut head, body) = request.into_parts();
         let target = format!("{}{}", self.prefix, head.uri);
         head.uri = if is_http2 {
-            Uri::builder().scheme("https").authority("localhost").path_and_query(target).build().unwrap()
+            Uri::builder()
+                .scheme("https")
+                .authority("localhost")
+                .path_and_query(target)
+                .build()
+                .unwrap()
         } else {
             target.parse().unwrap()
         };
         if !is_http2 && !head.headers.contains_key(header::HOST) {
-            head.headers.insert(header::HOST, "localhost".parse().unwrap());
+            head.headers
+                .insert(header::HOST, "localhost".parse().unwrap());
         }
         if let Some(authorization) = &self.authorization
             && !head.headers.contains_key(header::AUTHORIZATION)
         {
-            head.headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+            head.headers
+                .insert(header::AUTHORIZATION, authorization.parse().unwrap());
         }
         Request::from_parts(head, body)
     }
@@ -174,7 +213,11 @@ pub fn get(path: &str) -> Request<Body> {
 /// When `path` is none.
 #[must_use]
 pub fn request(method: Method, path: &str, body: Body) -> Request<Body> {
-    Request::builder().method(method).uri(path).body(body).unwrap()
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .body(body)
+        .unwrap()
 }
 
 /// An HTTP/1.1 connection.
@@ -192,7 +235,9 @@ impl Http1 {
     /// The connection broke off before an answer.
     pub async fn send(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
         self.sender.ready().await?;
-        self.sender.send_request(self.caller.complete(request, false)).await
+        self.sender
+            .send_request(self.caller.complete(request, false))
+            .await
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {
@@ -202,7 +247,9 @@ impl Http1 {
     /// The whole answer, which must come.
     pub async fn answer(&mut self, request: Request<Body>) -> Answer {
         let response = within("an answer", self.send(request)).await.unwrap();
-        within("the rest of an answer", Answer::of(response)).await.unwrap()
+        within("the rest of an answer", Answer::of(response))
+            .await
+            .unwrap()
     }
 }
 
@@ -223,7 +270,9 @@ impl Http2 {
     pub async fn send(&self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
         let mut sender = self.sender.clone();
         sender.ready().await?;
-        sender.send_request(self.caller.complete(request, true)).await
+        sender
+            .send_request(self.caller.complete(request, true))
+            .await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -233,7 +282,9 @@ impl Http2 {
     /// The whole answer, which must come.
     pub async fn answer(&self, request: Request<Body>) -> Answer {
         let response = within("an answer", self.send(request)).await.unwrap();
-        within("the rest of an answer", Answer::of(response)).await.unwrap()
+        within("the rest of an answer", Answer::of(response))
+            .await
+            .unwrap()
     }
 }
 
@@ -250,7 +301,11 @@ impl H2 {
     /// # Panics
     ///
     /// When the connection is over.
-    pub fn send(&mut self, head: Request<()>, is_whole: bool) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+    pub fn send(
+        &mut self,
+        head: Request<()>,
+        is_whole: bool,
+    ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
         self.sender.send_request(head, is_whole).unwrap()
     }
 }
@@ -275,7 +330,13 @@ impl Answer {
         let (head, body) = response.into_parts();
         let body = body.collect().await?;
         let trailers = body.trailers().cloned();
-        Ok(Self { status: head.status, version: head.version, headers: head.headers, body: body.to_bytes(), trailers })
+        Ok(Self {
+            status: head.status,
+            version: head.version,
+            headers: head.headers,
+            body: body.to_bytes(),
+            trailers,
+        })
     }
 
     /// The body as JSON.
@@ -343,7 +404,11 @@ impl Echo {
 
     fn values_of<'a>(fields: &'a Value, name: &str) -> Vec<&'a str> {
         let fields = fields.as_array().map(Vec::as_slice).unwrap_or_default();
-        fields.iter().filter(|field| field[0] == name).filter_map(|field| field[1].as_str()).collect()
+        fields
+            .iter()
+            .filter(|field| field[0] == name)
+            .filter_map(|field| field[1].as_str())
+            .collect()
     }
 }
 
@@ -362,7 +427,10 @@ pub struct Refused {
 impl Refused {
     fn of(answer: &Answer) -> Self {
         let status = answer.json();
-        assert_eq!((&status["kind"], &status["apiVersion"], &status["status"]), (&"Status".into(), &"v1".into(), &"Failure".into()));
+        assert_eq!(
+            (&status["kind"], &status["apiVersion"], &status["status"]),
+            (&"Status".into(), &"v1".into(), &"Failure".into())
+        );
         assert_eq!(status["code"], answer.status.as_u16());
         assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
         let cause = |name: &str| {
@@ -371,8 +439,14 @@ impl Refused {
             found["message"].as_str().unwrap().to_owned()
         };
         assert_eq!(answer.headers["x-request-id"], cause("AditRequestId"));
-        let retry_after = answer.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().parse().unwrap());
-        assert_eq!(status["details"]["retryAfterSeconds"].as_u64(), retry_after.map(u64::from));
+        let retry_after = answer
+            .headers
+            .get(header::RETRY_AFTER)
+            .map(|value| value.to_str().unwrap().parse().unwrap());
+        assert_eq!(
+            status["details"]["retryAfterSeconds"].as_u64(),
+            retry_after.map(u64::from)
+        );
         Self {
             status: answer.status.as_u16(),
             reason: cause("AditReason"),

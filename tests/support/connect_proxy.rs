@@ -25,8 +25,16 @@ impl ConnectProxy {
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, authorization.to_owned(), Arc::clone(&asked)));
-        Self { address, asked, _tasks: tasks }
+        tasks.spawn(accept(
+            listener,
+            authorization.to_owned(),
+            Arc::clone(&asked),
+        ));
+        Self {
+            address,
+            asked,
+            _tasks: tasks,
+        }
     }
 
     #[must_use]

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -36,8 +36,20 @@ pub struct TestIssuer {
 }
 
 enum Published {
-    File { folder: TempDir },
-    Server { address: SocketAddr, fetches: Arc<AtomicUsize>, _tasks: JoinSet<()> },
+    File {
+        folder: TempDir,
+    },
+    Server {
+        address: SocketAddr,
+        state: Arc<ServerState>,
+        _tasks: JoinSet<()>,
+    },
+}
+
+#[derive(Default)]
+struct ServerState {
+    fetches: AtomicUsize,
+    is_away: AtomicBool,
 }
 
 impl TestIssuer {
@@ -51,7 +63,10 @@ impl TestIssuer {
     pub fn of_kind(kind: KeyKind) -> Self {
         let issuer = Issuer::new(URL, kind).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let this = Self { issuer: Arc::new(Mutex::new(issuer)), published: Published::File { folder } };
+        let this = Self {
+            issuer: Arc::new(Mutex::new(issuer)),
+            published: Published::File { folder },
+        };
         this.publish();
         this
     }
@@ -61,10 +76,17 @@ impl TestIssuer {
         let issuer = Arc::new(Mutex::new(Issuer::new(URL, KeyKind::EcP256).unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let fetches = Arc::new(AtomicUsize::new(0));
+        let state = Arc::<ServerState>::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, Arc::clone(&issuer), Arc::clone(&fetches)));
-        Self { issuer, published: Published::Server { address, fetches, _tasks: tasks } }
+        tasks.spawn(serve(listener, Arc::clone(&issuer), Arc::clone(&state)));
+        Self {
+            issuer,
+            published: Published::Server {
+                address,
+                state,
+                _tasks: tasks,
+            },
+        }
     }
 
     /// How often its keys were fetched by HTTPS.
@@ -72,7 +94,23 @@ impl TestIssuer {
     pub fn fetches(&self) -> usize {
         match &self.published {
             Published::File { .. } => 0,
-            Published::Server { fetches, .. } => fetches.load(Ordering::Relaxed),
+            Published::Server { state, .. } => state.fetches.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Hangs up on those who fetch by HTTPS, from now on.
+    pub fn be_away(&self) {
+        self.set_away(true);
+    }
+
+    /// After [`TestIssuer::be_away`].
+    pub fn be_back(&self) {
+        self.set_away(false);
+    }
+
+    fn set_away(&self, is_away: bool) {
+        if let Published::Server { state, .. } = &self.published {
+            state.is_away.store(is_away, Ordering::Relaxed);
         }
     }
 
@@ -84,12 +122,19 @@ impl TestIssuer {
 
     #[must_use]
     pub fn token_for(&self, job: &JobIdentity, lifetime: Duration) -> String {
-        self.issuer.lock().token(job, AUDIENCE, SystemTime::now(), lifetime).unwrap()
+        self.issuer
+            .lock()
+            .token(job, AUDIENCE, SystemTime::now(), lifetime)
+            .unwrap()
     }
 
     /// A token whose claims were tampered with before it was signed.
     #[must_use]
-    pub fn signed(&self, job: &JobIdentity, change: impl FnOnce(&mut Map<String, Value>)) -> String {
+    pub fn signed(
+        &self,
+        job: &JobIdentity,
+        change: impl FnOnce(&mut Map<String, Value>),
+    ) -> String {
         let issuer = self.issuer.lock();
         let mut claims = issuer.claims(job, AUDIENCE, SystemTime::now(), Duration::from_secs(3600));
         change(&mut claims);
@@ -116,8 +161,12 @@ impl TestIssuer {
     /// Lines for `authorities.oidc.issuers`, with keys refetched quickly and removed ones forgotten at once.
     pub(crate) fn settings(&self) -> String {
         let source = match &self.published {
-            Published::File { folder } => format!("jwks_file: {}", keys_in(folder.path()).display()),
-            Published::Server { address, .. } => format!("jwks_url: https://127.0.0.1:{}/keys", address.port()),
+            Published::File { folder } => {
+                format!("jwks_file: {}", keys_in(folder.path()).display())
+            }
+            Published::Server { address, .. } => {
+                format!("jwks_url: https://127.0.0.1:{}/keys", address.port())
+            }
         };
         format!(
             "[{{ url: {URL}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: 200ms, min_refresh_interval: 100ms, keep_removed_keys: 0s }}]"
@@ -144,16 +193,21 @@ fn keys_in(folder: &Path) -> PathBuf {
     folder.join("keys.json")
 }
 
-async fn serve(listener: TcpListener, issuer: Arc<Mutex<Issuer>>, fetches: Arc<AtomicUsize>) {
+async fn serve(listener: TcpListener, issuer: Arc<Mutex<Issuer>>, state: Arc<ServerState>) {
     let tls = TlsAcceptor::from(pki::shared().server(&[pki::HTTP1]));
     loop {
         let (socket, _) = listener.accept().await.unwrap();
+        if state.is_away.load(Ordering::Relaxed) {
+            continue;
+        }
         let Ok(mut stream) = tls.accept(socket).await else {
             continue;
         };
         let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|len| len > 0) {}
-        fetches.fetch_add(1, Ordering::Relaxed);
+        while !head.ends_with(b"\r\n\r\n")
+            && stream.read_buf(&mut head).await.is_ok_and(|len| len > 0)
+        {}
+        state.fetches.fetch_add(1, Ordering::Relaxed);
         let keys = issuer.lock().jwks();
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{keys}",

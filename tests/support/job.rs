@@ -1,6 +1,9 @@
 //! The job that scenarios act as, unless they say otherwise.
 
-use adit_identity::{GitRef, GroupId, JobId, JobIdentity, Namespace, PipelineId, Project, ProjectId, RefKind, User, UserId};
+use adit_identity::{
+    GitRef, GroupId, JobId, JobIdentity, Namespace, PipelineId, Project, ProjectId, RefKind, User,
+    UserId,
+};
 
 /// A job of project 150 `group/sub/app` on its protected branch `main`, for no environment.
 ///
@@ -14,11 +17,24 @@ pub fn job(id: u64) -> JobIdentity {
         job: JobId(id),
         pipeline: PipelineId(880),
         source: Some("push".into()),
-        project: Project { id: ProjectId(150), path: "group/sub/app".parse().unwrap() },
-        namespace: Namespace { id: GroupId(25), path: "group/sub".parse().unwrap() },
+        project: Project {
+            id: ProjectId(150),
+            path: "group/sub/app".parse().unwrap(),
+        },
+        namespace: Namespace {
+            id: GroupId(25),
+            path: "group/sub".parse().unwrap(),
+        },
         groups: vec![GroupId(25)],
-        user: User { id: UserId(12), login: "dev1".into() },
-        git_ref: GitRef { name: "main".into(), kind: Some(RefKind::Branch), protected: true },
+        user: User {
+            id: UserId(12),
+            login: "dev1".into(),
+        },
+        git_ref: GitRef {
+            name: "main".into(),
+            kind: Some(RefKind::Branch),
+            protected: true,
+        },
         environment: None,
     }
 }

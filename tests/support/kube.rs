@@ -35,13 +35,19 @@ mod serve;
 mod upgrades;
 
 pub use answers::GZIPPED;
-pub use recorded::Recorded;
 use recorded::Open;
+pub use recorded::Recorded;
 
 /// An API server about to be started.
 #[must_use]
 pub fn kube() -> KubeBuilder {
-    KubeBuilder { script: Script { answers: Vec::new(), http1: Http1::Served, http2: Http2::Offered(1000) } }
+    KubeBuilder {
+        script: Script {
+            answers: Vec::new(),
+            http1: Http1::Served,
+            http2: Http2::Offered(1000),
+        },
+    }
 }
 
 /// How an API server will behave.
@@ -51,7 +57,8 @@ pub struct KubeBuilder {
 
 type Answer = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 type RawScript = Arc<dyn Fn(Raw<Io>) -> BoxFuture<'static, ()> + Send + Sync>;
-type Http2Script = Arc<dyn Fn(h2::server::Connection<Io, Bytes>) -> BoxFuture<'static, ()> + Send + Sync>;
+type Http2Script =
+    Arc<dyn Fn(h2::server::Connection<Io, Bytes>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What a scenario wants.
 struct Script {
@@ -92,7 +99,10 @@ impl KubeBuilder {
         F: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Response<Body>> + Send + 'static,
     {
-        self.script.answers.push((path.to_owned(), Arc::new(move |request| Box::pin(answer(request)))));
+        self.script.answers.push((
+            path.to_owned(),
+            Arc::new(move |request| Box::pin(answer(request))),
+        ));
         self
     }
 
@@ -153,7 +163,13 @@ impl KubeBuilder {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let kubeconfig = kubeconfig::write(folder.path(), address);
-        let mut kube = Kube { state, folder, address, kubeconfig, tasks: JoinSet::new() };
+        let mut kube = Kube {
+            state,
+            folder,
+            address,
+            kubeconfig,
+            tasks: JoinSet::new(),
+        };
         kube.serve(listener);
         kube
     }
@@ -220,7 +236,12 @@ impl Kube {
     /// When there was none.
     #[must_use]
     pub fn last(&self) -> Recorded {
-        self.state.records.lock().last().cloned().expect("a request came")
+        self.state
+            .records
+            .lock()
+            .last()
+            .cloned()
+            .expect("a request came")
     }
 
     /// Requests whose answer is not over.
@@ -281,12 +302,17 @@ impl Kube {
 
     /// Lets requests for `/wait` go on that came so far.
     pub fn release(&self) {
-        self.state.release.send_modify(|generation| *generation += 1);
+        self.state
+            .release
+            .send_modify(|generation| *generation += 1);
     }
 
     /// Waits until so many requests are open.
     pub async fn until_open(&self, count: usize) {
-        until(&format!("{count} requests are open"), || self.open() == count).await;
+        until(&format!("{count} requests are open"), || {
+            self.open() == count
+        })
+        .await;
     }
 
     /// Ends all connections without a word, and answers nobody until [`Kube::revive`].
@@ -311,7 +337,8 @@ impl Kube {
     }
 
     fn serve(&mut self, listener: TcpListener) {
-        self.tasks.spawn(serve::run(listener, Arc::clone(&self.state)));
+        self.tasks
+            .spawn(serve::run(listener, Arc::clone(&self.state)));
     }
 }
 

@@ -63,7 +63,12 @@ impl Line {
         let state = Arc::new(State::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, to, Arc::clone(&state)));
-        Self { address, state, to, tasks }
+        Self {
+            address,
+            state,
+            to,
+            tasks,
+        }
     }
 
     /// Where to connect instead.
@@ -80,7 +85,9 @@ impl Line {
 
     /// From now on bytes in these directions vanish, on old connections and new ones, and nobody is told.
     pub fn swallow(&self, directions: &[Direction]) {
-        let bits = directions.iter().fold(0, |bits, direction| bits | direction.bit());
+        let bits = directions
+            .iter()
+            .fold(0, |bits, direction| bits | direction.bit());
         self.state.swallows.store(bits, Ordering::Relaxed);
     }
 
@@ -91,7 +98,9 @@ impl Line {
 
     /// Bytes take so long from now on, each way.
     pub fn delay(&self, each_way: Duration) {
-        self.state.delay.store(each_way.as_millis() as u64, Ordering::Relaxed);
+        self.state
+            .delay
+            .store(each_way.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Breaks off what runs now; new connections are carried.
@@ -107,7 +116,8 @@ impl Line {
     /// After [`Line::close`].
     pub async fn reopen(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
-        self.tasks.spawn(accept(listener, self.to, Arc::clone(&self.state)));
+        self.tasks
+            .spawn(accept(listener, self.to, Arc::clone(&self.state)));
     }
 }
 
@@ -139,7 +149,12 @@ async fn carry(near: TcpStream, to: SocketAddr, state: Arc<State>) {
 }
 
 /// One direction, to its end. An end is swallowed like bytes: whoever waits for it is not told.
-async fn carry_half(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direction, state: &State) {
+async fn carry_half(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    direction: Direction,
+    state: &State,
+) {
     let mut bytes = vec![0; 64 << 10];
     loop {
         let read = from.read(&mut bytes).await;

@@ -17,7 +17,9 @@ thread_local! {
 /// Everything logged so far by the scenario on this thread.
 #[must_use]
 pub fn logs() -> String {
-    CURRENT.with_borrow(|lines| lines.as_ref().map(Lines::text)).unwrap_or_default()
+    CURRENT
+        .with_borrow(|lines| lines.as_ref().map(Lines::text))
+        .unwrap_or_default()
 }
 
 /// Collects until it is dropped; prints what it has when that is by a panic.
@@ -30,11 +32,19 @@ pub(crate) struct Capture {
 /// By `filter`, unless `ADIT_TEST_LOG` says otherwise.
 pub(crate) fn capture(filter: &str) -> Capture {
     let lines = Lines::default();
-    let filter = EnvFilter::try_from_env("ADIT_TEST_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(lines.clone()).finish();
+    let filter =
+        EnvFilter::try_from_env("ADIT_TEST_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
     CURRENT.set(Some(lines.clone()));
-    Capture { lines, has_passed: false, _guard: set_default(subscriber) }
+    Capture {
+        lines,
+        has_passed: false,
+        _guard: set_default(subscriber),
+    }
 }
 
 /// Level `debug` of what is ours and `warn` of the rest.
@@ -52,7 +62,9 @@ impl Drop for Capture {
         if !self.has_passed {
             let text = self.lines.text();
             let from = text.len().saturating_sub(SHOWN);
-            let from = (from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+            let from = (from..text.len())
+                .find(|at| text.is_char_boundary(*at))
+                .unwrap_or_default();
             eprintln!("--- the scenario's log, to its end ---\n{}", &text[from..]);
         }
     }

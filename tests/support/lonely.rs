@@ -15,10 +15,21 @@ pub fn alone(name: &str, story: impl FnOnce()) {
         return story();
     }
     let binary = std::env::current_exe().unwrap();
-    let output = Command::new(binary).args(["--exact", name, "--nocapture", "--test-threads=1"]).env(ALONE, name).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(binary)
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(ALONE, name)
+        .output()
+        .unwrap();
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("1 passed"), "no test is called {name}:\n{text}");
+    assert!(
+        text.contains("1 passed"),
+        "no test is called {name}:\n{text}"
+    );
 }
 
 /// The most memory this process ever held, in bytes.
@@ -43,7 +54,10 @@ pub fn memory() -> usize {
 
 fn status(field: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .unwrap();
     let kib: usize = line.trim().trim_end_matches(" kB").trim().parse().unwrap();
     kib << 10
 }

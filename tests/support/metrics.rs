@@ -24,15 +24,25 @@ impl Metrics {
     /// The sample with exactly this name and labels; 0 when there is none.
     #[must_use]
     pub fn value(&self, sample: &str) -> f64 {
-        let found = self.0.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
+        let found = self
+            .0
+            .lines()
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
         found.unwrap_or_default()
     }
 
     /// All samples of a name, whatever their labels.
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
-        let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        self.0.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        let of_name = |line: &&str| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+        };
+        self.0
+            .lines()
+            .filter(of_name)
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 }
 

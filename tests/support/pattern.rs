@@ -34,7 +34,11 @@ impl Check {
         while !bytes.is_empty() {
             let expected = piece(self.seen, bytes.len());
             let (now, rest) = bytes.split_at(expected.len());
-            assert!(now == expected, "the bytes after {} are not those that were sent", self.seen);
+            assert!(
+                now == expected,
+                "the bytes after {} are not those that were sent",
+                self.seen
+            );
             self.seen += now.len() as u64;
             bytes = rest;
         }

@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    SanType,
+};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{PrivateKeyDer, ServerName},
@@ -57,7 +60,10 @@ impl Pki {
     #[must_use]
     pub fn write_server(&self, folder: &Path) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign();
-        (write(folder, "server.pem", &certificate.pem()), write(folder, "server.key", &key.serialize_pem()))
+        (
+            write(folder, "server.pem", &certificate.pem()),
+            write(folder, "server.key", &key.serialize_pem()),
+        )
     }
 
     /// TLS for a server of the tests' own.
@@ -78,14 +84,18 @@ impl Pki {
     pub fn client(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.der().clone()).unwrap();
-        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let mut config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)
     }
 
     fn sign(&self) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        params.subject_alt_names.push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
+        params
+            .subject_alt_names
+            .push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.ca).unwrap(), key)
     }

@@ -13,13 +13,20 @@ pub struct Raw<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Raw<IO> {
     pub fn new(io: IO) -> Self {
-        Self { io, unread: Vec::new() }
+        Self {
+            io,
+            unread: Vec::new(),
+        }
     }
 
     /// The next head, byte for byte, with its blank line; `None` when the peer has left.
     pub async fn head(&mut self) -> Option<String> {
         loop {
-            if let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(end) = self
+                .unread
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
                 let rest = self.unread.split_off(end + 4);
                 let head = std::mem::replace(&mut self.unread, rest);
                 return Some(String::from_utf8_lossy(&head).into_owned());
@@ -49,7 +56,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Raw<IO> {
     pub async fn answer(&mut self) -> Option<(u16, String, Vec<u8>)> {
         let head = self.head().await?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        let body = self.exactly(field(&head, "content-length").and_then(|len| len.parse().ok()).unwrap_or(0)).await.ok()?;
+        let body = self
+            .exactly(
+                field(&head, "content-length")
+                    .and_then(|len| len.parse().ok())
+                    .unwrap_or(0),
+            )
+            .await
+            .ok()?;
         Some((status, head, body))
     }
 
@@ -66,7 +80,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Raw<IO> {
 
     /// What has come already, without waiting for more.
     pub async fn now(&mut self) -> Vec<u8> {
-        while let std::task::Poll::Ready(Ok(1..)) = futures_util::poll!(std::pin::pin!(self.fill())) {}
+        while let std::task::Poll::Ready(Ok(1..)) = futures_util::poll!(std::pin::pin!(self.fill()))
+        {
+        }
         std::mem::take(&mut self.unread)
     }
 

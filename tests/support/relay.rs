@@ -16,8 +16,16 @@ pub fn relay() -> RelayBuilder {
     let mut settings = Settings::default();
     settings.set("listen", "address", "127.0.0.1:0");
     settings.set("admin", "address", "127.0.0.1:0");
-    let agents = ["prod", "staging", "foreign"].into_iter().zip(1..).map(|(name, id)| Entry::new(id, name)).collect();
-    RelayBuilder { settings, agents, issuer: None }
+    let agents = ["prod", "staging", "foreign"]
+        .into_iter()
+        .zip(1..)
+        .map(|(name, id)| Entry::new(id, name))
+        .collect();
+    RelayBuilder {
+        settings,
+        agents,
+        issuer: None,
+    }
 }
 
 /// What a relay will be told.
@@ -40,13 +48,29 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn new(id: u64, name: &str) -> Self {
-        let project = if name == "foreign" { "other/project" } else { "group/sub/app" };
+        let project = if name == "foreign" {
+            "other/project"
+        } else {
+            "group/sub/app"
+        };
         let token = format!("canary-agent-token-of-{name}");
-        Self { id, name: name.to_owned(), token, project, more: String::new() }
+        Self {
+            id,
+            name: name.to_owned(),
+            token,
+            project,
+            more: String::new(),
+        }
     }
 
     fn yaml(&self) -> String {
-        let Self { id, name, token, project, more } = self;
+        let Self {
+            id,
+            name,
+            token,
+            project,
+            more,
+        } = self;
         format!(
             "- id: {id}\n  name: {name}\n  project: {project}\n  project_id: {project_id}\n  tokens: ['{hash}']\n{more}",
             project_id = if name == "foreign" { 999 } else { 150 },
@@ -66,7 +90,11 @@ impl RelayBuilder {
     /// Lines of YAML below an agent it knows, such as its `ci_access`.
     #[must_use]
     pub fn with_agent(mut self, name: &str, yaml: &str) -> Self {
-        let entry = self.agents.iter_mut().find(|entry| entry.name == name).expect("the agent is known");
+        let entry = self
+            .agents
+            .iter_mut()
+            .find(|entry| entry.name == name)
+            .expect("the agent is known");
         for line in yaml.lines() {
             writeln!(entry.more, "  {line}").unwrap();
         }
@@ -82,7 +110,9 @@ impl RelayBuilder {
     /// Finds out quickly that an agent is silent, and says so at once: for scenarios about lost agents.
     #[must_use]
     pub fn impatient(self) -> Self {
-        self.with("tunnel", "ping_interval", "200ms").with("tunnel", "dead_after", "600ms").with("route", "wait", "300ms")
+        self.with("tunnel", "ping_interval", "200ms")
+            .with("tunnel", "dead_after", "600ms")
+            .with("route", "wait", "300ms")
     }
 
     /// Starts it.
@@ -91,6 +121,18 @@ impl RelayBuilder {
     ///
     /// When its configuration is wrong.
     pub async fn start(self) -> TestRelay {
+        let relay = self.start_unready().await;
+        relay.until_ready().await;
+        relay
+    }
+
+    /// Starts it, whether it gets ready or not.
+    ///
+    /// # Panics
+    ///
+    /// When its configuration is wrong.
+    #[expect(clippy::unused_async, reason = "a relay starts inside a runtime only")]
+    pub async fn start_unready(self) -> TestRelay {
         let folder = tempfile::tempdir().unwrap();
         let ca = pki::shared().write_ca(folder.path());
         let (certificate, key) = pki::shared().write_server(folder.path());
@@ -99,10 +141,22 @@ impl RelayBuilder {
         settings.set("listen", "certificate", certificate.display());
         settings.set("listen", "key", key.display());
         settings.set("authorities", "ca_file", ca.display());
-        settings.set("authorities", "oidc", format!("{{ issuers: {} }}", issuer.settings()));
-        let mut relay = TestRelay { running: None, settings, agents: self.agents, issuer, address: UNBOUND, admin: UNBOUND, ca, _folder: folder };
+        settings.set(
+            "authorities",
+            "oidc",
+            format!("{{ issuers: {} }}", issuer.settings()),
+        );
+        let mut relay = TestRelay {
+            running: None,
+            settings,
+            agents: self.agents,
+            issuer,
+            address: UNBOUND,
+            admin: UNBOUND,
+            ca,
+            _folder: folder,
+        };
         relay.begin();
-        relay.until_ready().await;
         relay
     }
 }
@@ -142,7 +196,10 @@ impl TestRelay {
     }
 
     pub(crate) fn entry(&self, agent: &str) -> &Entry {
-        self.agents.iter().find(|entry| entry.name == agent).expect("the agent is known")
+        self.agents
+            .iter()
+            .find(|entry| entry.name == agent)
+            .expect("the agent is known")
     }
 
     /// Job `id` as a caller of `prod`.
@@ -154,7 +211,11 @@ impl TestRelay {
     /// A job as a caller of an agent, with the credential that a kubeconfig holds.
     #[must_use]
     pub fn caller(&self, job: &JobIdentity, agent: &str) -> Caller {
-        self.showing(&format!("Bearer ci:{}:{}", self.entry(agent).id, self.issuer.token(job)))
+        self.showing(&format!(
+            "Bearer ci:{}:{}",
+            self.entry(agent).id,
+            self.issuer.token(job)
+        ))
     }
 
     /// Anybody, with this `Authorization`.
@@ -223,8 +284,11 @@ impl TestRelay {
     fn begin(&mut self) {
         let mut yaml = self.settings.to_yaml();
         yaml.push_str("agents:\n");
-        self.agents.iter().for_each(|agent| yaml.push_str(&agent.yaml()));
-        let raw = RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
+        self.agents
+            .iter()
+            .for_each(|agent| yaml.push_str(&agent.yaml()));
+        let raw =
+            RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
         let config = Config::try_from(raw).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
         let relay = Relay::start_here(config).unwrap();
         self.address = relay.public_addr();
@@ -232,10 +296,18 @@ impl TestRelay {
         self.running = Some(relay);
     }
 
-    async fn until_ready(&self) {
+    /// Waits until its admin port says that it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it takes longer than [`crate::SOON`].
+    pub async fn until_ready(&self) {
         let began = tokio::time::Instant::now();
         while self.admin_get("/readyz").await.0 != 200 {
-            assert!(began.elapsed() < crate::SOON, "the relay does not become ready");
+            assert!(
+                began.elapsed() < crate::SOON,
+                "the relay does not become ready"
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

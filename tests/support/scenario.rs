@@ -1,7 +1,10 @@
 //! Runs one scenario: a runtime of its own, a deadline, its log, and a look at what it left behind.
 //! Called by every test. Invariant: when [`scenario`] returns, the runtime had no task left before it was dropped.
 
-#![allow(clippy::disallowed_types, reason = "a deadline must hold while a test has tokio's clock paused")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "a deadline must hold while a test has tokio's clock paused"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +37,10 @@ pub fn scenario(story: impl Future<Output = ()>) {
 /// When the story does. Its log is printed then.
 pub fn scenario_logging(filter: &str, story: impl Future<Output = ()>) {
     let log = logs::capture(filter);
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
     // On the heap: what a scenario holds across its awaits is large.
     let story = Box::pin(story);
     runtime.block_on(async {
@@ -74,7 +80,10 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 async fn finished_in_time(story: impl Future<Output = ()>) {
     let (deadline, mut story) = (Instant::now() + DEADLINE, std::pin::pin!(story));
     while timeout(DEADLINE, story.as_mut()).await.is_err() {
-        assert!(Instant::now() < deadline, "the scenario takes a minute at most");
+        assert!(
+            Instant::now() < deadline,
+            "the scenario takes a minute at most"
+        );
     }
 }
 

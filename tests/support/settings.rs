@@ -9,7 +9,10 @@ pub struct Settings(BTreeMap<String, BTreeMap<String, String>>);
 impl Settings {
     /// Sets `section.key`; the value is YAML.
     pub fn set(&mut self, section: &str, key: &str, value: impl ToString) {
-        self.0.entry(section.to_owned()).or_default().insert(key.to_owned(), value.to_string());
+        self.0
+            .entry(section.to_owned())
+            .or_default()
+            .insert(key.to_owned(), value.to_string());
     }
 
     #[must_use]

@@ -22,7 +22,12 @@ impl World {
         let relay = relay.start().await;
         let agent = agent("prod").to(&relay).serving(&kube).start().await;
         let job = relay.job(9001);
-        Self { kube, relay, agent, job }
+        Self {
+            kube,
+            relay,
+            agent,
+            job,
+        }
     }
 
     /// Ends all of it in order; fails when something is left running.

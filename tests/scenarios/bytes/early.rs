@@ -18,8 +18,14 @@ fn early_answer_arrives_while_the_body_still_flows() {
                 let (hand, body) = body::by_hand();
                 hand.data("some of it").await;
                 let upload = request(Method::POST, "/early", body);
-                let answer = if is_http2 { http2.send(upload).await } else { http1.send(upload).await };
-                let answer = within("the early answer", Answer::of(answer.unwrap())).await.unwrap();
+                let answer = if is_http2 {
+                    http2.send(upload).await
+                } else {
+                    http1.send(upload).await
+                };
+                let answer = within("the early answer", Answer::of(answer.unwrap()))
+                    .await
+                    .unwrap();
                 assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
                 assert!(answer.text().starts_with("413"));
             }
@@ -38,8 +44,15 @@ fn upload_of_which_nobody_wants_the_rest_is_stopped() {
         let answer = http2.answer(request(Method::POST, "/early", body)).await;
         assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
         // The relay says that it takes no more (RFC 9113 section 8.1); endless bytes would otherwise go nowhere for ever.
-        within("the upload's end", async { while hand.data(vec![0; 16 << 10]).await {} }).await;
-        assert_eq!(http2.get("/api").await.status, StatusCode::OK, "the connection is as good as before");
+        within("the upload's end", async {
+            while hand.data(vec![0; 16 << 10]).await {}
+        })
+        .await;
+        assert_eq!(
+            http2.get("/api").await.status,
+            StatusCode::OK,
+            "the connection is as good as before"
+        );
         drop(http2);
         world.stop().await;
     });
@@ -53,13 +66,21 @@ fn truncated_answer_looks_truncated() {
             for path in ["/cut/100000", "/cut-sized/100000", "/cut/0"] {
                 let http2 = world.job.http2().await;
                 let answer = http2.send(get(path)).await.unwrap();
-                let error = within("the end", Answer::of(answer)).await.expect_err("over HTTP/2 it ended well");
+                let error = within("the end", Answer::of(answer))
+                    .await
+                    .expect_err("over HTTP/2 it ended well");
                 assert!(!error.is_canceled());
-                assert_eq!(http2.get("/api").await.status, StatusCode::OK, "the stream ended, the connection did not");
+                assert_eq!(
+                    http2.get("/api").await.status,
+                    StatusCode::OK,
+                    "the stream ended, the connection did not"
+                );
 
                 let mut http1 = world.job.http1().await;
                 let answer = http1.send(get(path)).await.unwrap();
-                within("the end", Answer::of(answer)).await.expect_err("over HTTP/1.1 it ended well");
+                within("the end", Answer::of(answer))
+                    .await
+                    .expect_err("over HTTP/1.1 it ended well");
             }
             until("nothing is open", || world.kube.open() == 0).await;
             world.stop().await;
@@ -100,7 +121,10 @@ fn upload_that_breaks_off_never_looks_complete() {
             let sending = http2.send(request(Method::POST, "/sink", body));
             let breaking = async {
                 hand.data(adit_tests::pattern::piece(0, 1000)).await;
-                until("the API server has what there is", || world.kube.sunk() == 1000).await;
+                until("the API server has what there is", || {
+                    world.kube.sunk() == 1000
+                })
+                .await;
                 hand.fail().await;
             };
             let (answer, ()) = tokio::join!(sending, breaking);

@@ -16,47 +16,68 @@ const BUFFERS: usize = 40 << 20;
 
 #[test]
 fn download_of_64_mib_takes_no_more_memory_than_the_windows() {
-    alone("bytes::large::download_of_64_mib_takes_no_more_memory_than_the_windows", || {
-        scenario(async {
-            let world = world().await;
-            let (mut http1, http2) = (world.job.http1().await, world.job.http2().await);
-            http2.get("/big/100000").await;
-            let before = memory();
-            let path = format!("/big/{SIZE}");
-            for is_http2 in [true, false] {
-                let answer = if is_http2 { http2.send(get(&path)).await } else { http1.send(get(&path)).await };
-                let mut body = answer.unwrap().into_body();
-                let mut check = Check::default();
-                while let Some(frame) = within("more", body.frame()).await {
-                    check.take(&frame.unwrap().into_data().unwrap());
+    alone(
+        "bytes::large::download_of_64_mib_takes_no_more_memory_than_the_windows",
+        || {
+            scenario(async {
+                let world = world().await;
+                let (mut http1, http2) = (world.job.http1().await, world.job.http2().await);
+                http2.get("/big/100000").await;
+                let before = memory();
+                let path = format!("/big/{SIZE}");
+                for is_http2 in [true, false] {
+                    let answer = if is_http2 {
+                        http2.send(get(&path)).await
+                    } else {
+                        http1.send(get(&path)).await
+                    };
+                    let mut body = answer.unwrap().into_body();
+                    let mut check = Check::default();
+                    while let Some(frame) = within("more", body.frame()).await {
+                        check.take(&frame.unwrap().into_data().unwrap());
+                    }
+                    assert_eq!(check.seen, SIZE);
                 }
-                assert_eq!(check.seen, SIZE);
-            }
-            assert!(peak_memory() - before < BUFFERS, "{} MiB more", (peak_memory() - before) >> 20);
-            drop((http1, http2));
-            world.stop().await;
-        });
-    });
+                assert!(
+                    peak_memory() - before < BUFFERS,
+                    "{} MiB more",
+                    (peak_memory() - before) >> 20
+                );
+                drop((http1, http2));
+                world.stop().await;
+            });
+        },
+    );
 }
 
 #[test]
 fn upload_of_64_mib_takes_no_more_memory_than_the_windows() {
-    alone("bytes::large::upload_of_64_mib_takes_no_more_memory_than_the_windows", || {
-        scenario(async {
-            let world = world().await;
-            let (mut http1, http2) = (world.job.http1().await, world.job.http2().await);
-            http2.answer(request(Method::PUT, "/sink", body::pattern(100_000))).await;
-            let before = memory();
-            let unsized_upload = request(Method::PUT, "/sink", body::pattern(SIZE));
-            assert_eq!(http2.send(unsized_upload).await.unwrap().status(), 200);
-            let sized_upload = request(Method::PUT, "/sink", body::pattern_of_known_length(SIZE));
-            assert_eq!(http1.send(sized_upload).await.unwrap().status(), 200);
-            assert_eq!(world.kube.sunk() as u64, 2 * SIZE + 100_000);
-            assert!(peak_memory() - before < BUFFERS, "{} MiB more", (peak_memory() - before) >> 20);
-            drop((http1, http2));
-            world.stop().await;
-        });
-    });
+    alone(
+        "bytes::large::upload_of_64_mib_takes_no_more_memory_than_the_windows",
+        || {
+            scenario(async {
+                let world = world().await;
+                let (mut http1, http2) = (world.job.http1().await, world.job.http2().await);
+                http2
+                    .answer(request(Method::PUT, "/sink", body::pattern(100_000)))
+                    .await;
+                let before = memory();
+                let unsized_upload = request(Method::PUT, "/sink", body::pattern(SIZE));
+                assert_eq!(http2.send(unsized_upload).await.unwrap().status(), 200);
+                let sized_upload =
+                    request(Method::PUT, "/sink", body::pattern_of_known_length(SIZE));
+                assert_eq!(http1.send(sized_upload).await.unwrap().status(), 200);
+                assert_eq!(world.kube.sunk() as u64, 2 * SIZE + 100_000);
+                assert!(
+                    peak_memory() - before < BUFFERS,
+                    "{} MiB more",
+                    (peak_memory() - before) >> 20
+                );
+                drop((http1, http2));
+                world.stop().await;
+            });
+        },
+    );
 }
 
 #[test]

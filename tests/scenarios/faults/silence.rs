@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, Direction, Kube, Line, TestAgent, TestRelay, agent,
-    caller::get,
-    kube, relay, scenario, until,
+    Answer, Direction, Kube, Line, TestAgent, TestRelay, agent, caller::get, kube, relay, scenario,
+    until,
 };
 use http::StatusCode;
 use tokio::time::{Instant, timeout};
@@ -27,9 +26,23 @@ impl Lined {
     async fn start() -> Self {
         let kube = kube().start().await;
         let relay = relay().start().await;
-        let (to_relay, to_kube) = (Line::to(relay.address()).await, Line::to(kube.address()).await);
-        let agent = agent("prod").to(&relay).via(to_relay.address()).serving_by(kube.kubeconfig_via(to_kube.address())).start().await;
-        Self { kube, relay, agent, to_relay, to_kube }
+        let (to_relay, to_kube) = (
+            Line::to(relay.address()).await,
+            Line::to(kube.address()).await,
+        );
+        let agent = agent("prod")
+            .to(&relay)
+            .via(to_relay.address())
+            .serving_by(kube.kubeconfig_via(to_kube.address()))
+            .start()
+            .await;
+        Self {
+            kube,
+            relay,
+            agent,
+            to_relay,
+            to_kube,
+        }
     }
 
     async fn stop(self) {
@@ -44,7 +57,11 @@ impl Lined {
 async fn ends_in_time(lined: &Lined, silence: impl AsyncFnOnce()) -> Answer {
     let http2 = lined.relay.job(9001).http2().await;
     let watch = http2.send(get("/watch")).await.unwrap();
-    let mut pending = Box::pin(http2.send(adit_tests::caller::request(http::Method::POST, "/never", adit_tests::body::empty())));
+    let mut pending = Box::pin(http2.send(adit_tests::caller::request(
+        http::Method::POST,
+        "/never",
+        adit_tests::body::empty(),
+    )));
     tokio::select! {
         _ = pending.as_mut() => panic!("nobody answers"),
         () = lined.kube.until_open(2) => {}
@@ -52,9 +69,19 @@ async fn ends_in_time(lined: &Lined, silence: impl AsyncFnOnce()) -> Answer {
     tokio::time::pause();
     silence().await;
     let began = Instant::now();
-    let answer = timeout(IN_TIME, pending).await.expect("the request is answered in time").unwrap();
-    timeout(IN_TIME - began.elapsed(), Answer::of(watch)).await.expect("the watch ends in time").expect_err("it must not look complete");
-    assert!(began.elapsed() > Duration::from_secs(4), "a moment of silence is no death: {:?}", began.elapsed());
+    let answer = timeout(IN_TIME, pending)
+        .await
+        .expect("the request is answered in time")
+        .unwrap();
+    timeout(IN_TIME - began.elapsed(), Answer::of(watch))
+        .await
+        .expect("the watch ends in time")
+        .expect_err("it must not look complete");
+    assert!(
+        began.elapsed() > Duration::from_secs(4),
+        "a moment of silence is no death: {:?}",
+        began.elapsed()
+    );
     let answer = Answer::of(answer).await.unwrap();
     tokio::time::resume();
     answer
@@ -67,10 +94,20 @@ fn silent_agent_is_given_up() {
             let lined = Lined::start().await;
             let answer = ends_in_time(&lined, async || lined.to_relay.swallow(directions)).await;
             let refused = answer.refused();
-            assert_eq!((refused.status, refused.reason.as_str(), refused.hop.as_str()), (502, "agent_lost", "agent"));
+            assert_eq!(
+                (
+                    refused.status,
+                    refused.reason.as_str(),
+                    refused.hop.as_str()
+                ),
+                (502, "agent_lost", "agent")
+            );
             // The agent gives the relay up, too, and what it asked for.
             tokio::time::pause();
-            until("the API server's requests are cancelled", || lined.kube.open() == 0).await;
+            until("the API server's requests are cancelled", || {
+                lined.kube.open() == 0
+            })
+            .await;
             tokio::time::resume();
             lined.to_relay.mend();
             // Or the agent waits out the connection that it tried meanwhile.

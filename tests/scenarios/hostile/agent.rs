@@ -8,7 +8,14 @@ use http::{Method, Request};
 use super::Bystander;
 
 /// Calls the tunnel as the agent `staging`, by hand.
-async fn tunnel(world: &World, authorization: &str) -> (adit_tests::caller::H2, h2::client::ResponseFuture, SendStream<Bytes>) {
+async fn tunnel(
+    world: &World,
+    authorization: &str,
+) -> (
+    adit_tests::caller::H2,
+    h2::client::ResponseFuture,
+    SendStream<Bytes>,
+) {
     let mut connection = world.job.h2().await;
     let head = Request::builder()
         .method(Method::POST)
@@ -50,7 +57,8 @@ fn noise_in_a_tunnel_ends_that_tunnel_only() {
             Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n"),
         ];
         for noise in noises {
-            let (connection, answer, mut send) = tunnel(&world, "Bearer canary-agent-token-of-staging").await;
+            let (connection, answer, mut send) =
+                tunnel(&world, "Bearer canary-agent-token-of-staging").await;
             let _ = send.send_data(noise, true);
             if let Ok(answer) = within("an answer or the end", answer).await {
                 within("the end", drain(answer.into_body())).await;
@@ -58,8 +66,16 @@ fn noise_in_a_tunnel_ends_that_tunnel_only() {
             bystander.is_unharmed().await;
             drop(connection);
         }
-        world.relay.until_metric("adit_relay_tunnels_open", |open| open == 1.0).await;
-        let refused = world.relay.caller(&job(9001), "staging").get("/api").await.refused();
+        world
+            .relay
+            .until_metric("adit_relay_tunnels_open", |open| open == 1.0)
+            .await;
+        let refused = world
+            .relay
+            .caller(&job(9001), "staging")
+            .get("/api")
+            .await
+            .refused();
         assert!(refused.reason.starts_with("agent_"), "{refused:?}");
         drop(bystander);
         world.stop().await;
@@ -72,15 +88,29 @@ fn tunnel_is_opened_by_an_agents_own_token_only() {
         let world = world().await;
         let jobs = world.job.authorization.clone().unwrap();
         let id_token = format!("Bearer {}", world.relay.issuer().token(&job(9001)));
-        for authorization in ["Bearer canary-unknown", "Bearer ", "Basic Y2FuYXJ5", "Bearer ci:1:canary-agent-token-of-prod", "canary-agent-token-of-prod", &jobs, &id_token] {
+        for authorization in [
+            "Bearer canary-unknown",
+            "Bearer ",
+            "Basic Y2FuYXJ5",
+            "Bearer ci:1:canary-agent-token-of-prod",
+            "canary-agent-token-of-prod",
+            &jobs,
+            &id_token,
+        ] {
             let (connection, answer, _send) = tunnel(&world, authorization).await;
             match within("an answer", answer).await {
                 Ok(answer) => assert_eq!(answer.headers()["grpc-status"], "16", "{authorization}"),
-                Err(error) => assert!(error.is_reset() || error.is_go_away() || error.is_io(), "{error}"),
+                Err(error) => assert!(
+                    error.is_reset() || error.is_go_away() || error.is_io(),
+                    "{error}"
+                ),
             }
             drop(connection);
         }
-        assert_eq!(world.relay.metrics().await.value("adit_relay_tunnels_open"), 1.0);
+        assert_eq!(
+            world.relay.metrics().await.value("adit_relay_tunnels_open"),
+            1.0
+        );
         world.stop().await;
     });
 }
@@ -88,13 +118,24 @@ fn tunnel_is_opened_by_an_agents_own_token_only() {
 #[test]
 fn tunnel_that_never_says_hello_is_given_up() {
     scenario(async {
-        let world = World::of(adit_tests::kube(), adit_tests::relay().with("tunnel", "handshake_timeout", "300ms")).await;
-        let (connection, answer, _send) = tunnel(&world, "Bearer canary-agent-token-of-staging").await;
+        let world = World::of(
+            adit_tests::kube(),
+            adit_tests::relay().with("tunnel", "handshake_timeout", "300ms"),
+        )
+        .await;
+        let (connection, answer, _send) =
+            tunnel(&world, "Bearer canary-agent-token-of-staging").await;
         if let Ok(answer) = within("an answer or the end", answer).await {
             within("the end", drain(answer.into_body())).await;
         }
         drop(connection);
-        world.relay.until_metric("adit_relay_tunnels_refused_total{reason=\"handshake\"}", |count| count == 1.0).await;
+        world
+            .relay
+            .until_metric(
+                "adit_relay_tunnels_refused_total{reason=\"handshake\"}",
+                |count| count == 1.0,
+            )
+            .await;
         until("nothing is open", || world.kube.open() == 0).await;
         world.stop().await;
     });

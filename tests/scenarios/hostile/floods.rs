@@ -22,7 +22,10 @@ fn requests_taken_back_at_once_end_the_connection_and_harm_nobody() {
                     return at;
                 };
                 connection.sender = sender;
-                let Ok((_answer, mut stream)) = connection.sender.send_request(world.job.h2_get("/never"), false) else {
+                let Ok((_answer, mut stream)) = connection
+                    .sender
+                    .send_request(world.job.h2_get("/never"), false)
+                else {
                     return at;
                 };
                 stream.send_reset(Reason::CANCEL);
@@ -34,7 +37,10 @@ fn requests_taken_back_at_once_end_the_connection_and_harm_nobody() {
         };
         let (sent, ()) = within("the flood", join(flood, bystander.is_unharmed())).await;
         assert!(sent < 20_000, "nobody minded {sent} requests taken back");
-        let ended = within("the connection's end", connection.connection.join_next()).await.unwrap().unwrap();
+        let ended = within("the connection's end", connection.connection.join_next())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(ended.is_some(), "it ended well");
         until("nothing is open", || world.kube.open() == 0).await;
         bystander.is_unharmed().await;
@@ -64,14 +70,28 @@ fn frames_that_cost_an_answer_each_do_not_pile_up() {
         let empty_data = frame(0, 0, 1, &[]);
         let window = frame(8, 0, 0, &0_u32.to_be_bytes());
         let bad_settings = frame(4, 0, 0, &[0, 5, 0, 0, 0, 0]);
-        for kind in [pings, settings, resets, unknown, continuation, empty_data, window, bad_settings] {
+        for kind in [
+            pings,
+            settings,
+            resets,
+            unknown,
+            continuation,
+            empty_data,
+            window,
+            bad_settings,
+        ] {
             let mut io = world.job.tls(adit_tests::pki::HTTP2).await;
             io.write_all(PREFACE).await.unwrap();
             let batch = kind.repeat(1000);
             // Nothing is read meanwhile: answers find no way out.
             let flood = async {
                 for _ in 0..20 {
-                    match tokio::time::timeout(std::time::Duration::from_millis(200), io.write_all(&batch)).await {
+                    match tokio::time::timeout(
+                        std::time::Duration::from_millis(200),
+                        io.write_all(&batch),
+                    )
+                    .await
+                    {
                         Ok(Ok(())) => {}
                         // Hung up on, or no longer read.
                         Ok(Err(_)) | Err(_) => return,
@@ -94,13 +114,29 @@ fn header_lists_that_grow_when_unpacked_are_refused() {
         let mut head = world.job.h2_get("/api");
         // Sent once, and then as an index of one byte each.
         for _ in 0..3000 {
-            head.headers_mut().append(HeaderName::from_static("cookie"), HeaderValue::from_static("0123456789012345678901234567890123456789"));
+            head.headers_mut().append(
+                HeaderName::from_static("cookie"),
+                HeaderValue::from_static("0123456789012345678901234567890123456789"),
+            );
         }
         let (answer, _) = connection.send(head, true);
         if let Ok(answer) = within("an answer or the end", answer).await {
-            assert!(matches!(answer.status().as_u16(), 400 | 431), "{}", answer.status());
+            assert!(
+                matches!(answer.status().as_u16(), 400 | 431),
+                "{}",
+                answer.status()
+            );
         }
-        assert_eq!(world.kube.requests().iter().filter(|request| request.value("impersonate-user") == Some("gitlab:ci_job:9001".into())).count(), 0);
+        assert_eq!(
+            world
+                .kube
+                .requests()
+                .iter()
+                .filter(|request| request.value("impersonate-user")
+                    == Some("gitlab:ci_job:9001".into()))
+                .count(),
+            0
+        );
         bystander.is_unharmed().await;
         drop((connection, bystander));
         world.stop().await;
@@ -118,7 +154,10 @@ fn frames_of_one_byte_cost_only_their_sender() {
             for at in 0..30_000_u64 {
                 send.reserve_capacity(1);
                 match std::future::poll_fn(|cx| send.poll_capacity(cx)).await {
-                    Some(Ok(_)) if send.send_data(adit_tests::pattern::piece(at, 1), false).is_ok() => {}
+                    Some(Ok(_))
+                        if send
+                            .send_data(adit_tests::pattern::piece(at, 1), false)
+                            .is_ok() => {}
                     _ => return,
                 }
             }
@@ -140,7 +179,12 @@ fn client_that_never_reads_its_answers_is_bounded() {
         let flood = async {
             let request = world.job.head("GET /big/1000000", "");
             for _ in 0..2000 {
-                match tokio::time::timeout(std::time::Duration::from_millis(200), connection.write(&request)).await {
+                match tokio::time::timeout(
+                    std::time::Duration::from_millis(200),
+                    connection.write(&request),
+                )
+                .await
+                {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) | Err(_) => return,
                 }

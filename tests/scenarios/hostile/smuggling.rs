@@ -7,8 +7,14 @@ use super::Bystander;
 
 /// Header lines and what follows the head; each is refused, or at most read in one way.
 const CORPUS: [(&str, &str); 30] = [
-    ("Content-Length: 6\r\nTransfer-Encoding: chunked", "0\r\n\r\nG"),
-    ("Transfer-Encoding: chunked\r\nContent-Length: 6", "0\r\n\r\nG"),
+    (
+        "Content-Length: 6\r\nTransfer-Encoding: chunked",
+        "0\r\n\r\nG",
+    ),
+    (
+        "Transfer-Encoding: chunked\r\nContent-Length: 6",
+        "0\r\n\r\nG",
+    ),
     ("Content-Length: 3\r\nContent-Length: 5", "12345"),
     ("Content-Length: 3, 5", "12345"),
     ("Content-Length: +3", "123"),
@@ -23,8 +29,14 @@ const CORPUS: [(&str, &str); 30] = [
     ("Transfer-Encoding: identity", "0\r\n\r\n"),
     ("Transfer-Encoding: gzip", "0\r\n\r\n"),
     ("Transfer-Encoding: xchunked", "0\r\n\r\n"),
-    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "0\r\n\r\n"),
-    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
+    (
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "0\r\n\r\n",
+    ),
+    (
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "0\r\n\r\n",
+    ),
     ("Transfer-Encoding : chunked", "0\r\n\r\n"),
     ("Transfer-Encoding:\u{b}chunked", "0\r\n\r\n"),
     (" Transfer-Encoding: chunked", "0\r\n\r\n"),
@@ -56,7 +68,11 @@ fn no_request_hides_in_another() {
             // The hidden one has no credential: when it is read as a request of its own it is answered 401, openly.
             assert!(!answers.contains("/smuggled"), "{fields:?}: {answers}");
             let came = world.kube.requests();
-            assert!(came.iter().all(|request| !request.target.contains("smuggled")), "{fields:?}");
+            assert!(
+                came.iter()
+                    .all(|request| !request.target.contains("smuggled")),
+                "{fields:?}"
+            );
         }
         // What did pass was framed in one way.
         for request in world.kube.requests() {
@@ -81,10 +97,16 @@ fn refused_framing_is_answered_400_and_the_connection_ends() {
             "X\0: a",
         ] {
             let mut connection = world.job.raw().await;
-            connection.write(world.job.head("POST /api", &format!("{fields}\r\n")) + SMUGGLED).await.unwrap();
+            connection
+                .write(world.job.head("POST /api", &format!("{fields}\r\n")) + SMUGGLED)
+                .await
+                .unwrap();
             let (answers, _) = within("the end", connection.rest()).await;
             let answers = String::from_utf8_lossy(&answers).into_owned();
-            assert!(answers.starts_with("HTTP/1.1 400") && answers.matches("HTTP/1.1 ").count() == 1, "{fields:?}: {answers}");
+            assert!(
+                answers.starts_with("HTTP/1.1 400") && answers.matches("HTTP/1.1 ").count() == 1,
+                "{fields:?}: {answers}"
+            );
         }
         assert_eq!(world.kube.request_count(), 1);
         world.stop().await;
@@ -96,10 +118,20 @@ fn http_1_0_with_chunks_is_refused() {
     scenario(async {
         let world = world().await;
         let mut connection = world.job.raw().await;
-        let head = world.job.head("POST /api", "Transfer-Encoding: chunked\r\n").replace("HTTP/1.1", "HTTP/1.0");
-        connection.write(format!("{head}0\r\n\r\n{SMUGGLED}")).await.unwrap();
+        let head = world
+            .job
+            .head("POST /api", "Transfer-Encoding: chunked\r\n")
+            .replace("HTTP/1.1", "HTTP/1.0");
+        connection
+            .write(format!("{head}0\r\n\r\n{SMUGGLED}"))
+            .await
+            .unwrap();
         let (answers, _) = within("the end", connection.rest()).await;
-        assert!(!String::from_utf8_lossy(&answers).contains(" 200 "), "{}", String::from_utf8_lossy(&answers));
+        assert!(
+            !String::from_utf8_lossy(&answers).contains(" 200 "),
+            "{}",
+            String::from_utf8_lossy(&answers)
+        );
         assert_eq!(world.kube.request_count(), 1);
         world.stop().await;
     });
@@ -109,14 +141,31 @@ fn http_1_0_with_chunks_is_refused() {
 fn targets_with_other_bytes_are_refused() {
     scenario(async {
         let world = world().await;
-        for path in ["/api\t/x", "/api /x", "/api\u{7f}", "/api/\0", "/api#fragment", "/api\\..\\x", "/..%2f", "/%2e%2e%2f", "/%2E./x", "/a/%2e"] {
+        for path in [
+            "/api\t/x",
+            "/api /x",
+            "/api\u{7f}",
+            "/api/\0",
+            "/api#fragment",
+            "/api\\..\\x",
+            "/..%2f",
+            "/%2e%2e%2f",
+            "/%2E./x",
+            "/a/%2e",
+        ] {
             let mut connection = world.job.raw().await;
-            connection.write(world.job.head(&format!("GET {path}"), "")).await.unwrap();
+            connection
+                .write(world.job.head(&format!("GET {path}"), ""))
+                .await
+                .unwrap();
             if let Some((status, _, _)) = within("an answer or the end", connection.answer()).await
                 && status == 200
             {
                 // A fragment is no part of a target: RFC 9112 section 3.2.1.
-                assert_eq!((path, world.kube.last().target.as_str()), ("/api#fragment", "/api"));
+                assert_eq!(
+                    (path, world.kube.last().target.as_str()),
+                    ("/api#fragment", "/api")
+                );
             }
         }
         world.stop().await;
@@ -127,17 +176,30 @@ fn targets_with_other_bytes_are_refused() {
 fn http_2_fields_that_belong_to_http_1_are_refused() {
     scenario(async {
         let world = world().await;
-        for (name, value) in [("connection", "close"), ("transfer-encoding", "chunked"), ("upgrade", "SPDY/3.1"), ("keep-alive", "x"), ("te", "gzip"), ("proxy-connection", "x")] {
+        for (name, value) in [
+            ("connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "SPDY/3.1"),
+            ("keep-alive", "x"),
+            ("te", "gzip"),
+            ("proxy-connection", "x"),
+        ] {
             let mut connection = world.job.h2().await;
             let mut head = world.job.h2_get("/api");
-            head.headers_mut().insert(http::HeaderName::from_static(name), http::HeaderValue::from_static(value));
+            head.headers_mut().insert(
+                http::HeaderName::from_static(name),
+                http::HeaderValue::from_static(value),
+            );
             let Ok((answer, _)) = connection.sender.send_request(head, true) else {
                 // The client's library would not send it.
                 continue;
             };
             if let Ok(answer) = within("an answer or the end", answer).await {
                 let came = world.kube.last();
-                assert!(answer.status() != 200 || came.value(name).is_none(), "{name}: {came:?}");
+                assert!(
+                    answer.status() != 200 || came.value(name).is_none(),
+                    "{name}: {came:?}"
+                );
             }
         }
         world.stop().await;

@@ -17,15 +17,22 @@ const ACCESS: &str = "ci_access:
 fn of(path: &str, id: u64) -> JobIdentity {
     let namespace = path.rsplit_once('/').unwrap().0;
     JobIdentity {
-        project: Project { id: ProjectId(id), path: path.parse().unwrap() },
-        namespace: Namespace { path: namespace.parse().unwrap(), ..job(1).namespace },
+        project: Project {
+            id: ProjectId(id),
+            path: path.parse().unwrap(),
+        },
+        namespace: Namespace {
+            path: namespace.parse().unwrap(),
+            ..job(1).namespace
+        },
         ..job(1)
     }
 }
 
 fn on(environment: Option<&str>, is_protected: bool) -> JobIdentity {
     let mut job = job(1);
-    job.environment = environment.map(|name| Environment::named(name, Tier::Production, false).unwrap());
+    job.environment =
+        environment.map(|name| Environment::named(name, Tier::Production, false).unwrap());
     job.git_ref.protected = is_protected;
     job
 }
@@ -72,14 +79,27 @@ fn job_is_told_what_it_may_reach_and_nothing_else() {
         let world = World::of(kube(), relay().with_agent("prod", ACCESS)).await;
         let list = async |job: &JobIdentity| {
             let token = world.relay.issuer().token(job);
-            let answer = world.relay.showing(&format!("Bearer {token}")).under("").get("/adit/v1/agents").await;
+            let answer = world
+                .relay
+                .showing(&format!("Bearer {token}"))
+                .under("")
+                .get("/adit/v1/agents")
+                .await;
             assert_eq!(answer.status, 200);
             answer.json().to_string()
         };
-        assert_eq!(list(&of("other/tool", 7)).await, r#"{"agents":[{"context":"group/sub/app:prod","default_namespace":"tools","id":1}]}"#);
+        assert_eq!(
+            list(&of("other/tool", 7)).await,
+            r#"{"agents":[{"context":"group/sub/app:prod","default_namespace":"tools","id":1}]}"#
+        );
         assert_eq!(list(&of("stranger/x", 8)).await, r#"{"agents":[]}"#);
         let own = list(&on(Some("prod"), true)).await;
-        assert!(own.contains("group/sub/app:prod") && own.contains("group/sub/app:staging") && !own.contains("other/project"), "{own}");
+        assert!(
+            own.contains("group/sub/app:prod")
+                && own.contains("group/sub/app:staging")
+                && !own.contains("other/project"),
+            "{own}"
+        );
         world.stop().await;
     });
 }

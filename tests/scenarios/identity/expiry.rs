@@ -23,24 +23,54 @@ fn what_runs_is_cut_when_the_token_ends_and_other_jobs_go_on() {
         let caller = short_lived(&world, Duration::from_secs(2));
         let (http2, mut http1) = (caller.http2().await, caller.http1().await);
         let mut exec = caller.raw().await;
-        exec.write(caller.head("POST /upgrade", SPDY)).await.unwrap();
-        assert!(within("101", exec.head()).await.unwrap().starts_with("HTTP/1.1 101"));
-        let watches = [http2.send(get("/watch")).await.unwrap(), http1.send(get("/watch")).await.unwrap()];
+        exec.write(caller.head("POST /upgrade", SPDY))
+            .await
+            .unwrap();
+        assert!(
+            within("101", exec.head())
+                .await
+                .unwrap()
+                .starts_with("HTTP/1.1 101")
+        );
+        let watches = [
+            http2.send(get("/watch")).await.unwrap(),
+            http1.send(get("/watch")).await.unwrap(),
+        ];
 
         // One that has no answer yet is told why.
-        let refused = within("the end of the permit", http2.answer(get("/never"))).await.refused();
-        assert_eq!((refused.status, refused.reason.as_str(), refused.hop.as_str()), (401, "permit_ended", "client"));
+        let refused = within("the end of the permit", http2.answer(get("/never")))
+            .await
+            .refused();
+        assert_eq!(
+            (
+                refused.status,
+                refused.reason.as_str(),
+                refused.hop.as_str()
+            ),
+            (401, "permit_ended", "client")
+        );
         for watch in watches {
-            within("the watch's end", Answer::of(watch)).await.expect_err("it must not look complete");
+            within("the watch's end", Answer::of(watch))
+                .await
+                .expect_err("it must not look complete");
         }
         let (_, end) = within("the session's end", exec.rest()).await;
         assert!(end.is_err(), "it must not look complete");
-        until("the API server's requests are cancelled", || world.kube.open() == 1).await;
+        until("the API server's requests are cancelled", || {
+            world.kube.open() == 1
+        })
+        .await;
 
         let refused = http2.get("/api").await.refused();
-        assert_eq!((refused.status, refused.reason.as_str()), (401, "token_expired"));
+        assert_eq!(
+            (refused.status, refused.reason.as_str()),
+            (401, "token_expired")
+        );
         world.kube.event("still here");
-        let frame = within("an event", stays.body_mut().frame()).await.unwrap().unwrap();
+        let frame = within("an event", stays.body_mut().frame())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(frame.into_data().unwrap(), "still here\n");
         assert!(logs().contains("permit"), "the log says why");
         drop((stays, lasting, http2, http1));

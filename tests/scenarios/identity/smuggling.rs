@@ -49,7 +49,10 @@ async fn try_head(world: &World, head: &str) {
         assert_eq!(request.identity(), of_job(9001), "{head}");
     }
     let is_refused = matches!(status, 400 | 401) && came.is_empty();
-    assert!(is_refused || matches!(status, 101 | 200), "{status}: {head}");
+    assert!(
+        is_refused || matches!(status, 101 | 200),
+        "{status}: {head}"
+    );
 }
 
 #[test]
@@ -61,7 +64,13 @@ fn headers_that_name_somebody_else_never_arrive() {
                 try_head(&world, &world.job.head(request, &format!("{line}\r\n"))).await;
             }
         }
-        assert!(world.kube.requests().iter().all(|request| !format!("{request:?}").contains("system:")));
+        assert!(
+            world
+                .kube
+                .requests()
+                .iter()
+                .all(|request| !format!("{request:?}").contains("system:"))
+        );
         world.stop().await;
     });
 }
@@ -70,14 +79,40 @@ fn headers_that_name_somebody_else_never_arrive() {
 fn connection_cannot_strip_the_identity() {
     scenario(async {
         let world = world().await;
-        let names = ["Impersonate-User", "impersonate-group", "Authorization", "impersonate-uid", "Impersonate-Extra-agent.gitlab.com%2fid", "host", "x-request-id"];
+        let names = [
+            "Impersonate-User",
+            "impersonate-group",
+            "Authorization",
+            "impersonate-uid",
+            "Impersonate-Extra-agent.gitlab.com%2fid",
+            "host",
+            "x-request-id",
+        ];
         for name in names {
-            for list in [name.to_owned(), format!("close, {name}"), format!("{name},{name}"), format!("keep-alive\r\nConnection: {name}"), format!(" ,, {name} ,")] {
-                try_head(&world, &world.job.head("GET /api", &format!("Connection: {list}\r\n"))).await;
+            for list in [
+                name.to_owned(),
+                format!("close, {name}"),
+                format!("{name},{name}"),
+                format!("keep-alive\r\nConnection: {name}"),
+                format!(" ,, {name} ,"),
+            ] {
+                try_head(
+                    &world,
+                    &world
+                        .job
+                        .head("GET /api", &format!("Connection: {list}\r\n")),
+                )
+                .await;
             }
         }
         for list in ["\"impersonate-user\"", "a b", "im personate-user", "@"] {
-            try_head(&world, &world.job.head("GET /api", &format!("Connection: {list}\r\n"))).await;
+            try_head(
+                &world,
+                &world
+                    .job
+                    .head("GET /api", &format!("Connection: {list}\r\n")),
+            )
+            .await;
         }
         world.stop().await;
     });
@@ -89,7 +124,13 @@ fn upgrades_carry_no_other_identity() {
         let world = world().await;
         for line in LINES {
             for fields in [SPDY, WEBSOCKET] {
-                try_head(&world, &world.job.head("POST /upgrade", &format!("{fields}{line}\r\n"))).await;
+                try_head(
+                    &world,
+                    &world
+                        .job
+                        .head("POST /upgrade", &format!("{fields}{line}\r\n")),
+                )
+                .await;
             }
         }
         for fields in [SPDY, WEBSOCKET] {
@@ -105,7 +146,15 @@ fn upgrades_carry_no_other_identity() {
 fn trailers_are_no_place_for_an_identity() {
     scenario(async {
         let world = world().await;
-        let names = ["impersonate-user", "impersonate-group", "authorization", "x-remote-user", "content-length", "host", "transfer-encoding"];
+        let names = [
+            "impersonate-user",
+            "impersonate-group",
+            "authorization",
+            "x-remote-user",
+            "content-length",
+            "host",
+            "transfer-encoding",
+        ];
         let http2 = world.job.http2().await;
         for name in names {
             // hyper's client sends no `Transfer-Encoding` over HTTP/2.
@@ -113,13 +162,29 @@ fn trailers_are_no_place_for_an_identity() {
                 try_trailer(&http2, name).await;
             }
             let mut connection = world.job.raw().await;
-            let head = world.job.head("POST /api", &format!("Transfer-Encoding: chunked\r\nTrailer: {name}\r\n"));
-            connection.write(format!("{head}1\r\nx\r\n0\r\n{name}: system:admin\r\n\r\n")).await.unwrap();
-            if let Some((200, _, body)) = within("an answer or the end", connection.answer()).await {
-                assert!(!String::from_utf8_lossy(&body).contains("system:admin"), "{name}");
+            let head = world.job.head(
+                "POST /api",
+                &format!("Transfer-Encoding: chunked\r\nTrailer: {name}\r\n"),
+            );
+            connection
+                .write(format!("{head}1\r\nx\r\n0\r\n{name}: system:admin\r\n\r\n"))
+                .await
+                .unwrap();
+            if let Some((200, _, body)) = within("an answer or the end", connection.answer()).await
+            {
+                assert!(
+                    !String::from_utf8_lossy(&body).contains("system:admin"),
+                    "{name}"
+                );
             }
         }
-        assert!(world.kube.requests().iter().all(|request| !format!("{request:?}").contains("system:")));
+        assert!(
+            world
+                .kube
+                .requests()
+                .iter()
+                .all(|request| !format!("{request:?}").contains("system:"))
+        );
         drop(http2);
         world.stop().await;
     });
@@ -128,15 +193,25 @@ fn trailers_are_no_place_for_an_identity() {
 async fn try_trailer(http2: &Http2, name: &'static str) {
     let (hand, body) = body::by_hand();
     let mut trailers = HeaderMap::new();
-    trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("system:admin"));
+    trailers.insert(
+        HeaderName::from_static(name),
+        HeaderValue::from_static("system:admin"),
+    );
     hand.data("body").await;
     hand.trailers(trailers).await;
-    let answer = within("an answer or the end", http2.send(request(Method::POST, "/api", body))).await;
+    let answer = within(
+        "an answer or the end",
+        http2.send(request(Method::POST, "/api", body)),
+    )
+    .await;
     if let Ok(answer) = answer
         && answer.status() == 200
     {
         let echo = within("its body", Answer::of(answer)).await.unwrap().echo();
-        assert!(echo.trailer(name).is_empty() && !echo.0.to_string().contains("system:admin"), "{name}");
+        assert!(
+            echo.trailer(name).is_empty() && !echo.0.to_string().contains("system:admin"),
+            "{name}"
+        );
     }
 }
 
@@ -154,13 +229,24 @@ fn http_2_headers_that_name_somebody_else_never_arrive() {
         ] {
             let before = world.kube.request_count();
             let mut request = get("/api");
-            request.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            request.headers_mut().insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
             let answer = world.job.http2().await.answer(request).await;
             let came = world.kube.requests().split_off(before);
             if name.starts_with("impersonate-") {
-                assert_eq!((answer.refused().reason.as_str(), came.len()), ("bad_request", 0), "{name}");
+                assert_eq!(
+                    (answer.refused().reason.as_str(), came.len()),
+                    ("bad_request", 0),
+                    "{name}"
+                );
             }
-            assert!(came.iter().all(|request| request.identity() == of_job(9001)), "{name}");
+            assert!(
+                came.iter()
+                    .all(|request| request.identity() == of_job(9001)),
+                "{name}"
+            );
         }
         world.stop().await;
     });
@@ -172,10 +258,17 @@ fn two_credentials_are_none() {
         let world = world().await;
         let mut request = get("/api");
         let credential = HeaderValue::from_str(world.job.authorization.as_ref().unwrap()).unwrap();
-        request.headers_mut().append(header::AUTHORIZATION, credential.clone());
-        request.headers_mut().append(header::AUTHORIZATION, credential);
+        request
+            .headers_mut()
+            .append(header::AUTHORIZATION, credential.clone());
+        request
+            .headers_mut()
+            .append(header::AUTHORIZATION, credential);
         let refused = world.job.http2().await.answer(request).await.refused();
-        assert_eq!((refused.status, refused.reason.as_str()), (401, "credential_repeated"));
+        assert_eq!(
+            (refused.status, refused.reason.as_str()),
+            (401, "credential_repeated")
+        );
         assert_eq!(world.kube.request_count(), 1);
         world.stop().await;
     });
@@ -186,8 +279,13 @@ fn method_of_the_head_is_not_overridden() {
     scenario(async {
         let world = world().await;
         let mut request = request(Method::POST, "/api", body::full(Bytes::from_static(b"x")));
-        request.headers_mut().insert("x-http-method-override", HeaderValue::from_static("DELETE"));
-        assert_eq!(world.job.http2().await.answer(request).await.echo().0["method"], "POST");
+        request
+            .headers_mut()
+            .insert("x-http-method-override", HeaderValue::from_static("DELETE"));
+        assert_eq!(
+            world.job.http2().await.answer(request).await.echo().0["method"],
+            "POST"
+        );
         world.stop().await;
     });
 }

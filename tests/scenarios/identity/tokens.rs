@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 /// What is done to a token's claims before it is signed.
@@ -25,9 +28,17 @@ fn set(name: &'static str, value: impl Into<Value>) -> impl FnOnce(&mut Map<Stri
 /// What the relay says to this token. Nothing may have reached the API server.
 async fn reason(world: &World, token: &str) -> (u16, String) {
     let before = world.kube.request_count();
-    let refused = world.relay.showing(&format!("Bearer ci:1:{token}")).get("/api").await.refused();
+    let refused = world
+        .relay
+        .showing(&format!("Bearer ci:1:{token}"))
+        .get("/api")
+        .await
+        .refused();
     assert_eq!(world.kube.request_count(), before);
-    assert!(!refused.message.contains(token) || token.is_empty(), "the message shows the token");
+    assert!(
+        !refused.message.contains(token) || token.is_empty(),
+        "the message shows the token"
+    );
     (refused.status, refused.reason)
 }
 
@@ -36,24 +47,81 @@ fn tokens_with_bad_claims_are_refused() {
     scenario(async {
         let world = world().await;
         let signed = |change: Change| world.relay.issuer().signed(&job(9001), change);
-        let cases: Vec<(&str, Change)> = vec![
-            ("expired", Box::new(set("exp", now() - 60))),
-            ("expired just now", Box::new(set("exp", now() - 1))),
-            ("expiry as a text", Box::new(set("exp", (now() + 600).to_string()))),
-            ("no expiry", Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("exp")))),
-            ("not yet valid", Box::new(set("nbf", now() + 60))),
-            ("another issuer", Box::new(set("iss", "https://gitlab.elsewhere.test"))),
-            ("issuer with a slash", Box::new(set("iss", "https://gitlab.test/"))),
-            ("another audience", Box::new(set("aud", "somebody-else"))),
-            ("no audience", Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("aud")))),
-            ("no project", Box::new(|claims: &mut Map<String, Value>| claims.retain(|name, _| !name.ends_with("project_id")))),
-            ("no paths", Box::new(|claims: &mut Map<String, Value>| claims.retain(|name, _| !name.ends_with("project_path")))),
-            ("project that is no number", Box::new(set("job_project_id", "150a"))),
-            ("no job", Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("job_id")))),
+        let cases: Vec<(&str, &str, Change)> = vec![
+            ("expired", "token_expired", Box::new(set("exp", now() - 60))),
+            (
+                "expired just now",
+                "token_expired",
+                Box::new(set("exp", now() - 1)),
+            ),
+            (
+                "expiry as a text",
+                "token_bad_claim",
+                Box::new(set("exp", (now() + 600).to_string())),
+            ),
+            (
+                "no expiry",
+                "token_missing_claim",
+                Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("exp"))),
+            ),
+            (
+                "not yet valid",
+                "token_not_yet_valid",
+                Box::new(set("nbf", now() + 60)),
+            ),
+            (
+                "another issuer",
+                "token_unknown_issuer",
+                Box::new(set("iss", "https://gitlab.elsewhere.test")),
+            ),
+            (
+                "issuer with a slash",
+                "token_unknown_issuer",
+                Box::new(set("iss", "https://gitlab.test/")),
+            ),
+            (
+                "another audience",
+                "token_wrong_audience",
+                Box::new(set("aud", "somebody-else")),
+            ),
+            (
+                "no audience",
+                "token_missing_claim",
+                Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("aud"))),
+            ),
+            (
+                "no project",
+                "token_missing_claim",
+                Box::new(|claims: &mut Map<String, Value>| {
+                    claims.retain(|name, _| !name.ends_with("project_id"))
+                }),
+            ),
+            (
+                "no paths",
+                "token_missing_claim",
+                Box::new(|claims: &mut Map<String, Value>| {
+                    claims.retain(|name, _| !name.ends_with("project_path"))
+                }),
+            ),
+            (
+                "project that is no number",
+                "token_bad_claim",
+                Box::new(set("job_project_id", "150a")),
+            ),
+            (
+                "for a month",
+                "token_lifetime_too_long",
+                Box::new(set("exp", now() + 30 * 24 * 3600)),
+            ),
+            (
+                "no job",
+                "token_missing_claim",
+                Box::new(|claims: &mut Map<String, Value>| drop(claims.remove("job_id"))),
+            ),
         ];
-        for (what, change) in cases {
+        for (what, expected, change) in cases {
             let (status, reason) = reason(&world, &signed(change)).await;
-            assert_eq!(status, 401, "{what}: {reason}");
+            assert_eq!((status, reason.as_str()), (401, expected), "{what}");
         }
         // The rig is right: an unchanged token passes.
         world.job.get("/api").await.echo();
@@ -68,24 +136,38 @@ fn tokens_with_a_bad_signature_are_refused() {
         let world = World::of(kube(), relay().believing(issuer)).await;
         let issuer = world.relay.issuer();
         let good = issuer.token(&job(9001));
-        let [header, claims, signature]: [&str; 3] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let [header, claims, signature]: [&str; 3] =
+            good.split('.').collect::<Vec<_>>().try_into().unwrap();
         let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let kid: Value = serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap()["kid"].clone();
+        let kid: Value = serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(header).unwrap())
+            .unwrap()["kid"]
+            .clone();
 
-        let none = format!("{}.{claims}.", encode(json!({ "alg": "none", "typ": "JWT", "kid": kid })));
-        let none_in_capitals = format!("{}.{claims}.", encode(json!({ "alg": "NONE", "kid": kid })));
+        let none = format!(
+            "{}.{claims}.",
+            encode(json!({ "alg": "none", "typ": "JWT", "kid": kid }))
+        );
+        let none_in_capitals =
+            format!("{}.{claims}.", encode(json!({ "alg": "NONE", "kid": kid })));
         let unsigned = format!("{header}.{claims}.");
         let stripped = format!("{header}.{claims}");
         let hmac = {
             // Signed with what everybody can read: the public key, in the forms it may be mistaken for a secret in.
-            let head = format!("{}.{claims}", encode(json!({ "alg": "HS256", "typ": "JWT", "kid": kid })));
-            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, issuer.jwks().as_bytes());
+            let head = format!(
+                "{}.{claims}",
+                encode(json!({ "alg": "HS256", "typ": "JWT", "kid": kid }))
+            );
+            let key =
+                aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, issuer.jwks().as_bytes());
             let tag = aws_lc_rs::hmac::sign(&key, head.as_bytes());
             format!("{head}.{}", URL_SAFE_NO_PAD.encode(tag))
         };
         let changed = {
             let mut altered = URL_SAFE_NO_PAD.decode(claims).unwrap();
-            let at = altered.windows(4).position(|window| window == b"9001").unwrap();
+            let at = altered
+                .windows(4)
+                .position(|window| window == b"9001")
+                .unwrap();
             altered[at] = b'8';
             format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(altered))
         };
@@ -94,25 +176,33 @@ fn tokens_with_a_bad_signature_are_refused() {
             let signature = foreign.rsplit('.').next().unwrap();
             format!("{header}.{claims}.{signature}")
         };
-        let no_kid = format!("{}.{claims}.{signature}", encode(json!({ "alg": "RS256", "typ": "JWT" })));
-        let own_key = format!("{}.{claims}.{signature}", encode(json!({ "alg": "RS256", "kid": kid, "jwk": { "kty": "RSA" }, "jku": "https://elsewhere.test" })));
+        let no_kid = format!(
+            "{}.{claims}.{signature}",
+            encode(json!({ "alg": "RS256", "typ": "JWT" }))
+        );
+        let own_key = format!(
+            "{}.{claims}.{signature}",
+            encode(
+                json!({ "alg": "RS256", "kid": kid, "jwk": { "kty": "RSA" }, "jku": "https://elsewhere.test" })
+            )
+        );
         let cases = [
-            ("alg none", none),
-            ("alg NONE", none_in_capitals),
-            ("no signature", unsigned),
-            ("two parts", stripped),
-            ("HS256", hmac),
-            ("changed claims", changed),
-            ("unknown kid", foreign),
-            ("another key", foreign_with_our_kid),
-            ("no kid", no_kid),
-            ("key in the header", own_key),
-            ("not a token", "x".into()),
-            ("dots", "..".into()),
+            ("alg none", "token_algorithm_refused", none),
+            ("alg NONE", "token_algorithm_refused", none_in_capitals),
+            ("no signature", "token_bad_signature", unsigned),
+            ("two parts", "token_malformed", stripped),
+            ("HS256", "token_algorithm_refused", hmac),
+            ("changed claims", "token_bad_signature", changed),
+            ("unknown kid", "token_unknown_key", foreign),
+            ("another key", "token_bad_signature", foreign_with_our_kid),
+            ("no kid", "token_no_key_id", no_kid),
+            ("key in the header", "token_bad_signature", own_key),
+            ("not a token", "token_malformed", "x".into()),
+            ("dots", "token_malformed", "..".into()),
         ];
-        for (what, token) in cases {
+        for (what, expected, token) in cases {
             let (status, reason) = reason(&world, &token).await;
-            assert_eq!(status, 401, "{what}: {reason}");
+            assert_eq!((status, reason.as_str()), (401, expected), "{what}");
         }
         world.job.get("/api").await.echo();
         world.stop().await;
@@ -132,7 +222,10 @@ fn headers_that_hold_no_token_are_refused() {
             ("Bearer ci:1:", "credential_empty"),
             ("Basic Y2k6MQ==", "credential_scheme"),
             (&token, "credential_scheme"),
-            (&format!("Bearer {token}, Bearer {token}"), "credential_joined"),
+            (
+                &format!("Bearer {token}, Bearer {token}"),
+                "credential_joined",
+            ),
             (&format!("Bearer {token} {token}"), "credential_joined"),
             (&format!("Bearer pat:1:{token}"), "credential_kind"),
             (&format!("Bearer ci:{token}"), "credential_agent"),
@@ -146,12 +239,21 @@ fn headers_that_hold_no_token_are_refused() {
         for (value, reason) in cases {
             let mut request = adit_tests::caller::get("/api");
             let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
-            request.headers_mut().insert(http::header::AUTHORIZATION, value.clone());
+            request
+                .headers_mut()
+                .insert(http::header::AUTHORIZATION, value.clone());
             let refused = http2.answer(request).await.refused();
-            assert_eq!((refused.status, refused.reason.as_str()), (401, reason), "{value:?}");
+            assert_eq!(
+                (refused.status, refused.reason.as_str()),
+                (401, reason),
+                "{value:?}"
+            );
         }
         let refused = http2.get("/api").await.refused();
-        assert_eq!((refused.status, refused.reason.as_str()), (401, "credential_missing"));
+        assert_eq!(
+            (refused.status, refused.reason.as_str()),
+            (401, "credential_missing")
+        );
         assert_eq!(world.kube.request_count(), 1);
         drop(http2);
         world.stop().await;
@@ -164,7 +266,12 @@ fn token_for_one_agent_opens_no_other() {
         let world = world().await;
         for id in ["0", "3", "4", "18446744073709551615"] {
             let token = world.relay.issuer().token(&job(9001));
-            let refused = world.relay.showing(&format!("Bearer ci:{id}:{token}")).get("/api").await.refused();
+            let refused = world
+                .relay
+                .showing(&format!("Bearer ci:{id}:{token}"))
+                .get("/api")
+                .await
+                .refused();
             assert!(matches!(refused.status, 401 | 403), "{id}: {refused:?}");
         }
         // An agent's own token is no caller's.
@@ -209,15 +316,47 @@ fn unknown_keys_make_the_relay_ask_the_issuer_at_a_bounded_rate() {
             let foreign = TestIssuer::new().token(&job(1));
             let mut request = adit_tests::caller::get("/api");
             let value = format!("Bearer ci:1:{foreign}").parse().unwrap();
-            request.headers_mut().insert(http::header::AUTHORIZATION, value);
+            request
+                .headers_mut()
+                .insert(http::header::AUTHORIZATION, value);
             assert_eq!(http2.answer(request).await.status, 401);
         }
         // At most one each 100 ms, which is what this relay is told, and the regular ones each 200 ms.
         let most = 2 + began.elapsed().as_millis() as usize / 60;
         let fetches = world.relay.issuer().fetches() - before;
-        assert!(fetches <= most, "{fetches} fetches, expected {most} at most");
+        assert!(
+            fetches <= most,
+            "{fetches} fetches, expected {most} at most"
+        );
         drop(http2);
         until("all is quiet", || world.kube.open() == 0).await;
         world.stop().await;
+    });
+}
+
+#[test]
+fn issuer_that_cannot_be_reached_is_no_fault_of_the_caller() {
+    scenario(async {
+        let issuer = TestIssuer::over_https().await;
+        issuer.be_away();
+        let relay = relay().believing(issuer).start_unready().await;
+        let refused = relay.job(9001).get("/api").await.refused();
+        assert_eq!(
+            (
+                refused.status,
+                refused.reason.as_str(),
+                refused.hop.as_str(),
+                refused.retry_after
+            ),
+            (503, "token_keys_unavailable", "relay", Some(2))
+        );
+        assert_eq!(relay.admin_get("/readyz").await.0, 503);
+        relay.issuer().be_back();
+        relay.until_ready().await;
+        assert_eq!(
+            relay.job(9001).get("/api").await.refused().reason,
+            "agent_never_connected"
+        );
+        relay.stop().await;
     });
 }

@@ -1,9 +1,9 @@
 //! Many identities share a tunnel, and none of them ever gets another's request: neither its rights nor its answer.
 
 use adit_tests::{
-    Caller, body,
+    Caller, World, body,
     caller::{Http2, request},
-    kube, pattern, relay, scenario, within, world, World,
+    kube, pattern, relay, scenario, within, world,
 };
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, Method};
@@ -12,7 +12,10 @@ use crate::upgrades::SPDY;
 
 /// More by `ADIT_TEST_ROUNDS`, such as 1000000 over night.
 fn rounds() -> u64 {
-    std::env::var("ADIT_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4000)
+    std::env::var("ADIT_TEST_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(4000)
 }
 
 /// One request with a mark in each part; the answer must hold the same marks and the caller's own identity.
@@ -20,21 +23,36 @@ async fn ask(http2: &Http2, job: u64, mark: u64) {
     let path = format!("/api/{job}/{mark}?q={mark}");
     let text = format!("{job}-{mark}-").repeat(1 + (mark % 40) as usize);
     let mut request = request(Method::POST, &path, body::full(text.clone()));
-    request.headers_mut().insert("x-mark", HeaderValue::from(mark));
+    request
+        .headers_mut()
+        .insert("x-mark", HeaderValue::from(mark));
     let echo = http2.answer(request).await.echo();
     assert_eq!((echo.target(), echo.body()), (path.as_str(), text.as_str()));
     assert_eq!(echo.values("x-mark"), [mark.to_string()]);
-    assert_eq!(echo.values("impersonate-user"), [format!("gitlab:ci_job:{job}")]);
-    assert_eq!(echo.values("impersonate-extra-agent.gitlab.com%2fci_job_id"), [job.to_string()]);
+    assert_eq!(
+        echo.values("impersonate-user"),
+        [format!("gitlab:ci_job:{job}")]
+    );
+    assert_eq!(
+        echo.values("impersonate-extra-agent.gitlab.com%2fci_job_id"),
+        [job.to_string()]
+    );
     assert_eq!(echo.values("impersonate-group").len(), 3);
 }
 
 #[test]
 fn identities_never_cross() {
     scenario(async {
-        let world = World::of(kube(), relay().with("limits", "opens_per_second", 1_000_000)).await;
+        let world = World::of(
+            kube(),
+            relay().with("limits", "opens_per_second", 1_000_000),
+        )
+        .await;
         let jobs = [9001, 9002];
-        let connections = [world.relay.job(jobs[0]).http2().await, world.relay.job(jobs[1]).http2().await];
+        let connections = [
+            world.relay.job(jobs[0]).http2().await,
+            world.relay.job(jobs[1]).http2().await,
+        ];
         // Same order each time, but no order one would think of.
         let marks = (0..rounds()).map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20);
         stream::iter(marks)
@@ -58,12 +76,25 @@ fn connection_that_changes_its_credential_changes_its_identity() {
             let job = (at * 7) % 5;
             let with_credential = || {
                 let mut request = adit_tests::caller::get("/api");
-                let value = callers[job].authorization.as_ref().unwrap().parse().unwrap();
-                request.headers_mut().insert(http::header::AUTHORIZATION, value);
+                let value = callers[job]
+                    .authorization
+                    .as_ref()
+                    .unwrap()
+                    .parse()
+                    .unwrap();
+                request
+                    .headers_mut()
+                    .insert(http::header::AUTHORIZATION, value);
                 request
             };
-            for answer in [http2.answer(with_credential()).await, http1.answer(with_credential()).await] {
-                assert_eq!(answer.echo().values("impersonate-user"), [format!("gitlab:ci_job:{}", job + 1)]);
+            for answer in [
+                http2.answer(with_credential()).await,
+                http1.answer(with_credential()).await,
+            ] {
+                assert_eq!(
+                    answer.echo().values("impersonate-user"),
+                    [format!("gitlab:ci_job:{}", job + 1)]
+                );
             }
         }
         drop((http2, http1));
@@ -78,12 +109,20 @@ fn upgrades_and_requests_beside_each_other_keep_their_identities() {
         let http2 = world.relay.job(9002).http2().await;
         for at in 0..20 {
             let mut exec = world.job.raw().await;
-            exec.write(world.job.head("POST /upgrade", SPDY)).await.unwrap();
+            exec.write(world.job.head("POST /upgrade", SPDY))
+                .await
+                .unwrap();
             let (head, ()) = tokio::join!(exec.head(), ask(&http2, 9002, at));
             assert!(head.unwrap().starts_with("HTTP/1.1 101"));
             let upgrades = world.kube.requests();
-            let upgrade = upgrades.iter().rfind(|request| request.target == "/upgrade").unwrap();
-            assert_eq!(upgrade.value("impersonate-user").unwrap(), "gitlab:ci_job:9001");
+            let upgrade = upgrades
+                .iter()
+                .rfind(|request| request.target == "/upgrade")
+                .unwrap();
+            assert_eq!(
+                upgrade.value("impersonate-user").unwrap(),
+                "gitlab:ci_job:9001"
+            );
             let piece = pattern::piece(at, 1000);
             exec.write(&piece).await.unwrap();
             assert_eq!(within("it back", exec.exactly(1000)).await.unwrap(), piece);

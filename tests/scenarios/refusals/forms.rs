@@ -18,19 +18,34 @@ fn typed_clients_get_protobuf() {
             (PROTOBUF, true),
             ("application/vnd.kubernetes.protobuf,application/json", true),
             ("application/vnd.kubernetes.protobuf;q=1, */*", true),
-            ("application/json, application/vnd.kubernetes.protobuf", false),
-            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", false),
+            (
+                "application/json, application/vnd.kubernetes.protobuf",
+                false,
+            ),
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+                false,
+            ),
             ("*/*", false),
             ("text/html", false),
         ] {
             let mut request = get("/api");
-            request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+            request
+                .headers_mut()
+                .insert(header::ACCEPT, HeaderValue::from_static(accept));
             let answer = http2.answer(request).await;
             if is_protobuf {
                 assert_eq!(answer.headers[header::CONTENT_TYPE], PROTOBUF);
                 assert_eq!(answer.body[..4], *b"k8s\0");
                 let text = answer.text();
-                for word in ["Status", "v1", "Failure", "Unauthorized", "credential_missing", "AditHop"] {
+                for word in [
+                    "Status",
+                    "v1",
+                    "Failure",
+                    "Unauthorized",
+                    "credential_missing",
+                    "AditHop",
+                ] {
                     assert!(text.contains(word), "{word}");
                 }
             } else {
@@ -46,16 +61,26 @@ fn typed_clients_get_protobuf() {
 fn refused_head_has_no_body() {
     scenario(async {
         let world = world().await;
-        let (mut http1, http2) = (world.job.anonymous().http1().await, world.job.anonymous().http2().await);
+        let (mut http1, http2) = (
+            world.job.anonymous().http1().await,
+            world.job.anonymous().http2().await,
+        );
         for answer in [
-            http1.answer(request(Method::HEAD, "/api", body::empty())).await,
-            http2.answer(request(Method::HEAD, "/api", body::empty())).await,
+            http1
+                .answer(request(Method::HEAD, "/api", body::empty()))
+                .await,
+            http2
+                .answer(request(Method::HEAD, "/api", body::empty()))
+                .await,
         ] {
             assert_eq!((answer.status.as_u16(), answer.body.len()), (401, 0));
             assert!(answer.headers.contains_key("x-request-id"));
         }
         // The connection is not out of step.
-        assert_eq!(http1.get("/api").await.refused().reason, "credential_missing");
+        assert_eq!(
+            http1.get("/api").await.refused().reason,
+            "credential_missing"
+        );
         drop((http1, http2));
         world.stop().await;
     });
@@ -80,8 +105,15 @@ fn request_ids_are_in_the_log() {
     scenario(async {
         let world = world().await;
         let refused = world.job.anonymous().get("/api").await.refused();
-        let line = adit_tests::logs().lines().find(|line| line.contains(&refused.request_id)).map(str::to_owned).unwrap();
-        assert!(line.contains("credential_missing") && line.contains("refused"), "{line}");
+        let line = adit_tests::logs()
+            .lines()
+            .find(|line| line.contains(&refused.request_id))
+            .map(str::to_owned)
+            .unwrap();
+        assert!(
+            line.contains("credential_missing") && line.contains("refused"),
+            "{line}"
+        );
         world.stop().await;
     });
 }

@@ -84,11 +84,16 @@ fn reader_that_leaves_while_stalled_leaves_nothing() {
         let world = world().await;
         for _ in 0..20 {
             let http2 = world.job.http2().await;
-            let answer = within("a head", http2.send(get("/big/50000000"))).await.unwrap();
+            let answer = within("a head", http2.send(get("/big/50000000")))
+                .await
+                .unwrap();
             drop((answer, http2));
         }
         world.kube.until_open(0).await;
-        world.relay.until_metric("adit_tunnel_streams_open", |open| open == 0.0).await;
+        world
+            .relay
+            .until_metric("adit_tunnel_streams_open", |open| open == 0.0)
+            .await;
         world.stop().await;
     });
 }
@@ -110,7 +115,11 @@ fn thousand_requests_cancelled_at_once_leave_nothing() {
             drop((stays, other));
             world.kube.until_open(0).await;
         }
-        assert!(world.kube.connections() <= 2, "the agent's connections go on: {}", world.kube.connections());
+        assert!(
+            world.kube.connections() <= 2,
+            "the agent's connections go on: {}",
+            world.kube.connections()
+        );
         world.stop().await;
     });
 }

@@ -13,12 +13,21 @@ use crate::upgrades::SPDY;
 fn idle_watch_and_idle_session_outlive_an_hour() {
     scenario(async {
         let world = world().await;
-        let token = world.relay.issuer().token_for(&job(9001), Duration::from_secs(20 * 3600));
+        let token = world
+            .relay
+            .issuer()
+            .token_for(&job(9001), Duration::from_secs(20 * 3600));
         let caller = world.relay.showing(&format!("Bearer ci:1:{token}"));
         let (http2, mut http1) = (caller.http2().await, caller.http1().await);
-        let mut watches = [http2.send(get("/watch")).await.unwrap(), http1.send(get("/watch")).await.unwrap()];
+        let mut watches = [
+            http2.send(get("/watch")).await.unwrap(),
+            http1.send(get("/watch")).await.unwrap(),
+        ];
         let mut session = caller.raw().await;
-        session.write(caller.head("POST /upgrade", SPDY)).await.unwrap();
+        session
+            .write(caller.head("POST /upgrade", SPDY))
+            .await
+            .unwrap();
         session.head().await.unwrap();
         assert_eq!(world.kube.watchers(), 2);
         until("all requests have begun", || world.kube.open() == 3).await;
@@ -29,12 +38,26 @@ fn idle_watch_and_idle_session_outlive_an_hour() {
 
         world.kube.event("late");
         for watch in &mut watches {
-            let frame = within("the event", watch.body_mut().frame()).await.unwrap().unwrap();
+            let frame = within("the event", watch.body_mut().frame())
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(frame.into_data().unwrap(), "late\n");
         }
         session.write("late").await.unwrap();
-        assert_eq!(within("it back", session.exactly(4)).await.unwrap(), b"late");
-        assert_eq!(world.relay.metrics().await.value("adit_relay_tunnels_opened_total"), 1.0, "the tunnel was never lost");
+        assert_eq!(
+            within("it back", session.exactly(4)).await.unwrap(),
+            b"late"
+        );
+        assert_eq!(
+            world
+                .relay
+                .metrics()
+                .await
+                .value("adit_relay_tunnels_opened_total"),
+            1.0,
+            "the tunnel was never lost"
+        );
         drop((watches, http2, http1, session));
         world.kube.until_open(0).await;
         world.stop().await;

@@ -21,8 +21,15 @@ fn upload_in_tiny_frames_passes() {
         let mut sent = 0;
         while sent < 20_000 {
             send.reserve_capacity(10);
-            within("capacity", std::future::poll_fn(|cx| send.poll_capacity(cx))).await.unwrap().unwrap();
-            send.send_data(adit_tests::pattern::piece(sent, 10), false).unwrap();
+            within(
+                "capacity",
+                std::future::poll_fn(|cx| send.poll_capacity(cx)),
+            )
+            .await
+            .unwrap()
+            .unwrap();
+            send.send_data(adit_tests::pattern::piece(sent, 10), false)
+                .unwrap();
             sent += 10;
         }
         send.send_data(Bytes::new(), true).unwrap();
@@ -51,7 +58,10 @@ fn tiny_events_to_readers_that_are_late_break_no_connection() {
         for watch in &mut watches {
             let mut came = Vec::new();
             while came.len() < expected.len() {
-                let frame = within("an event", watch.body_mut().frame()).await.unwrap().unwrap();
+                let frame = within("an event", watch.body_mut().frame())
+                    .await
+                    .unwrap()
+                    .unwrap();
                 came.extend_from_slice(&frame.into_data().unwrap());
             }
             assert_eq!(String::from_utf8(came).unwrap(), expected);
@@ -68,11 +78,16 @@ fn bytes_sent_one_by_one_come_back_one_by_one() {
         let world = world().await;
         let http2 = world.job.http2().await;
         let (hand, body) = body::by_hand();
-        let mut answer = within("a head", http2.send(request(Method::POST, "/duplex", body))).await.unwrap();
+        let mut answer = within("a head", http2.send(request(Method::POST, "/duplex", body)))
+            .await
+            .unwrap();
         for at in 0..300_u32 {
             let byte = [at as u8];
             hand.data(byte.to_vec()).await;
-            let frame = within("the byte", answer.body_mut().frame()).await.unwrap().unwrap();
+            let frame = within("the byte", answer.body_mut().frame())
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(frame.into_data().unwrap(), byte.as_slice());
         }
         drop((hand, answer, http2));

@@ -32,7 +32,11 @@ use crate::{
     tasks::Executor,
 };
 
-pub(super) async fn answer(request: Request<Incoming>, state: &Arc<State>, executor: &Executor) -> Response<Body> {
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    state: &Arc<State>,
+    executor: &Executor,
+) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let scripted = state.script.answers.iter().find(|(of, _)| *of == path);
     if let Some((_, answer)) = scripted {
@@ -45,7 +49,12 @@ pub(super) async fn answer(request: Request<Incoming>, state: &Arc<State>, execu
         "big" => Response::new(body::pattern(number(rest))),
         "sized" => Response::new(body::pattern_of_known_length(number(rest))),
         "sink" => sink(request, state).await,
-        "duplex" => Response::new(request.into_body().map_err(std::io::Error::other).boxed_unsync()),
+        "duplex" => Response::new(
+            request
+                .into_body()
+                .map_err(std::io::Error::other)
+                .boxed_unsync(),
+        ),
         "early" => status(StatusCode::PAYLOAD_TOO_LARGE),
         "wait" => wait(state).await,
         "never" => std::future::pending().await,
@@ -57,7 +66,9 @@ pub(super) async fn answer(request: Request<Incoming>, state: &Arc<State>, execu
         "gzip" => gzip(),
         "redirect" => redirect(),
         "upgrade" => upgrades::answer(request, state, executor),
-        _ if path.ends_with("/watch") || first == "watch" => Response::new(watch(state.events.subscribe())),
+        _ if path.ends_with("/watch") || first == "watch" => {
+            Response::new(watch(state.events.subscribe()))
+        }
         _ => echo(request).await,
     }
 }
@@ -73,7 +84,15 @@ async fn echo(request: Request<Incoming>) -> Response<Body> {
         Err(_) => return status(StatusCode::BAD_REQUEST),
     };
     let fields = |headers: &HeaderMap| -> Vec<[String; 2]> {
-        headers.iter().map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()]).collect()
+        headers
+            .iter()
+            .map(|(name, value)| {
+                [
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                ]
+            })
+            .collect()
     };
     let echo = json!({
         "method": head.method.as_str(),
@@ -152,16 +171,27 @@ fn trailers() -> Response<Body> {
     trailers.insert("x-checksum", HeaderValue::from_static("0123"));
     trailers.append("x-more", HeaderValue::from_static("a"));
     trailers.append("x-more", HeaderValue::from_static("b"));
-    let frames = [Ok(http_body::Frame::data(Bytes::from_static(b"body"))), Ok(http_body::Frame::trailers(trailers))];
-    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
-    response.headers_mut().insert(header::TRAILER, HeaderValue::from_static("x-checksum, x-more"));
+    let frames = [
+        Ok(http_body::Frame::data(Bytes::from_static(b"body"))),
+        Ok(http_body::Frame::trailers(trailers)),
+    ];
+    let mut response =
+        Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
+    response.headers_mut().insert(
+        header::TRAILER,
+        HeaderValue::from_static("x-checksum, x-more"),
+    );
     response
 }
 
 fn gzip() -> Response<Body> {
     let mut response = Response::new(body::full(GZIPPED));
-    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    response.headers_mut().insert(header::ETAG, HeaderValue::from_static("\"strong\""));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
+        .headers_mut()
+        .insert(header::ETAG, HeaderValue::from_static("\"strong\""));
     response
 }
 
@@ -170,32 +200,50 @@ pub const GZIPPED: &[u8] = b"\x1f\x8b\x08\x00not to be decoded on the way";
 
 fn redirect() -> Response<Body> {
     let mut response = status(StatusCode::FOUND);
-    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("https://127.0.0.1:1/elsewhere"));
+    response.headers_mut().insert(
+        header::LOCATION,
+        HeaderValue::from_static("https://127.0.0.1:1/elsewhere"),
+    );
     response
 }
 
 pub(super) fn status(status: StatusCode) -> Response<Body> {
     let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let body = if has_body { body::full(status.to_string()) } else { body::empty() };
+    let body = if has_body {
+        body::full(status.to_string())
+    } else {
+        body::empty()
+    };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     if status == StatusCode::NOT_MODIFIED {
-        response.headers_mut().insert(header::ETAG, HeaderValue::from_static("\"same\""));
+        response
+            .headers_mut()
+            .insert(header::ETAG, HeaderValue::from_static("\"same\""));
     }
     response
 }
 
 fn json_answer(value: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(body::full(value.to_string()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 
 fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn number(text: &str) -> u64 {
-    text.split('/').next().and_then(|text| text.parse().ok()).expect("the path ends in a number")
+    text.split('/')
+        .next()
+        .and_then(|text| text.parse().ok())
+        .expect("the path ends in a number")
 }

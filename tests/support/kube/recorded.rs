@@ -27,7 +27,11 @@ impl Recorded {
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         Self {
             method: request.method().clone(),
-            target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+            target: request
+                .uri()
+                .path_and_query()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             version: request.version(),
             headers: request.headers().clone(),
         }
@@ -36,7 +40,11 @@ impl Recorded {
     /// All values of a header, in order.
     #[must_use]
     pub fn values(&self, name: &str) -> Vec<String> {
-        self.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+        self.headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect()
     }
 
     /// The one value of a header.
@@ -55,13 +63,20 @@ impl Recorded {
     #[must_use]
     pub fn identity(&self) -> Vec<(String, String)> {
         let is_identity = |name: &str| {
-            name.starts_with("impersonate-") || name.starts_with("x-remote-") || name == "authorization"
+            name.starts_with("impersonate-")
+                || name.starts_with("x-remote-")
+                || name == "authorization"
         };
         let mut all: Vec<_> = self
             .headers
             .iter()
             .filter(|(name, _)| is_identity(name.as_str()))
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
@@ -76,7 +91,10 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn new(state: Arc<State>) -> Self {
-        Self { state, is_over: false }
+        Self {
+            state,
+            is_over: false,
+        }
     }
 
     /// The answer went out whole.
@@ -104,7 +122,10 @@ impl http_body::Body for Held {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
             self.open.over();

@@ -16,7 +16,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Http1, Http2, Io, State, answers, recorded::{Held, Recorded}};
+use super::{
+    Http1, Http2, Io, State, answers,
+    recorded::{Held, Recorded},
+};
 use crate::{
     Raw,
     body::Body,
@@ -33,7 +36,12 @@ pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
     let tasks = Tasks::default();
     loop {
         let (socket, _) = listener.accept().await.unwrap();
-        tasks.spawn(connection(socket, tls.clone(), Arc::clone(&state), tasks.executor()));
+        tasks.spawn(connection(
+            socket,
+            tls.clone(),
+            Arc::clone(&state),
+            tasks.executor(),
+        ));
     }
 }
 
@@ -105,7 +113,9 @@ async fn exchange(
 fn keep_head(response: &mut Response<Body>) {
     let body = std::mem::replace(response.body_mut(), crate::body::empty());
     if let Some(len) = http_body::Body::size_hint(&body).exact() {
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, len.into());
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_LENGTH, len.into());
     }
 }
 

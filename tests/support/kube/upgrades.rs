@@ -14,7 +14,11 @@ use crate::{
     tasks::Executor,
 };
 
-pub(super) fn answer(mut request: Request<Incoming>, state: &Arc<State>, executor: &Executor) -> Response<Body> {
+pub(super) fn answer(
+    mut request: Request<Incoming>,
+    state: &Arc<State>,
+    executor: &Executor,
+) -> Response<Body> {
     let Some(protocol) = request.headers().get(header::UPGRADE).cloned() else {
         return status(StatusCode::BAD_REQUEST);
     };
@@ -29,9 +33,14 @@ pub(super) fn answer(mut request: Request<Incoming>, state: &Arc<State>, executo
     });
     let mut response = Response::new(body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     response.headers_mut().insert(header::UPGRADE, protocol);
-    response.headers_mut().insert("x-stream-protocol-version", HeaderValue::from_static("v4.channel.k8s.io"));
+    response.headers_mut().insert(
+        "x-stream-protocol-version",
+        HeaderValue::from_static("v4.channel.k8s.io"),
+    );
     response
 }
 
