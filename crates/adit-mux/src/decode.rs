@@ -136,7 +136,9 @@ impl Decoder {
             // While not even the length is known, byte by byte: it is at most twenty of them.
             let wanted = match self.measure(&self.partial)? {
                 Some(entry) if entry.bytes <= self.partial.len() => {
-                    return Ok(Some(entry.take(self.partial.split().freeze())));
+                    // The buffer goes with the entry: a rest of it kept for the next one would be pinned by this one.
+                    let partial = std::mem::take(&mut self.partial);
+                    return Ok(Some(entry.take(partial.freeze())));
                 }
                 Some(entry) => entry.bytes - self.partial.len(),
                 None => 1,

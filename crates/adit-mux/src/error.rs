@@ -69,7 +69,7 @@ pub enum Misbehaviour {
     /// A frame larger than we said we take.
     #[error("frame of {0} bytes")]
     FrameTooLarge(u64),
-    /// A head or trailers larger than we said we take, or more heads than anyone has use for.
+    /// A head or trailers larger than we said we take.
     #[error("heads of {0} bytes")]
     HeadTooLarge(u64),
     /// A frame kind that only the other side may send, or that came at the wrong time.

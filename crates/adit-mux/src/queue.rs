@@ -44,6 +44,10 @@ impl<T> Queue<T> {
         self.first.is_none()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.first.iter().chain(&self.rest)
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -26,6 +26,7 @@ use crate::{
     stream::{Stream, wait},
 };
 
+mod invariants;
 mod liveness;
 mod receive;
 mod streams;
@@ -118,7 +119,7 @@ pub struct Stats {
     pub opened: u64,
     /// The least round trip of the last pings.
     pub round_trip: Option<Moment>,
-    /// Bytes that lie unread here.
+    /// Bytes that lie unread here; a piece of fewer than 128 counts as so many, which is about what keeping it takes.
     pub buffered_bytes: usize,
     /// Bytes that wait here for credit or for the wire.
     pub queued_bytes: usize,
@@ -181,7 +182,10 @@ impl Session {
         session
     }
 
-    fn new(role: Role, config: Config, budget: Arc<Budget>, now: Moment) -> Self {
+    fn new(role: Role, mut config: Config, budget: Arc<Budget>, now: Moment) -> Self {
+        // The peer will read zero as a default and raise what makes no sense: it must be held to what it reads.
+        config.limits = Limits::from_peer(Some(config.limits.to_proto()));
+        config.quantum = config.quantum.max(1);
         Self {
             role,
             phase: Phase::Handshake {
@@ -285,13 +289,14 @@ impl Session {
             self.say_goodbye(reason, &message);
         }
         let error = Arc::new(error);
-        for stream in self.streams.values_mut() {
-            stream
-                .failure
-                .get_or_insert_with(|| StreamError::SessionEnded(Arc::clone(&error)));
-            self.wakes.extend(stream.recv.waker.take());
-            self.wakes.extend(stream.send.waker.take());
+        let ids: Vec<_> = self.streams.keys().copied().collect();
+        for id in ids {
+            if let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.is_over()) {
+                stream.failure = Some(StreamError::SessionEnded(Arc::clone(&error)));
+            }
+            self.fail(id);
         }
+        self.accepted.clear();
         self.phase = Phase::Over(error);
         self.wakes.extend(self.accepting.take());
         self.wakes.extend(self.outgoing.waker.take());
@@ -346,8 +351,15 @@ impl Session {
         }
         // An open that has not left yet needs no reset: it never will leave.
         let was_announced = stream.send.heads.is_empty() || self.role == Role::Acceptor;
-        let outstanding = stream.recv.window.outstanding();
-        stream.failure = Some(StreamError::Cut {
+        let outstanding = if stream.recv.has_ended {
+            0
+        } else {
+            stream.recv.window.outstanding()
+        };
+        // What is dropped unread can no longer be complete.
+        stream.recv.has_ended &= stream.recv.buffered == 0;
+        // The first reason stands.
+        stream.failure.get_or_insert_with(|| StreamError::Cut {
             reason,
             message: message.to_owned(),
         });
@@ -357,8 +369,8 @@ impl Session {
             return;
         }
         self.counted.resets += 1;
-        self.late.expect(outstanding);
         if was_announced {
+            self.late.expect(outstanding);
             let reset = proto::Reset {
                 reason: reason.into(),
                 message: clip(message),
@@ -385,10 +397,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.recv.data.clear();
-        stream.recv.heads.clear();
-        stream.recv.trailers = None;
-        let buffered = std::mem::take(&mut stream.recv.buffered);
+        let buffered = stream.recv.drop_all();
         self.uncount_buffered(buffered);
     }
 
@@ -445,17 +454,14 @@ impl Drop for Session {
     }
 }
 
-/// Cuts a message for people to what the protocol allows.
+/// Cuts a message for people to what the protocol allows; our own, and the peer's, which may not have kept to it.
 fn clip(message: &str) -> String {
-    let end = message
-        .char_indices()
-        .map(|(at, c)| at + c.len_utf8())
-        .take_while(|end| *end <= MAX_MESSAGE_BYTES)
-        .last();
-    message
-        .get(..end.unwrap_or(0))
-        .unwrap_or_default()
-        .to_owned()
+    clip_to(MAX_MESSAGE_BYTES, message)
+}
+
+fn clip_to(max_bytes: usize, words: &str) -> String {
+    let end = words.floor_char_boundary(max_bytes);
+    words.get(..end).unwrap_or_default().to_owned()
 }
 
 /// The version of the protocol this crate speaks.

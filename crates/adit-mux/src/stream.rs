@@ -29,12 +29,12 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 pub(crate) struct Receiving {
     pub(crate) heads: Queue<Bytes>,
-    /// Bytes in `heads`, each counted with what keeping it costs.
+    /// What `heads` take.
     pub(crate) head_bytes: usize,
     /// Whether a head came: nothing else may come before it. The acceptor, whose head came with the open, starts with true.
     pub(crate) has_begun: bool,
     pub(crate) data: Queue<Bytes>,
-    /// Bytes in `heads`, `data` and `trailers`.
+    /// What `heads`, `data` and `trailers` take, see [`cost`].
     pub(crate) buffered: usize,
     pub(crate) trailers: Option<Bytes>,
     pub(crate) has_ended: bool,
@@ -107,17 +107,73 @@ impl Stream {
 }
 
 impl Receiving {
-    pub(crate) fn push_head(&mut self, head: Bytes) {
-        self.head_bytes += head.len() + HEAD_COST;
-        self.buffered += head.len();
+    /// Keeps a head; says what that takes.
+    pub(crate) fn push_head(&mut self, head: Bytes) -> usize {
+        let cost = cost(&head);
+        self.head_bytes += cost;
+        self.buffered += cost;
         self.heads.push(head);
+        cost
     }
 
-    pub(crate) fn pop_head(&mut self) -> Option<Bytes> {
+    /// Keeps data; says what that takes.
+    pub(crate) fn push_data(&mut self, data: Bytes) -> usize {
+        let cost = cost(&data);
+        self.buffered += cost;
+        self.data.push(data);
+        cost
+    }
+
+    /// Keeps trailers, which come once; says what that takes.
+    pub(crate) fn put_trailers(&mut self, trailers: Bytes) -> usize {
+        let cost = cost(&trailers);
+        self.buffered += cost;
+        self.trailers = Some(trailers);
+        cost
+    }
+
+    /// The next head, and what it took.
+    pub(crate) fn pop_head(&mut self) -> Option<(Bytes, usize)> {
         let head = self.heads.pop()?;
-        self.head_bytes -= head.len() + HEAD_COST;
-        self.buffered -= head.len();
-        Some(head)
+        let cost = cost(&head);
+        self.head_bytes -= cost;
+        self.buffered -= cost;
+        Some((head, cost))
+    }
+
+    /// The next data, and what it took.
+    pub(crate) fn pop_data(&mut self) -> Option<(Bytes, usize)> {
+        let data = self.data.pop()?;
+        let cost = cost(&data);
+        self.buffered -= cost;
+        Some((data, cost))
+    }
+
+    /// The trailers, and what they took.
+    pub(crate) fn take_trailers(&mut self) -> Option<(Bytes, usize)> {
+        let trailers = self.trailers.take()?;
+        let cost = cost(&trailers);
+        self.buffered -= cost;
+        Some((trailers, cost))
+    }
+
+    /// Lets go of everything; says what it took.
+    pub(crate) fn drop_all(&mut self) -> usize {
+        self.heads.clear();
+        self.head_bytes = 0;
+        self.data.clear();
+        self.trailers = None;
+        std::mem::take(&mut self.buffered)
+    }
+
+    /// What `buffered` must be.
+    pub(crate) fn count(&self) -> usize {
+        self.heads
+            .iter()
+            .chain(self.data.iter())
+            .chain(&self.trailers)
+            .map(cost)
+            .sum()
     }
 
     /// The peer's half ended, and everything it held was read.
@@ -127,6 +183,11 @@ impl Receiving {
 }
 
 impl Sending {
+    /// What `queued` must be.
+    pub(crate) fn count(&self) -> usize {
+        self.data.iter().map(Bytes::len).sum()
+    }
+
     /// Whether a turn would get something onto the wire.
     pub(crate) fn can_send(&self) -> bool {
         if self.data.is_empty() {
@@ -145,5 +206,11 @@ pub(crate) fn wait(slot: &mut Option<Waker>, cx: &Context<'_>) {
     }
 }
 
-/// What keeping a head costs beside its bytes.
-const HEAD_COST: usize = 64;
+/// What an item that was received counts for: a byte in a frame of its own takes far more than a byte to keep, and a peer that
+/// sends nothing else must not get around the bounds.
+fn cost(item: &Bytes) -> usize {
+    item.len().max(MIN_ITEM_COST)
+}
+
+/// A place in a queue, which doubles as it grows, and a small buffer's share of the allocator.
+const MIN_ITEM_COST: usize = 128;

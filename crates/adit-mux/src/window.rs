@@ -1,7 +1,9 @@
 //! Credit of one stream in one direction, as the receiver keeps it: what was granted, what arrived, what was consumed.
 //!
-//! The window starts small and doubles while its reader takes half of it in less than a round trip, for then the path could
-//! carry more: it settles at about twice what path and reader can use. Memory is what lies unread, never the window itself.
+//! The window starts small and doubles while its reader takes a whole one in less than two round trips, for then the path could
+//! carry more: it settles at two to four times what path and reader can use, of which half is granted at a time. A whole one,
+//! because whoever comes rarely finds a whole one waiting and takes it in no time. Memory is what lies unread, never the window
+//! itself.
 
 use crate::{Moment, config::MAX_CREDIT};
 
@@ -11,7 +13,9 @@ pub(crate) struct Window {
     granted: u64,
     received: u64,
     consumed: u64,
-    last_grant: Moment,
+    /// Since when, and from which byte on, the reader's pace is being measured.
+    measured_since: Moment,
+    measured_from: u64,
 }
 
 impl Window {
@@ -21,7 +25,8 @@ impl Window {
             granted: size.into(),
             received: 0,
             consumed: 0,
-            last_grant: now,
+            measured_since: now,
+            measured_from: 0,
         }
     }
 
@@ -32,9 +37,13 @@ impl Window {
         self.received <= self.granted
     }
 
-    /// Counts bytes that the reader took, and says how much credit to give for them now. Half a window is worth a frame.
-    pub(crate) fn consume(&mut self, bytes: u64) -> Option<u32> {
+    /// Counts bytes that the reader took.
+    pub(crate) fn consume(&mut self, bytes: u64) {
         self.consumed += bytes;
+    }
+
+    /// The credit to give now. Half a window is worth a frame.
+    pub(crate) fn grant(&mut self) -> Option<u32> {
         let promised = self.granted - self.consumed;
         (promised <= u64::from(self.size) / 2).then(|| {
             let credit = u64::from(self.size) - promised;
@@ -43,14 +52,18 @@ impl Window {
         })
     }
 
-    /// Whether the reader keeps up with more than the window lets through. Asked at each grant.
+    /// Whether the reader keeps up with more than the window lets through. Asked whenever it took something.
     pub(crate) fn is_too_small(&mut self, round_trip: Option<Moment>, now: Moment) -> bool {
-        let taken = now.saturating_sub(self.last_grant);
-        self.last_grant = now;
-        round_trip.is_some_and(|round_trip| taken < round_trip)
+        if self.consumed - self.measured_from < self.size.into() {
+            return false;
+        }
+        let taken = now.saturating_sub(self.measured_since);
+        self.measured_since = now;
+        self.measured_from = self.consumed;
+        round_trip.is_some_and(|round_trip| taken < 2 * round_trip)
     }
 
-    /// Doubles, up to a limit; says by how many bytes. The next grant carries them.
+    /// Doubles, up to a limit; says by how many bytes. A grant is due then.
     pub(crate) fn grow(&mut self, limit: u32) -> u32 {
         let before = self.size;
         self.size = before
@@ -69,18 +82,32 @@ impl Window {
     pub(crate) fn size(&self) -> u32 {
         self.size
     }
+
+    /// See `session/invariants.rs`.
+    pub(crate) fn assert_invariants(&self) {
+        assert!(self.consumed <= self.received, "consumed before it came");
+        assert!(
+            self.granted - self.consumed <= self.size.into(),
+            "more promised than the window holds"
+        );
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn consume(window: &mut Window, bytes: u64) -> Option<u32> {
+        window.consume(bytes);
+        window.grant()
+    }
+
     #[test]
     fn credit_returns_on_consumption_in_halves() {
         let mut window = Window::new(100, Moment::ZERO);
         assert!(window.receive(100));
-        assert_eq!(window.consume(49), None);
-        assert_eq!(window.consume(1), Some(50));
+        assert_eq!(consume(&mut window, 49), None);
+        assert_eq!(consume(&mut window, 1), Some(50));
         assert!(window.receive(50));
         assert!(!window.receive(1), "an overrun is seen");
     }
@@ -89,15 +116,23 @@ mod tests {
     fn a_window_grows_only_for_a_reader_faster_than_the_path() {
         let round_trip = Some(Moment::from_millis(50));
         let mut window = Window::new(100, Moment::ZERO);
-        assert!(window.is_too_small(round_trip, Moment::from_millis(10)));
-        assert!(!window.is_too_small(round_trip, Moment::from_millis(100)));
-        assert!(
-            !window.is_too_small(None, Moment::from_millis(101)),
-            "an unknown path proves nothing"
-        );
+        let mut takes = |bytes, round_trip, at| {
+            window.consume(bytes);
+            window.is_too_small(round_trip, Moment::from_millis(at))
+        };
+        assert!(!takes(99, round_trip, 10), "not a whole window yet");
+        assert!(takes(1, round_trip, 99));
+        assert!(!takes(100, round_trip, 199), "no faster than the path");
+        assert!(!takes(100, None, 200), "an unknown path proves nothing");
+    }
+
+    #[test]
+    fn growth_is_granted_at_once_and_stops_at_the_limit() {
+        let mut window = Window::new(100, Moment::ZERO);
+        assert!(window.receive(100));
+        assert_eq!(consume(&mut window, 50), Some(50));
         assert_eq!(window.grow(150), 50);
         assert_eq!(window.grow(150), 0);
-        assert!(window.receive(100));
-        assert_eq!(window.consume(100), Some(150));
+        assert_eq!(consume(&mut window, 25), Some(75));
     }
 }

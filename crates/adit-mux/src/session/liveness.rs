@@ -38,15 +38,18 @@ impl Liveness {
         self.round_trips.iter().flatten().min().copied()
     }
 
-    /// A pong; ignored unless it answers the ping that is out.
-    pub(super) fn pong(&mut self, token: u64, now: Moment) {
-        if let Some(sent) = self.pinged.take_if(|_| token == self.token) {
-            self.round_trips.rotate_right(1);
-            if let Some(newest) = self.round_trips.first_mut() {
-                *newest = Some(now.saturating_sub(sent));
-            }
-            self.last_sample = Some(now);
+    /// A pong; false when it answers no ping that is out.
+    #[must_use]
+    pub(super) fn pong(&mut self, token: u64, now: Moment) -> bool {
+        let Some(sent) = self.pinged.take_if(|_| token == self.token) else {
+            return false;
+        };
+        self.round_trips.rotate_right(1);
+        if let Some(newest) = self.round_trips.first_mut() {
+            *newest = Some(now.saturating_sub(sent));
         }
+        self.last_sample = Some(now);
+        true
     }
 
     /// Whether the known round trip is too old to judge a window by.
@@ -152,4 +155,4 @@ impl Session {
 const SAMPLE_AGE: Moment = Moment::from_secs(1);
 
 /// Deadlines are kept to this precision: looking at all streams costs something.
-const DEADLINE_STEP: Moment = Moment::from_millis(250);
+pub(super) const DEADLINE_STEP: Moment = Moment::from_millis(250);

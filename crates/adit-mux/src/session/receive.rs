@@ -16,7 +16,7 @@ use crate::{
         SessionError, StreamError,
     },
     flood,
-    session::{Peer, Phase, Role, VERSION},
+    session::{Peer, Phase, Role, VERSION, clip, clip_to},
     stream::{SendState, Stream},
     window::Window,
 };
@@ -70,8 +70,8 @@ impl Session {
             (Kind::Credit(bytes), _) => self.credit(id, bytes)?,
             (Kind::Reset(reset), _) => self.reset_by_peer(id, reset)?,
             (Kind::Ping(token), _) => self.answer_ping(token)?,
-            (Kind::Pong(token), _) => self.liveness.pong(token, self.now),
-            (Kind::Drain(_), _) => self.drain_asked(),
+            (Kind::Pong(token), _) => self.pong(token)?,
+            (Kind::Drain(_), _) => self.drain_asked()?,
             (Kind::Unknown, _) => self
                 .tolerance
                 .spend(flood::COST, "unknown frames", self.now)?,
@@ -117,10 +117,19 @@ impl Session {
         about: Option<proto::About>,
     ) {
         self.limits = Limits::from_peer(limits);
+        let about = about.unwrap_or_default();
         self.peer = Peer {
-            session_id,
+            session_id: Bytes::copy_from_slice(
+                session_id
+                    .get(..MAX_SESSION_ID_BYTES)
+                    .unwrap_or(&session_id),
+            ),
             version: VERSION,
-            about: about.unwrap_or_default(),
+            about: proto::About {
+                version: clip_to(MAX_ABOUT_BYTES, &about.version),
+                replica: clip_to(MAX_ABOUT_BYTES, &about.replica),
+                kubernetes_version: clip_to(MAX_ABOUT_BYTES, &about.kubernetes_version),
+            },
         };
         self.phase = Phase::Open;
         self.wake_watchers();
@@ -135,10 +144,16 @@ impl Session {
         if id <= self.last_id {
             return Err(StreamReused(id));
         }
+        if self.drain.was_received {
+            return Err(Unexpected("open behind a drain"));
+        }
         self.check_head(head.len())?;
         self.last_id = id;
         // An open that crossed our drain is still served: its sender could not know.
         let refusal = if self.streams.len() >= self.config.limits.max_streams as usize {
+            // Its sender knows the limit, and may be wrong about it only for as long as an end is under way.
+            self.tolerance
+                .spend(flood::COST, "opens beyond the limit", self.now)?;
             Some("the agent runs as many streams as it takes")
         } else if self.budget.is_exhausted() {
             Some("the agent holds as many unread bytes as it may")
@@ -159,34 +174,46 @@ impl Session {
         stream.recv.has_begun = true;
         stream.recv.has_ended = end;
         stream.is_held = false;
-        let head_bytes = head.len();
-        stream.recv.push_head(head);
+        let cost = stream.recv.push_head(head);
         self.streams.insert(id, stream);
         self.counted.opened += 1;
+        self.enqueue_accept(id);
+        self.count_buffered(cost);
+        Ok(())
+    }
+
+    fn enqueue_accept(&mut self, id: StreamId) {
+        // Streams that are reset before anyone accepts them stay listed: a peer that does nothing else would grow the list.
+        if self.accepted.len() > 2 * self.config.limits.max_streams as usize {
+            self.accepted.retain(|id| self.streams.contains_key(id));
+        }
         self.accepted.push_back(id);
         self.wakes.extend(self.accepting.take());
-        self.count_buffered(head_bytes);
-        Ok(())
     }
 
     fn head(&mut self, id: StreamId, head: Bytes) -> Result<(), Misbehaviour> {
         if self.role == Role::Acceptor {
             return Err(Unexpected("head"));
         }
-        let bytes = head.len();
-        self.check_head(bytes)?;
+        self.check_head(head.len())?;
         let allowed = self.config.limits.max_head_bytes as usize * HEADS_AHEAD;
         let Some(stream) = self.receiving(id)? else {
             return self.late_frame("late heads");
         };
         stream.recv.has_begun = true;
-        stream.recv.push_head(head);
-        if stream.recv.head_bytes > allowed {
-            return Err(HeadTooLarge(stream.recv.head_bytes as u64));
+        if stream.recv.head_bytes + head.len() > allowed {
+            // Not the session's end: an agent passes on what an API server of many sends it.
+            self.cut(
+                id,
+                ResetReason::Protocol,
+                "more heads came than are kept for a reader",
+            );
+            return Ok(());
         }
+        let cost = stream.recv.push_head(head);
         let waker = stream.recv.waker.take();
         self.wakes.extend(waker);
-        self.count_buffered(bytes);
+        self.count_buffered(cost);
         Ok(())
     }
 
@@ -212,16 +239,14 @@ impl Session {
         }
         stream.recv.has_ended = end;
         let is_kept = stream.is_held || stream.send.state == SendState::Open;
+        let mut cost = 0;
         if bytes > 0 && is_kept {
-            stream.recv.data.push(owned(data, chunk_bytes));
-            stream.recv.buffered += bytes;
+            cost = stream.recv.push_data(owned(data, chunk_bytes));
         }
         let waker = stream.recv.waker.take();
         self.wakes.extend(waker);
         self.counted.received_bytes += bytes as u64;
-        if bytes > 0 && is_kept {
-            self.count_buffered(bytes);
-        }
+        self.count_buffered(cost);
         if end {
             self.half_ended(id);
         }
@@ -229,20 +254,18 @@ impl Session {
     }
 
     fn trailers(&mut self, id: StreamId, trailers: Bytes) -> Result<(), Misbehaviour> {
-        let bytes = trailers.len();
-        self.check_head(bytes)?;
+        self.check_head(trailers.len())?;
         let Some(stream) = self.receiving(id)? else {
             return self.late_frame("late trailers");
         };
         if !stream.recv.has_begun {
             return Err(Unexpected("trailers before a head"));
         }
-        stream.recv.trailers = Some(trailers);
-        stream.recv.buffered += bytes;
+        let cost = stream.recv.put_trailers(trailers);
         stream.recv.has_ended = true;
         let waker = stream.recv.waker.take();
         self.wakes.extend(waker);
-        self.count_buffered(bytes);
+        self.count_buffered(cost);
         self.half_ended(id);
         Ok(())
     }
@@ -266,9 +289,13 @@ impl Session {
         if !self.streams.contains_key(&id) {
             return self.late_frame("late resets");
         }
+        let reason = reset.reason();
+        if self.is_answered(id) && reason == ResetReason::Cancelled {
+            self.end_request(id);
+            return Ok(());
+        }
         self.tolerance.spend(flood::COST, "resets", self.now)?;
         self.counted.resets += 1;
-        let reason = reset.reason();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
@@ -276,11 +303,31 @@ impl Session {
         if !stream.is_over() {
             stream.failure = Some(StreamError::Reset {
                 reason,
-                message: reset.message,
+                message: clip(&reset.message),
             });
         }
         self.fail(id);
         Ok(())
+    }
+
+    /// Whether an answer is complete while its request still flows.
+    fn is_answered(&self, id: StreamId) -> bool {
+        self.role == Role::Opener
+            && self.streams.get(&id).is_some_and(|stream| {
+                stream.failure.is_none()
+                    && stream.recv.has_ended
+                    && stream.send.state != SendState::Ended
+            })
+    }
+
+    /// The peer has answered in full and wants no more of the request: that is no failure, and the answer is whole.
+    fn end_request(&mut self, id: StreamId) {
+        self.drop_queued(id);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.send.state = SendState::Ended;
+            self.wakes.extend(stream.send.waker.take());
+        }
+        self.forget_if_released(id);
     }
 
     fn answer_ping(&mut self, token: u64) -> Result<(), Misbehaviour> {
@@ -289,11 +336,23 @@ impl Session {
         Ok(())
     }
 
+    fn pong(&mut self, token: u64) -> Result<(), Misbehaviour> {
+        if self.liveness.pong(token, self.now) {
+            Ok(())
+        } else {
+            self.tolerance.spend(flood::COST, "pongs", self.now)
+        }
+    }
+
     /// The answer goes behind every open that was sent before: whoever asked knows then that no more will come.
-    fn drain_asked(&mut self) {
+    fn drain_asked(&mut self) -> Result<(), Misbehaviour> {
+        if self.drain.was_received {
+            return self.tolerance.spend(flood::COST, "drains", self.now);
+        }
         self.drain.was_received = true;
         self.drain("as asked");
         self.wake_watchers();
+        Ok(())
     }
 
     /// The stream whose peer's half is still open; `None` for one that is gone or failed, to which late frames may come.
@@ -353,6 +412,9 @@ impl Session {
 
     /// Counts bytes that lie unread, and resets whoever holds most of them when a bound is passed.
     fn count_buffered(&mut self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         self.buffered += bytes;
         let fits = self.budget.take(bytes);
         if !fits || self.buffered > self.config.max_buffered_bytes {
@@ -376,7 +438,7 @@ fn closed_by_peer(close: proto::Close) -> SessionError {
     let reason = CloseReason::try_from(close.reason).unwrap_or_default();
     SessionError::ClosedByPeer {
         reason,
-        message: close.message,
+        message: clip(&close.message),
     }
 }
 
@@ -391,6 +453,10 @@ fn owned(data: Bytes, chunk_bytes: usize) -> Bytes {
 
 /// How many of the largest heads may lie unread on one stream: informational ones come before the final one.
 const HEADS_AHEAD: usize = 4;
+
+/// Bytes of each word in `About`, and of a session's id, which has 16 in this version.
+const MAX_ABOUT_BYTES: usize = 253;
+const MAX_SESSION_ID_BYTES: usize = 64;
 
 /// Answers that a peer makes us owe without reading them.
 const MAX_CONTROL_BYTES: usize = 4 << 20;

@@ -108,8 +108,8 @@ impl Session {
                 continue;
             };
             stream.is_held = true;
-            let head = stream.recv.pop_head().unwrap_or_default();
-            self.uncount_buffered(head.len());
+            let (head, cost) = stream.recv.pop_head().unwrap_or_default();
+            self.uncount_buffered(cost);
             return Poll::Ready(Some(Accepted { id, head }));
         }
         if matches!(self.phase, Phase::Over(_)) {
@@ -131,8 +131,8 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Err(gone()));
         };
-        if let Some(head) = stream.recv.pop_head() {
-            self.uncount_buffered(head.len());
+        if let Some((head, cost)) = stream.recv.pop_head() {
+            self.uncount_buffered(cost);
             return Poll::Ready(Ok(head));
         }
         if let Some(failure) = &stream.failure {
@@ -150,16 +150,16 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(Err(gone()));
         };
-        if let Some(data) = stream.recv.data.pop() {
-            stream.recv.buffered -= data.len();
+        if let Some((data, cost)) = stream.recv.pop_data() {
+            self.uncount_buffered(cost);
             self.consumed(id, data.len());
             return Poll::Ready(Ok(Read::Data(data)));
         }
-        if let Some(trailers) = stream.recv.trailers.take() {
-            stream.recv.buffered -= trailers.len();
-            self.uncount_buffered(trailers.len());
+        if let Some((trailers, cost)) = stream.recv.take_trailers() {
+            self.uncount_buffered(cost);
             return Poll::Ready(Ok(Read::Trailers(trailers)));
         }
+        // Before any failure: what had come whole when the other half, or the session, failed is whole.
         if stream.recv.has_ended {
             return Poll::Ready(Ok(Read::End));
         }
@@ -237,6 +237,14 @@ impl Session {
     /// The stream ended by accident.
     pub fn send_head(&mut self, id: StreamId, head: Bytes) -> Result<(), StreamError> {
         self.check_size(id, &head);
+        if self.role == Role::Opener {
+            // On the wire it would be a second open, and cost the session.
+            self.cut(
+                id,
+                ResetReason::Internal,
+                "an opener's one head is its open",
+            );
+        }
         let Some(stream) = self.sending(id)? else {
             return Ok(());
         };
@@ -295,7 +303,9 @@ impl Session {
         }
         let has_answered = self.role == Role::Acceptor && stream.send.state != SendState::Open;
         let is_complete = stream.recv.has_ended && stream.send.state == SendState::Ending;
-        if has_answered || is_complete {
+        if has_answered && stream.send.state == SendState::Ended {
+            self.decline_request(id);
+        } else if has_answered || is_complete {
             self.drop_received(id);
         } else {
             self.cut(
@@ -304,6 +314,16 @@ impl Session {
                 "whoever used the stream has left",
             );
         }
+    }
+
+    /// After a whole answer has left that did not wait for its whole request: nobody will read the rest, so the opener is told to
+    /// keep it. Otherwise it would wait for credit, and both ends for each other, for ever.
+    pub(super) fn decline_request(&mut self, id: StreamId) {
+        self.cut(
+            id,
+            ResetReason::Cancelled,
+            "it was answered without the rest of the request",
+        );
     }
 
     pub(super) fn forget_if_released(&mut self, id: StreamId) {
@@ -355,9 +375,8 @@ impl Session {
         }
     }
 
-    /// A reader took bytes: they are no longer held, and the peer may send as many again, or more.
+    /// A reader took bytes: the peer may send as many again, or more.
     fn consumed(&mut self, id: StreamId, bytes: usize) {
-        self.uncount_buffered(bytes);
         let may_grow = self.grown < self.config.max_buffered_bytes / 2 && self.budget.is_roomy();
         let (now, round_trip) = (self.now, self.liveness.round_trip());
         let Some(stream) = self.streams.get_mut(&id) else {
@@ -366,12 +385,14 @@ impl Session {
         if stream.recv.has_ended || stream.failure.is_some() {
             return;
         }
-        let Some(credit) = stream.recv.window.consume(bytes as u64) else {
+        let window = &mut stream.recv.window;
+        window.consume(bytes as u64);
+        if window.is_too_small(round_trip, now) && may_grow {
+            self.grown += window.grow(self.config.max_stream_credit) as usize;
+        }
+        let Some(credit) = window.grant() else {
             return;
         };
-        if stream.recv.window.is_too_small(round_trip, now) && may_grow {
-            self.grown += stream.recv.window.grow(self.config.max_stream_credit) as usize;
-        }
         let credit = proto::Credit {
             bytes: credit.into(),
         };

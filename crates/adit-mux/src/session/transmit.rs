@@ -190,11 +190,14 @@ impl Session {
             self.wakes.extend(stream.send.waker.take());
         }
         if stream.send.state == SendState::Ended {
-            let is_over = stream.is_over();
-            if is_over {
+            if stream.is_over() {
                 self.tolerance.reward();
+                return self.forget_if_released(id);
             }
-            return self.forget_if_released(id);
+            if self.role == Role::Acceptor && !stream.is_held {
+                self.decline_request(id);
+            }
+            return;
         }
         if stream.send.can_send() && stream.send.turn > 0 {
             // The batch is full, its turn is not: it goes on where it was.
