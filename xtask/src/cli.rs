@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use xtask::cluster::{self, Cluster, Node, Options};
 use xtask::interrupt::{self, Interrupted};
 use xtask::progress::{self, Tone, line, paint};
+use xtask::{bench, test};
 
 /// The project's commands.
 #[derive(Debug, Parser)]
@@ -22,6 +23,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run every check and test, with one summary
+    Test,
+    /// Measure adit beside pairs of nghttpx and HAProxy hops
+    Bench {
+        /// What `adit-bench` takes: see `cargo xtask bench -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Start a bare cluster for trying things by hand, until Ctrl-C
     Cluster {
         /// The node: `real`, `kwok` or `none` [default: real where it runs, else kwok]
@@ -60,9 +69,11 @@ fn dispatch(command: Command) -> Result<()> {
         // It must outlive signals that are meant for the cluster's process.
         Command::Guard { folder } => return cluster::clean_up_after(&folder, io::stdin()),
         Command::Down { folder } => return down(&folder),
-        Command::Cluster { .. } => interrupt::install()?,
+        Command::Test | Command::Bench { .. } | Command::Cluster { .. } => interrupt::install()?,
     }
     match command {
+        Command::Test => test::run(),
+        Command::Bench { args } => bench::run(&args),
         Command::Cluster { node } => bare_cluster(node),
         Command::Down { .. } | Command::Guard { .. } => Ok(()),
     }

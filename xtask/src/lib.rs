@@ -11,6 +11,7 @@
     reason = "no tokio here, and so no clock of tokio's"
 )]
 
+pub mod bench;
 pub mod cluster;
 pub mod command;
 pub mod image;
@@ -19,6 +20,7 @@ pub mod ports;
 pub mod progress;
 pub mod skip;
 pub mod template;
+pub mod test;
 pub mod tools;
 pub mod wait;
 pub mod workspace;

@@ -50,6 +50,8 @@ pub struct Built {
     pub target: String,
     /// The binary.
     pub path: PathBuf,
+    /// Whether it is one of tests.
+    pub is_test: bool,
 }
 
 /// Lets cargo build, with its own progress on standard error, and gives the binaries it speaks of.
@@ -77,6 +79,7 @@ fn built(message: &Value) -> Option<Built> {
     let text = |pointer| message.pointer(pointer).and_then(Value::as_str);
     Some(Built {
         path: text("/executable")?.into(),
+        is_test: message.pointer("/profile/test").and_then(Value::as_bool) == Some(true),
         package: Path::new(text("/manifest_path")?).parent()?.to_owned(),
         target: text("/target/name")?.to_owned(),
     })

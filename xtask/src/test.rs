@@ -1,0 +1,111 @@
+//! `cargo xtask test`: everything that must hold before a change lands, in order of cost, with one summary.
+//!
+//! Called by the command line and by `.ci/run`. A check that fails does not keep the others from running; a build that fails
+//! keeps the tests from it. Invariant: what was skipped is never counted as passed.
+
+mod binaries;
+mod checks;
+mod deny;
+mod fuzz;
+mod tally;
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use self::tally::Tally;
+use crate::interrupt;
+use crate::progress::{self, Tone, line, paint};
+
+/// Runs all checks and tests.
+///
+/// # Errors
+/// Something failed, or was skipped where nothing may be (`CI=true`); the summary has said what.
+pub fn run() -> Result<()> {
+    let begin = Instant::now();
+    let mut outcome = Outcome::default();
+    line(paint(Tone::Strong, "checks"));
+    outcome.check("formatting", checks::formatting);
+    outcome.check("lints", checks::lints);
+    outcome.check("documentation", checks::documentation);
+    outcome.check("licences, bans, sources", deny::check);
+    line(paint(Tone::Strong, "tests"));
+    outcome.tests(binaries::run);
+    outcome.check("fuzzing, a short run", fuzz::run);
+    outcome.summary(begin)
+}
+
+/// What came of it all.
+#[derive(Debug, Default)]
+struct Outcome {
+    failed: Vec<String>,
+    tally: Tally,
+}
+
+impl Outcome {
+    fn check(&mut self, name: &str, check: impl FnOnce() -> Result<()>) {
+        if interrupt::check().is_err() {
+            return;
+        }
+        if let Err(error) = progress::step(name, check) {
+            line(paint(Tone::Bad, format_args!("{error:#}")));
+            self.failed.push(name.to_owned());
+        }
+    }
+
+    fn tests(&mut self, run: impl FnOnce(&mut Tally) -> Result<()>) {
+        if interrupt::check().is_err() {
+            return;
+        }
+        if let Err(error) = run(&mut self.tally) {
+            line(paint(Tone::Bad, format_args!("{error:#}")));
+            self.failed.push("tests".to_owned());
+        }
+    }
+
+    fn summary(self, begin: Instant) -> Result<()> {
+        interrupt::check()?;
+        let Tally {
+            passed,
+            failed,
+            skipped,
+        } = &self.tally;
+        line(paint(
+            Tone::Strong,
+            format_args!("\nsummary, after {}", progress::took(begin.elapsed())),
+        ));
+        for skip in skipped {
+            line(paint(Tone::Odd, format_args!("  skipped {skip}")));
+        }
+        for name in failed.iter().chain(&self.failed) {
+            line(paint(Tone::Bad, format_args!("  failed  {name}")));
+        }
+        line(format_args!(
+            "{passed} passed, {} failed, {} skipped",
+            failed.len(),
+            skipped.len()
+        ));
+        let may_skip = std::env::var_os("CI").is_none_or(|ci| ci != "true");
+        if !failed.is_empty() || !self.failed.is_empty() {
+            bail!("not everything passed");
+        }
+        if !skipped.is_empty() && !may_skip {
+            bail!("in CI nothing may be skipped");
+        }
+        Ok(())
+    }
+}
+
+/// Runs a program whose output only matters when it fails.
+fn quietly(command: &mut Command) -> Result<()> {
+    let ended = crate::command::finish(command, "", LONGEST)?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    bail!("{}", crate::command::last_lines(&said, 60))
+}
+
+/// No check takes as long, even from nothing on two cores.
+const LONGEST: std::time::Duration = std::time::Duration::from_mins(40);

@@ -1,0 +1,54 @@
+//! Licences, banned crates, sources: `deny.toml`, checked by cargo-deny, which is built once into the cache.
+//!
+//! Advisories are not among them: their database cannot be had from every machine, and a check that needs it would fail there.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::quietly;
+use crate::progress::line;
+use crate::tools;
+use crate::workspace::{cargo, root};
+
+pub(super) fn check() -> Result<()> {
+    let program = cargo_deny()?;
+    let mut command = Command::new(program);
+    command
+        .current_dir(root())
+        .args(["--offline", "check", "bans", "licenses", "sources"]);
+    quietly(&mut command)
+}
+
+fn cargo_deny() -> Result<PathBuf> {
+    let folder = tools::cache()?.join(format!("cargo-deny-{VERSION}"));
+    let program = folder.join("bin/cargo-deny");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let _lock = tools::lock(&folder.with_extension("lock"))?;
+    if !program.is_file() {
+        line("  building cargo-deny, once: about four minutes on two cores");
+        let mut install = cargo();
+        install
+            .args([
+                "install",
+                "cargo-deny",
+                "--version",
+                VERSION,
+                "--locked",
+                "--quiet",
+                "--root",
+            ])
+            .arg(&folder);
+        // Not beside ours: it would be rebuilt with each change of ours.
+        install.env("CARGO_TARGET_DIR", folder.join("target"));
+        quietly(&mut install).context("cannot build cargo-deny")?;
+        // Only the program is wanted.
+        let _ = std::fs::remove_dir_all(folder.join("target"));
+    }
+    Ok(program)
+}
+
+const VERSION: &str = "0.20.2";

@@ -1,0 +1,84 @@
+//! Counts what test binaries say of themselves, and the skips that tests note (see `crate::skip`).
+
+use std::fs;
+use std::path::Path;
+
+/// What passed, what failed by name, what was skipped and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) passed: usize,
+    pub(super) failed: Vec<String>,
+    pub(super) skipped: Vec<String>,
+}
+
+impl Tally {
+    /// Adds what a binary printed, in libtest's words, and what it noted as skipped. False when it printed no result at all.
+    #[must_use]
+    pub(super) fn add(&mut self, binary: &str, printed: &str, skips: &Path) -> bool {
+        let skips = fs::read_to_string(skips).unwrap_or_default();
+        let skips: Vec<_> = skips
+            .lines()
+            .map(|skip| format!("{binary}: {skip}"))
+            .collect();
+        let Some(result) = printed
+            .lines()
+            .rev()
+            .find(|line| line.starts_with("test result:"))
+        else {
+            return false;
+        };
+        // libtest took a test that skipped itself for passed.
+        self.passed += counted(result, "passed").saturating_sub(skips.len());
+        self.skipped
+            .extend((0..counted(result, "ignored")).map(|_| format!("{binary}: an ignored test")));
+        self.skipped.extend(skips);
+        let failed = printed
+            .lines()
+            .filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+        self.failed
+            .extend(failed.map(|test| format!("{binary}: {test}")));
+        true
+    }
+}
+
+/// The number before a word, as in `12 passed`.
+fn counted(result: &str, word: &str) -> usize {
+    let before = result.split(word).next().unwrap_or_default();
+    let number = before.split_whitespace().next_back();
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINTED: &str = "\
+running 4 tests
+test one ... ok
+test two ... FAILED
+test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.01s
+";
+
+    #[test]
+    fn a_binarys_words_are_counted() {
+        let mut tally = Tally::default();
+        assert!(tally.add("unit", PRINTED, Path::new("/nonexistent")));
+        assert_eq!((tally.passed, tally.skipped.len()), (3, 2));
+        assert_eq!(tally.failed, ["unit: two"]);
+    }
+
+    #[test]
+    fn a_skip_does_not_count_as_passed() {
+        let skips = tempfile::NamedTempFile::new().unwrap();
+        fs::write(skips.path(), "three: no root\n").unwrap();
+        let mut tally = Tally::default();
+        assert!(tally.add("unit", PRINTED, skips.path()));
+        assert_eq!(tally.passed, 2);
+        assert_eq!(tally.skipped.last().unwrap(), "unit: three: no root");
+    }
+
+    #[test]
+    fn a_binary_that_says_nothing_is_no_success() {
+        assert!(!Tally::default().add("unit", "Segmentation fault\n", Path::new("/nonexistent")));
+    }
+}
