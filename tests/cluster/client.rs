@@ -3,7 +3,9 @@
 
 use std::{path::PathBuf, process::Command};
 
-use crate::{cluster::on_path, world::World};
+use xtask::command;
+
+use crate::world::World;
 
 /// A kind of client, whether this machine has it or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl Kind {
 
     /// The client, if this machine has it.
     pub fn find(self, world: &World) -> Option<Client> {
-        let program = if self.is_ours { world.cluster.kubectl() } else { on_path("kubectl")? };
+        let program = if self.is_ours { world.cluster.kubectl.clone() } else { command::find("kubectl")? };
         Some(Client { program, carrier: self.carrier, name: self.name() })
     }
 }

@@ -1,32 +1,111 @@
-//! TEMPORARY stand-in while `xtask::cluster` is being written.
-use std::{net::IpAddr, path::{Path, PathBuf}};
+//! The cluster that `xtask` starts, as far as these tests need it, and what they lack where it cannot be had: without Go or
+//! the programs built with it there is no control plane, without root on Linux no node.
 
-pub struct Cluster { kubeconfig: PathBuf, node: Result<Node, String> }
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
-pub struct Node { pub address: IpAddr }
+use anyhow::Result;
+use xtask::{
+    cluster::{Cluster as Running, Node as Kind, Options},
+    image::{self, Packing},
+    tools::{Module, Tools},
+};
 
-impl Node {
-    pub fn image(&self, tag: u32) -> String { format!("node.local/bb:{tag}") }
-    pub fn agent_image(&self) -> String { "node.local/adit:1".into() }
+pub struct Cluster {
+    running: Mutex<Running>,
+    /// The API server's, `https://address:port`.
+    pub server: String,
+    pub kubeconfig: PathBuf,
+    pub kubectl: PathBuf,
+    pub helm: PathBuf,
+    node: Result<Node, String>,
+}
+
+/// Where containers run.
+pub struct Node {
+    /// Of this machine, as pods see it.
+    pub address: IpAddr,
+    agent_image: OnceLock<()>,
+}
+
+/// Why this machine cannot have a control plane, and how it could.
+///
+/// # Errors
+///
+/// It cannot.
+pub fn available() -> Result<()> {
+    Kind::None.missing()?;
+    xtask::tools::available(&[Module::Helm])
 }
 
 impl Cluster {
-    pub fn start() -> Result<Self, String> {
-        Ok(Self { kubeconfig: std::env::var_os("DEV_KC").unwrap().into(), node: Ok(Node { address: "10.88.9.1".parse().unwrap() }) })
+    /// Starts it, with a node where the machine can have one.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn start() -> Result<Self> {
+        let missing = Kind::Real.missing();
+        let kind = if missing.is_ok() { Kind::Real } else { Kind::None };
+        let running = Running::start(Options { node: kind, ..Options::default() })?;
+        let address = running.address();
+        let node = missing.map(|()| Node { address, agent_image: OnceLock::new() }).map_err(|why| format!("{why:#}"));
+        Ok(Self {
+            server: running.server().to_owned(),
+            kubeconfig: running.kubeconfig("admin")?,
+            kubectl: running.tools().kubectl(),
+            helm: Tools::ready(&[Module::Helm])?.helm(),
+            node,
+            running: Mutex::new(running),
+        })
     }
-    pub fn kubeconfig(&self) -> &Path { &self.kubeconfig }
-    pub fn server(&self) -> String { "https://10.88.9.1:26543".into() }
-    pub fn kubectl(&self) -> PathBuf { "/tmp/gobin/kubectl".into() }
-    pub fn helm(&self) -> PathBuf { "/tmp/gobin/helm".into() }
-    pub fn node(&self) -> Result<&Node, &str> { self.node.as_ref().map_err(String::as_str) }
-    pub fn restart_api_server(&self) {
-        let done = std::process::Command::new("bash").arg("/tmp/clusterdev/restart-api.sh").status().unwrap();
-        assert!(done.success());
+
+    /// The node, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn node(&self) -> Result<&Node, &str> {
+        self.node.as_ref().map_err(String::as_str)
+    }
+
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub fn stop_api_server(&self) {
+        self.running().stop_api_server().unwrap();
+    }
+
+    /// # Panics
+    ///
+    /// When it does not come back.
+    pub fn start_api_server(&self) {
+        self.running().start_api_server().unwrap();
+    }
+
+    /// The name of an image of `adit`, which the node is given when somebody first asks.
+    pub fn agent_image(&self, adit: &Path) -> &'static str {
+        let node = self.node().expect("a test that asks for an image has a node");
+        node.agent_image.get_or_init(|| {
+            let running = self.running();
+            let file = running.folder().join("adit.tar");
+            image::adit(adit).unwrap().write(&file, AGENT_IMAGE, Packing::Plain).unwrap();
+            running.import_image(&file).unwrap();
+        });
+        AGENT_IMAGE
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub fn skipped(test: &str, why: &str) { eprintln!("skipped {test}: {why}"); }
-pub fn on_path(program: &str) -> Option<PathBuf> { Some(Path::new("/usr/bin").join(program)) }
-pub fn adit() -> Result<PathBuf, String> { Ok("/tmp/clusterdev/adit".into()) }
-pub fn free_port() -> u16 { use std::sync::atomic::*; static N: AtomicU16 = AtomicU16::new(21000); N.fetch_add(1, Ordering::Relaxed) }
-pub fn repository() -> &'static Path { Path::new("/work/main") }
+/// A small system with busybox, whose variable `TAG` is the tag; 1 and 2.
+pub fn app_image(tag: u32) -> String {
+    format!("adit.local/app:{tag}")
+}
+
+const AGENT_IMAGE: &str = "adit.local/adit:test";

@@ -110,8 +110,11 @@ fn token_that_expires_cuts_the_logs_and_says_why(world: &World) {
 fn restarted_api_server_is_found_again(world: &World) {
     let job = world.any_job();
     let watch = watching(world, &job);
-    world.cluster.restart_api_server();
+    world.cluster.stop_api_server();
     watch.ended_within(NOTICED);
+    let said = job.kubectl("get configmaps").failure();
+    assert!(said.contains("adit: ") && said.contains("(api-server"), "{said}");
+    world.cluster.start_api_server();
     until_within(Duration::from_secs(60), "the API server answers jobs again", || {
         (job.kubectl("get configmaps").run().code == Some(0)).then_some(())
     });

@@ -7,7 +7,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 
 use crate::{
     client::{self, Client},
-    world::{self, World},
+    world::{self, Absent, World},
 };
 
 /// What a test cannot do without.
@@ -70,7 +70,11 @@ fn made(
 ) -> Trial {
     let name = name.split_once("::").map_or(name, |(_, name)| name);
     Trial::ignorable_test(name, move || {
-        let world = world::world()?;
+        let world = match world::world() {
+            Ok(world) => world,
+            Err(Absent::Lacking(why)) => return Ok(skipped(name, &why)),
+            Err(Absent::Broken(why)) => return Err(why.into()),
+        };
         match (needs, world.cluster.node()) {
             (Needs::Node, Err(why)) => Ok(skipped(name, why)),
             (Needs::Solitude, _) => {
@@ -86,6 +90,6 @@ fn made(
 }
 
 fn skipped(test: &str, why: &str) -> Completion {
-    crate::cluster::skipped(test, why);
+    xtask::skip::skipped(test, why);
     Completion::ignored_with(why)
 }

@@ -2,9 +2,10 @@
 
 use libtest_mimic::Trial;
 use serde_json::Value;
+use xtask::workspace;
 
 use crate::{
-    cluster::repository,
+    cluster::app_image,
     harness::{Needs, trials},
     world::World,
 };
@@ -17,11 +18,11 @@ fn chart_is_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
     let (job, release) = (world.any_job(), world.name("release"));
     let helm = |line: &str| job.helm(world, line).arg(&release);
     let with_chart = |line: &str, tag: u32| {
-        let image = world.cluster.node().unwrap().image(tag);
-        let call = helm(line).arg(repository().join("tests/fixtures/chart"));
+        let image = app_image(tag);
+        let call = helm(line).arg(workspace::root().join("tests/fixtures/chart"));
         call.args("--wait --timeout=60s --set serviceAccount=bench").arg(format!("--set=image={image}"))
     };
-    let tag = || job.kubectl("exec").arg(format!("deployment/{release}")).args("-- printenv TAG").ok();
+    let tag = || job.kubectl("exec").arg(format!("deployment/{release}")).args("-- sh -c").arg("echo $TAG").ok();
 
     with_chart("install", 1).ok();
     assert_eq!(tag().trim(), "1");

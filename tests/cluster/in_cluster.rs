@@ -58,10 +58,8 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
 /// `deploy/agent/deployment.yaml` with what an operator changes in it, and where this cluster differs: it has no cluster DNS
 /// and no service addresses, so the pod is told where the API server is.
 fn manifest(world: &World, relay: &Relay) -> String {
-    let node = world.cluster.node().unwrap();
     let text = fs::read_to_string(World::deploy("agent/deployment.yaml")).unwrap();
-    let server = world.cluster.server();
-    let (host, port) = server.trim_start_matches("https://").rsplit_once(':').unwrap();
+    let (host, port) = world.cluster.server.trim_start_matches("https://").rsplit_once(':').unwrap();
     let variables = format!(
         "          env:
             - {{ name: KUBERNETES_SERVICE_HOST, value: '{host}' }}
@@ -69,7 +67,7 @@ fn manifest(world: &World, relay: &Relay) -> String {
     );
     let changes = [
         ("      url: https://relay.example.com", format!("      url: {}\n      ca_file: /etc/adit/token/ca.pem", relay.url())),
-        ("          image: adit:latest", format!("          image: {}", node.agent_image())),
+        ("          image: adit:latest", format!("          image: {}", world.cluster.agent_image(&world.adit))),
         ("          imagePullPolicy: IfNotPresent", "          imagePullPolicy: Never".to_owned()),
         ("          env:", variables),
     ];

@@ -13,9 +13,9 @@ use adit_authority::token::TokenHash;
 use adit_tests::{Settings, pki};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use xtask::ports;
 
 use crate::{
-    cluster,
     process::Process,
     until::until,
     world::{AUDIENCE, ISSUER, World},
@@ -82,8 +82,8 @@ impl Relay {
     }
 
     pub fn behind(world: &World, front: Front, folder: TempDir) -> Self {
-        let address = SocketAddr::new(front.address, cluster::free_port());
-        let admin = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), cluster::free_port());
+        let address = SocketAddr::new(front.address, ports::free(front.address).unwrap());
+        let admin = local();
         let keys = folder.path().join("keys.json");
         fs::write(&keys, world.jwks()).unwrap();
         let mut settings = Settings::default();
@@ -148,7 +148,7 @@ impl Agent {
     /// An agent of this relay, about to connect.
     pub fn start(world: &World, relay: &Relay) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let admin = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), cluster::free_port());
+        let admin = local();
         let token = folder.path().join("token");
         fs::write(&token, AGENT_TOKEN).unwrap();
         let mut settings = Settings::default();
@@ -233,6 +233,12 @@ fn kubeconfig(world: &World, folder: &Path) -> PathBuf {
     let path = folder.join("kubeconfig");
     fs::write(&path, own.to_string()).unwrap();
     path
+}
+
+/// A free place on loopback.
+fn local() -> SocketAddr {
+    let loopback = Ipv4Addr::LOCALHOST.into();
+    SocketAddr::new(loopback, ports::free(loopback).unwrap())
 }
 
 fn is_green(admin: SocketAddr) -> bool {

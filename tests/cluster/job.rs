@@ -67,7 +67,7 @@ impl Job {
 
     /// A call of helm.
     pub fn helm(&self, world: &World, line: &str) -> Call {
-        let mut command = Command::new(world.cluster.helm());
+        let mut command = Command::new(&world.cluster.helm);
         command.env_clear();
         self.call(command, line)
     }

@@ -3,6 +3,7 @@
 use libtest_mimic::Trial;
 
 use crate::{
+    cluster::app_image,
     harness::{Needs, trials},
     world::World,
 };
@@ -13,15 +14,14 @@ pub fn trials() -> Vec<Trial> {
 
 fn rollout_is_waited_for_and_undone(world: &World) {
     let (job, name) = (world.any_job(), world.name("web"));
-    let node = world.cluster.node().unwrap();
-    job.kubectl("apply -f -").input(deployment(&name, &node.image(1))).ok();
+    job.kubectl("apply -f -").input(deployment(&name, &app_image(1))).ok();
     let target = format!("deployment/{name}");
-    let tag = || job.kubectl("exec").arg(&target).args("-- printenv TAG").ok();
+    let tag = || job.kubectl("exec").arg(&target).args("-- sh -c").arg("echo $TAG").ok();
 
     let said = job.kubectl("rollout status --timeout=60s").arg(&target).ok();
     assert!(said.contains("successfully rolled out"), "{said}");
     assert_eq!(tag().trim(), "1");
-    job.kubectl("set image").arg(&target).arg(format!("web={}", node.image(2))).ok();
+    job.kubectl("set image").arg(&target).arg(format!("web={}", app_image(2))).ok();
     job.kubectl("rollout status --timeout=60s").arg(&target).ok();
     assert_eq!(tag().trim(), "2");
     let history = job.kubectl("rollout history").arg(&target).ok();
@@ -38,9 +38,8 @@ fn rollout_is_waited_for_and_undone(world: &World) {
 
 fn condition_is_waited_for(world: &World) {
     let (job, name) = (world.any_job(), world.name("task"));
-    let node = world.cluster.node().unwrap();
     let task = format!("job/{name}");
-    job.kubectl("apply -f -").input(task_manifest(&name, &node.image(1))).ok();
+    job.kubectl("apply -f -").input(task_manifest(&name, &app_image(1))).ok();
     job.kubectl("wait --for=condition=complete --timeout=60s").arg(&task).ok();
     assert_eq!(job.kubectl("logs").arg(&task).ok(), "done\n");
     let late = job.kubectl("wait --for=condition=failed --timeout=1s").arg(&task).failure();

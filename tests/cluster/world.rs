@@ -2,7 +2,7 @@
 //! Started by the first test that needs it, ended by `main`.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -13,6 +13,7 @@ use std::{
 use adit_authority::issuer::{Issuer, KeyKind};
 use adit_identity::JobIdentity;
 use tempfile::TempDir;
+use xtask::workspace;
 
 use crate::{
     client::Client,
@@ -48,6 +49,15 @@ enum State {
     #[default]
     Unstarted,
     Up(Arc<World>),
+    Absent(Absent),
+}
+
+/// Why there is no world.
+#[derive(Clone, Debug)]
+pub enum Absent {
+    /// The machine lacks what it takes: tests are skipped.
+    Lacking(String),
+    /// It should be there, and is not: tests fail.
     Broken(String),
 }
 
@@ -58,18 +68,18 @@ static STATE: Mutex<State> = Mutex::new(State::Unstarted);
 /// # Errors
 ///
 /// It could not be started, for this or for an earlier test.
-pub fn world() -> Result<Arc<World>, String> {
+pub fn world() -> Result<Arc<World>, Absent> {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     if let State::Unstarted = *state {
-        *state = State::Broken("the world did not start for an earlier test".into());
+        *state = State::Absent(Absent::Broken("the world did not start for an earlier test".into()));
         *state = match World::start() {
             Ok(world) => State::Up(Arc::new(world)),
-            Err(why) => State::Broken(why),
+            Err(why) => State::Absent(why),
         };
     }
     match &*state {
         State::Up(world) => Ok(Arc::clone(world)),
-        State::Broken(why) => Err(why.clone()),
+        State::Absent(why) => Err(why.clone()),
         State::Unstarted => unreachable!("it was started"),
     }
 }
@@ -86,27 +96,30 @@ pub fn end(has_failed: bool) {
 }
 
 impl World {
-    fn start() -> Result<Self, String> {
-        let adit = cluster::adit()?;
-        let cluster = Cluster::start()?;
-        let world = Self {
-            shared: OnceLock::new(),
-            bench: OnceLock::new(),
-            adit,
-            issuer: Issuer::new(ISSUER, KeyKind::EcP256).map_err(|error| error.to_string())?,
-            folder: tempfile::tempdir().map_err(|error| error.to_string())?,
-            jobs: AtomicU64::new(9001),
-            calm: RwLock::new(()),
-            cluster,
-        };
+    fn start() -> Result<Self, Absent> {
+        cluster::available().map_err(|why| Absent::Lacking(format!("{why:#}")))?;
+        let world = Self::new().map_err(|why| Absent::Broken(format!("{why:#}")))?;
         world.furnish();
         Ok(world)
+    }
+
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            shared: OnceLock::new(),
+            bench: OnceLock::new(),
+            adit: workspace::adit()?,
+            issuer: Issuer::new(ISSUER, KeyKind::EcP256)?,
+            folder: tempfile::tempdir()?,
+            jobs: AtomicU64::new(9001),
+            calm: RwLock::new(()),
+            cluster: Cluster::start()?,
+        })
     }
 
     /// Straight to the API server, as its administrator.
     pub fn admin(&self, line: &str) -> Call {
         let mut command = Client::ours(self).command();
-        command.env("HOME", self.folder.path()).arg("--kubeconfig").arg(self.cluster.kubeconfig());
+        command.env("HOME", self.folder.path()).arg("--kubeconfig").arg(&self.cluster.kubeconfig);
         Call::new(command, line)
     }
 
@@ -153,7 +166,7 @@ impl World {
 
     /// A manifest of the project's.
     pub fn deploy(file: &str) -> PathBuf {
-        cluster::repository().join("deploy").join(file)
+        workspace::root().join("deploy").join(file)
     }
 
 
@@ -164,8 +177,8 @@ impl World {
         }
         let (rbac, pods) = FIXTURES.split_once("# Pods.\n").expect("the fixtures have two parts");
         self.admin("apply -f -").input(rbac).ok();
-        if let Ok(node) = self.cluster.node() {
-            self.admin("apply -f -").input(pods.replace("IMAGE", &node.image(1))).ok();
+        if self.cluster.node().is_ok() {
+            self.admin("apply -f -").input(pods.replace("IMAGE", &cluster::app_image(1))).ok();
         }
     }
 }
