@@ -157,10 +157,7 @@ impl Decoder {
         let Some(key) = reader.varint()? else {
             return Ok(None);
         };
-        let (number, wire_type) = (key >> 3, key & 7);
-        if number == 0 {
-            return Err(Malformed("field number 0"));
-        }
+        let (number, wire_type) = split_key(key)?;
         let payload = match wire_type {
             VARINT => match reader.varint()? {
                 Some(_) => 0,
@@ -210,9 +207,7 @@ fn parse_frame(mut frame: Bytes) -> Result<Frame, Misbehaviour> {
         at: 0,
     };
     while reader.at < frame.len() {
-        let key = reader.whole_varint()?;
-        match (key >> 3, key & 7) {
-            (0, _) => return Err(Malformed("field number 0")),
+        match split_key(reader.whole_varint()?)? {
             (1, VARINT) => stream = reader.whole_varint()?,
             (2, VARINT) => end = reader.whole_varint()? != 0,
             (1 | 2, _) => return Err(Malformed("stream or end that is no number")),
@@ -254,6 +249,16 @@ fn parse_kind(number: u64, payload: Bytes) -> Result<Kind, Misbehaviour> {
 fn message<M: Message + Default>(payload: Bytes) -> Result<M, Misbehaviour> {
     M::decode(payload).map_err(|_| Malformed("message"))
 }
+
+/// Field number, from 1 to 2^29 - 1, and wire type.
+fn split_key(key: u64) -> Result<(u64, u64), Misbehaviour> {
+    match key >> 3 {
+        number @ 1..=MAX_FIELD_NUMBER => Ok((number, key & 7)),
+        _ => Err(Malformed("field number")),
+    }
+}
+
+const MAX_FIELD_NUMBER: u64 = (1 << 29) - 1;
 
 /// A cursor over protobuf's encoding. https://protobuf.dev/programming-guides/encoding/
 struct Reader<'a> {

@@ -134,6 +134,9 @@ pub enum OpenError {
     /// The head is larger than the peer takes.
     #[error("the head is larger than the agent takes")]
     HeadTooLarge,
+    /// So many streams were cancelled before their answer that the agent would take more for a flood.
+    #[error("too many requests to this agent were cancelled before their answer")]
+    TooManyCancels,
     /// This process holds as many bytes as it may.
     #[error("the process holds as many unread bytes as it may")]
     Overloaded,

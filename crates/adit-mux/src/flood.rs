@@ -11,17 +11,39 @@ use crate::{Moment, error::Misbehaviour};
 pub(crate) struct Tolerance {
     tokens: u32,
     capacity: u32,
+    per_millisecond: u32,
     refilled: Moment,
 }
 
 impl Tolerance {
+    /// What a side that runs so many streams at most tolerates of its peer.
     pub(crate) fn new(max_streams: u32, now: Moment) -> Self {
-        let capacity = max_streams.saturating_mul(PER_STREAM).saturating_add(BASE);
+        Self::sized(max_streams, 1, now)
+    }
+
+    /// What an opener allows itself, so that its peer, which runs so many streams at most, never loses patience: half of that,
+    /// because what is in flight is counted here first.
+    pub(crate) fn of_opener(max_streams: u32, now: Moment) -> Self {
+        Self::sized(max_streams, 2, now)
+    }
+
+    fn sized(max_streams: u32, share: u32, now: Moment) -> Self {
+        let whole = max_streams.saturating_mul(PER_STREAM).saturating_add(BASE);
+        let capacity = whole / share;
         Self {
             tokens: capacity,
             capacity,
+            per_millisecond: PER_MILLISECOND / share,
             refilled: now,
         }
+    }
+
+    /// Whether so many frames could be paid for at once.
+    pub(crate) fn affords(&mut self, frames: usize, now: Moment) -> bool {
+        if (self.tokens as usize) < frames {
+            self.refill(now);
+        }
+        self.tokens as usize >= frames
     }
 
     /// Pays for a frame; an error when nothing is left.
@@ -50,7 +72,7 @@ impl Tolerance {
         let passed = now.saturating_sub(self.refilled).as_millis();
         let earned = u32::try_from(passed)
             .unwrap_or(self.capacity)
-            .saturating_mul(PER_MILLISECOND);
+            .saturating_mul(self.per_millisecond);
         if earned > 0 {
             self.tokens = self.capacity.min(self.tokens.saturating_add(earned));
             self.refilled = now;

@@ -21,7 +21,7 @@ use crate::{
     decode::{Decoder, field},
     encode,
     error::{SessionError, StreamError},
-    flood::Tolerance,
+    flood::{self, Tolerance},
     session::liveness::Liveness,
     stream::{Stream, wait},
 };
@@ -57,6 +57,8 @@ pub struct Session {
     watching_end: Vec<Waker>,
     decoder: Decoder,
     tolerance: Tolerance,
+    /// What the peer tolerates of us: how many streams may still be cancelled before their answer.
+    cancels: Tolerance,
     late: Late,
     liveness: Liveness,
     outgoing: transmit::Outgoing,
@@ -202,6 +204,7 @@ impl Session {
             watching_end: Vec::new(),
             decoder: Decoder::new(config.limits.max_frame_bytes),
             tolerance: Tolerance::new(config.limits.max_streams, now),
+            cancels: Tolerance::of_opener(Limits::default().max_streams, now),
             late: Late::default(),
             liveness: Liveness::new(&config, now),
             outgoing: transmit::Outgoing::default(),
@@ -351,6 +354,7 @@ impl Session {
         }
         // An open that has not left yet needs no reset: it never will leave.
         let was_announced = stream.send.heads.is_empty() || self.role == Role::Acceptor;
+        let was_answered = stream.recv.has_begun;
         let outstanding = if stream.recv.has_ended {
             0
         } else {
@@ -371,12 +375,22 @@ impl Session {
         self.counted.resets += 1;
         if was_announced {
             self.late.expect(outstanding);
+            if !was_answered {
+                // `open` saw to it that this can be paid for.
+                let _ = self.cancels.spend(flood::COST, "cancels", self.now);
+            }
             let reset = proto::Reset {
                 reason: reason.into(),
                 message: clip(message),
             };
             self.control(|out| encode::message(out, id, field::RESET, &reset));
         }
+    }
+
+    /// A stream came to its proper end.
+    fn finished(&mut self) {
+        self.tolerance.reward();
+        self.cancels.reward();
     }
 
     /// After `failure` was set: nothing more is sent, whoever waits is woken, a stream that nobody holds is forgotten. What was
@@ -388,6 +402,7 @@ impl Session {
         };
         self.wakes.extend(stream.recv.waker.take());
         self.wakes.extend(stream.send.waker.take());
+        self.wakes.extend(stream.failure_waker.take());
         if !stream.is_held {
             self.forget(id);
         }

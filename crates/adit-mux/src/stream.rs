@@ -18,6 +18,8 @@ pub(crate) struct Stream {
     pub(crate) send: Sending,
     /// Set once: why the stream ended before its end.
     pub(crate) failure: Option<StreamError>,
+    /// Whoever waits to hear of the failure beside something else.
+    pub(crate) failure_waker: Option<Waker>,
     /// Whether someone holds a handle to it. Without one it stays only to send what was already written.
     pub(crate) is_held: bool,
     /// When it is cut.
@@ -53,6 +55,8 @@ pub(crate) struct Sending {
     pub(crate) credit: u64,
     /// What is left of this stream's turn.
     pub(crate) turn: usize,
+    /// Whether a head was sent: the acceptor has done its work then, and being cancelled is no abuse any more.
+    pub(crate) has_begun: bool,
     /// Whether it stands in the session's list of those with something to send.
     pub(crate) is_ready: bool,
     /// Whether it has data and no credit: counted once per stall.
@@ -89,11 +93,13 @@ impl Stream {
                 state: SendState::Open,
                 credit: credit.into(),
                 turn: 0,
+                has_begun: false,
                 is_ready: false,
                 is_stalled: false,
                 waker: None,
             },
             failure: None,
+            failure_waker: None,
             is_held: true,
             deadline: None,
             owner: 0,

@@ -55,8 +55,8 @@ impl TunnelStream {
         self.shared.with(|session| session.poll_room(self.id, cx))
     }
 
-    /// Ready once the stream has ended by accident: for whoever waits for something else meanwhile. Takes the place of a waiter in
-    /// [`TunnelStream::poll_room`], so the two belong in one task.
+    /// Ready once the stream has ended by accident: for whoever waits for something else meanwhile. Holds one waiter, beside those of
+    /// the two directions.
     pub fn poll_failure(&self, cx: &Context<'_>) -> Poll<StreamError> {
         self.shared
             .with(|session| session.poll_failure(self.id, cx))

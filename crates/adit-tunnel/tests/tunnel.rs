@@ -18,7 +18,7 @@ mod support;
 use std::time::Duration;
 
 use adit_tunnel::{
-    Budget, Options, Read, RequestBody, ResetReason, SessionError, StreamError, Terms,
+    Budget, OpenError, Options, Read, RequestBody, ResetReason, SessionError, StreamError, Terms,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -373,6 +373,64 @@ async fn past_the_process_budget_the_hungriest_stream_is_reset() {
         }
         assert!(cut >= 1);
         assert_eq!(relay.budget.held(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn callers_that_cancel_at_once_are_stopped_before_the_agent_loses_patience() {
+    within(async {
+        let pair = pair(options(), options()).await;
+        let mut agent = JoinSet::new();
+        let accepting = pair.agent.clone();
+        agent.spawn(async move { while accepting.accept().await.is_some() {} });
+        let mut refused = 0;
+        for _ in 0..60_000 {
+            match pair
+                .relay
+                .open("x".into(), RequestBody::Absent, Terms::default())
+            {
+                Ok(stream) => {
+                    // Its head leaves before it is cancelled.
+                    tokio::task::yield_now().await;
+                    drop(stream);
+                }
+                Err(OpenError::TooManyCancels) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(refused > 0);
+        assert!(!pair.relay.is_closed() && !pair.agent.is_closed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancel_behind_the_answers_head_is_no_abuse() {
+    within(async {
+        let pair = pair(options(), options()).await;
+        let mut agent = JoinSet::new();
+        let accepting = pair.agent.clone();
+        agent.spawn(async move {
+            let mut watches = Vec::new();
+            while let Some((stream, head)) = accepting.accept().await {
+                let _ = stream.send_head(head);
+                watches.push(stream);
+                watches.retain(|stream| {
+                    stream
+                        .poll_failure(&std::task::Context::from_waker(std::task::Waker::noop()))
+                        .is_pending()
+                });
+            }
+        });
+        for _ in 0..45_000 {
+            let stream = pair
+                .relay
+                .open("x".into(), RequestBody::Absent, Terms::default())
+                .unwrap();
+            head(&stream).await.unwrap();
+        }
+        assert!(!pair.relay.is_closed() && !pair.agent.is_closed());
     })
     .await;
 }

@@ -15,7 +15,7 @@ use crate::{
         },
         SessionError, StreamError,
     },
-    flood,
+    flood::{self, Tolerance},
     session::{Peer, Phase, Role, VERSION, clip, clip_to},
     stream::{SendState, Stream},
     window::Window,
@@ -117,6 +117,7 @@ impl Session {
         about: Option<proto::About>,
     ) {
         self.limits = Limits::from_peer(limits);
+        self.cancels = Tolerance::of_opener(self.limits.max_streams, self.now);
         let about = about.unwrap_or_default();
         self.peer = Peer {
             session_id: Bytes::copy_from_slice(
@@ -294,11 +295,13 @@ impl Session {
             self.end_request(id);
             return Ok(());
         }
-        self.tolerance.spend(flood::COST, "resets", self.now)?;
         self.counted.resets += 1;
+        let role = self.role;
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
+        // What was opened and taken back before its answer cost its sender nothing. An opener has its own opens to blame.
+        let is_hasty = role == Role::Acceptor && !stream.send.has_begun;
         // What a stream that is over already said stands.
         if !stream.is_over() {
             stream.failure = Some(StreamError::Reset {
@@ -307,6 +310,9 @@ impl Session {
             });
         }
         self.fail(id);
+        if is_hasty {
+            self.tolerance.spend(flood::COST, "resets", self.now)?;
+        }
         Ok(())
     }
 
@@ -405,7 +411,7 @@ impl Session {
     /// After the peer's half ended: a stream that nobody holds and that is over goes.
     fn half_ended(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_over) {
-            self.tolerance.reward();
+            self.finished();
             self.forget_if_released(id);
         }
     }

@@ -79,6 +79,10 @@ impl Session {
         if self.budget.is_exhausted() {
             return Err(OpenError::Overloaded);
         }
+        // At worst all streams are cancelled at once, this one among them.
+        if !self.cancels.affords(self.streams.len() + 1, self.now) {
+            return Err(OpenError::TooManyCancels);
+        }
         self.last_id += 1;
         let id = self.last_id;
         let window = Window::new(self.config.limits.stream_credit, self.now);
@@ -198,7 +202,7 @@ impl Session {
         Poll::Pending
     }
 
-    /// Ready once the stream has ended by accident. Takes the place of whoever waits in [`Session::poll_room`].
+    /// Ready once the stream has ended by accident: for whoever waits for something else meanwhile. Holds one waiter.
     pub fn poll_failure(&mut self, id: StreamId, cx: &Context<'_>) -> Poll<StreamError> {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Poll::Ready(gone());
@@ -206,7 +210,7 @@ impl Session {
         if let Some(failure) = &stream.failure {
             return Poll::Ready(failure.clone());
         }
-        wait(&mut stream.send.waker, cx);
+        wait(&mut stream.failure_waker, cx);
         Poll::Pending
     }
 
@@ -248,6 +252,7 @@ impl Session {
         let Some(stream) = self.sending(id)? else {
             return Ok(());
         };
+        stream.send.has_begun = true;
         stream.send.heads.push(head);
         self.outgoing.heads.push_back(id);
         self.wakes.extend(self.outgoing.waker.take());
@@ -298,6 +303,7 @@ impl Session {
         stream.is_held = false;
         stream.recv.waker = None;
         stream.send.waker = None;
+        stream.failure_waker = None;
         if stream.is_over() {
             return self.forget(id);
         }

@@ -191,7 +191,7 @@ impl Session {
         }
         if stream.send.state == SendState::Ended {
             if stream.is_over() {
-                self.tolerance.reward();
+                self.finished();
                 return self.forget_if_released(id);
             }
             if self.role == Role::Acceptor && !stream.is_held {
