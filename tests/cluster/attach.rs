@@ -4,12 +4,30 @@ use libtest_mimic::Trial;
 
 use crate::{
     client::Client,
+    cluster::app_image,
     harness::{Needs, trials_by_client},
     world::World,
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Node; attached_client_talks_with_the_first_process]
+    trials_by_client![Needs::Node;
+        attached_client_talks_with_the_first_process,
+        pod_that_is_run_talks_and_is_gone,
+    ]
+}
+
+/// Made, waited for, attached to and deleted by one call.
+fn pod_that_is_run_talks_and_is_gone(world: &World, client: &Client) {
+    let (job, name) = (world.job(client), world.name("once"));
+    let call = job.kubectl("run -i --rm --restart=Never --image-pull-policy=Never").arg(&name);
+    let call = call.arg(format!("--image={}", app_image(1))).args("-- sh -c");
+    let mut once = call.arg("while read line; do echo heard $line; done").start();
+    once.say("a\n");
+    once.hears("heard a");
+    once.hush();
+    let said = once.ended().ok();
+    assert!(said.contains("deleted"), "{said}");
+    job.kubectl("get pod").arg(&name).failure();
 }
 
 fn attached_client_talks_with_the_first_process(world: &World, client: &Client) {

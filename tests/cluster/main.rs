@@ -48,6 +48,7 @@ mod replicas;
 mod rollout;
 mod secrets;
 mod tty;
+mod verbs;
 mod watches;
 
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         rollout::trials(),
         secrets::trials(),
         tty::trials(),
+        verbs::trials(),
         watches::trials(),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
