@@ -14,6 +14,8 @@ use crate::workspace::{cargo, root};
 
 pub(super) fn check() -> Result<()> {
     let program = cargo_deny()?;
+    // Offline it looks at every crate of the lock file, those of other platforms too.
+    quietly(cargo().args(["fetch", "--locked"]))?;
     let mut command = Command::new(program);
     command
         .current_dir(root())
