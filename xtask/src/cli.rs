@@ -13,6 +13,9 @@ use xtask::interrupt::{self, Interrupted};
 use xtask::progress::{self, Tone, line, paint};
 use xtask::{bench, test};
 
+use crate::demo::{self, DemoArgs};
+use crate::release;
+
 /// The project's commands.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -23,8 +26,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(DemoArgs),
     /// Run every check and test, with one summary
     Test,
+    /// Write a container image of the released binary, without a container engine
+    Image {
+        /// What the image is called
+        #[arg(long, default_value = "adit:latest")]
+        name: String,
+        /// The file to write: a tar of an OCI image layout
+        #[arg(
+            long,
+            short,
+            value_name = "FILE",
+            default_value = "target/adit-image.tar"
+        )]
+        output: PathBuf,
+    },
     /// Measure adit beside pairs of nghttpx and HAProxy hops
     Bench {
         /// What `adit-bench` takes: see `cargo xtask bench -- --help`
@@ -37,10 +55,11 @@ enum Command {
         #[arg(long, value_parser = parse_node)]
         node: Option<Node>,
     },
-    /// Take down a cluster that was left running
+    /// Take down what was left running
     Down {
-        /// The cluster's folder, as it was told
-        folder: PathBuf,
+        /// The folders, as they were told
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
     },
     /// Clean up behind a cluster's process once standard input ends; started by the cluster itself
     #[command(hide = true)]
@@ -65,22 +84,30 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<()> {
-    match command {
-        // It must outlive signals that are meant for the cluster's process.
-        Command::Guard { folder } => return cluster::clean_up_after(&folder, io::stdin()),
-        Command::Down { folder } => return down(&folder),
-        Command::Test | Command::Bench { .. } | Command::Cluster { .. } => interrupt::install()?,
+    match &command {
+        // It must outlive signals that are meant for the cluster's process; taking down should be done to its end.
+        Command::Guard { .. } | Command::Down { .. } => {}
+        Command::Demo(_)
+        | Command::Test
+        | Command::Image { .. }
+        | Command::Bench { .. }
+        | Command::Cluster { .. } => {
+            interrupt::install()?;
+        }
     }
     match command {
+        Command::Demo(args) => demo::run(args),
         Command::Test => test::run(),
+        Command::Image { name, output } => release::image(&name, &output),
         Command::Bench { args } => bench::run(&args),
         Command::Cluster { node } => bare_cluster(node),
-        Command::Down { .. } | Command::Guard { .. } => Ok(()),
+        Command::Down { folders } => folders.iter().try_for_each(|folder| down(folder)),
+        Command::Guard { folder } => cluster::clean_up_after(&folder, io::stdin()),
     }
 }
 
 fn down(folder: &Path) -> Result<()> {
-    progress::step("the cluster is down", || cluster::take_down(folder))
+    progress::step("down", || cluster::take_down(folder))
 }
 
 fn bare_cluster(node: Option<Node>) -> Result<()> {
@@ -105,7 +132,7 @@ fn bare_cluster(node: Option<Node>) -> Result<()> {
     }
 }
 
-fn parse_node(name: &str) -> Result<Node, String> {
+pub(crate) fn parse_node(name: &str) -> Result<Node, String> {
     match name {
         "real" => Ok(Node::Real),
         "kwok" => Ok(Node::Kwok),

@@ -11,6 +11,7 @@ mod control_plane;
 mod daemon;
 mod guard;
 mod node;
+mod processes;
 mod record;
 mod sweep;
 
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use self::access::Access;
 pub use self::access::User;
@@ -31,6 +32,7 @@ pub use self::daemon::Daemon;
 use self::guard::Guard;
 pub use self::guard::{clean_up_after, take_down};
 use self::node::Running;
+pub use self::processes::Processes;
 use self::record::Record;
 use crate::tools::{Module, Tools};
 use crate::wait::{self, Look};
@@ -64,7 +66,6 @@ pub struct Cluster {
     guard: Guard,
     node: Running,
     control_plane: ControlPlane,
-    extras: Vec<Daemon>,
     access: Access,
     tools: Tools,
     record: Record,
@@ -123,7 +124,6 @@ impl Cluster {
             guard,
             node,
             control_plane,
-            extras: Vec::new(),
             access,
             tools,
             record,
@@ -237,24 +237,13 @@ impl Cluster {
         self.wait_for_api()
     }
 
-    /// Runs another program for as long as the cluster lives; its output goes to a log in the cluster's folder.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub fn run(&mut self, name: &str, command: Command) -> Result<&mut Daemon> {
-        let daemon = Daemon::start(&self.record, name, command)?;
-        self.extras.push(daemon);
-        self.extras.last_mut().context("it was pushed just now")
-    }
-
     /// Fails when anything that should run does not.
     ///
     /// # Errors
     /// Which process ended, and the end of its log.
     pub fn check(&mut self) -> Result<()> {
         self.control_plane.check()?;
-        self.node.check()?;
-        self.extras.iter_mut().try_for_each(Daemon::check)
+        self.node.check()
     }
 
     /// Leaves everything running when this process ends.

@@ -6,6 +6,8 @@
 )]
 
 mod cli;
+mod demo;
+mod release;
 
 use std::process::ExitCode;
 

@@ -67,6 +67,12 @@ pub const NODE: &[Needed] = &[
     },
 ];
 
+/// What a step of the demo needs.
+pub const CURL: Needed = Needed {
+    what: "curl",
+    package: "curl",
+};
+
 /// The packages that are missing.
 #[must_use]
 pub fn missing(needed: &[Needed]) -> Vec<&'static str> {

@@ -1,0 +1,2 @@
+# The job takes its deployment away
+kubectl delete --filename app.yaml

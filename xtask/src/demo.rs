@@ -1,0 +1,157 @@
+//! `cargo xtask demo`: a cluster, an issuer, a relay and an agent, and then a CI job's shell with only the job's variables,
+//! in which the scripts of `deploy/demo/steps` run.
+//!
+//! Invariant: whatever ends it, Ctrl-C and failure included, nothing is left running unless `--keep` said so.
+
+mod agent;
+mod issuer;
+mod place;
+mod relay;
+mod step;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use xtask::cluster::{Authority, Node, Processes};
+use xtask::progress::{self, Tone, line, paint, step};
+use xtask::{tools, workspace};
+
+use self::issuer::{Issuer, Whose};
+use self::place::Place;
+use self::relay::Relay;
+use self::step::{Shell, Step};
+
+/// Show the whole product at work: a cluster, a relay, an agent, and a CI job
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Leave everything up at the end, and say how to use it and how to take it down
+    #[arg(long)]
+    keep: bool,
+    /// Use the cluster of this kubeconfig instead of starting one; what the demo puts there, it takes away
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The node of the cluster it starts: `real` or `kwok` [default: real as root on Linux, else kwok]
+    #[arg(long, value_name = "KIND", value_parser = crate::cli::parse_node, conflicts_with = "kubeconfig")]
+    node: Option<Node>,
+}
+
+pub(crate) fn run(args: DemoArgs) -> Result<()> {
+    let begin = Instant::now();
+    line(paint(Tone::Strong, "What it takes"));
+    let adit = step("adit built", workspace::adit)?;
+    let mut place = Place::find(args.kubeconfig, args.node)?;
+    let processes = Processes::none()?;
+    let folder = processes.folder();
+
+    let issuer = Issuer::new()?;
+    fs::write(folder.join("keys.json"), issuer.keys())?;
+    let authority = Authority::new("adit demo")?;
+    fs::write(folder.join("ca.pem"), authority.pem())?;
+    let mut relay = step("relay started", || {
+        Relay::start(&adit, &processes, &authority, place.address())
+    })?;
+    step("RBAC applied", || place.apply_rbac())?;
+    let mut agent = step(place.agent_runs(), || {
+        agent::start(&adit, &mut place, &processes, &relay)
+    })?;
+    step("tunnel up", || relay.wait_for_tunnel(agent.as_mut()))?;
+
+    let shell = shell(&adit, &place, &processes, &relay, &issuer)?;
+    line(paint(Tone::Strong, "\nThe job"));
+    let outcome = run_steps(&shell, &place);
+    if let Err(error) = outcome {
+        line(format_args!(
+            "\nThe relay's last words:\n{}",
+            relay.last_words()
+        ));
+        if let Some(agent) = &agent {
+            line(format_args!(
+                "\nThe agent's:\n{}",
+                xtask::command::last_lines(&agent.log(), 15)
+            ));
+        }
+        return Err(error);
+    }
+    line(format_args!(
+        "\nAll of it in {}.",
+        progress::took(begin.elapsed())
+    ));
+    if args.keep {
+        return keep(place, processes, &shell);
+    }
+    place.tidy()
+}
+
+/// The job's folder and variables, and nothing else.
+fn shell(
+    adit: &std::path::Path,
+    place: &Place,
+    processes: &Processes,
+    relay: &Relay,
+    issuer: &Issuer,
+) -> Result<Shell> {
+    let shell = Shell::new(
+        processes.folder().join("job"),
+        relay.url(),
+        &processes.folder().join("ca.pem"),
+    )?
+    .program("adit", adit)?
+    .program("kubectl", &place.tools().kubectl())?
+    .program("helm", &place.tools().helm())?
+    .token(Whose::Ours, issuer.token(Whose::Ours)?)
+    .token(Whose::Others, issuer.token(Whose::Others)?);
+    let [image, next] = place.app_images();
+    let app = read("app.yaml")?;
+    fs::write(
+        shell.folder().join("app.yaml"),
+        xtask::template::fill(&app, &[("APP_IMAGE", image)])?,
+    )?;
+    let chart = workspace::root().join("tests/fixtures/chart");
+    Ok(shell
+        .variable("CHART", &chart.to_string_lossy())
+        .variable("APP_IMAGE", image)
+        .variable("APP_IMAGE_NEXT", next))
+}
+
+fn run_steps(shell: &Shell, place: &Place) -> Result<()> {
+    let missing = tools::debian::missing(&[tools::debian::CURL]);
+    if !missing.is_empty() {
+        bail!("a step needs curl, which is missing");
+    }
+    for step in Step::all()? {
+        if step.needs_real_pods() && !place.has_real_pods() {
+            line(format_args!(
+                "\n{}",
+                paint(
+                    Tone::Odd,
+                    format_args!("left out: {}: {}", step.title(), "a simulated node cannot")
+                )
+            ));
+            continue;
+        }
+        shell.run(&step)?;
+    }
+    Ok(())
+}
+
+fn keep(place: Place, processes: Processes, shell: &Shell) -> Result<()> {
+    let mut folders = vec![processes.folder().display().to_string()];
+    folders.extend(place.folder().map(|folder| folder.display().to_string()));
+    line(format_args!(
+        "\nIt stays up. To be the job, for the next {} hours, in a shell:\n\n{}\n\nTo take it down:\n\n    cargo xtask down {}",
+        issuer::LIFETIME.as_secs() / 3600,
+        shell.exports(),
+        folders.join(" "),
+    ));
+    processes.leave_running()?;
+    place.leave_running()
+}
+
+/// A file of `deploy/demo`.
+fn read(name: &str) -> Result<String> {
+    let path = workspace::root().join("deploy/demo").join(name);
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}

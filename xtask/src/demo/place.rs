@@ -1,0 +1,206 @@
+//! The cluster of the demo: one of its own, or one that exists. Told apart here and nowhere else.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use xtask::cluster::{Cluster, Node, Options};
+use xtask::command;
+use xtask::progress::step;
+use xtask::tools::{Module, Tools};
+
+/// Where everything happens.
+#[derive(Debug)]
+pub(super) struct Place {
+    kubeconfig: PathBuf,
+    tools: Tools,
+    kind: Kind,
+    applied: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Own { cluster: Box<Cluster>, node: Node },
+    Existing,
+}
+
+impl Place {
+    pub(super) fn find(kubeconfig: Option<PathBuf>, node: Option<Node>) -> Result<Self> {
+        let tools = Tools::ready(&[Module::Kubernetes, Module::Helm])?;
+        let (kubeconfig, kind) = if let Some(file) = kubeconfig {
+            let file = file
+                .canonicalize()
+                .with_context(|| format!("there is no {}", file.display()))?;
+            (file, Kind::Existing)
+        } else {
+            let node = node.unwrap_or_else(Node::best);
+            let options = Options {
+                node,
+                ..Options::default()
+            };
+            let cluster = step(&format!("cluster ready, with {node}"), || {
+                Cluster::start(options)
+            })?;
+            (
+                cluster.kubeconfig("admin")?,
+                Kind::Own {
+                    cluster: Box::new(cluster),
+                    node,
+                },
+            )
+        };
+        Ok(Self {
+            kubeconfig,
+            tools,
+            kind,
+            applied: Vec::new(),
+        })
+    }
+
+    pub(super) fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// The folder of its own cluster.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Own { cluster, .. } => Some(cluster.folder()),
+            Kind::Existing => None,
+        }
+    }
+
+    /// Where the relay listens: where the agent reaches it.
+    pub(super) fn address(&self) -> IpAddr {
+        match &self.kind {
+            Kind::Own { cluster, .. } => cluster.address(),
+            Kind::Existing => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+
+    /// The cluster whose node runs the agent, if it can.
+    pub(super) fn real_node(&self) -> Option<&Cluster> {
+        match &self.kind {
+            Kind::Own {
+                cluster,
+                node: Node::Real,
+            } => Some(cluster),
+            Kind::Own {
+                node: Node::Kwok | Node::None,
+                ..
+            }
+            | Kind::Existing => None,
+        }
+    }
+
+    /// Whether what runs in a pod really runs.
+    pub(super) fn has_real_pods(&self) -> bool {
+        match &self.kind {
+            Kind::Own { node, .. } => *node == Node::Real,
+            Kind::Existing => true,
+        }
+    }
+
+    /// What the agent's step is called.
+    pub(super) fn agent_runs(&self) -> &'static str {
+        if self.real_node().is_some() {
+            "agent started in the cluster"
+        } else {
+            "agent started beside the cluster"
+        }
+    }
+
+    /// Two images with busybox. An existing cluster pulls them.
+    pub(super) fn app_images(&self) -> [&'static str; 2] {
+        match &self.kind {
+            Kind::Own { .. } => ["adit.local/app:1", "adit.local/app:2"],
+            Kind::Existing => [
+                "docker.io/library/busybox:1.36",
+                "docker.io/library/busybox:1.37",
+            ],
+        }
+    }
+
+    /// What the cluster's owner writes.
+    pub(super) fn apply_rbac(&mut self) -> Result<()> {
+        // A cluster with a real Flux has these already, and keeps them.
+        let flux = [
+            "get",
+            "crd",
+            "gitrepositories.source.toolkit.fluxcd.io",
+            "--ignore-not-found",
+            "--output=name",
+        ];
+        if command::text(self.kubectl().args(flux))?.is_empty() {
+            self.apply(super::read("flux.yaml")?)?;
+        }
+        self.apply(super::read("rbac.yaml")?)
+    }
+
+    /// Applies manifests, and remembers to take them away.
+    pub(super) fn apply(&mut self, manifests: String) -> Result<()> {
+        self.with_input(&["apply", "--filename", "-"], &manifests)?;
+        self.applied.push(manifests);
+        Ok(())
+    }
+
+    pub(super) fn with_input(&self, args: &[&str], input: &str) -> Result<String> {
+        command::text_of(self.kubectl().args(args), input, Duration::from_mins(2))
+    }
+
+    /// kubectl as whoever owns the cluster.
+    pub(super) fn kubectl(&self) -> Command {
+        let mut kubectl = Command::new(self.tools.kubectl());
+        kubectl.arg("--kubeconfig").arg(&self.kubeconfig);
+        kubectl
+    }
+
+    /// How the API server is reached, as the part `cluster` of a kubeconfig.
+    pub(super) fn api_server(&self) -> Result<Value> {
+        let view = [
+            "config",
+            "view",
+            "--raw",
+            "--minify",
+            "--flatten",
+            "--output=json",
+        ];
+        let config: Value = serde_json::from_str(&command::text(self.kubectl().args(view))?)?;
+        config
+            .pointer("/clusters/0/cluster")
+            .cloned()
+            .context("the kubeconfig has no current cluster")
+    }
+
+    /// Takes away what it put into a cluster that stays.
+    pub(super) fn tidy(&mut self) -> Result<()> {
+        if let Kind::Own { .. } = self.kind {
+            return Ok(());
+        }
+        while let Some(manifests) = self.applied.pop() {
+            let delete = ["delete", "--ignore-not-found", "--filename", "-"];
+            self.with_input(&delete, &manifests)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave_running(mut self) -> Result<()> {
+        self.applied.clear();
+        match std::mem::replace(&mut self.kind, Kind::Existing) {
+            Kind::Own { cluster, .. } => cluster.leave_running(),
+            Kind::Existing => Ok(()),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = self.tidy() {
+            xtask::progress::line(format_args!(
+                "not everything was taken out of the cluster: {error:#}"
+            ));
+        }
+    }
+}

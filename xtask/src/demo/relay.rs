@@ -1,0 +1,121 @@
+//! The demo's relay: an ordinary one, from the binary and a config file.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use xtask::cluster::{Authority, Daemon, Processes};
+use xtask::wait::{self, Look};
+use xtask::{command, ports, template};
+
+/// A running relay.
+pub(super) struct Relay {
+    daemon: Daemon,
+    url: String,
+    admin: SocketAddr,
+    token: String,
+}
+
+impl Relay {
+    /// Ready to be asked.
+    pub(super) fn start(
+        adit: &Path,
+        processes: &Processes,
+        authority: &Authority,
+        address: IpAddr,
+    ) -> Result<Self> {
+        let folder = processes.folder();
+        authority.server(folder, "relay", &[address.to_string()])?;
+        let listen = SocketAddr::new(address, ports::free(address)?);
+        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let admin = SocketAddr::new(loopback, ports::free(loopback)?);
+        let (token, hash) = new_token(adit)?;
+        let (_, offline) = new_token(adit)?;
+        let config = template::fill(
+            &super::read("relay.yaml")?,
+            &[
+                ("RELAY_ADDRESS", &listen.to_string()),
+                ("ADMIN_ADDRESS", &admin.to_string()),
+                ("FOLDER", &folder.to_string_lossy()),
+                ("DEMO_HASH", &hash),
+                ("OFFLINE_HASH", &offline),
+            ],
+        )?;
+        let file = folder.join("relay.yaml");
+        fs::write(&file, config)?;
+        command::text(Command::new(adit).args(["config", "check"]).arg(&file))?;
+        let mut run = Command::new(adit);
+        run.args(["relay", "--config"]).arg(&file);
+        let daemon = processes.start("relay", run)?;
+        let mut relay = Self {
+            daemon,
+            url: format!("https://{listen}"),
+            admin,
+            token,
+        };
+        wait::until(Duration::from_secs(20), "the relay to be ready", || {
+            relay.daemon.check()?;
+            Ok(Look::from(get(relay.admin, "/readyz").ok()))
+        })?;
+        Ok(relay)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The token of the agent `demo`.
+    pub(super) fn agent_token(&self) -> &str {
+        &self.token
+    }
+
+    /// Until an agent's tunnel is there. An agent that is a process here may have ended instead.
+    pub(super) fn wait_for_tunnel(&mut self, mut agent: Option<&mut Daemon>) -> Result<()> {
+        wait::until(Duration::from_mins(1), "the agent's tunnel", || {
+            self.daemon.check()?;
+            if let Some(agent) = agent.as_mut() {
+                agent.check()?;
+            }
+            let metrics = get(self.admin, "/metrics")?;
+            Ok(Look::from(has_tunnel(&metrics).then_some(())))
+        })
+    }
+
+    pub(super) fn last_words(&self) -> String {
+        command::last_lines(&self.daemon.log(), 15)
+    }
+}
+
+fn has_tunnel(metrics: &str) -> bool {
+    metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("adit_relay_tunnels_open "))
+        .any(|count| count.trim() != "0")
+}
+
+fn new_token(adit: &Path) -> Result<(String, String)> {
+    let said = command::text(Command::new(adit).args(["token", "new", "--json"]))?;
+    let pair: Value = serde_json::from_str(&said)?;
+    let field = |name| pair.get(name).and_then(Value::as_str).map(str::to_owned);
+    field("token")
+        .zip(field("hash"))
+        .context("`adit token new --json` gave no token")
+}
+
+/// A GET of an admin port: HTTP/1.0, so that the answer ends with the connection.
+fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.split(' ').nth(1) != Some("200") {
+        bail!("{path} is not 200");
+    }
+    Ok(answer)
+}

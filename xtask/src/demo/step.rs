@@ -1,0 +1,231 @@
+//! What the demo shows, step by step: a script of `deploy/demo/steps` each, run in a shell that has the job's variables and
+//! no others.
+//!
+//! A script's first comment is its title. `# needs: a real node` leaves it out where pods are simulated, `# job: other` runs
+//! it as the job of another project. `refused COMMAND...` expects a command to fail, and keeps what it said in `said`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use xtask::progress::{self, Tone, line, paint};
+use xtask::{command, workspace};
+
+use super::issuer::Whose;
+
+/// One script.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    title: String,
+    script: String,
+    whose: Whose,
+    needs_real_pods: bool,
+}
+
+impl Step {
+    /// All, in the order of their names.
+    pub(super) fn all() -> Result<Vec<Self>> {
+        let folder = workspace::root().join("deploy/demo/steps");
+        let mut files: Vec<_> = fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_>>()?;
+        files.sort();
+        files
+            .iter()
+            .map(|file| {
+                Self::parse(&fs::read_to_string(file)?).with_context(|| file.display().to_string())
+            })
+            .collect()
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let comments = || text.lines().map_while(|line| line.strip_prefix("# "));
+        let title = comments()
+            .last()
+            .context("a step begins with a comment: its title")?;
+        let has = |header| comments().any(|comment| comment == header);
+        Ok(Self {
+            title: title.to_owned(),
+            script: text
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+                .fold(String::new(), |all, line| all + line + "\n"),
+            whose: if has("job: other") {
+                Whose::Others
+            } else {
+                Whose::Ours
+            },
+            needs_real_pods: has("needs: a real node"),
+        })
+    }
+
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
+    pub(super) fn needs_real_pods(&self) -> bool {
+        self.needs_real_pods
+    }
+}
+
+/// The job's shell.
+#[derive(Debug)]
+pub(super) struct Shell {
+    folder: PathBuf,
+    variables: Vec<(String, String)>,
+    tokens: Vec<(Whose, String)>,
+}
+
+impl Shell {
+    pub(super) fn new(folder: PathBuf, relay: &str, ca: &Path) -> Result<Self> {
+        fs::create_dir_all(folder.join("bin"))?;
+        let path = format!(
+            "{}:/usr/local/bin:/usr/bin:/bin",
+            folder.join("bin").display()
+        );
+        let shell = Self {
+            folder,
+            variables: Vec::new(),
+            tokens: Vec::new(),
+        };
+        let home = shell.folder.display().to_string();
+        let kubeconfig = shell.kubeconfig(Whose::Ours).display().to_string();
+        Ok(shell
+            .variable("PATH", &path)
+            .variable("HOME", &home)
+            .variable("KUBECONFIG", &kubeconfig)
+            .variable("ADIT_RELAY_URL", relay)
+            .variable("ADIT_RELAY_CA", &ca.to_string_lossy()))
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A program that the job's image has.
+    pub(super) fn program(self, name: &str, file: &Path) -> Result<Self> {
+        symlink(file, self.folder.join("bin").join(name))?;
+        Ok(self)
+    }
+
+    pub(super) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(super) fn token(mut self, whose: Whose, token: String) -> Self {
+        self.tokens.push((whose, token));
+        self
+    }
+
+    /// Lines that make a person's shell the job's.
+    pub(super) fn exports(&self) -> String {
+        let shown = ["PATH", "KUBECONFIG"];
+        let named = self
+            .variables
+            .iter()
+            .filter(|(name, _)| shown.contains(&name.as_str()));
+        named
+            .map(|(name, value)| match name.as_str() {
+                "PATH" => format!(
+                    "    export PATH={}:$PATH",
+                    self.folder.join("bin").display()
+                ),
+                _ => format!("    export {name}={value}"),
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// Runs a step, and shows what it says.
+    pub(super) fn run(&self, step: &Step) -> Result<()> {
+        line(format_args!("\n{}", paint(Tone::Strong, &step.title)));
+        if step.whose == Whose::Others {
+            self.forge_kubeconfig()?;
+        }
+        let begin = Instant::now();
+        let ended = command::finish(&mut self.command(step), "", STEP_WITHIN)?;
+        for said in ended.stderr.lines() {
+            line(format_args!("    {}", paint(Tone::Faint, said)));
+        }
+        let took = progress::took(begin.elapsed());
+        if ended.status.success() {
+            line(format_args!("    {} {took}", paint(Tone::Good, "ok")));
+            return Ok(());
+        }
+        line(format_args!("    {} {took}", paint(Tone::Bad, "failed")));
+        bail!(
+            "the step \"{}\" failed ({}): its last command above did not do what the demo expects",
+            step.title,
+            ended.status,
+        )
+    }
+
+    /// Commands and what they say go the same way, so that they stand in the order in which they came.
+    fn command(&self, step: &Step) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-ec", &format!("{PRELUDE}{}", step.script)]);
+        shell.current_dir(&self.folder).env_clear();
+        shell.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        shell.env("KUBECONFIG", self.kubeconfig(step.whose));
+        shell.envs(
+            self.tokens
+                .iter()
+                .filter(|(whose, _)| *whose == step.whose)
+                .map(|(_, token)| ("ADIT_ID_TOKEN", token)),
+        );
+        shell
+    }
+
+    fn kubeconfig(&self, whose: Whose) -> PathBuf {
+        self.folder.join(match whose {
+            Whose::Ours => "kubeconfig",
+            Whose::Others => "kubeconfig-of-another",
+        })
+    }
+
+    /// What an ill-meaning job would do: our job's file with its own token in it.
+    fn forge_kubeconfig(&self) -> Result<()> {
+        let token = |wanted| {
+            let found = self.tokens.iter().find(|(whose, _)| *whose == wanted);
+            found
+                .map(|(_, token)| token.as_str())
+                .context("both jobs have a token")
+        };
+        let ours = fs::read_to_string(self.kubeconfig(Whose::Ours))?;
+        let forged = ours.replace(token(Whose::Ours)?, token(Whose::Others)?);
+        fs::write(self.kubeconfig(Whose::Others), forged)?;
+        Ok(())
+    }
+}
+
+/// `! command` would not do: a shell with `-e` goes on after it, whatever the outcome.
+const PRELUDE: &str = r#"exec 1>&2
+refused() { if "$@" 2>said; then echo 'this should have been refused'; exit 1; fi; cat said; }
+PS4='$ '
+set -x
+"#;
+const STEP_WITHIN: Duration = Duration::from_mins(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_steps_have_titles_and_scripts() {
+        let steps = Step::all().unwrap();
+        assert!(steps.len() > 10);
+        for step in &steps {
+            assert!(!step.script.trim().is_empty(), "{step:?}");
+            assert!(
+                !step.title.contains(": a real node") && !step.title.starts_with("job:"),
+                "{step:?}"
+            );
+        }
+        assert!(steps.iter().any(|step| step.whose == Whose::Others));
+        assert!(steps.iter().any(Step::needs_real_pods));
+    }
+}
