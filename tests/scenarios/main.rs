@@ -19,6 +19,7 @@ mod refusals;
 mod replicas;
 mod secrets;
 mod sessions;
+mod shards;
 mod shutdown;
 mod streams;
 mod upgrades;

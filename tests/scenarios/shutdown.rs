@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, World, body,
+    Answer, Line, World, agent, body,
     caller::{get, request},
-    scenario, until, within, world,
+    kube, relay, scenario, until, within, world,
 };
 use http::Method;
 use http_body_util::BodyExt;
@@ -248,6 +248,41 @@ fn abort_ends_everything_at_once() {
             .expect_err("it must not look complete");
         drop(http2);
         agent.stop().await;
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn agent_of_a_relay_that_drains_is_elsewhere_before_the_relay_is_gone() {
+    scenario(async {
+        let kube = kube().start().await;
+        let (mut old, new) = (relay().start().await, relay().start().await);
+        let balancer = Line::to(old.address()).await;
+        let agent = agent("prod")
+            .to(&old)
+            .via(balancer.address())
+            .serving(&kube);
+        let agent = agent.with("relay", "healthy_after", "1ms").start().await;
+        let http2 = old.job(9001).http2().await;
+        let mut watch = http2.send(get("/watch")).await.unwrap();
+        balancer.lead_to(new.address());
+        tokio::join!(old.drain(LONG), async {
+            new.until_metric("adit_relay_tunnels_open", |open| open == 1.0)
+                .await;
+            new.job(9002).get("/api").await.echo();
+            kube.event("still here");
+            let frame = within("an event", watch.body_mut().frame())
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(frame.into_data().unwrap(), "still here\n");
+            drop(watch);
+        });
+        new.job(9002).get("/api").await.echo();
+        drop(http2);
+        new.stop().await;
+        agent.stop().await;
+        drop(balancer);
         kube.stop().await;
     });
 }

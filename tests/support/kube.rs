@@ -223,6 +223,11 @@ impl Kube {
         self.state.records.lock().clone()
     }
 
+    /// Forgets all requests so far: for scenarios that send very many.
+    pub fn forget(&self) {
+        self.state.records.lock().clear();
+    }
+
     /// How many there were.
     #[must_use]
     pub fn request_count(&self) -> usize {

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -41,12 +42,11 @@ impl Direction {
 pub struct Line {
     address: SocketAddr,
     state: Arc<State>,
-    to: SocketAddr,
     tasks: JoinSet<()>,
 }
 
-#[derive(Default)]
 struct State {
+    to: Mutex<SocketAddr>,
     /// Directions in which bytes vanish.
     swallows: AtomicU8,
     /// Milliseconds by which bytes come later.
@@ -60,13 +60,18 @@ impl Line {
     pub async fn to(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::default());
+        let state = Arc::new(State {
+            to: Mutex::new(to),
+            swallows: AtomicU8::new(0),
+            delay: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
+            cut: Notify::new(),
+        });
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, to, Arc::clone(&state)));
+        tasks.spawn(accept(listener, Arc::clone(&state)));
         Self {
             address,
             state,
-            to,
             tasks,
         }
     }
@@ -103,6 +108,11 @@ impl Line {
             .store(each_way.as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// Carries new connections to another address, as a balancer does; old ones stay where they are.
+    pub fn lead_to(&self, to: SocketAddr) {
+        *self.state.to.lock() = to;
+    }
+
     /// Breaks off what runs now; new connections are carried.
     pub fn cut(&self) {
         self.state.cut.notify_waiters();
@@ -116,22 +126,22 @@ impl Line {
     /// After [`Line::close`].
     pub async fn reopen(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
-        self.tasks
-            .spawn(accept(listener, self.to, Arc::clone(&self.state)));
+        self.tasks.spawn(accept(listener, Arc::clone(&self.state)));
     }
 }
 
-async fn accept(listener: TcpListener, to: SocketAddr, state: Arc<State>) {
+async fn accept(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
     loop {
         let (near, _) = listener.accept().await.unwrap();
         while connections.try_join_next().is_some() {}
         state.connections.fetch_add(1, Ordering::Relaxed);
-        connections.spawn(carry(near, to, Arc::clone(&state)));
+        connections.spawn(carry(near, Arc::clone(&state)));
     }
 }
 
-async fn carry(near: TcpStream, to: SocketAddr, state: Arc<State>) {
+async fn carry(near: TcpStream, state: Arc<State>) {
+    let to = *state.to.lock();
     let Ok(far) = TcpStream::connect(to).await else {
         return;
     };

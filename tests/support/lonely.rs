@@ -4,6 +4,8 @@
 use std::{fs, process::Command};
 
 const ALONE: &str = "ADIT_TEST_ALONE";
+/// This binary, even when a build has put another one in its place meanwhile.
+const THIS: &str = "/proc/self/exe";
 
 /// Runs `story` in another process of this test binary, which runs nothing else; `name` is the calling test's full name.
 ///
@@ -14,8 +16,7 @@ pub fn alone(name: &str, story: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some_and(|value| value == name) {
         return story();
     }
-    let binary = std::env::current_exe().unwrap();
-    let output = Command::new(binary)
+    let output = Command::new(THIS)
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(ALONE, name)
         .output()

@@ -22,6 +22,7 @@ pub fn relay() -> RelayBuilder {
         .map(|(name, id)| Entry::new(id, name))
         .collect();
     RelayBuilder {
+        shards: None,
         settings,
         agents,
         issuer: None,
@@ -30,6 +31,7 @@ pub fn relay() -> RelayBuilder {
 
 /// What a relay will be told.
 pub struct RelayBuilder {
+    shards: Option<usize>,
     settings: Settings,
     agents: Vec<Entry>,
     issuer: Option<TestIssuer>,
@@ -101,6 +103,13 @@ impl RelayBuilder {
         self
     }
 
+    /// Carries traffic on so many threads of its own, as in production, instead of on the scenario's.
+    #[must_use]
+    pub fn on_threads(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
     #[must_use]
     pub fn believing(mut self, issuer: TestIssuer) -> Self {
         self.issuer = Some(issuer);
@@ -148,6 +157,7 @@ impl RelayBuilder {
         );
         let mut relay = TestRelay {
             running: None,
+            shards: self.shards,
             settings,
             agents: self.agents,
             issuer,
@@ -166,6 +176,7 @@ const UNBOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 /// A running relay.
 pub struct TestRelay {
     running: Option<Relay>,
+    shards: Option<usize>,
     settings: Settings,
     agents: Vec<Entry>,
     issuer: Arc<TestIssuer>,
@@ -290,7 +301,11 @@ impl TestRelay {
         let raw =
             RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
         let config = Config::try_from(raw).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
-        let relay = Relay::start_here(config).unwrap();
+        let relay = match self.shards {
+            None => Relay::start_here(config),
+            Some(shards) => Relay::start(Config { shards, ..config }),
+        };
+        let relay = relay.unwrap();
         self.address = relay.public_addr();
         self.admin = relay.admin_addr();
         self.running = Some(relay);

@@ -15,7 +15,7 @@ fn rounds() -> u64 {
     std::env::var("ADIT_TEST_ROUNDS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(4000)
+        .unwrap_or(8000)
 }
 
 /// One request with a mark in each part; the answer must hold the same marks and the caller's own identity.

@@ -1,0 +1,156 @@
+//! Very many requests, one after the other or all at once: nothing of them stays.
+
+use adit_tests::{
+    Answer, World, body,
+    caller::{get, request},
+    kube,
+    lonely::{alone, memory},
+    relay, scenario, until, within,
+};
+use futures_util::future::join_all;
+use http::Method;
+
+/// Memory that the allocator may keep without anybody holding it.
+const SLACK: usize = 12 << 20;
+
+fn tireless() -> adit_tests::RelayBuilder {
+    relay().with("limits", "opens_per_second", 1_000_000)
+}
+
+#[test]
+fn ten_thousand_cancelled_requests_hold_no_memory() {
+    alone(
+        "streams::many::ten_thousand_cancelled_requests_hold_no_memory",
+        || {
+            scenario(async {
+                let world = World::of(kube(), tireless()).await;
+                let round = async || {
+                    let http2 = world.job.http2().await;
+                    for _ in 0..10 {
+                        let all = join_all((0..100).map(|_| http2.send(get("/silent")))).await;
+                        assert!(all.iter().all(Result::is_ok));
+                        drop(all);
+                        until("nothing is open", || world.kube.open() == 0).await;
+                        world.kube.forget();
+                    }
+                };
+                round().await;
+                let before = memory();
+                for _ in 0..10 {
+                    round().await;
+                }
+                let after = memory();
+                assert!(
+                    after < before + SLACK,
+                    "{} MiB more",
+                    (after - before) >> 20
+                );
+                world.stop().await;
+            });
+        },
+    );
+}
+
+#[test]
+fn connections_that_end_hold_no_memory() {
+    alone("streams::many::connections_that_end_hold_no_memory", || {
+        scenario(async {
+            let world = World::of(kube(), tireless()).await;
+            let round = async || {
+                for _ in 0..10 {
+                    let all = join_all((0..10).map(|_| world.job.get("/api"))).await;
+                    drop(all);
+                    let watch = world.job.http1().await.send(get("/watch")).await;
+                    drop(watch);
+                }
+                until("nothing is open", || world.kube.open() == 0).await;
+                world.kube.forget();
+            };
+            round().await;
+            let before = memory();
+            for _ in 0..5 {
+                round().await;
+            }
+            let after = memory();
+            assert!(
+                after < before + SLACK,
+                "{} MiB more",
+                (after - before) >> 20
+            );
+            world.stop().await;
+        });
+    });
+}
+
+#[test]
+fn uploads_that_wait_for_a_free_stream_all_arrive() {
+    scenario(async {
+        // Far fewer streams on a connection to the API server than there are uploads with bodies pending.
+        let world = World::of(kube().max_streams(7), tireless()).await;
+        let http2 = world.job.http2().await;
+        let (hands, uploads): (Vec<_>, Vec<_>) = (0..150)
+            .map(|_| {
+                let (hand, body) = body::by_hand();
+                (hand, http2.answer(request(Method::PUT, "/sink", body)))
+            })
+            .unzip();
+        let feeding = async {
+            for half in 0..2 {
+                for hand in &hands {
+                    assert!(
+                        hand.data(adit_tests::pattern::piece(half * 5000, 5000))
+                            .await
+                    );
+                }
+            }
+            drop(hands);
+        };
+        let (answers, ()) = within(
+            "all uploads",
+            futures_util::future::join(join_all(uploads), feeding),
+        )
+        .await;
+        for answer in answers {
+            assert_eq!(answer.json()["bytes"], 10_000);
+        }
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn answers_of_odd_sizes_arrive_whole() {
+    scenario(async {
+        let world = World::of(kube(), tireless()).await;
+        let http2 = world.job.http2().await;
+        // Around every window, frame and buffer size there is.
+        let edges = [
+            1,
+            255,
+            256,
+            16_384,
+            32_768,
+            65_535,
+            65_536,
+            131_072,
+            262_144,
+            1 << 20,
+        ];
+        let sizes = edges
+            .into_iter()
+            .flat_map(|edge| [edge - 1, edge, edge + 1]);
+        for size in sizes {
+            for path in ["big", "sized"] {
+                let answer = http2.send(get(&format!("/{path}/{size}"))).await.unwrap();
+                let answer = within("its end", Answer::of(answer)).await.unwrap();
+                let mut check = adit_tests::pattern::Check::default();
+                check.take(&answer.body);
+                assert_eq!(check.seen, size);
+            }
+            let upload = request(Method::PUT, "/sink", body::pattern(size));
+            assert_eq!(http2.answer(upload).await.json()["bytes"], size);
+        }
+        drop(http2);
+        world.stop().await;
+    });
+}
