@@ -11,6 +11,9 @@
 //! Everything runs on the one thread of the scenario's own runtime ([`scenario`]), on ports the system chose, with TLS on all
 //! legs. Invariants: nothing here waits by the clock, only for conditions with a deadline ([`until`]); and a scenario that
 //! leaves a task behind has failed.
+//!
+//! From the environment: `ADIT_TEST_LOG` is a filter for the log that a failed scenario prints, such as `trace`;
+//! `ADIT_TEST_ROUNDS` is how many requests of two identities are mixed, such as 1000000 over night.
 #![allow(
     missing_docs,
     missing_debug_implementations,

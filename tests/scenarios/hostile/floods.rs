@@ -1,7 +1,7 @@
 //! Floods over HTTP/2: requests that are taken back at once (CVE-2023-44487), settings, pings, tiny frames, header lists that
 //! grow when they are unpacked. The one who floods is hung up on or slowed, the others are served.
 
-use adit_tests::{scenario, until, within, world};
+use adit_tests::{World, caller::get, kube, relay, scenario, until, within, world};
 use bytes::Bytes;
 use futures_util::future::join;
 use h2::Reason;
@@ -45,6 +45,51 @@ fn requests_taken_back_at_once_end_the_connection_and_harm_nobody() {
         until("nothing is open", || world.kube.open() == 0).await;
         bystander.is_unharmed().await;
         drop((connection, bystander));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn cancels_of_one_job_do_not_cost_the_others_their_tunnel() {
+    scenario(async {
+        let relay = relay().with("limits", "opens_per_second", 1_000_000);
+        let world = World::of(kube(), relay).await;
+        let other = world.relay.job(9002).http2().await;
+        let watch = other.send(get("/watch")).await.unwrap();
+        // Each stays below what ends a connection.
+        for _ in 0..8 {
+            let mut connection = world.job.h2().await;
+            for _ in 0..60 {
+                let mut taken_back = Vec::new();
+                for _ in 0..15 {
+                    connection.sender = connection.sender.ready().await.unwrap();
+                    taken_back.push(connection.send(world.job.h2_get("/never"), false));
+                }
+                // Lets them get as far as they can first.
+                let came = world.kube.request_count();
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                    if world.kube.request_count() >= came + 15 {
+                        break;
+                    }
+                }
+                for (_, mut stream) in taken_back {
+                    stream.send_reset(Reason::CANCEL);
+                }
+            }
+            let answer = within("an answer", other.get("/api")).await;
+            // Refused at worst, and told so.
+            assert!(answer.status == 200 || answer.refused().reason == "overloaded");
+        }
+        until("the flood is over", || world.kube.open() == 1).await;
+        let metrics = world.relay.metrics().await;
+        assert_eq!(
+            metrics.value("adit_relay_tunnels_opened_total"),
+            1.0,
+            "the tunnel was lost"
+        );
+        drop((watch, other));
+        until("nothing is open", || world.kube.open() == 0).await;
         world.stop().await;
     });
 }
