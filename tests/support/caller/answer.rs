@@ -1,0 +1,156 @@
+//! A whole answer, read in the two ways that scenarios ask about: as an echo of what reached the API server, or as a refusal
+//! of the relay's own.
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub version: Version,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Answer {
+    /// Reads the body to its end.
+    ///
+    /// # Errors
+    ///
+    /// It broke off.
+    pub async fn of(response: Response<Incoming>) -> hyper::Result<Self> {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?;
+        let trailers = body.trailers().cloned();
+        Ok(Self {
+            status: head.status,
+            version: head.version,
+            headers: head.headers,
+            body: body.to_bytes(),
+            trailers,
+        })
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// What an echo says came, unless the relay answered itself.
+    ///
+    /// # Panics
+    ///
+    /// When it is no echo.
+    pub fn echo(&self) -> Echo {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text());
+        Echo(self.json())
+    }
+
+    /// The relay's own answer.
+    ///
+    /// # Panics
+    ///
+    /// When it is not one.
+    #[must_use]
+    pub fn refused(&self) -> Refused {
+        Refused::of(self)
+    }
+}
+
+/// A request as the API server got it.
+#[derive(Clone, Debug)]
+pub struct Echo(pub Value);
+
+impl Echo {
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.0["target"].as_str().unwrap()
+    }
+
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.0["body"].as_str().unwrap()
+    }
+
+    /// Values of a header, in order.
+    #[must_use]
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        Self::values_of(&self.0["headers"], name)
+    }
+
+    /// Values of a trailer, in order.
+    #[must_use]
+    pub fn trailer(&self, name: &str) -> Vec<&str> {
+        Self::values_of(&self.0["trailers"], name)
+    }
+
+    fn values_of<'a>(fields: &'a Value, name: &str) -> Vec<&'a str> {
+        let fields = fields.as_array().map(Vec::as_slice).unwrap_or_default();
+        fields
+            .iter()
+            .filter(|field| field[0] == name)
+            .filter_map(|field| field[1].as_str())
+            .collect()
+    }
+}
+
+/// A Kubernetes `Status` that the relay made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub status: u16,
+    pub reason: String,
+    pub hop: String,
+    pub message: String,
+    pub request_id: String,
+    /// Of the header.
+    pub retry_after: Option<u32>,
+}
+
+impl Refused {
+    fn of(answer: &Answer) -> Self {
+        let status = answer.json();
+        assert_eq!(
+            (&status["kind"], &status["apiVersion"], &status["status"]),
+            (&"Status".into(), &"v1".into(), &"Failure".into())
+        );
+        assert_eq!(status["code"], answer.status.as_u16());
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+        let cause = |name: &str| {
+            let causes = status["details"]["causes"].as_array().unwrap();
+            let found = causes.iter().find(|cause| cause["reason"] == name).unwrap();
+            found["message"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(answer.headers["x-request-id"], cause("AditRequestId"));
+        let retry_after = answer
+            .headers
+            .get(header::RETRY_AFTER)
+            .map(|value| value.to_str().unwrap().parse().unwrap());
+        assert_eq!(
+            status["details"]["retryAfterSeconds"].as_u64(),
+            retry_after.map(u64::from)
+        );
+        Self {
+            status: answer.status.as_u16(),
+            reason: cause("AditReason"),
+            hop: cause("AditHop"),
+            message: status["message"].as_str().unwrap().to_owned(),
+            request_id: cause("AditRequestId"),
+            retry_after,
+        }
+    }
+}
