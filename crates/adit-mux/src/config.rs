@@ -56,7 +56,7 @@ pub struct Limits {
     pub max_streams: u32,
     /// Bytes of one head or trailers. Default 64 KiB.
     pub max_head_bytes: u32,
-    /// Bytes of one frame. Default 128 KiB; always at least a head and [`FRAME_OVERHEAD`].
+    /// Bytes of one frame. Default 128 KiB; always at least a head and 4096.
     pub max_frame_bytes: u32,
 }
 

@@ -9,7 +9,7 @@
 //!
 //! Invariants, each kept by one place and tested by `tests/`:
 //!
-//! - What a peer may send is bounded by credit it was given ([`window`]): credit goes back when a reader has *consumed* bytes.
+//! - What a peer may send is bounded by credit it was given (`window.rs`): credit goes back when a reader has *consumed* bytes.
 //! - What lies unread is bounded per stream (its window), per session ([`Config::max_buffered_bytes`]) and per process
 //!   ([`Budget`]); past a bound the stream that holds most is reset, never the peer ignored.
 //! - The writer pulls. No frame is finished before the wire can take it, so nothing small waits behind something large: control

@@ -287,7 +287,8 @@ impl Session {
 
     fn reset_by_peer(&mut self, id: StreamId, reset: proto::Reset) -> Result<(), Misbehaviour> {
         self.check_opened(id)?;
-        if !self.streams.contains_key(&id) {
+        // What a stream that is over already said stands.
+        if self.streams.get(&id).is_none_or(Stream::is_over) {
             return self.late_frame("late resets");
         }
         let reason = reset.reason();
@@ -302,13 +303,10 @@ impl Session {
         };
         // What was opened and taken back before its answer cost its sender nothing. An opener has its own opens to blame.
         let is_hasty = role == Role::Acceptor && !stream.send.has_begun;
-        // What a stream that is over already said stands.
-        if !stream.is_over() {
-            stream.failure = Some(StreamError::Reset {
-                reason,
-                message: clip(&reset.message),
-            });
-        }
+        stream.failure = Some(StreamError::Reset {
+            reason,
+            message: clip(&reset.message),
+        });
         self.fail(id);
         if is_hasty {
             self.tolerance.spend(flood::COST, "resets", self.now)?;
@@ -319,11 +317,10 @@ impl Session {
     /// Whether an answer is complete while its request still flows.
     fn is_answered(&self, id: StreamId) -> bool {
         self.role == Role::Opener
-            && self.streams.get(&id).is_some_and(|stream| {
-                stream.failure.is_none()
-                    && stream.recv.has_ended
-                    && stream.send.state != SendState::Ended
-            })
+            && self
+                .streams
+                .get(&id)
+                .is_some_and(|stream| stream.failure.is_none() && stream.recv.has_ended)
     }
 
     /// The peer has answered in full and wants no more of the request: that is no failure, and the answer is whole.

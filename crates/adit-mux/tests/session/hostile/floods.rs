@@ -135,6 +135,29 @@ fn frames_for_a_stream_that_is_gone_are_a_flood() {
     }
 }
 
+/// Whoever holds the stream has not noticed yet: only the first reset is news.
+#[test]
+fn a_reset_again_and_again_is_a_flood() {
+    let mut relay = Rogue::relay().greeted();
+    relay.send(1, Kind::Open(Bytes::new()));
+    let cx = Context::from_waker(Waker::noop());
+    assert!(relay.session.poll_accept(&cx).is_ready());
+    relay
+        .session
+        .send_head(1, Bytes::from_static(b"head"))
+        .unwrap();
+    let mut agent = Rogue::agent().greeted();
+    let opened = agent
+        .session
+        .open(Bytes::new(), RequestBody::Follows, Terms::default());
+    assert_eq!(opened, Ok(1));
+    for mut rogue in [relay, agent] {
+        rogue.heard();
+        flood(&mut rogue, |rogue, _| rogue.send(1, reset("")));
+        caught(&rogue, "late resets");
+    }
+}
+
 #[test]
 fn a_peer_that_asks_and_never_listens_is_ended_before_its_answers_fill_memory() {
     let mut rogue = Rogue::relay_with(small()).greeted();
