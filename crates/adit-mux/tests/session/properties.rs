@@ -1,7 +1,7 @@
 //! Any sequence of operations, any chunking and interleaving: what must hold, holds after each step, and at the end nothing is
 //! left over.
 
-use adit_mux::{Config, Limits};
+use adit_mux::Config;
 use proptest::{collection::vec, prelude::*};
 
 use crate::support::{operation::Operation, pair::Side, world::World};
@@ -28,22 +28,6 @@ fn play(mut world: World, pieces: [Vec<usize>; 2], operations: Vec<Operation>) {
     world.finish();
 }
 
-/// Small everything, so that each bound is met.
-fn tight() -> Config {
-    Config {
-        limits: Limits {
-            stream_credit: 1_000,
-            max_streams: 3,
-            ..Limits::default()
-        },
-        max_stream_credit: 4_000,
-        max_queued_bytes: 3_000,
-        stream_queue_bytes: 1_500,
-        quantum: 100,
-        ..Config::default()
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 200,
@@ -68,6 +52,6 @@ proptest! {
         opener in pieces(),
         acceptor in pieces(),
     ) {
-        play(World::new(tight(), tight()), [opener, acceptor], operations);
+        play(World::new(World::tight(), World::tight()), [opener, acceptor], operations);
     }
 }

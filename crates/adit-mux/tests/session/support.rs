@@ -2,6 +2,7 @@
 
 pub(crate) mod alarm;
 pub(crate) mod content;
+pub(crate) mod mischief;
 pub(crate) mod operation;
 pub(crate) mod pair;
 pub(crate) mod rogue;

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, task::Poll};
 
-use adit_mux::{Accepted, Config, OpenError, RequestBody, StreamId, Terms};
+use adit_mux::{Accepted, Config, Limits, OpenError, RequestBody, StreamId, Terms};
 
 use super::{
     alarm::{Alarm, ring},
@@ -38,6 +38,22 @@ impl World {
             exchanges: Vec::new(),
             accepting: Alarm::default(),
             opened: VecDeque::new(),
+        }
+    }
+
+    /// Small everything, so that each bound is met.
+    pub(crate) fn tight() -> Config {
+        Config {
+            limits: Limits {
+                stream_credit: 1_000,
+                max_streams: 3,
+                ..Limits::default()
+            },
+            max_stream_credit: 4_000,
+            max_queued_bytes: 3_000,
+            stream_queue_bytes: 1_500,
+            quantum: 100,
+            ..Config::default()
         }
     }
 
