@@ -19,9 +19,15 @@ pub fn trials() -> Vec<Trial> {
 /// Made, waited for, attached to and deleted by one call.
 fn pod_that_is_run_talks_and_is_gone(world: &World, client: &Client) {
     let (job, name) = (world.job(client), world.name("once"));
-    let call = job.kubectl("run -i --rm --restart=Never --image-pull-policy=Never").arg(&name);
-    let call = call.arg(format!("--image={}", app_image(1))).args("-- sh -c");
-    let mut once = call.arg("while read line; do echo heard $line; done").start();
+    let call = job
+        .kubectl("run -i --rm --restart=Never --image-pull-policy=Never")
+        .arg(&name);
+    let call = call
+        .arg(format!("--image={}", app_image(1)))
+        .args("--command -- sh -c");
+    let mut once = call
+        .arg("while read line; do echo heard $line; done")
+        .start();
     once.say("a\n");
     once.hears("heard a");
     once.hush();

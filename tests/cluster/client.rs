@@ -34,10 +34,22 @@ pub struct Client {
 
 /// All of them.
 pub const KINDS: [Kind; 4] = [
-    Kind { is_ours: true, carrier: Carrier::WebSocket },
-    Kind { is_ours: true, carrier: Carrier::Spdy },
-    Kind { is_ours: false, carrier: Carrier::WebSocket },
-    Kind { is_ours: false, carrier: Carrier::Spdy },
+    Kind {
+        is_ours: true,
+        carrier: Carrier::WebSocket,
+    },
+    Kind {
+        is_ours: true,
+        carrier: Carrier::Spdy,
+    },
+    Kind {
+        is_ours: false,
+        carrier: Carrier::WebSocket,
+    },
+    Kind {
+        is_ours: false,
+        carrier: Carrier::Spdy,
+    },
 ];
 
 impl Kind {
@@ -52,14 +64,24 @@ impl Kind {
 
     /// The client, if this machine has it.
     pub fn find(self, world: &World) -> Option<Client> {
-        let program = if self.is_ours { world.cluster.kubectl.clone() } else { command::find("kubectl")? };
-        Some(Client { program, carrier: self.carrier, name: self.name() })
+        let program = if self.is_ours {
+            world.cluster.kubectl.clone()
+        } else {
+            command::find("kubectl")?
+        };
+        Some(Client {
+            program,
+            carrier: self.carrier,
+            name: self.name(),
+        })
     }
 }
 
 impl Client {
     pub fn ours(world: &World) -> Self {
-        KINDS[0].find(world).expect("the cluster comes with a kubectl")
+        KINDS[0]
+            .find(world)
+            .expect("the cluster comes with a kubectl")
     }
 
     /// A call without an environment of ours.
@@ -67,7 +89,9 @@ impl Client {
         let mut command = Command::new(&self.program);
         command.env_clear();
         if self.carrier == Carrier::Spdy {
-            command.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false").env("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false");
+            command
+                .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
+                .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false");
         }
         command
     }

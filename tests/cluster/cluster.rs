@@ -49,10 +49,22 @@ impl Cluster {
     /// It does not start.
     pub fn start() -> Result<Self> {
         let missing = Kind::Real.missing();
-        let kind = if missing.is_ok() { Kind::Real } else { Kind::None };
-        let running = Running::start(Options { node: kind, ..Options::default() })?;
+        let kind = if missing.is_ok() {
+            Kind::Real
+        } else {
+            Kind::None
+        };
+        let running = Running::start(Options {
+            node: kind,
+            ..Options::default()
+        })?;
         let address = running.address();
-        let node = missing.map(|()| Node { address, agent_image: OnceLock::new() }).map_err(|why| format!("{why:#}"));
+        let node = missing
+            .map(|()| Node {
+                address,
+                agent_image: OnceLock::new(),
+            })
+            .map_err(|why| format!("{why:#}"));
         Ok(Self {
             server: running.server().to_owned(),
             kubeconfig: running.kubeconfig("admin")?,
@@ -88,11 +100,16 @@ impl Cluster {
 
     /// The name of an image of `adit`, which the node is given when somebody first asks.
     pub fn agent_image(&self, adit: &Path) -> &'static str {
-        let node = self.node().expect("a test that asks for an image has a node");
+        let node = self
+            .node()
+            .expect("a test that asks for an image has a node");
         node.agent_image.get_or_init(|| {
             let running = self.running();
             let file = running.folder().join("adit.tar");
-            image::adit(adit).unwrap().write(&file, AGENT_IMAGE, Packing::Plain).unwrap();
+            image::adit(adit)
+                .unwrap()
+                .write(&file, AGENT_IMAGE, Packing::Plain)
+                .unwrap();
             running.import_image(&file).unwrap();
         });
         AGENT_IMAGE

@@ -29,7 +29,10 @@ fn folder_copied_there_and_back_is_the_same(world: &World, client: &Client) {
     let there = format!("bench:/tmp/{}", world.name("copied"));
     job.kubectl("cp there").arg(&there).ok();
     job.kubectl("cp").arg(&there).arg("back").ok();
-    assert!(contents(&here) == contents(&job.folder().join("back")), "the copy is not the same");
+    assert!(
+        contents(&here) == contents(&job.folder().join("back")),
+        "the copy is not the same"
+    );
 }
 
 /// Files below a folder, by their paths in it.
@@ -42,7 +45,11 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 open.push(path);
             } else {
-                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                let name = path
+                    .strip_prefix(folder)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
                 found.insert(name, fs::read(&path).unwrap());
             }
         }

@@ -27,28 +27,52 @@ fn exit_code_of_a_command_is_kubectls(world: &World, client: &Client) {
     world.bench();
     let job = world.job(client);
     for code in [0, 3, 255] {
-        let ended = job.kubectl("exec bench -- sh -c").arg(format!("exit {code}")).run();
+        let ended = job
+            .kubectl("exec bench -- sh -c")
+            .arg(format!("exit {code}"))
+            .run();
         assert_eq!(ended.code, Some(code), "{ended}");
     }
     // By SIGKILL.
     let ended = job.kubectl("exec bench -- sh -c").arg("kill -9 $$").run();
     assert_eq!(ended.code, Some(137), "{ended}");
-    assert!(ended.stderr.contains("command terminated with exit code 137"), "{ended}");
+    assert!(
+        ended
+            .stderr
+            .contains("command terminated with exit code 137"),
+        "{ended}"
+    );
 }
 
 fn output_and_errors_come_apart(world: &World, client: &Client) {
     world.bench();
-    let ended = world.job(client).kubectl("exec bench -- sh -c").arg("echo out; echo err >&2").run();
-    assert_eq!((ended.text().as_str(), ended.stderr.as_str()), ("out\n", "err\n"));
+    let ended = world
+        .job(client)
+        .kubectl("exec bench -- sh -c")
+        .arg("echo out; echo err >&2")
+        .run();
+    assert_eq!(
+        (ended.text().as_str(), ended.stderr.as_str()),
+        ("out\n", "err\n")
+    );
 }
 
 fn end_of_standard_input_reaches_the_command(world: &World, client: &Client) {
     world.bench();
     let job = world.job(client);
-    assert_eq!(job.kubectl("exec -i bench -- cat").input("one\ntwo").ok(), "one\ntwo");
-    assert_eq!(job.kubectl("exec -i bench -- wc -c").input("").ok().trim(), "0");
+    assert_eq!(
+        job.kubectl("exec -i bench -- cat").input("one\ntwo").ok(),
+        "one\ntwo"
+    );
+    assert_eq!(
+        job.kubectl("exec -i bench -- wc -c").input("").ok().trim(),
+        "0"
+    );
     let bytes = noise(3 << 20);
-    let sum = job.kubectl("exec -i bench -- sha256sum").input(bytes.clone()).ok();
+    let sum = job
+        .kubectl("exec -i bench -- sha256sum")
+        .input(bytes.clone())
+        .ok();
     assert_eq!(sum.split(' ').next(), Some(sha256(&bytes).as_str()));
 }
 
@@ -56,28 +80,50 @@ fn large_output_arrives_whole(world: &World, client: &Client) {
     world.bench();
     let job = world.job(client);
     let bytes = noise(3 << 20);
-    let echoed = job.kubectl("exec -i bench -- cat").input(bytes.clone()).run();
+    let echoed = job
+        .kubectl("exec -i bench -- cat")
+        .input(bytes.clone())
+        .run();
     assert_eq!(echoed.code, Some(0), "{}", echoed.stderr);
-    assert_eq!((echoed.stdout.len(), sha256(&echoed.stdout)), (bytes.len(), sha256(&bytes)));
+    assert_eq!(
+        (echoed.stdout.len(), sha256(&echoed.stdout)),
+        (bytes.len(), sha256(&bytes))
+    );
 }
 
 fn command_that_ignores_its_input_ends_the_call(world: &World, client: &Client) {
     world.bench();
     // The input stays open.
     let job = world.job(client);
-    let running = job.kubectl("exec -i bench -- sh -c").arg("echo done").start();
+    let running = job
+        .kubectl("exec -i bench -- sh -c")
+        .arg("echo done")
+        .start();
     let ended = running.ended_within(Duration::from_secs(20));
-    assert_eq!((ended.code, ended.text().as_str()), (Some(0), "done\n"), "{ended}");
+    assert_eq!(
+        (ended.code, ended.text().as_str()),
+        (Some(0), "done\n"),
+        "{ended}"
+    );
 }
 
 fn command_that_does_not_exist_is_refused(world: &World, client: &Client) {
     world.bench();
-    let said = world.job(client).kubectl("exec bench -- no-such-command").failure();
+    let said = world
+        .job(client)
+        .kubectl("exec bench -- no-such-command")
+        .failure();
     assert!(said.contains("no-such-command"), "{said}");
-    let said = world.job(client).kubectl("exec no-such-pod -- true").failure();
+    let said = world
+        .job(client)
+        .kubectl("exec no-such-pod -- true")
+        .failure();
     assert!(said.contains("\"no-such-pod\" not found"), "{said}");
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -38,7 +38,10 @@ fn killed_agent_ends_a_watch_and_is_named(world: &World) {
     ours.agents[0].kill();
     watch.ended_within(NOTICED);
     let said = job.kubectl("get configmaps").failure();
-    assert!(said.contains("adit: agent group/sub/app:prod") && said.contains("(agent"), "{said}");
+    assert!(
+        said.contains("adit: agent group/sub/app:prod") && said.contains("(agent"),
+        "{said}"
+    );
 
     ours.agents[0].revive();
     job.kubectl("get configmaps").ok();
@@ -52,7 +55,10 @@ fn killed_relay_ends_a_watch_and_its_successor_serves(world: &World) {
     ours.relay.kill();
     watch.ended_within(NOTICED);
     let said = job.kubectl("get configmaps").failure();
-    assert!(said.contains("connection refused") || said.contains("was refused"), "{said}");
+    assert!(
+        said.contains("connection refused") || said.contains("was refused"),
+        "{said}"
+    );
     ours.agents[0].until_disconnected();
 
     ours.relay.revive();
@@ -67,7 +73,10 @@ fn stopped_agent_lets_a_request_finish_and_says_that_it_left(world: &World) {
     ours.agents[0].process.ask_to_stop();
     ours.agents[0].process.ended_well(NOTICED);
     let said = job.kubectl("get configmaps").failure();
-    assert!(said.contains("has been offline since") && said.contains("(agent"), "{said}");
+    assert!(
+        said.contains("has been offline since") && said.contains("(agent"),
+        "{said}"
+    );
 }
 
 fn killed_agent_ends_logs_and_exec_without_looking_complete(world: &World) {
@@ -76,7 +85,10 @@ fn killed_agent_ends_logs_and_exec_without_looking_complete(world: &World) {
     let job = Job::of(world, &ours, &Client::ours(world));
     let mut logs = job.kubectl("logs -f bench").start();
     logs.hears("bench is up");
-    let mut exec = job.kubectl("exec bench -- sh -c").arg("echo begun; sleep 600").start();
+    let mut exec = job
+        .kubectl("exec bench -- sh -c")
+        .arg("echo begun; sleep 600")
+        .start();
     exec.hears("begun");
     ours.agents[0].kill();
     for cut in [logs, exec] {
@@ -85,7 +97,10 @@ fn killed_agent_ends_logs_and_exec_without_looking_complete(world: &World) {
         assert!(!ended.stderr.is_empty(), "{ended}");
     }
     let said = job.kubectl("exec bench -- true").failure();
-    assert!(said.contains("adit: agent group/sub/app:prod") && said.contains("(agent"), "{said}");
+    assert!(
+        said.contains("adit: agent group/sub/app:prod") && said.contains("(agent"),
+        "{said}"
+    );
     ours.agents[0].revive();
     job.kubectl("exec bench -- true").ok();
 }
@@ -96,7 +111,10 @@ fn token_that_expires_cuts_the_logs_and_says_why(world: &World) {
     let job = Job::at(world, relay, &Client::ours(world), Duration::from_secs(6));
     let mut logs = job.kubectl("logs -f bench").start();
     logs.hears("bench is up");
-    let mut exec = job.kubectl("exec bench -- sh -c").arg("echo begun; sleep 600").start();
+    let mut exec = job
+        .kubectl("exec bench -- sh -c")
+        .arg("echo begun; sleep 600")
+        .start();
     exec.hears("begun");
     for cut in [logs, exec] {
         let ended = cut.ended_within(NOTICED);
@@ -104,7 +122,10 @@ fn token_that_expires_cuts_the_logs_and_says_why(world: &World) {
         assert!(ended.took < Duration::from_secs(8), "{ended}");
     }
     let said = job.kubectl("logs -f bench").failure();
-    assert!(said.contains("expired") && said.contains("(client"), "{said}");
+    assert!(
+        said.contains("expired") && said.contains("(client"),
+        "{said}"
+    );
 }
 
 fn restarted_api_server_is_found_again(world: &World) {
@@ -113,20 +134,31 @@ fn restarted_api_server_is_found_again(world: &World) {
     world.cluster.stop_api_server();
     watch.ended_within(NOTICED);
     let said = job.kubectl("get configmaps").failure();
-    assert!(said.contains("adit: ") && said.contains("(api-server"), "{said}");
+    assert!(
+        said.contains("adit: ") && said.contains("(api-server"),
+        "{said}"
+    );
     world.cluster.start_api_server();
-    until_within(Duration::from_secs(60), "the API server answers jobs again", || {
-        (job.kubectl("get configmaps").run().code == Some(0)).then_some(())
-    });
+    until_within(
+        Duration::from_secs(60),
+        "the API server answers jobs again",
+        || (job.kubectl("get configmaps").run().code == Some(0)).then_some(()),
+    );
     watching(world, &job);
 }
 
 /// A watch that has begun, and seen an object.
 fn watching(world: &World, job: &Job) -> Running {
     let name = world.name("sign");
-    world.admin("create configmap --namespace shop").arg(&name).ok();
+    world
+        .admin("create configmap --namespace shop")
+        .arg(&name)
+        .ok();
     let selector = format!("--field-selector=metadata.name={name}");
-    let mut watch = job.kubectl("get configmaps --watch --output=name").arg(selector).start();
+    let mut watch = job
+        .kubectl("get configmaps --watch --output=name")
+        .arg(selector)
+        .start();
     watch.hears(&name);
     watch
 }

@@ -20,9 +20,16 @@ fn chart_is_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
     let with_chart = |line: &str, tag: u32| {
         let image = app_image(tag);
         let call = helm(line).arg(workspace::root().join("tests/fixtures/chart"));
-        call.args("--wait --timeout=60s --set serviceAccount=bench").arg(format!("--set=image={image}"))
+        call.args("--wait --timeout=60s --set serviceAccount=bench")
+            .arg(format!("--set=image={image}"))
     };
-    let tag = || job.kubectl("exec").arg(format!("deployment/{release}")).args("-- sh -c").arg("echo $TAG").ok();
+    let tag = || {
+        job.kubectl("exec")
+            .arg(format!("deployment/{release}"))
+            .args("-- sh -c")
+            .arg("echo $TAG")
+            .ok()
+    };
 
     with_chart("install", 1).ok();
     assert_eq!(tag().trim(), "1");
@@ -36,5 +43,10 @@ fn chart_is_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
     assert!(listed.lines().any(|line| line == release), "{listed}");
     helm("uninstall --wait --timeout=60s").ok();
     let selector = format!("--selector=app.kubernetes.io/instance={release}");
-    assert_eq!(job.kubectl("get deployments,services --output=name").arg(selector).ok(), "");
+    assert_eq!(
+        job.kubectl("get deployments,services --output=name")
+            .arg(selector)
+            .ok(),
+        ""
+    );
 }

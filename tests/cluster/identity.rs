@@ -29,7 +29,13 @@ fn job_is_known_by_gitlabs_names_exactly(world: &World, client: &Client) {
     assert_eq!(me["username"], job.user());
     assert_eq!(
         me["groups"],
-        json!(["gitlab:ci_job", "gitlab:group:23", "gitlab:group:25", "gitlab:project:150", "system:authenticated"])
+        json!([
+            "gitlab:ci_job",
+            "gitlab:group:23",
+            "gitlab:group:25",
+            "gitlab:project:150",
+            "system:authenticated"
+        ])
     );
     let id = job.identity.job.to_string();
     let expected = BTreeMap::from([
@@ -47,7 +53,13 @@ fn job_with_an_environment_has_its_groups_too(world: &World) {
     let mut identity = world.next_job();
     identity.environment = Some(Environment::named("prod", Tier::Production, true).unwrap());
     let relay = &world.shared().relay;
-    let job = Job::known_as(identity, world, relay, &Client::ours(world), Duration::from_secs(600));
+    let job = Job::known_as(
+        identity,
+        world,
+        relay,
+        &Client::ours(world),
+        Duration::from_secs(600),
+    );
     let me = whoami(&job);
     assert_eq!(
         me["groups"],
@@ -64,36 +76,65 @@ fn job_with_an_environment_has_its_groups_too(world: &World) {
         ])
     );
     assert_eq!(extras(&me)["agent.gitlab.com/environment_slug"], "prod");
-    assert_eq!(extras(&me)["agent.gitlab.com/environment_tier"], "production");
+    assert_eq!(
+        extras(&me)["agent.gitlab.com/environment_tier"],
+        "production"
+    );
 }
 
 fn rbac_answers_what_the_job_may_do(world: &World) {
     let job = world.any_job();
-    assert_eq!(job.kubectl("auth can-i create pods --namespace shop").ok().trim(), "yes");
-    assert_eq!(job.kubectl("auth can-i create secrets --namespace vault").ok().trim(), "yes");
-    let refused = job.kubectl("auth can-i get secrets --namespace vault").run();
-    assert_eq!((refused.code, refused.text().trim()), (Some(1), "no"), "{refused}");
+    assert_eq!(
+        job.kubectl("auth can-i create pods --namespace shop")
+            .ok()
+            .trim(),
+        "yes"
+    );
+    assert_eq!(
+        job.kubectl("auth can-i create secrets --namespace vault")
+            .ok()
+            .trim(),
+        "yes"
+    );
+    let refused = job
+        .kubectl("auth can-i get secrets --namespace vault")
+        .run();
+    assert_eq!(
+        (refused.code, refused.text().trim()),
+        (Some(1), "no"),
+        "{refused}"
+    );
     let listed = job.kubectl("auth can-i --list --namespace vault").ok();
     assert!(listed.contains("[create delete]"), "{listed}");
 }
 
 fn job_cannot_act_as_somebody_else(world: &World) {
     let job = world.any_job();
-    for arguments in ["--as=admin", "--as=admin --as-group=system:masters", "--as=gitlab:ci_job:1 --as-uid=1"] {
+    for arguments in [
+        "--as=admin",
+        "--as=admin --as-group=system:masters",
+        "--as=gitlab:ci_job:1 --as-uid=1",
+    ] {
         let said = job.kubectl("get configmaps").args(arguments).failure();
-        assert!(said.contains("Impersonate-") && said.contains("(client"), "{arguments}: {said}");
+        assert!(
+            said.contains("Impersonate-") && said.contains("(client"),
+            "{arguments}: {said}"
+        );
     }
 }
 
 fn whoami(job: &Job) -> Value {
-    let review: Value = serde_json::from_str(&job.kubectl("auth whoami --output=json").ok()).unwrap();
+    let review: Value =
+        serde_json::from_str(&job.kubectl("auth whoami --output=json").ok()).unwrap();
     review["status"]["userInfo"].clone()
 }
 
 /// Those with this prefix; the API server may add its own.
 fn extras(me: &Value) -> BTreeMap<&str, &str> {
     let all = me["extra"].as_object().unwrap();
-    let ours = all.iter().filter(|(key, _)| key.starts_with("agent.gitlab.com/"));
+    let ours = all
+        .iter()
+        .filter(|(key, _)| key.starts_with("agent.gitlab.com/"));
     ours.map(|(key, values)| {
         assert_eq!(values.as_array().unwrap().len(), 1, "{key}");
         (key.as_str(), values[0].as_str().unwrap())

@@ -77,7 +77,12 @@ impl Relay {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = pki::shared().write_server(folder.path());
         let ca = pki::shared().write_ca(folder.path());
-        let front = Front { address: Ipv4Addr::LOCALHOST.into(), certificate, key, ca };
+        let front = Front {
+            address: Ipv4Addr::LOCALHOST.into(),
+            certificate,
+            key,
+            ca,
+        };
         Self::behind(world, front, folder)
     }
 
@@ -98,9 +103,20 @@ impl Relay {
         settings.set("authorities", "oidc", oidc);
         // An agent that is away is soon away for good, and kubectl told so instead of asked to try again.
         settings.set("route", "reconnecting", "3s");
-        fs::write(folder.path().join("relay.yaml"), format!("{}agents: {}\n", settings.to_yaml(), agents())).unwrap();
+        fs::write(
+            folder.path().join("relay.yaml"),
+            format!("{}agents: {}\n", settings.to_yaml(), agents()),
+        )
+        .unwrap();
         let process = Self::process(&world.adit, folder.path());
-        let mut relay = Self { process, address, ca: front.ca, admin, adit: world.adit.clone(), folder };
+        let mut relay = Self {
+            process,
+            address,
+            ca: front.ca,
+            admin,
+            adit: world.adit.clone(),
+            folder,
+        };
         relay.until_ready();
         relay
     }
@@ -132,7 +148,9 @@ impl Relay {
 
     fn process(adit: &Path, folder: &Path) -> Process {
         let mut command = Command::new(adit);
-        command.args(["relay", "--config"]).arg(folder.join("relay.yaml"));
+        command
+            .args(["relay", "--config"])
+            .arg(folder.join("relay.yaml"));
         Process::start("the relay", &mut command, folder.join("relay.log"))
     }
 }
@@ -156,7 +174,11 @@ impl Agent {
         settings.set("relay", "ca_file", relay.ca.display());
         settings.set("relay", "token_file", token.display());
         settings.set("relay", "proxy", "none");
-        settings.set("kubernetes", "kubeconfig", kubeconfig(world, folder.path()).display());
+        settings.set(
+            "kubernetes",
+            "kubeconfig",
+            kubeconfig(world, folder.path()).display(),
+        );
         settings.set("admin", "address", admin);
         // What deploy/agent says.
         settings.set("ceiling", "agent", false);
@@ -164,7 +186,12 @@ impl Agent {
         settings.set("ceiling", "groups", "['gitlab:*']");
         fs::write(folder.path().join("agent.yaml"), settings.to_yaml()).unwrap();
         let process = Self::process(&world.adit, folder.path());
-        Self { process, admin, adit: world.adit.clone(), folder }
+        Self {
+            process,
+            admin,
+            adit: world.adit.clone(),
+            folder,
+        }
     }
 
     /// SIGKILL.
@@ -186,19 +213,25 @@ impl Agent {
 
     /// Waits until it has seen that its tunnel is gone.
     pub fn until_disconnected(&self) {
-        until("the agent has lost its tunnel", || (!is_green(self.admin)).then_some(()));
+        until("the agent has lost its tunnel", || {
+            (!is_green(self.admin)).then_some(())
+        });
     }
 
     /// A sample of its metrics; 0 when there is none.
     pub fn metric(&self, sample: &str) -> f64 {
         let text = get(self.admin, "/metrics").unwrap_or_default();
-        let found = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
+        let found = text
+            .lines()
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
         found.unwrap_or_default()
     }
 
     fn process(adit: &Path, folder: &Path) -> Process {
         let mut command = Command::new(adit);
-        command.args(["agent", "--config"]).arg(folder.join("agent.yaml"));
+        command
+            .args(["agent", "--config"])
+            .arg(folder.join("agent.yaml"));
         Process::start("the agent", &mut command, folder.join("agent.log"))
     }
 }
@@ -221,8 +254,12 @@ pub fn agents() -> Value {
 
 /// The agent's own kubeconfig: its service account's token, which may impersonate and nothing else.
 fn kubeconfig(world: &World, folder: &Path) -> PathBuf {
-    let token = world.admin("create token adit-agent --namespace adit-agent --duration 2h").ok();
-    let admins = world.admin("config view --raw --minify --flatten --output json").ok();
+    let token = world
+        .admin("create token adit-agent --namespace adit-agent --duration 2h")
+        .ok();
+    let admins = world
+        .admin("config view --raw --minify --flatten --output json")
+        .ok();
     let admins: Value = serde_json::from_str(&admins).unwrap();
     let own = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "agent",

@@ -1,11 +1,6 @@
 //! A CI job: an ID token, the kubeconfig that `adit kubeconfig` made of it, and stock clients that know nothing else.
 
-use std::{
-    ffi::OsStr,
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{ffi::OsStr, path::PathBuf, process::Command, time::Duration};
 
 use adit_identity::JobIdentity;
 use tempfile::TempDir;
@@ -39,9 +34,20 @@ impl Job {
         Self::known_as(world.next_job(), world, relay, client, lifetime)
     }
 
-    pub fn known_as(identity: JobIdentity, world: &World, relay: &Relay, client: &Client, lifetime: Duration) -> Self {
+    pub fn known_as(
+        identity: JobIdentity,
+        world: &World,
+        relay: &Relay,
+        client: &Client,
+        lifetime: Duration,
+    ) -> Self {
         let token = world.token(&identity, lifetime);
-        let job = Self { identity, token, client: client.clone(), folder: tempfile::tempdir().unwrap() };
+        let job = Self {
+            identity,
+            token,
+            client: client.clone(),
+            folder: tempfile::tempdir().unwrap(),
+        };
         job.adit_kubeconfig(world, relay).ok();
         job
     }
@@ -88,7 +94,10 @@ impl Job {
 
     fn call(&self, mut command: Command, line: &str) -> Call {
         // A real PATH: kubectl looks for plugins on it.
-        command.env("HOME", self.folder.path()).env("KUBECONFIG", self.kubeconfig()).env("PATH", "/usr/bin:/bin");
+        command
+            .env("HOME", self.folder.path())
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("PATH", "/usr/bin:/bin");
         command.current_dir(self.folder.path());
         Call::new(command, line)
     }
@@ -103,7 +112,10 @@ pub struct Call {
 impl Call {
     pub fn new(mut command: Command, line: &str) -> Self {
         command.args(line.split_whitespace());
-        Self { command, input: None }
+        Self {
+            command,
+            input: None,
+        }
     }
 
     /// One more argument, blanks and all.

@@ -20,7 +20,9 @@ fn line_appears_as_soon_as_it_is_written(world: &World, client: &Client) {
     let mut logs = job.kubectl("logs -f bench --tail=1").start();
     for step in 0..3 {
         let line = world.name("line");
-        job.kubectl("exec bench -- sh -c").arg(format!("echo {line} {step} > /proc/1/fd/1")).ok();
+        job.kubectl("exec bench -- sh -c")
+            .arg(format!("echo {line} {step} > /proc/1/fd/1"))
+            .ok();
         // The command has ended: the line is in the container's log.
         let late = logs.hears(&line);
         assert!(late < Duration::from_secs(3), "the line came {late:?} late");
@@ -33,5 +35,10 @@ fn old_lines_are_there(world: &World, client: &Client) {
     let job = world.job(client);
     let log = job.kubectl("logs bench").ok();
     assert!(log.starts_with("bench is up\n"), "{log}");
-    assert!(job.kubectl("logs bench --timestamps --limit-bytes=10").ok().len() <= 10);
+    assert!(
+        job.kubectl("logs bench --timestamps --limit-bytes=10")
+            .ok()
+            .len()
+            <= 10
+    );
 }

@@ -36,7 +36,10 @@ fn forwarded_connections_carry_bytes_both_ways(world: &World, client: &Client) {
     page.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     page.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("hello from "), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK") && answer.contains("hello from "),
+        "{answer}"
+    );
     assert!(forward.is_running(), "it goes on");
 }
 
@@ -45,7 +48,9 @@ fn port(forward: &mut Running, there: u16) -> u16 {
     let suffix = format!(" -> {there}");
     until("kubectl names the port", || {
         let said = forward.stdout();
-        let line = said.lines().find(|line| line.starts_with("Forwarding from 127.0.0.1:") && line.ends_with(&suffix))?;
+        let line = said.lines().find(|line| {
+            line.starts_with("Forwarding from 127.0.0.1:") && line.ends_with(&suffix)
+        })?;
         line.split([':', ' ']).nth(3)?.parse().ok()
     })
 }
@@ -63,6 +68,8 @@ fn echoes(port: u16, bytes: &[u8]) {
 
 fn connect(port: u16) -> TcpStream {
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
     socket
 }

@@ -25,7 +25,11 @@ impl Process {
     ///
     /// When it cannot be started.
     pub fn start(name: &str, command: &mut Command, log: PathBuf) -> Self {
-        let file = File::options().create(true).append(true).open(&log).unwrap();
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let child = command
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -33,7 +37,11 @@ impl Process {
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-        Self { name: name.to_owned(), child, log }
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+        }
     }
 
     /// SIGKILL: no goodbye, nothing flushed.
@@ -53,7 +61,9 @@ impl Process {
     ///
     /// When it lives on, or did not end well.
     pub fn ended_well(&mut self, within: Duration) {
-        let status = until_within(within, &format!("{} has ended", self.name), || self.child.try_wait().unwrap());
+        let status = until_within(within, &format!("{} has ended", self.name), || {
+            self.child.try_wait().unwrap()
+        });
         assert!(status.success(), "{} ended with {status}", self.name);
     }
 
@@ -63,11 +73,15 @@ impl Process {
     ///
     /// When it ends first.
     pub fn until_ready(&mut self, mut is_ready: impl FnMut() -> bool) {
-        until_within(crate::until::SOON, &format!("{} is ready", self.name), || {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "{} ended: {}", self.name, self.tail());
-            is_ready().then_some(())
-        });
+        until_within(
+            crate::until::SOON,
+            &format!("{} is ready", self.name),
+            || {
+                let ended = self.child.try_wait().unwrap();
+                assert!(ended.is_none(), "{} ended: {}", self.name, self.tail());
+                is_ready().then_some(())
+            },
+        );
     }
 
     pub fn log(&self) -> String {
@@ -82,7 +96,11 @@ impl Process {
 
     /// Prints the end of its log, for a failure.
     pub fn show(&self) {
-        eprintln!("--- the end of the log of {} ---\n{}", self.name, self.tail());
+        eprintln!(
+            "--- the end of the log of {} ---\n{}",
+            self.name,
+            self.tail()
+        );
     }
 }
 

@@ -20,8 +20,14 @@ fn requests_spread_over_replicas_and_survive_one(world: &World) {
     for _ in 0..6 {
         job.kubectl("get configmaps").ok();
     }
-    let answered = |at: usize| ours.agents[at].metric(r#"adit_agent_api_server_answers_total{class="2xx"}"#);
-    assert!(answered(0) > 0.0 && answered(1) > 0.0, "one replica did it all: {} {}", answered(0), answered(1));
+    let answered =
+        |at: usize| ours.agents[at].metric(r#"adit_agent_api_server_answers_total{class="2xx"}"#);
+    assert!(
+        answered(0) > 0.0 && answered(1) > 0.0,
+        "one replica did it all: {} {}",
+        answered(0),
+        answered(1)
+    );
 
     ours.agents[0].kill();
     for _ in 0..3 {

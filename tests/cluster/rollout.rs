@@ -14,36 +14,66 @@ pub fn trials() -> Vec<Trial> {
 
 fn rollout_is_waited_for_and_undone(world: &World) {
     let (job, name) = (world.any_job(), world.name("web"));
-    job.kubectl("apply -f -").input(deployment(&name, &app_image(1))).ok();
+    job.kubectl("apply -f -")
+        .input(deployment(&name, &app_image(1)))
+        .ok();
     let target = format!("deployment/{name}");
-    let tag = || job.kubectl("exec").arg(&target).args("-- sh -c").arg("echo $TAG").ok();
+    let tag = || {
+        job.kubectl("exec")
+            .arg(&target)
+            .args("-- sh -c")
+            .arg("echo $TAG")
+            .ok()
+    };
 
-    let said = job.kubectl("rollout status --timeout=60s").arg(&target).ok();
+    let said = job
+        .kubectl("rollout status --timeout=60s")
+        .arg(&target)
+        .ok();
     assert!(said.contains("successfully rolled out"), "{said}");
     assert_eq!(tag().trim(), "1");
-    job.kubectl("set image").arg(&target).arg(format!("web={}", app_image(2))).ok();
-    job.kubectl("rollout status --timeout=60s").arg(&target).ok();
+    job.kubectl("set image")
+        .arg(&target)
+        .arg(format!("web={}", app_image(2)))
+        .ok();
+    job.kubectl("rollout status --timeout=60s")
+        .arg(&target)
+        .ok();
     assert_eq!(tag().trim(), "2");
     let history = job.kubectl("rollout history").arg(&target).ok();
     assert!(history.contains("\n2 "), "{history}");
     job.kubectl("rollout undo").arg(&target).ok();
-    job.kubectl("rollout status --timeout=60s").arg(&target).ok();
+    job.kubectl("rollout status --timeout=60s")
+        .arg(&target)
+        .ok();
     assert_eq!(tag().trim(), "1");
     let said = job.kubectl("logs").arg(&target).ok();
     assert!(said.contains("web is up"), "{said}");
     job.kubectl("scale --replicas=0").arg(&target).ok();
-    job.kubectl("wait --for=delete pod --timeout=60s --selector").arg(format!("app={name}")).ok();
+    job.kubectl("wait --for=delete pod --timeout=60s --selector")
+        .arg(format!("app={name}"))
+        .ok();
     job.kubectl("delete").arg(&target).ok();
 }
 
 fn condition_is_waited_for(world: &World) {
     let (job, name) = (world.any_job(), world.name("task"));
     let task = format!("job/{name}");
-    job.kubectl("apply -f -").input(task_manifest(&name, &app_image(1))).ok();
-    job.kubectl("wait --for=condition=complete --timeout=60s").arg(&task).ok();
+    job.kubectl("apply -f -")
+        .input(task_manifest(&name, &app_image(1)))
+        .ok();
+    job.kubectl("wait --for=condition=complete --timeout=60s")
+        .arg(&task)
+        .ok();
     assert_eq!(job.kubectl("logs").arg(&task).ok(), "done\n");
-    let late = job.kubectl("wait --for=condition=failed --timeout=1s").arg(&task).failure();
-    assert!(late.contains("timed out waiting for the condition"), "{late}");
+    let late = job
+        .kubectl("wait --for=condition=failed --timeout=1s")
+        .arg(&task)
+        .failure();
+    assert!(
+        late.contains("timed out waiting for the condition"),
+        "{late}"
+    );
 }
 
 fn deployment(name: &str, image: &str) -> String {

@@ -41,12 +41,24 @@ impl Running {
     /// When it cannot be started.
     pub fn start(mut command: Command) -> Self {
         let spelled = spelled(&command);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {spelled}: {error}"));
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {spelled}: {error}"));
         let stdin = child.stdin.take();
         let stdout = Pipe::read(child.stdout.take().unwrap());
         let stderr = Pipe::read(child.stderr.take().unwrap());
-        Self { spelled, child, stdin, stdout, stderr, began: Instant::now() }
+        Self {
+            spelled,
+            child,
+            stdin,
+            stdout,
+            stderr,
+            began: Instant::now(),
+        }
     }
 
     /// Writes to its standard input, from a thread of its own: the client may take its time.
@@ -63,7 +75,10 @@ impl Running {
     /// When it has ended.
     pub fn say(&mut self, text: &str) {
         let stdin = self.stdin.as_mut().expect("its standard input is open");
-        stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).unwrap();
+        stdin
+            .write_all(text.as_bytes())
+            .and_then(|()| stdin.flush())
+            .unwrap();
     }
 
     /// The end of its standard input.
@@ -113,14 +128,25 @@ impl Running {
         let took = self.began.elapsed();
         let (stdout, stderr) = (self.stdout.end(), self.stderr.end());
         let stderr = String::from_utf8_lossy(&stderr).into_owned();
-        Ended { spelled: self.spelled.clone(), code: status.code(), stdout, stderr, took }
+        Ended {
+            spelled: self.spelled.clone(),
+            code: status.code(),
+            stdout,
+            stderr,
+            took,
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- {} ---\n{}\n{}", self.spelled, shortened(&self.stdout.text()), self.stderr.text());
+            eprintln!(
+                "--- {} ---\n{}\n{}",
+                self.spelled,
+                shortened(&self.stdout.text()),
+                self.stderr.text()
+            );
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -155,8 +181,18 @@ impl Ended {
 
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { spelled, code, stderr, took, .. } = self;
-        write!(f, "`{spelled}` ended with {code:?} after {took:?}:\n{}\n{stderr}", shortened(&self.text()))
+        let Self {
+            spelled,
+            code,
+            stderr,
+            took,
+            ..
+        } = self;
+        write!(
+            f,
+            "`{spelled}` ended with {code:?} after {took:?}:\n{}\n{stderr}",
+            shortened(&self.text())
+        )
     }
 }
 
@@ -176,7 +212,10 @@ impl Pipe {
                 into.lock().unwrap().extend_from_slice(&chunk[..len]);
             }
         });
-        Self { bytes, reader: Some(reader) }
+        Self {
+            bytes,
+            reader: Some(reader),
+        }
     }
 
     fn text(&self) -> String {
@@ -185,7 +224,9 @@ impl Pipe {
 
     fn end(&mut self) -> Vec<u8> {
         let reader = self.reader.take().expect("it ends once");
-        until_within(SOON, "its output has ended", || reader.is_finished().then_some(()));
+        until_within(SOON, "its output has ended", || {
+            reader.is_finished().then_some(())
+        });
         std::mem::take(&mut *self.bytes.lock().unwrap())
     }
 }
@@ -193,8 +234,15 @@ impl Pipe {
 fn spelled(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
     let name = program.rsplit('/').next().unwrap_or_default().to_owned();
-    let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
-    shortened(&std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" "))
+    let arguments = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy().into_owned());
+    shortened(
+        &std::iter::once(name)
+            .chain(arguments)
+            .collect::<Vec<_>>()
+            .join(" "),
+    )
 }
 
 fn shortened(text: &str) -> String {

@@ -21,26 +21,45 @@ pub fn trials() -> Vec<Trial> {
 fn registry_secret_is_made_and_deleted_with_two_verbs(world: &World, client: &Client) {
     let (job, name) = (world.job(client), world.name("pull"));
     create(&job, &name);
-    let made = world.admin("get secret --namespace vault --output jsonpath={.type}").arg(&name).ok();
+    let made = world
+        .admin("get secret --namespace vault --output jsonpath={.type}")
+        .arg(&name)
+        .ok();
     assert_eq!(made, "kubernetes.io/dockerconfigjson");
 
-    let deleted = job.kubectl("delete secret --namespace vault --wait=false").arg(&name).ok();
+    let deleted = job
+        .kubectl("delete secret --namespace vault --wait=false")
+        .arg(&name)
+        .ok();
     assert!(deleted.contains("deleted"), "{deleted}");
-    world.admin("get secret --namespace vault").arg(&name).failure();
+    world
+        .admin("get secret --namespace vault")
+        .arg(&name)
+        .failure();
 }
 
 /// `get`, `list` and `watch` are what a `delete` that waits would need; without them kubectl does not wait, and says nothing.
 fn deletion_that_cannot_wait_succeeds_all_the_same(world: &World, client: &Client) {
     let (job, name) = (world.job(client), world.name("pull"));
     create(&job, &name);
-    job.kubectl("delete secret --namespace vault").arg(&name).ok();
-    world.admin("get secret --namespace vault").arg(&name).failure();
+    job.kubectl("delete secret --namespace vault")
+        .arg(&name)
+        .ok();
+    world
+        .admin("get secret --namespace vault")
+        .arg(&name)
+        .failure();
 }
 
 fn missing_secret_may_be_ignored_with_two_verbs(world: &World, client: &Client) {
     let (job, name) = (world.job(client), world.name("pull"));
-    job.kubectl("delete secret --namespace vault --ignore-not-found").arg(&name).ok();
-    let said = job.kubectl("delete secret --namespace vault").arg(&name).failure();
+    job.kubectl("delete secret --namespace vault --ignore-not-found")
+        .arg(&name)
+        .ok();
+    let said = job
+        .kubectl("delete secret --namespace vault")
+        .arg(&name)
+        .failure();
     assert!(said.contains("NotFound"), "{said}");
 }
 
@@ -55,7 +74,9 @@ fn other_verbs_are_refused_by_rbac_in_the_jobs_name(world: &World, client: &Clie
 }
 
 fn create(job: &crate::job::Job, name: &str) {
-    let call = job.kubectl("create secret docker-registry --namespace vault").arg(name);
+    let call = job
+        .kubectl("create secret docker-registry --namespace vault")
+        .arg(name);
     let server = "--docker-server=registry.test --docker-username=ci --docker-password=canary-registry-password";
     let said = call.args(server).ok();
     assert!(said.contains("created"), "{said}");

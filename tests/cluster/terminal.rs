@@ -31,11 +31,19 @@ impl Terminal {
     ///
     /// When there is no terminal, or no such program.
     pub fn start(command: &Command, rows: u16, columns: u16) -> Self {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        let terminal =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&terminal).unwrap();
         unlockpt(&terminal).unwrap();
         let path = ptsname(&terminal, Vec::new()).unwrap();
-        let inner = File::from(open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap());
+        let inner = File::from(
+            open(
+                path,
+                OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .unwrap(),
+        );
         tcsetwinsize(&terminal, size(rows, columns)).unwrap();
         let child = in_session(command)
             .stdin(inner.try_clone().unwrap())
@@ -50,10 +58,16 @@ impl Terminal {
             let mut chunk = vec![0; 4096];
             // Ends with an error when nobody has the terminal open any more.
             while let Ok(len @ 1..) = screen.read(&mut chunk) {
-                into.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..len]));
+                into.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&chunk[..len]));
             }
         });
-        Self { keyboard, shown, child }
+        Self {
+            keyboard,
+            shown,
+            child,
+        }
     }
 
     pub fn press(&mut self, keys: &str) {
@@ -70,7 +84,9 @@ impl Terminal {
     ///
     /// When it does not come.
     pub fn shows(&self, text: &str) {
-        until(&format!("the terminal shows {text:?}"), || self.shown().contains(text).then_some(()));
+        until(&format!("the terminal shows {text:?}"), || {
+            self.shown().contains(text).then_some(())
+        });
     }
 
     pub fn shown(&self) -> String {
@@ -83,7 +99,12 @@ impl Terminal {
     ///
     /// When it runs on.
     pub fn code(&mut self) -> Option<i32> {
-        until_within(Duration::from_secs(20), "what ran in the terminal has ended", || self.child.try_wait().unwrap()).code()
+        until_within(
+            Duration::from_secs(20),
+            "what ran in the terminal has ended",
+            || self.child.try_wait().unwrap(),
+        )
+        .code()
     }
 }
 
@@ -99,7 +120,11 @@ impl Drop for Terminal {
 
 fn in_session(command: &Command) -> Command {
     let mut wrapped = Command::new("setsid");
-    wrapped.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    wrapped
+        .args(["--ctty", "--wait"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
     for (name, value) in command.get_envs() {
         wrapped.env(name, value.unwrap_or_default());
     }
@@ -108,5 +133,10 @@ fn in_session(command: &Command) -> Command {
 }
 
 fn size(rows: u16, columns: u16) -> Winsize {
-    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+    Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
 }

@@ -34,7 +34,10 @@ fn shell_in_a_terminal_behaves_as_if_it_were_here(world: &World, client: &Client
     terminal.press("\u{3}");
     terminal.press("echo next''line\n");
     terminal.shows("nextline");
-    assert!(!terminal.shown().contains("survived"), "Ctrl-C ends the whole line");
+    assert!(
+        !terminal.shown().contains("survived"),
+        "Ctrl-C ends the whole line"
+    );
 
     terminal.press("exit 5\n");
     assert_eq!(terminal.code(), Some(5));

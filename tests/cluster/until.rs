@@ -28,7 +28,11 @@ pub fn until_within<T>(within: Duration, what: &str, mut look: impl FnMut() -> O
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < within, "waited {} s in vain until {what}", within.as_secs());
+        assert!(
+            began.elapsed() < within,
+            "waited {} s in vain until {what}",
+            within.as_secs()
+        );
         thread::sleep(POLL);
     }
 }

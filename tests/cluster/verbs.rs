@@ -29,10 +29,17 @@ pub fn trials() -> Vec<Trial> {
 
 fn deletion_waits_by_get_list_and_watch(world: &World) {
     let narrow = Narrow::new(world, &[("", "secrets", "delete, get, list, watch")]);
-    world.admin("create secret generic held --namespace").arg(&narrow.namespace).ok();
+    world
+        .admin("create secret generic held --namespace")
+        .arg(&narrow.namespace)
+        .ok();
     let finalize = |value: &str| {
         let patch = format!(r#"--patch={{"metadata":{{"finalizers":{value}}}}}"#);
-        world.admin("patch secret held --type=merge --namespace").arg(&narrow.namespace).arg(patch).ok()
+        world
+            .admin("patch secret held --type=merge --namespace")
+            .arg(&narrow.namespace)
+            .arg(patch)
+            .ok()
     };
     finalize(r#"["test.adit/held"]"#);
     let job = world.any_job();
@@ -47,27 +54,50 @@ fn apply_needs_get_and_create_or_patch(world: &World) {
     let narrow = Narrow::new(world, &[("", "configmaps", "get, create, patch")]);
     let job = world.any_job();
     for value in ["1", "2"] {
-        let manifest = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: applied }}\ndata: {{ key: '{value}' }}\n");
+        let manifest = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: applied }}\ndata: {{ key: '{value}' }}\n"
+        );
         narrow.kubectl(&job, "apply -f -").input(manifest).ok();
     }
     // The server's own way reads nothing first.
     let blind = Narrow::new(world, &[("", "configmaps", "create, patch")]);
     let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: applied }\n";
-    blind.kubectl(&job, "apply --server-side -f -").input(manifest).ok();
+    blind
+        .kubectl(&job, "apply --server-side -f -")
+        .input(manifest)
+        .ok();
     let said = blind.kubectl(&job, "apply -f -").input(manifest).failure();
-    assert!(said.contains("cannot get resource \"configmaps\""), "{said}");
+    assert!(
+        said.contains("cannot get resource \"configmaps\""),
+        "{said}"
+    );
 }
 
 fn waiting_needs_get_list_and_watch(world: &World) {
     let narrow = Narrow::new(world, &[("apps", "deployments", "get, list, watch")]);
-    world.admin("create deployment none --image=none --replicas=0 --namespace").arg(&narrow.namespace).ok();
+    world
+        .admin("create deployment none --image=none --replicas=0 --namespace")
+        .arg(&narrow.namespace)
+        .ok();
     let job = world.any_job();
-    narrow.kubectl(&job, "rollout status deployment/none --timeout=30s").ok();
-    narrow.kubectl(&job, "wait deployment/none --for=condition=Available --timeout=30s").ok();
+    narrow
+        .kubectl(&job, "rollout status deployment/none --timeout=30s")
+        .ok();
+    narrow
+        .kubectl(
+            &job,
+            "wait deployment/none --for=condition=Available --timeout=30s",
+        )
+        .ok();
 
     let blind = Narrow::new(world, &[("apps", "deployments", "list, watch")]);
-    let said = blind.kubectl(&job, "rollout status deployment/none").failure();
-    assert!(said.contains("cannot get resource \"deployments\""), "{said}");
+    let said = blind
+        .kubectl(&job, "rollout status deployment/none")
+        .failure();
+    assert!(
+        said.contains("cannot get resource \"deployments\""),
+        "{said}"
+    );
 }
 
 /// `get` below, too, for WebSockets: without it kubectl goes back to SPDY, and says nothing.
@@ -75,36 +105,69 @@ fn exec_needs_get_on_pods_and_create_below(world: &World, client: &Client) {
     let job = world.job(client);
     for verbs in ["create", "create, get"] {
         let narrow = Narrow::with_pod(world, &[("", "pods", "get"), ("", "pods/exec", verbs)]);
-        assert_eq!(narrow.kubectl(&job, "exec pod -- echo hello").ok(), "hello\n");
+        assert_eq!(
+            narrow.kubectl(&job, "exec pod -- echo hello").ok(),
+            "hello\n"
+        );
         let said = narrow.kubectl(&job, "logs pod").failure();
         assert!(said.contains("cannot get resource \"pods/log\""), "{said}");
     }
     let narrow = Narrow::with_pod(world, &[("", "pods", "get"), ("", "pods/exec", "get")]);
     let said = narrow.kubectl(&job, "exec pod -- echo hello").failure();
-    assert!(said.contains(&job.user()) && said.contains("cannot create resource \"pods/exec\""), "{said}");
+    assert!(
+        said.contains(&job.user()) && said.contains("cannot create resource \"pods/exec\""),
+        "{said}"
+    );
 }
 
 fn port_forward_needs_get_on_pods_and_create_below(world: &World, client: &Client) {
     let job = world.job(client);
-    let narrow = Narrow::with_pod(world, &[("", "pods", "get"), ("", "pods/portforward", "create")]);
+    let narrow = Narrow::with_pod(
+        world,
+        &[("", "pods", "get"), ("", "pods/portforward", "create")],
+    );
     let mut forward = narrow.kubectl(&job, "port-forward pod/pod :8080").start();
     forward.hears("Forwarding from 127.0.0.1:");
 
-    let narrow = Narrow::with_pod(world, &[("", "pods", "get"), ("", "pods/portforward", "get")]);
+    let narrow = Narrow::with_pod(
+        world,
+        &[("", "pods", "get"), ("", "pods/portforward", "get")],
+    );
     let said = narrow.kubectl(&job, "port-forward pod/pod :8080").failure();
-    assert!(said.contains("cannot create resource \"pods/portforward\""), "{said}");
+    assert!(
+        said.contains("cannot create resource \"pods/portforward\""),
+        "{said}"
+    );
 }
 
 fn logs_of_a_deployment_need_its_pods(world: &World) {
-    let rules = [("apps", "deployments", "get"), ("", "pods", "list"), ("", "pods/log", "get")];
+    let rules = [
+        ("apps", "deployments", "get"),
+        ("", "pods", "list"),
+        ("", "pods/log", "get"),
+    ];
     let narrow = Narrow::new(world, &rules);
     let image = format!("--image={}", app_image(1));
-    let call = world.admin("create deployment talker --dry-run=client --output=json").arg(image);
+    let call = world
+        .admin("create deployment talker --dry-run=client --output=json")
+        .arg(image);
     let manifest = call.args("-- sh -c").arg("echo talking; sleep 600").ok();
     let manifest = manifest.replace(r#""resources": {}"#, r#""imagePullPolicy": "Never""#);
-    world.admin("apply -f - --namespace").arg(&narrow.namespace).input(manifest).ok();
-    world.admin("rollout status deployment/talker --timeout=60s --namespace").arg(&narrow.namespace).ok();
-    assert_eq!(narrow.kubectl(&world.any_job(), "logs deployment/talker").ok(), "talking\n");
+    world
+        .admin("apply -f - --namespace")
+        .arg(&narrow.namespace)
+        .input(manifest)
+        .ok();
+    world
+        .admin("rollout status deployment/talker --timeout=60s --namespace")
+        .arg(&narrow.namespace)
+        .ok();
+    assert_eq!(
+        narrow
+            .kubectl(&world.any_job(), "logs deployment/talker")
+            .ok(),
+        "talking\n"
+    );
 }
 
 /// A namespace in which jobs may do exactly what these rules say: API group, resource, verbs.
@@ -117,7 +180,11 @@ impl Narrow {
         let namespace = world.name("narrow");
         let mut manifest = NARROW.replace("NAME", &namespace);
         for (group, resource, verbs) in rules {
-            writeln!(manifest, "  - {{ apiGroups: ['{group}'], resources: ['{resource}'], verbs: [{verbs}] }}").unwrap();
+            writeln!(
+                manifest,
+                "  - {{ apiGroups: ['{group}'], resources: ['{resource}'], verbs: [{verbs}] }}"
+            )
+            .unwrap();
         }
         world.admin("apply -f -").input(manifest).ok();
         Self { namespace }
@@ -127,8 +194,15 @@ impl Narrow {
     fn with_pod(world: &World, rules: &[(&str, &str, &str)]) -> Self {
         let narrow = Self::new(world, rules);
         let pod = POD.replace("IMAGE", &app_image(1));
-        world.admin("apply -f - --namespace").arg(&narrow.namespace).input(pod).ok();
-        world.admin("wait pod/pod --for=condition=Ready --timeout=60s --namespace").arg(&narrow.namespace).ok();
+        world
+            .admin("apply -f - --namespace")
+            .arg(&narrow.namespace)
+            .input(pod)
+            .ok();
+        world
+            .admin("wait pod/pod --for=condition=Ready --timeout=60s --namespace")
+            .arg(&narrow.namespace)
+            .ok();
         narrow
     }
 

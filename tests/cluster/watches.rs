@@ -32,8 +32,13 @@ fn two_thousand_watches_all_see_an_event(world: &World) {
     // Several jobs: one may not begin so many requests within a second.
     let jobs: Vec<_> = (0..CONNECTIONS).map(|_| world.any_job()).collect();
     let (job, name) = (world.any_job(), world.name("beacon"));
-    job.kubectl("create configmap --from-literal=lit=no").arg(&name).ok();
-    let version = job.kubectl("get configmap --output jsonpath={.metadata.resourceVersion}").arg(&name).ok();
+    job.kubectl("create configmap --from-literal=lit=no")
+        .arg(&name)
+        .ok();
+    let version = job
+        .kubectl("get configmap --output jsonpath={.metadata.resourceVersion}")
+        .arg(&name)
+        .ok();
     let path = format!(
         "/api/v1/namespaces/shop/configmaps?watch=1&fieldSelector=metadata.name%3D{name}&resourceVersion={version}"
     );
@@ -47,24 +52,36 @@ fn two_thousand_watches_all_see_an_event(world: &World) {
         for at in 0..WATCHES {
             opening.spawn(open(connections[at % CONNECTIONS].clone(), path.clone()));
         }
-        let watches = timeout(Duration::from_secs(60), opening.join_all()).await.expect("all are open within a minute");
+        let watches = timeout(Duration::from_secs(60), opening.join_all())
+            .await
+            .expect("all are open within a minute");
         assert_eq!(watches.len(), WATCHES);
 
         // A small request finds its way among them.
-        let answer = bystander.get(&format!("/api/v1/namespaces/shop/configmaps/{name}")).await;
+        let answer = bystander
+            .get(&format!("/api/v1/namespaces/shop/configmaps/{name}"))
+            .await;
         assert_eq!(answer.status, StatusCode::OK);
 
         let lit = tokio::task::spawn_blocking(move || {
-            job.kubectl("patch configmap --type=merge").arg(&name).arg(r#"--patch={"data":{"lit":"yes"}}"#).ok()
+            job.kubectl("patch configmap --type=merge")
+                .arg(&name)
+                .arg(r#"--patch={"data":{"lit":"yes"}}"#)
+                .ok()
         });
         let mut hearing: JoinSet<_> = watches.into_iter().map(first_event).collect();
         let all = async {
             while let Some(event) = hearing.join_next().await {
                 let event = event.unwrap();
-                assert_eq!((&event["type"], &event["object"]["data"]["lit"]), (&"MODIFIED".into(), &"yes".into()));
+                assert_eq!(
+                    (&event["type"], &event["object"]["data"]["lit"]),
+                    (&"MODIFIED".into(), &"yes".into())
+                );
             }
         };
-        timeout(Duration::from_secs(60), all).await.expect("all see the event within a minute");
+        timeout(Duration::from_secs(60), all)
+            .await
+            .expect("all see the event within a minute");
         lit.await.unwrap();
     });
 }
@@ -78,7 +95,11 @@ async fn open(connection: Http2, path: String) -> Incoming {
 async fn first_event(mut watch: Incoming) -> Value {
     let mut line = Vec::new();
     while !line.ends_with(b"\n") {
-        let frame = watch.frame().await.expect("the watch goes on").expect("the watch is not cut");
+        let frame = watch
+            .frame()
+            .await
+            .expect("the watch goes on")
+            .expect("the watch is not cut");
         line.extend_from_slice(&frame.into_data().unwrap_or_default());
     }
     serde_json::from_slice(&line).expect("one event, in JSON")

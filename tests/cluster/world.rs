@@ -71,7 +71,9 @@ static STATE: Mutex<State> = Mutex::new(State::Unstarted);
 pub fn world() -> Result<Arc<World>, Absent> {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     if let State::Unstarted = *state {
-        *state = State::Absent(Absent::Broken("the world did not start for an earlier test".into()));
+        *state = State::Absent(Absent::Broken(
+            "the world did not start for an earlier test".into(),
+        ));
         *state = match World::start() {
             Ok(world) => State::Up(Arc::new(world)),
             Err(why) => State::Absent(why),
@@ -119,7 +121,10 @@ impl World {
     /// Straight to the API server, as its administrator.
     pub fn admin(&self, line: &str) -> Call {
         let mut command = Client::ours(self).command();
-        command.env("HOME", self.folder.path()).arg("--kubeconfig").arg(&self.cluster.kubeconfig);
+        command
+            .env("HOME", self.folder.path())
+            .arg("--kubeconfig")
+            .arg(&self.cluster.kubeconfig);
         Call::new(command, line)
     }
 
@@ -141,7 +146,8 @@ impl World {
     /// Waits for the pod [`BENCH`].
     pub fn bench(&self) {
         self.bench.get_or_init(|| {
-            self.admin("wait pod --all --namespace shop --for=condition=Ready --timeout=60s").ok();
+            self.admin("wait pod --all --namespace shop --for=condition=Ready --timeout=60s")
+                .ok();
         });
     }
 
@@ -152,7 +158,9 @@ impl World {
     }
 
     pub fn token(&self, job: &JobIdentity, lifetime: Duration) -> String {
-        self.issuer.token(job, AUDIENCE, SystemTime::now(), lifetime).unwrap()
+        self.issuer
+            .token(job, AUDIENCE, SystemTime::now(), lifetime)
+            .unwrap()
     }
 
     pub fn jwks(&self) -> String {
@@ -169,16 +177,23 @@ impl World {
         workspace::root().join("deploy").join(file)
     }
 
-
     /// Namespaces, RBAC, the agent's service account; pods where there is a node.
     fn furnish(&self) {
-        for file in ["agent/namespace.yaml", "agent/service-account.yaml", "agent/cluster-role.yaml"] {
+        for file in [
+            "agent/namespace.yaml",
+            "agent/service-account.yaml",
+            "agent/cluster-role.yaml",
+        ] {
             self.admin("apply -f").arg(Self::deploy(file)).ok();
         }
-        let (rbac, pods) = FIXTURES.split_once("# Pods.\n").expect("the fixtures have two parts");
+        let (rbac, pods) = FIXTURES
+            .split_once("# Pods.\n")
+            .expect("the fixtures have two parts");
         self.admin("apply -f -").input(rbac).ok();
         if self.cluster.node().is_ok() {
-            self.admin("apply -f -").input(pods.replace("IMAGE", &cluster::app_image(1))).ok();
+            self.admin("apply -f -")
+                .input(pods.replace("IMAGE", &cluster::app_image(1)))
+                .ok();
         }
     }
 }

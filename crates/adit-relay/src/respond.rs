@@ -50,7 +50,10 @@ impl Format {
             let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
             match media_type.trim() {
                 PROTOBUF => return Self::Protobuf,
-                JSON if parameters.split(';').any(|parameter| parameter.trim() == DISCOVERY) => {
+                JSON if parameters
+                    .split(';')
+                    .any(|parameter| parameter.trim() == DISCOVERY) =>
+                {
                     return Self::Discovery;
                 }
                 JSON => return Self::Json,
