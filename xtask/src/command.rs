@@ -3,12 +3,14 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::interrupt;
 
@@ -56,14 +58,16 @@ pub fn text_of(command: &mut Command, input: &str, within: Duration) -> Result<S
 /// Runs a program to its end, however it ends.
 ///
 /// # Errors
-/// It cannot be started or takes longer than `within`, or Ctrl-C; it is killed then.
+/// It cannot be started or takes longer than `within`, or Ctrl-C; it is killed then, with all that it started.
 pub fn finish(command: &mut Command, input: &str, within: Duration) -> Result<Ended> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .with_context(|| format!("cannot run `{}`", spelled(command)))?;
+    let group = Pid::from_child(&child);
     let stdin = child.stdin.take();
     let input = input.to_owned();
     let feeder = thread::spawn(move || {
@@ -72,7 +76,10 @@ pub fn finish(command: &mut Command, input: &str, within: Duration) -> Result<En
     });
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
-    let status = wait(&mut child, within).with_context(|| format!("`{}`", spelled(command)))?;
+    let status = wait(&mut child, within);
+    // What a script left in the background holds our pipes, and would outlive it.
+    let _ = kill_process_group(group, Signal::KILL);
+    let status = status.with_context(|| format!("`{}`", spelled(command)))?;
     let _ = feeder.join();
     Ok(Ended {
         status,

@@ -9,12 +9,14 @@ mod module;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 pub use self::build::go;
 pub use self::module::Module;
-use crate::progress;
+use crate::{interrupt, progress};
 
 /// Where the programs are. Made by [`Tools::ready`], so they are there.
 #[derive(Clone, Debug)]
@@ -119,12 +121,17 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
         .write(true)
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    if file.try_lock().is_err() {
-        progress::line(format_args!(
-            "  waiting for another process, which holds {}",
-            path.display()
-        ));
-        file.lock()?;
+    let mut is_told = false;
+    // Not `lock`: Ctrl-C does not wake it.
+    while file.try_lock().is_err() {
+        interrupt::check()?;
+        if !std::mem::replace(&mut is_told, true) {
+            progress::line(format_args!(
+                "  waiting for another process, which holds {}",
+                path.display()
+            ));
+        }
+        thread::sleep(Duration::from_millis(50));
     }
     Ok(file)
 }

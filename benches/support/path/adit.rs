@@ -2,7 +2,6 @@
 //! thread per hop.
 
 use std::{
-    path::PathBuf,
     process::Command,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -108,7 +107,7 @@ current-context: bench
     )
 }
 
-fn agent_config(rig: &Rig, relay: u16, admin: u16, kubeconfig: &PathBuf) -> String {
+fn agent_config(rig: &Rig, relay: u16, admin: u16, kubeconfig: &std::path::Path) -> String {
     let root = rig.folder().display();
     format!(
         "relay: {{url: 'https://127.0.0.1:{relay}', ca_file: {root}/ca.crt, token_file: {root}/agent.token}}
