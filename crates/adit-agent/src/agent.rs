@@ -11,7 +11,7 @@ use std::time::Duration;
 use adit_exchange::HeadLimits;
 use adit_process::Stop;
 use adit_process::admin::{Admin, Readiness};
-use adit_process::tls::{ClientTls, H2, TlsError};
+use adit_process::tls::TlsError;
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
@@ -171,10 +171,7 @@ fn relay_dialler(relay: &RelayConfig) -> Result<Dialler, StartError> {
         let host = relay.url.bare_host();
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| StartError::RelayName(host.to_owned()))?;
-        Some(Tls {
-            connector: ClientTls::new(&relay.roots, &[H2])?.connector(),
-            name,
-        })
+        Some(Tls::http2(&relay.roots, name)?)
     } else {
         None
     };

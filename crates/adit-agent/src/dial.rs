@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_process::net::{BufferedStream, TUNNEL_BUFFER};
+use adit_process::tls::{ClientTls, H2, TlsError, TrustRoots};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::ServerName;
@@ -123,6 +124,31 @@ impl Dialler {
             wire: Either::Right(stream),
             alpn,
         })
+    }
+}
+
+impl Tls {
+    /// Offers HTTP/2 to a peer that these roots vouch for.
+    ///
+    /// # Errors
+    /// The roots cannot be read.
+    pub(crate) fn http2(roots: &TrustRoots, name: ServerName<'static>) -> Result<Self, TlsError> {
+        Ok(Self {
+            connector: ClientTls::new(roots, &[H2])?.connector(),
+            name,
+        })
+    }
+
+    /// Takes up what the file with the roots holds by now; what it held before stays in use if it cannot be read. The
+    /// system's roots stay as they were at start.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no root.
+    pub(crate) fn reread(&mut self, roots: &TrustRoots) -> Result<(), TlsError> {
+        if *roots != TrustRoots::System {
+            *self = Self::http2(roots, self.name.clone())?;
+        }
+        Ok(())
     }
 }
 

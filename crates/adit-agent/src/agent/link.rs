@@ -84,6 +84,7 @@ impl Link {
     async fn connect(&mut self) -> Result<(Tunnel, Driver), ConnectFailure> {
         let token = token(&self.relay.token)?;
         self.ask_version().await;
+        self.reread_roots();
         let Dialled { wire, alpn } = self.dialler.dial().await?;
         if self.dialler.tls.is_some() && alpn.as_deref() != Some(adit_process::tls::H2) {
             return Err(ConnectFailure::NoHttp2 { alpn });
@@ -93,6 +94,18 @@ impl Link {
             Either::Left(io) => adit_tunnel::connect(io, &authority, &token, options).await?,
             Either::Right(io) => adit_tunnel::connect(io, &authority, &token, options).await?,
         })
+    }
+
+    /// So that a rotated authority is taken up. While its file cannot be read the last one counts, as it did until now.
+    fn reread_roots(&mut self) {
+        if let Some(tls) = &mut self.dialler.tls
+            && let Err(error) = tls.reread(&self.relay.roots)
+        {
+            tracing::warn!(
+                error = chain(&error),
+                "cannot reread relay.ca_file, what it held before stays in use"
+            );
+        }
     }
 
     /// Serves the tunnel until it is to be replaced; it goes on in `sessions` then. Gives the wait before the next.

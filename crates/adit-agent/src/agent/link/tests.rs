@@ -201,3 +201,38 @@ async fn api_server_that_is_away_does_not_keep_the_agent_from_connecting() {
     assert!(!tunnel.is_closed(), "{}", dir.display());
     soon(agent.abort()).await;
 }
+
+/// Waits until an attempt to connect went otherwise than `before`, and says how.
+async fn attempted(agent: &Agent, before: &str) -> String {
+    soon(async {
+        loop {
+            let metrics = admin(agent, "/metrics").await;
+            let outcomes = metrics.lines().filter_map(|line| {
+                let labelled = line.strip_prefix("adit_agent_connects_total{outcome=\"")?;
+                labelled.split('"').next()
+            });
+            if let Some(outcome) = outcomes.into_iter().find(|outcome| *outcome != before) {
+                return outcome.to_owned();
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn authority_of_the_relay_is_read_anew() {
+    let (server, other) = (api_server().await, api_server().await);
+    let file = server.dir.path().join("relay-ca.pem");
+    std::fs::copy(other.dir.path().join("ca.pem"), &file).unwrap();
+    let mut raw = Relay::start().await.agent(server.kubeconfig());
+    // Something that has HTTP/2 and a certificate, but is no relay: that fails only after TLS.
+    raw.relay.url = Some(format!("https://{}", server.addr));
+    raw.relay.proxy = Some("none".into());
+    raw.relay.ca_file = Some(file.clone());
+    let agent = Agent::start(checked(raw)).await.unwrap();
+    assert_eq!(attempted(&agent, "").await, "tls");
+    std::fs::write(&file, "neither one nor the other").unwrap();
+    std::fs::copy(server.dir.path().join("ca.pem"), &file).unwrap();
+    assert_eq!(attempted(&agent, "tls").await, "session");
+    soon(agent.abort()).await;
+}
