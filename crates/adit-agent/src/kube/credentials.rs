@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Response, header};
 use http_body_util::Empty;
 use kube_client::client::middleware::AuthLayer;
 use kube_client::client::{AuthError, ConfigExt};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use prometheus_client::metrics::counter::Counter;
 use secrecy::zeroize::Zeroize;
 use tokio::sync::Notify;
@@ -28,7 +28,6 @@ pub(crate) struct Credentials {
     source: Source,
     /// The API server did not accept it.
     doubted: Notify,
-    renewed: Mutex<Instant>,
     failures: Counter,
 }
 
@@ -53,6 +52,13 @@ struct Library {
 enum Want {
     Valid,
     New,
+}
+
+/// What renewing gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewed {
+    Same,
+    Other,
 }
 
 /// Why there is no credential. Shows no token and nothing that a plugin printed.
@@ -85,7 +91,6 @@ impl Credentials {
             current: RwLock::new(None),
             source: Source::of(kube),
             doubted: Notify::new(),
-            renewed: Mutex::new(Instant::now()),
             failures,
         };
         credentials.renew(Want::New).await?;
@@ -104,38 +109,52 @@ impl Credentials {
 
     /// Renews the credential for ever: each half minute, and soon after a doubt. The owner runs it.
     pub(crate) async fn keep_fresh(&self) {
+        let mut by_clock = tokio::time::interval(RENEW_EVERY);
+        by_clock.reset();
+        let (mut is_doubted, mut heeded, mut apart) = (false, Instant::now(), LEAST_APART);
         loop {
             let want = tokio::select! {
-                () = self.doubted.notified() => {
-                    tracing::info!("the API server answered 401, renewing the agent's credential");
-                    let since = self.renewed.lock().elapsed();
-                    tokio::time::sleep(LEAST_APART.saturating_sub(since)).await;
-                    Want::New
+                () = self.doubted.notified(), if !is_doubted => {
+                    is_doubted = true;
+                    continue;
                 }
-                () = tokio::time::sleep(RENEW_EVERY) => Want::Valid,
+                () = tokio::time::sleep_until(heeded + apart), if is_doubted => Want::New,
+                _ = by_clock.tick() => Want::Valid,
             };
-            if let Err(error) = self.renew(want).await {
+            if want == Want::New {
+                tracing::info!("the API server answered 401, renewing the agent's credential");
+            }
+            let renewed = self.renew(want).await;
+            if let Err(error) = &renewed {
                 self.failures.inc();
                 tracing::warn!(
-                    error = chain(&error),
+                    error = chain(error),
                     "cannot renew the agent's Kubernetes credential, the last one stays in use"
                 );
+            }
+            if want == Want::New {
+                (is_doubted, heeded) = (false, Instant::now());
+                // The same again is of no use so soon: whatever the API server dislikes, it is not the credential's age.
+                apart = (apart * 2).min(MOST_APART);
+            }
+            if matches!(renewed, Ok(Renewed::Other)) {
+                apart = LEAST_APART;
             }
         }
     }
 
-    async fn renew(&self, want: Want) -> Result<(), CredentialError> {
-        *self.renewed.lock() = Instant::now();
+    async fn renew(&self, want: Want) -> Result<Renewed, CredentialError> {
         let fresh = match &self.source {
             Source::None => None,
             Source::File(path) => Some(read(path)?),
             Source::Kube(library) => library.authorization(want).await?,
         };
         let mut current = self.current.write();
-        if *current != fresh {
-            *current = fresh;
+        if *current == fresh {
+            return Ok(Renewed::Same);
         }
-        Ok(())
+        *current = fresh;
+        Ok(Renewed::Other)
     }
 }
 
@@ -255,6 +274,8 @@ impl Service<Request<Empty<Bytes>>> for Look {
 const RENEW_EVERY: Duration = Duration::from_secs(30);
 /// So that a flood of answers with 401 does not run a plugin as often.
 const LEAST_APART: Duration = Duration::from_secs(5);
+/// How seldom it becomes while renewing changes nothing.
+const MOST_APART: Duration = Duration::from_mins(5);
 
 #[cfg(test)]
 mod tests;

@@ -79,6 +79,30 @@ async fn refused_token_is_reread_soon_but_not_in_a_rush() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn doubts_that_change_nothing_are_heeded_ever_more_seldom() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = dir.path().join("runs");
+    let answer = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"same"}}"#;
+    let script = format!("echo run >>{}; echo '{answer}'", runs.display());
+    let credentials = load(plugin(&script)).await.unwrap();
+    let count = || std::fs::read_to_string(&runs).unwrap().lines().count();
+    let before = count();
+    let doubting = async {
+        // A flood of answers with 401, for ten minutes.
+        for _ in 0..600 {
+            credentials.doubt();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        () = credentials.keep_fresh() => {}
+        () = doubting => {}
+    }
+    let ran = count() - before;
+    assert!((3..=8).contains(&ran), "the plugin ran {ran} times");
+}
+
 #[tokio::test]
 async fn tokens_passwords_and_plugins_of_a_kubeconfig_are_used() {
     let token = AuthInfo {
