@@ -78,6 +78,8 @@ pub(crate) struct KubernetesConfig {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolLimits {
     pub(crate) max_connections: usize,
+    /// Upgraded connections, which are beside the others.
+    pub(crate) max_upgrades: usize,
     /// Below what the API server allows.
     pub(crate) max_streams_per_connection: usize,
     pub(crate) ping_interval: Duration,
@@ -258,6 +260,7 @@ fn check_kubernetes(raw: RawKubernetes, key: &Key, mistakes: &mut Mistakes) -> K
                 &key.field("max_connections"),
                 mistakes,
             ),
+            max_upgrades: count(raw.max_upgrades, 1000, &key.field("max_upgrades"), mistakes),
             max_streams_per_connection: count(
                 raw.max_streams_per_connection,
                 1000,

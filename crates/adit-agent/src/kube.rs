@@ -29,7 +29,7 @@ pub(crate) use self::http2::upload::{Expectation, Upload};
 use self::pool::{Lease, Pool};
 use crate::config::KubernetesConfig;
 use crate::dial::DialError;
-use crate::metrics::{Loss, Metrics};
+use crate::metrics::{Held, Loss, Metrics};
 
 /// A request's body, as it comes out of the tunnel.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, StreamError>;
@@ -75,6 +75,10 @@ pub(crate) enum CallError {
     Mute(Duration),
     #[error("all {0} connections to the API server are full: raise kubernetes.max_connections")]
     Full(usize),
+    #[error(
+        "all {0} upgraded connections (exec, attach, port-forward) are taken: raise kubernetes.max_upgrades"
+    )]
+    ManyUpgrades(usize),
     /// Nothing of the request was acted on: it may be sent again.
     #[error("the API server is closing the connection")]
     NotTaken(#[source] Arc<h2::Error>),
@@ -144,6 +148,7 @@ impl Kube {
         expectation: Expectation,
         on_informational: impl FnMut(StatusCode, &HeaderMap),
     ) -> Result<Answer, CallError> {
+        let is_own = answers_itself(&call.target);
         let answer = match lease {
             Lease::Http2(lease) => {
                 let request = self.request_http2(call, expectation)?;
@@ -164,13 +169,13 @@ impl Kube {
                 }
             }
         };
-        if answer.response.status() == StatusCode::UNAUTHORIZED {
+        if is_own && is_status(&answer.response, StatusCode::UNAUTHORIZED) {
             self.credentials.doubt();
         }
         Ok(answer)
     }
 
-    /// Asks the API server to upgrade, on a connection of its own.
+    /// Asks the API server to upgrade, on a connection of its own. Its place among them goes with what came of it.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -178,14 +183,14 @@ impl Kube {
         &self,
         call: Call,
         protocols: HeaderValue,
-    ) -> Result<Upgrading, CallError> {
-        let sender = self.pool.fresh_http1().await?;
+    ) -> Result<(Upgrading, Held), CallError> {
+        let (sender, held) = self.pool.fresh_http1().await?;
         let mut request = self.request_http1(call)?;
         request
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(header::UPGRADE, protocols);
-        http1::upgrade(sender, request).await
+        Ok((http1::upgrade(sender, request).await?, held))
     }
 
     fn request_http2(
@@ -261,7 +266,7 @@ impl CallError {
         match self {
             Self::Dial(DialError::TimedOut { .. }) | Self::Mute(_) => ResetReason::TimedOut,
             Self::Dial(_) => ResetReason::ApiServerUnreachable,
-            Self::Full(_) => ResetReason::Overloaded,
+            Self::Full(_) | Self::ManyUpgrades(_) => ResetReason::Overloaded,
             Self::NotTaken(_) | Self::Lost { .. } | Self::Http1(_) => ResetReason::ApiServerLost,
             Self::Refused(_) | Self::Unwritable(_) => ResetReason::Internal,
         }
@@ -280,9 +285,33 @@ impl From<http::Error> for CallError {
     }
 }
 
+/// Whether the API server answers for this path by itself. Behind `proxy` stands a pod, a service or a node, whose 401 says
+/// nothing about the agent. In doubt not: the credential is renewed by the clock, too.
+fn answers_itself(target: &PathAndQuery) -> bool {
+    let path = target.path();
+    !path.contains('%') && path.split('/').all(|segment| segment != "proxy")
+}
+
+/// Whether this looks like a `Status` of the API server, in one of the forms that it writes one.
+fn is_status<B>(response: &Response<B>, status: StatusCode) -> bool {
+    let form = response.headers().get(header::CONTENT_TYPE);
+    let form = form
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    response.status() == status && STATUS_FORMS.iter().any(|known| form.starts_with(known))
+}
+
 fn went(loss: Option<Loss>) -> &'static str {
     match loss {
         Some(Loss::Silent) => "was given up: it did not answer a ping in time",
         Some(Loss::Closed | Loss::Idle | Loss::Broken) | None => "was lost",
     }
 }
+
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-representations-of-resources>
+const STATUS_FORMS: [&str; 4] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/cbor",
+];

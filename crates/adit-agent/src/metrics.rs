@@ -256,20 +256,40 @@ impl Loss {
     }
 }
 
-/// One up while it lives.
+/// Something that a gauge counts, as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Held(Gauge);
+pub(crate) struct Held {
+    gauge: Gauge,
+    amount: i64,
+}
 
 impl Held {
     pub(crate) fn by(gauge: &Gauge) -> Self {
         gauge.inc();
-        Self(gauge.clone())
+        Self {
+            gauge: gauge.clone(),
+            amount: 1,
+        }
+    }
+
+    /// So much more, unless the gauge would then be above `max`. Two who ask at once may both be refused, but never both
+    /// be let in above it.
+    pub(crate) fn within(gauge: &Gauge, amount: usize, max: usize) -> Option<Self> {
+        let (amount, max) = (
+            i64::try_from(amount).ok()?,
+            i64::try_from(max).unwrap_or(i64::MAX),
+        );
+        let held = Self {
+            gauge: gauge.clone(),
+            amount,
+        };
+        (gauge.inc_by(amount).saturating_add(amount) <= max).then_some(held)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.dec();
+        self.gauge.dec_by(self.amount);
     }
 }
 

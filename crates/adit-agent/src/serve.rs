@@ -159,7 +159,7 @@ impl Service {
     ) -> Result<(), Unanswered> {
         let began = Instant::now();
         let calling = pin!(self.kube.upgrade(call(asked), protocols));
-        let upgrading = unless_left(stream, calling).await??;
+        let (upgrading, _held) = unless_left(stream, calling).await??;
         let (headers, mut theirs) = match upgrading {
             Upgrading::Answered(response) => {
                 self.metrics.answer(response.status(), began.elapsed());
@@ -170,7 +170,6 @@ impl Service {
         };
         self.metrics
             .answer(StatusCode::SWITCHING_PROTOCOLS, began.elapsed());
-        let _held = Held::by(&self.metrics.upgrades);
         let mut ours = switch(stream, &headers)?;
         let copied = tokio::io::copy_bidirectional_with_sizes(
             &mut ours,

@@ -36,7 +36,8 @@ pub struct RawConfig {
 pub struct RawRelay {
     /// `https://host:port` (or `grpcs://`); without TLS (`http://`, `grpc://`) only to loopback. Required.
     pub url: Option<String>,
-    /// PEM bundle with the only authorities that may vouch for the relay. Default: those of the operating system.
+    /// PEM bundle with the only authorities that may vouch for the relay. Reread on each connect. Default: those
+    /// of the operating system.
     pub ca_file: Option<PathBuf>,
     /// File with the agent's token, reread on each connect. Required, unless the environment gives the token.
     pub token_file: Option<PathBuf>,
@@ -69,6 +70,8 @@ pub struct RawKubernetes {
     pub connect_timeout: Option<String>,
     /// Most connections to the API server at once. Default 256.
     pub max_connections: Option<usize>,
+    /// Most upgraded connections (exec, attach, port-forward) to the API server at once, beside those. Default 1000.
+    pub max_upgrades: Option<usize>,
     /// Most requests at once on one connection, if the API server allows as many; 4096 at most. Default 1000.
     pub max_streams_per_connection: Option<usize>,
     /// How often a connection is asked for a sign of life. Default `10s`.

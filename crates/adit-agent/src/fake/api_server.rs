@@ -138,6 +138,7 @@ impl ApiServer {
             connect_timeout: Duration::from_secs(5),
             pool: PoolLimits {
                 max_connections: 4,
+                max_upgrades: 2,
                 max_streams_per_connection: 1000,
                 ping_interval: Duration::from_secs(10),
                 dead_after: Duration::from_secs(15),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::endpoint::Endpoint;
 use super::{CallError, http1, http2};
 use crate::config::PoolLimits;
-use crate::dial::{Dialled, Dialler};
+use crate::dial::{Dialled, Dialler, Wire};
 use crate::metrics::{Held, Loss, Metrics};
 
 /// The connections to one API server.
@@ -89,18 +89,22 @@ impl Pool {
         dialled
     }
 
-    /// A fresh connection that speaks HTTP/1.1, for an upgrade.
+    /// A fresh connection that speaks HTTP/1.1, for an upgrade, and its place among them: to be held as long as the
+    /// upgraded connection lives.
     ///
     /// # Errors
-    /// It cannot be opened.
-    pub(crate) async fn fresh_http1(&self) -> Result<http1::Sender, CallError> {
+    /// It cannot be opened, or there are as many as may be.
+    pub(crate) async fn fresh_http1(&self) -> Result<(http1::Sender, Held), CallError> {
+        let max = self.limits.max_upgrades;
+        let held =
+            Held::within(&self.metrics.upgrades, 1, max).ok_or(CallError::ManyUpgrades(max))?;
         let dialled = self.upgrades.dial().await?;
         let (sender, driver) = http1::open(dialled.wire).await?;
         self.run(async move {
             // How it ended is told to whoever waits for its answer. After a 101 it ends at once: the bytes are theirs then.
             let _: hyper::Result<()> = driver.with_upgrades().await;
         });
-        Ok(sender)
+        Ok((sender, held))
     }
 
     /// Requests that run on HTTP/2.
@@ -142,17 +146,16 @@ impl Pool {
 
     async fn dial(&self) -> Result<Lease, CallError> {
         let max = self.limits.max_connections;
-        if self.metrics.connections.get() >= i64::try_from(max).unwrap_or(i64::MAX) {
-            return Err(CallError::Full(max));
-        }
+        // Counted from before the dial: many may dial at once.
+        let held = Held::within(&self.metrics.connections, 1, max).ok_or(CallError::Full(max))?;
         let Dialled { wire, alpn } = self.dialler.dial().await?;
         if alpn.as_deref() == Some(adit_process::tls::H2) {
             self.speaks_http1.store(false, Ordering::Relaxed);
-            return self.open_http2(wire).await;
+            return self.open_http2(wire, held).await;
         }
         self.speaks_http1.store(true, Ordering::Relaxed);
         let (sender, driver) = http1::open(wire).await?;
-        self.drive(async move {
+        self.drive(held, async move {
             if driver.await.is_ok() {
                 Loss::Closed
             } else {
@@ -162,7 +165,7 @@ impl Pool {
         Ok(Lease::Http1(sender, Arc::clone(&self.http1)))
     }
 
-    async fn open_http2(&self, wire: crate::dial::Wire) -> Result<Lease, CallError> {
+    async fn open_http2(&self, wire: Wire, held: Held) -> Result<Lease, CallError> {
         let timeout = self.dialler.timeout;
         let opened = tokio::time::timeout(timeout, http2::open(wire, self.limits)).await;
         let opened = opened.map_err(|_| CallError::Mute(timeout))?;
@@ -171,18 +174,15 @@ impl Pool {
             source: Arc::new(error),
         })?;
         let connection = Arc::new(connection);
-        self.drive(http2::drive(
-            driver,
-            Arc::clone(connection.load()),
-            self.limits,
-        ));
+        let driver = http2::drive(driver, Arc::clone(connection.load()), self.limits);
+        self.drive(held, driver);
         let lease = connection.lease().ok_or(CallError::Mute(timeout))?;
         self.http2.lock().push(connection);
         Ok(Lease::Http2(lease))
     }
 
-    fn drive(&self, driver: impl Future<Output = Loss> + Send + 'static) {
-        let (held, metrics) = (Held::by(&self.metrics.connections), self.metrics.clone());
+    fn drive(&self, held: Held, driver: impl Future<Output = Loss> + Send + 'static) {
+        let metrics = self.metrics.clone();
         self.run(async move {
             let loss = driver.await;
             drop(held);

@@ -18,6 +18,7 @@ use crate::kube::{CallError, RequestBody};
 
 const LIMITS: PoolLimits = PoolLimits {
     max_connections: 1,
+    max_upgrades: 1,
     max_streams_per_connection: 1000,
     ping_interval: Duration::from_secs(10),
     dead_after: Duration::from_secs(15),

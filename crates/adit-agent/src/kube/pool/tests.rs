@@ -256,7 +256,7 @@ async fn upgrade_takes_a_fresh_http1_connection_and_carries_bytes_both_ways() {
     let upgrading = soon(kube.upgrade(call, HeaderValue::from_static("SPDY/3.1")))
         .await
         .unwrap();
-    let Upgrading::Switched(headers, mut io) = upgrading else {
+    let (Upgrading::Switched(headers, mut io), _held) = upgrading else {
         panic!("not switched")
     };
     assert_eq!(headers[header::UPGRADE], "SPDY/3.1");
@@ -300,7 +300,7 @@ async fn refused_upgrade_is_an_answer_and_its_connection_is_not_used_again() {
         let upgrading = soon(kube.upgrade(get("/exec"), HeaderValue::from_static("websocket")))
             .await
             .unwrap();
-        let Upgrading::Answered(response) = upgrading else {
+        let (Upgrading::Answered(response), _held) = upgrading else {
             panic!("switched")
         };
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
@@ -315,4 +315,42 @@ async fn refused_upgrade_is_an_answer_and_its_connection_is_not_used_again() {
         assert!(ask(&kube, "/").await.is_ok());
         assert_eq!(server.connections(), 2);
     }
+}
+
+#[tokio::test]
+async fn number_of_upgrades_has_a_bound_of_its_own() {
+    let server = ApiServer::start(Terms::default(), |_| async { full("no upgrade") }).await;
+    let kube = server.kube().await;
+    let upgrade = || soon(kube.upgrade(get("/exec"), HeaderValue::from_static("websocket")));
+    let held = (upgrade().await.unwrap(), upgrade().await.unwrap());
+    let error = upgrade().await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, CallError::ManyUpgrades(2)), "{error:?}");
+    assert_eq!(error.reset_reason(), adit_tunnel::ResetReason::Overloaded);
+    assert!(ask(&kube, "/").await.is_ok(), "other requests go on");
+    drop(held);
+    upgrade().await.unwrap();
+}
+
+#[test]
+fn only_a_status_of_the_api_server_itself_casts_doubt_on_the_credential() {
+    use crate::kube::{answers_itself, is_status};
+    for (target, is_own) in [
+        ("/api/v1/pods?watch=1", true),
+        ("/apis/apps/v1/namespaces/proxy-tools/deployments", true),
+        ("/api/v1/namespaces/a/pods/web:80/proxy/login", false),
+        ("/api/v1/namespaces/a/services/https:web:/proxy", false),
+        ("/api/v1/nodes/a/proxy/metrics", false),
+        ("/api/v1/namespaces/a/services/web/%70roxy/login", false),
+    ] {
+        assert_eq!(answers_itself(&target.parse().unwrap()), is_own, "{target}");
+    }
+    let answer = |form: &str| {
+        let builder = Response::builder().status(StatusCode::UNAUTHORIZED);
+        builder.header(header::CONTENT_TYPE, form).body(()).unwrap()
+    };
+    assert!(is_status(
+        &answer("application/json"),
+        StatusCode::UNAUTHORIZED
+    ));
+    assert!(!is_status(&answer("text/html"), StatusCode::UNAUTHORIZED));
 }
