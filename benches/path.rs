@@ -123,15 +123,16 @@ impl ClosedLoop {
         run(1)?;
         let before = path.cpu_ns();
         let seen = run(seconds)?;
-        let spent: Vec<_> = path
-            .cpu_ns()
-            .iter()
-            .zip(before)
-            .map(|(after, before)| (after - before) as f64)
-            .collect();
-        let per_request = |ns: f64| ns / 1000.0 / seen.requests as f64;
-        self.cpu.add(kind, per_request(spent.iter().sum()));
-        self.front_cpu.add(kind, per_request(spent[0]));
+        let after = path.cpu_ns();
+        let spent = |hop: usize| {
+            after
+                .get(hop)
+                .zip(before.get(hop))
+                .map_or(0, |(after, before)| after - before)
+        };
+        let per_request = |ns: u64| ns as f64 / 1000.0 / seen.requests as f64;
+        self.cpu.add(kind, per_request(spent(0) + spent(1)));
+        self.front_cpu.add(kind, per_request(spent(0)));
         self.rate.add(kind, seen.requests as f64 / seen.seconds);
         self.p50.add(kind, seen.p50_us);
         self.p99.add(kind, seen.p99_us);

@@ -8,7 +8,7 @@
 //! let answer = relay.job(9001).get("/api/v1/pods").await;
 //! ```
 //!
-//! Everything runs on the one thread of the scenario's own runtime ([`scenario`]), on ports the system chose, with TLS on all
+//! Everything runs on the one thread of the scenario's own runtime ([`scenario()`]), on ports the system chose, with TLS on all
 //! legs. Invariants: nothing here waits by the clock, only for conditions with a deadline ([`until`]); and a scenario that
 //! leaves a task behind has failed.
 //!
