@@ -70,7 +70,7 @@ fn add_node(tools: &Tools, access: &Access) -> Result<()> {
     .map(drop)
 }
 
-/// What every pod does: one log, commands that run here, and the web server that [`PORT`] names.
+/// What every pod does: one log, commands that run here, and the web server that `PORT` names.
 fn behaviour(record: &Record) -> String {
     let of = |kind: &str, spec: serde_json::Value| {
         json!({
