@@ -33,6 +33,15 @@ pub(crate) struct DemoArgs {
     /// Use the cluster of this kubeconfig instead of starting one; what the demo puts there, it takes away
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// Two images with busybox that the existing cluster can have
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        num_args = 2,
+        default_values = place::PUBLIC_IMAGES,
+        requires = "kubeconfig"
+    )]
+    images: Vec<String>,
     /// The node of the cluster it starts: `real` or `kwok` [default: real as root on Linux, else kwok]
     #[arg(long, value_name = "KIND", value_parser = crate::cli::parse_node, conflicts_with = "kubeconfig")]
     node: Option<Node>,
@@ -42,7 +51,10 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     let begin = Instant::now();
     line(paint(Tone::Strong, "What it takes"));
     let adit = step("adit built", workspace::adit)?;
-    let mut place = Place::find(args.kubeconfig, args.node)?;
+    let mut place = match args.kubeconfig {
+        Some(file) => Place::existing(&file, args.images)?,
+        None => Place::own(args.node.unwrap_or_else(Node::best))?,
+    };
     let processes = Processes::none()?;
     let folder = processes.folder();
 
@@ -103,7 +115,7 @@ fn shell(
     .program("helm", &place.tools().helm())?
     .token(Whose::Ours, issuer.token(Whose::Ours)?)
     .token(Whose::Others, issuer.token(Whose::Others)?);
-    let [image, next] = place.app_images();
+    let [image, next] = place.images();
     let app = read("app.yaml")?;
     fs::write(
         shell.folder().join("app.yaml"),
@@ -154,4 +166,37 @@ fn keep(place: Place, processes: Processes, shell: &Shell) -> Result<()> {
 fn read(name: &str) -> Result<String> {
     let path = workspace::root().join("deploy/demo").join(name);
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_blank_in_the_files_is_one_that_the_demo_fills() {
+        let blanks = [
+            (
+                "relay.yaml",
+                &[
+                    "RELAY_ADDRESS",
+                    "ADMIN_ADDRESS",
+                    "FOLDER",
+                    "DEMO_HASH",
+                    "OFFLINE_HASH",
+                ][..],
+            ),
+            (
+                "agent/kustomization.yaml",
+                &["RELAY_URL", "API_HOST", "API_PORT"],
+            ),
+            ("app.yaml", &["APP_IMAGE"]),
+            ("rbac.yaml", &[]),
+            ("flux.yaml", &[]),
+        ];
+        for (file, names) in blanks {
+            let values: Vec<_> = names.iter().map(|name| (*name, "value")).collect();
+            let filled = xtask::template::fill(&read(file).unwrap(), &values).unwrap();
+            assert!(names.is_empty() || filled.contains("value"), "{file}");
+        }
+    }
 }

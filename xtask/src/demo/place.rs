@@ -18,6 +18,7 @@ pub(super) struct Place {
     kubeconfig: PathBuf,
     tools: Tools,
     kind: Kind,
+    images: Vec<String>,
     applied: Vec<String>,
 }
 
@@ -28,34 +29,38 @@ enum Kind {
 }
 
 impl Place {
-    pub(super) fn find(kubeconfig: Option<PathBuf>, node: Option<Node>) -> Result<Self> {
-        let tools = Tools::ready(&[Module::Kubernetes, Module::Helm])?;
-        let (kubeconfig, kind) = if let Some(file) = kubeconfig {
-            let file = file
-                .canonicalize()
-                .with_context(|| format!("there is no {}", file.display()))?;
-            (file, Kind::Existing)
-        } else {
-            let node = node.unwrap_or_else(Node::best);
-            let options = Options {
-                node,
-                ..Options::default()
-            };
-            let cluster = step(&format!("cluster ready, with {node}"), || {
-                Cluster::start(options)
-            })?;
-            (
-                cluster.kubeconfig("admin")?,
-                Kind::Own {
-                    cluster: Box::new(cluster),
-                    node,
-                },
-            )
+    /// A cluster of its own.
+    pub(super) fn own(node: Node) -> Result<Self> {
+        let tools = Tools::ready(MODULES)?;
+        let options = Options {
+            node,
+            ..Options::default()
         };
+        let cluster = step(&format!("cluster ready, with {node}"), || {
+            Cluster::start(options)
+        })?;
         Ok(Self {
-            kubeconfig,
+            kubeconfig: cluster.kubeconfig("admin")?,
             tools,
-            kind,
+            kind: Kind::Own {
+                cluster: Box::new(cluster),
+                node,
+            },
+            images: OWN_IMAGES.map(str::to_owned).into(),
+            applied: Vec::new(),
+        })
+    }
+
+    /// The cluster of a kubeconfig, which stays; it can have these images.
+    pub(super) fn existing(kubeconfig: &Path, images: Vec<String>) -> Result<Self> {
+        let file = kubeconfig
+            .canonicalize()
+            .with_context(|| format!("there is no {}", kubeconfig.display()))?;
+        Ok(Self {
+            kubeconfig: file,
+            tools: Tools::ready(MODULES)?,
+            kind: Kind::Existing,
+            images,
             applied: Vec::new(),
         })
     }
@@ -112,15 +117,12 @@ impl Place {
         }
     }
 
-    /// Two images with busybox. An existing cluster pulls them.
-    pub(super) fn app_images(&self) -> [&'static str; 2] {
-        match &self.kind {
-            Kind::Own { .. } => ["adit.local/app:1", "adit.local/app:2"],
-            Kind::Existing => [
-                "docker.io/library/busybox:1.36",
-                "docker.io/library/busybox:1.37",
-            ],
-        }
+    /// Two images with busybox, to deploy one and then the other.
+    pub(super) fn images(&self) -> [&str; 2] {
+        let [image, next] = self.images.as_slice() else {
+            return OWN_IMAGES;
+        };
+        [image, next]
     }
 
     /// What the cluster's owner writes.
@@ -204,3 +206,12 @@ impl Drop for Place {
         }
     }
 }
+
+const MODULES: &[Module] = &[Module::Kubernetes, Module::Helm];
+/// Every real node of ours has them.
+const OWN_IMAGES: [&str; 2] = ["adit.local/app:1", "adit.local/app:2"];
+/// What any other can pull.
+pub(super) const PUBLIC_IMAGES: [&str; 2] = [
+    "docker.io/library/busybox:1.36",
+    "docker.io/library/busybox:1.37",
+];
