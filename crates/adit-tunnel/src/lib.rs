@@ -1,6 +1,6 @@
 //! Drives one mux session over one gRPC bidirectional stream.
 //!
-//! [`serve`] is the relay's end, for a call that came in on an HTTP/2 server connection; [`connect`] the agent's, over any
+//! [`serve()`] is the relay's end, for a call that came in on an HTTP/2 server connection; [`connect()`] the agent's, over any
 //! transport. Both give a [`Tunnel`], the handle that opens and accepts streams from any thread, and a [`Driver`], the one future
 //! that owns the wire: it pulls batches from the session when HTTP/2 has room, feeds it what arrived, and wakes whoever waits.
 //! There is no channel, no task and no copy per frame between a stream and the wire.

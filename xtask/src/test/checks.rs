@@ -23,15 +23,6 @@ pub(super) fn lints() -> Result<()> {
 
 pub(super) fn documentation() -> Result<()> {
     let mut command = cargo();
-    command.args([
-        "doc",
-        "--locked",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ]);
-    quietly(command.env(
-        "RUSTDOCFLAGS",
-        "-D warnings -A rustdoc::private-intra-doc-links",
-    ))
+    command.args(["doc", "--locked", "--workspace", "--no-deps"]);
+    quietly(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
