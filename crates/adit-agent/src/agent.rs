@@ -22,6 +22,7 @@ use self::link::Link;
 use crate::config::{Config, RelayConfig};
 use crate::dial::{Dialler, Tls};
 use crate::explain::chain;
+use crate::in_hand::InHand;
 use crate::kube::Kube;
 use crate::kube::endpoint::EndpointError;
 use crate::metrics::Metrics;
@@ -105,6 +106,11 @@ impl Agent {
                 head_limits: HeadLimits {
                     max_fields: config.limits.max_fields,
                     max_bytes: config.limits.max_head_bytes as usize,
+                },
+                max_streams: config.limits.max_streams as usize,
+                in_hand: InHand {
+                    bytes: metrics.in_hand.clone(),
+                    max: config.limits.max_buffered_bytes,
                 },
                 metrics,
             }),

@@ -2,6 +2,7 @@
 //! here, all mistakes told at once; each stage gets its own checked part.
 //! Invariant: secrets are paths to files or a [`SecretString`]; no `Debug` of these types prints one.
 
+mod memory;
 mod raw;
 mod relay_url;
 
@@ -80,6 +81,8 @@ pub(crate) struct PoolLimits {
     pub(crate) max_connections: usize,
     /// Upgraded connections, which are beside the others.
     pub(crate) max_upgrades: usize,
+    /// What answers may be ahead of their readers, beside the least that each may.
+    pub(crate) max_read_ahead_bytes: usize,
     /// Below what the API server allows.
     pub(crate) max_streams_per_connection: usize,
     pub(crate) ping_interval: Duration,
@@ -258,6 +261,12 @@ fn check_kubernetes(raw: RawKubernetes, key: &Key, mistakes: &mut Mistakes) -> K
                 raw.max_connections,
                 256,
                 &key.field("max_connections"),
+                mistakes,
+            ),
+            max_read_ahead_bytes: count(
+                raw.max_read_ahead_bytes,
+                64 << 20,
+                &key.field("max_read_ahead_bytes"),
                 mistakes,
             ),
             max_upgrades: count(raw.max_upgrades, 1000, &key.field("max_upgrades"), mistakes),

@@ -26,6 +26,7 @@ use self::credentials::Credentials;
 use self::endpoint::{Endpoint, EndpointError};
 pub(crate) use self::http1::Upgrading;
 pub(crate) use self::http2::upload::{Expectation, Upload};
+pub(crate) use self::http2::window::Window;
 use self::pool::{Lease, Pool};
 use crate::config::KubernetesConfig;
 use crate::dial::DialError;
@@ -128,12 +129,12 @@ impl Kube {
         self.endpoint.any.target()
     }
 
-    /// A connection with room for a request.
+    /// A connection with room for a request, and a window up to the one that is wished for.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub(crate) async fn lease(&self) -> Result<Lease, CallError> {
-        self.pool.lease().await
+    pub(crate) async fn lease(&self, wished: Window) -> Result<Lease, CallError> {
+        self.pool.lease(wished).await
     }
 
     /// Calls the API server. Resolves with the answer's head; dropping it before takes the request back.

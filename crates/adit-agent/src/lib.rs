@@ -25,6 +25,7 @@ mod config;
 mod serve;
 
 mod impersonate;
+mod in_hand;
 mod kube;
 
 mod backoff;

@@ -4,6 +4,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::kube::Window;
 use adit_tunnel::ResetReason;
 use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
@@ -28,6 +29,8 @@ pub(crate) struct Metrics {
     pub(crate) first_byte: Histogram,
     pub(crate) connections: Gauge,
     pub(crate) upgrades: Gauge,
+    read_ahead: [Gauge; Window::ALL.len()],
+    pub(crate) in_hand: Gauge,
     lost: By,
     pub(crate) credential_failures: Counter,
 }
@@ -123,6 +126,19 @@ impl Metrics {
                 counter.clone(),
             );
         }
+        for (window, gauge) in Window::ALL.iter().zip(&metrics.read_ahead) {
+            let labelled = r.sub_registry_with_label(("window".into(), window.as_str().into()));
+            labelled.register(
+                "read_ahead_bytes",
+                "Bytes that the API server may send before they are read",
+                gauge.clone(),
+            );
+        }
+        r.register(
+            "in_hand_bytes",
+            "Bytes of requests that the API server has not taken",
+            metrics.in_hand.clone(),
+        );
         let help = "From the request's arrival to the head of the API server's answer";
         r.register_with_unit(
             "first_byte",
@@ -167,8 +183,20 @@ impl Metrics {
             first_byte: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             connections: Gauge::default(),
             upgrades: Gauge::default(),
+            read_ahead: Default::default(),
+            in_hand: Gauge::default(),
             lost: Family::default(),
             credential_failures: Counter::default(),
+        }
+    }
+
+    /// What answers with this window may be ahead of their readers.
+    pub(crate) const fn read_ahead(&self, window: Window) -> &Gauge {
+        let [least, middle, wide] = &self.read_ahead;
+        match window {
+            Window::Least => least,
+            Window::Middle => middle,
+            Window::Wide => wide,
         }
     }
 
@@ -344,6 +372,8 @@ mod tests {
             "adit_agent_first_byte_seconds_count 1",
             "adit_agent_round_trip_seconds 0.0",
             "adit_agent_streams_open 1",
+            "adit_agent_read_ahead_bytes{window=\"wide\"} 0",
+            "adit_agent_in_hand_bytes 0",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use crate::explain::chain;
 use crate::impersonate::{self, Beyond, Ceiling, NotActing};
-use crate::kube::{Answer, Call, CallError, Expectation, Kube, RequestBody, Upgrading};
+use crate::in_hand::{self, InHand};
+use crate::kube::{Answer, Call, CallError, Expectation, Kube, RequestBody, Upgrading, Window};
 use crate::metrics::{Failure, Held, Metrics};
 
 /// What every handler needs.
@@ -26,6 +27,9 @@ pub(crate) struct Service {
     pub(crate) kube: Kube,
     pub(crate) ceiling: Ceiling,
     pub(crate) head_limits: HeadLimits,
+    /// Through all tunnels: while a relay drains there are two.
+    pub(crate) max_streams: usize,
+    pub(crate) in_hand: InHand,
     pub(crate) metrics: Metrics,
 }
 
@@ -56,6 +60,12 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
+/// A request's head, kept for as long as the request may have to be sent again.
+struct Head {
+    bytes: Bytes,
+    _held: Held,
+}
+
 /// Why a stream got no answer, or only a part of it.
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
@@ -65,6 +75,10 @@ enum Unanswered {
     NotActing(#[from] NotActing),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error("the agent serves as many requests as it may: raise limits.max_streams")]
+    TooMany,
+    #[error("{}", in_hand::FULL)]
+    HandsFull,
     /// The API server broke off in the middle; the stream was reset already.
     #[error("the API server's answer broke off")]
     BrokenOff,
@@ -74,9 +88,11 @@ enum Unanswered {
 }
 
 async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
-    let _held = Held::by(&service.metrics.streams);
     let stream = Arc::new(stream);
-    let Err(error) = service.exchange(&stream, &head).await else {
+    let request = Asked::read(&head, service.head_limits)
+        .map(|asked| asked.request_id)
+        .unwrap_or_default();
+    let Err(error) = service.admit(&stream, head).await else {
         return;
     };
     service.metrics.failure(error.kind());
@@ -84,9 +100,6 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
         return;
     };
     let message = chain(&error);
-    let request = Asked::read(&head, service.head_limits)
-        .map(|asked| asked.request_id)
-        .unwrap_or_default();
     tracing::info!(
         stream.id = stream.id(),
         request.id = request,
@@ -97,10 +110,28 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
 }
 
 impl Service {
-    async fn exchange(&self, stream: &Arc<TunnelStream>, head: &Bytes) -> Result<(), Unanswered> {
+    async fn admit(&self, stream: &Arc<TunnelStream>, head: Bytes) -> Result<(), Unanswered> {
+        let (streams, max) = (&self.metrics.streams, self.max_streams);
+        let _held = Held::within(streams, 1, max).ok_or(Unanswered::TooMany)?;
+        let held = self.in_hand.take(head.len()).ok_or(Unanswered::HandsFull)?;
+        self.exchange(
+            stream,
+            Head {
+                bytes: head,
+                _held: held,
+            },
+        )
+        .await
+    }
+
+    async fn exchange(&self, stream: &Arc<TunnelStream>, head: Head) -> Result<(), Unanswered> {
+        let mut kept = Some(head);
         let mut attempts = 0;
         loop {
-            let mut asked = Asked::read(head, self.head_limits)?;
+            let Some(head) = &kept else {
+                return Err(Unanswered::BrokenOff);
+            };
+            let mut asked = Asked::read(&head.bytes, self.head_limits)?;
             name(&mut asked);
             if let Err(error) = impersonate::apply(&mut asked.headers, &asked.act_as, &self.ceiling)
             {
@@ -108,8 +139,10 @@ impl Service {
             }
             let outcome = match asked.upgrade.take() {
                 // Apart: it is several times as large, and rare.
-                Some(protocols) => Box::pin(self.upgrade(stream, asked, protocols)).await,
-                None => self.forward(stream, asked).await,
+                Some(protocols) => {
+                    Box::pin(self.upgrade(stream, asked, protocols, &mut kept)).await
+                }
+                None => self.forward(stream, asked, &mut kept).await,
             };
             // An API server that closes a connection says what it has not looked at: that goes onto another one.
             match outcome {
@@ -121,9 +154,16 @@ impl Service {
         }
     }
 
-    async fn forward(&self, stream: &Arc<TunnelStream>, asked: Asked) -> Result<(), Unanswered> {
+    /// Lets go of the head once there is an answer: nothing is sent again then.
+    async fn forward(
+        &self,
+        stream: &Arc<TunnelStream>,
+        asked: Asked,
+        head: &mut Option<Head>,
+    ) -> Result<(), Unanswered> {
         let began = Instant::now();
-        let body = (!stream.is_read_end()).then(|| RequestBody::new(asked.body(stream)));
+        let body = (!stream.is_read_end()).then(|| self.in_hand.count(asked.body(stream), stream));
+        let body = body.map(RequestBody::new);
         let expectation = if asked.expect_continue {
             Expectation::Continue
         } else {
@@ -133,12 +173,14 @@ impl Service {
             // The final answer will tell whether the stream still lives.
             let _ = informational(stream, status, headers);
         };
-        let lease = unless_left(stream, pin!(self.kube.lease())).await??;
+        let lease =
+            unless_left(stream, pin!(self.kube.lease(Window::wished(&asked.target)))).await??;
         let calling = pin!(self.kube.call(lease, call(asked), body, expectation, tell));
         let Answer {
             response,
             mut upload,
         } = unless_left(stream, calling).await??;
+        *head = None;
         self.metrics.answer(response.status(), began.elapsed());
         let mut answering = pin!(answer(stream, response));
         let both = poll_fn(|cx| {
@@ -156,10 +198,12 @@ impl Service {
         stream: &Arc<TunnelStream>,
         asked: Asked,
         protocols: HeaderValue,
+        head: &mut Option<Head>,
     ) -> Result<(), Unanswered> {
         let began = Instant::now();
         let calling = pin!(self.kube.upgrade(call(asked), protocols));
         let (upgrading, _held) = unless_left(stream, calling).await??;
+        *head = None;
         let (headers, mut theirs) = match upgrading {
             Upgrading::Answered(response) => {
                 self.metrics.answer(response.status(), began.elapsed());
@@ -207,6 +251,7 @@ impl Unanswered {
         match self {
             Self::BadHead(_) | Self::NotActing(_) => Some(ResetReason::Protocol),
             Self::Call(error) => Some(error.reset_reason()),
+            Self::TooMany | Self::HandsFull => Some(ResetReason::Overloaded),
             Self::BrokenOff | Self::Left => None,
         }
     }
@@ -216,6 +261,7 @@ impl Unanswered {
             Self::BadHead(_) => Failure::BadHead,
             Self::NotActing(_) => Failure::Smuggled,
             Self::Call(error) => error.reset_reason().into(),
+            Self::TooMany | Self::HandsFull => Failure::Overloaded,
             Self::BrokenOff => Failure::Broken,
             Self::Left => Failure::Left,
         }

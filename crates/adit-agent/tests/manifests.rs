@@ -54,6 +54,10 @@ fn deployment_runs_unprivileged_with_a_config_that_is_accepted() {
     assert_eq!(pod.service_account_name.as_deref(), Some("adit-agent"));
     assert_eq!(pod.security_context.unwrap().run_as_non_root, Some(true));
     for container in pod.containers {
+        let limits = container.resources.unwrap().limits.unwrap();
+        let mebibytes = limits["memory"].0.strip_suffix("Mi").unwrap();
+        let limit = mebibytes.parse::<usize>().unwrap() << 20;
+        assert!(config.most_memory() < limit, "{}", config.most_memory());
         let security = container.security_context.unwrap();
         assert_eq!(security.allow_privilege_escalation, Some(false));
         assert_eq!(security.read_only_root_filesystem, Some(true));

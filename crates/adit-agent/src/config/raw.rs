@@ -72,7 +72,9 @@ pub struct RawKubernetes {
     pub max_connections: Option<usize>,
     /// Most upgraded connections (exec, attach, port-forward) to the API server at once, beside those. Default 1000.
     pub max_upgrades: Option<usize>,
-    /// Most requests at once on one connection, if the API server allows as many; 4096 at most. Default 1000.
+    /// Bytes that answers may be ahead of their readers, beside 16 KiB that each may. Default 67108864.
+    pub max_read_ahead_bytes: Option<usize>,
+    /// Most requests at once on one connection, if the API server allows as many. Default 1000.
     pub max_streams_per_connection: Option<usize>,
     /// How often a connection is asked for a sign of life. Default `10s`.
     pub ping_interval: Option<String>,
@@ -99,13 +101,13 @@ pub struct RawCeiling {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLimits {
-    /// Requests at once through one tunnel. Default 10000.
+    /// Requests at once, through one tunnel and through all. Default 10000.
     pub max_streams: Option<usize>,
     /// Bytes of one request's head. Default 65536.
     pub max_head_bytes: Option<u32>,
     /// Fields in one request's head. Default 256.
     pub max_fields: Option<usize>,
-    /// Bytes of bodies this process holds for readers that are slow. Default 67108864.
+    /// Bytes of requests that lie unread in tunnels, and as many again on their way to the API server. Default 67108864.
     pub max_buffered_bytes: Option<usize>,
 }
 

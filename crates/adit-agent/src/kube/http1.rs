@@ -45,7 +45,9 @@ pub(crate) enum Upgrading {
 }
 
 pub(crate) async fn open(wire: Wire) -> Result<(Sender, Driver), CallError> {
-    Ok(http1::Builder::new().handshake(TokioIo::new(wire)).await?)
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(BUFFER_BYTES);
+    Ok(builder.handshake(TokioIo::new(wire)).await?)
 }
 
 /// Sends the request, and waits for the answer's head. The body goes out by the connection's driver.
@@ -120,3 +122,6 @@ impl Body for Receiving {
         self.body.size_hint()
     }
 }
+
+/// Per connection and direction. An answer's head must fit into it, as it must into a tunnel's.
+const BUFFER_BYTES: usize = 64 << 10;

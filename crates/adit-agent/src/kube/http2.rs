@@ -4,6 +4,7 @@
 
 pub(crate) mod exchange;
 pub(crate) mod upload;
+pub(crate) mod window;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use self::window::{Share, Window};
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
@@ -28,6 +30,7 @@ pub(crate) struct Connection {
     requests: SendRequest<Bytes>,
     load: Arc<Load>,
     max_streams: usize,
+    window: Window,
 }
 
 /// What a connection carries, seen by those who use it and by its driver.
@@ -42,6 +45,8 @@ pub(crate) struct Load {
 #[derive(Debug)]
 pub(crate) struct Lease {
     connection: Arc<Connection>,
+    /// Given back after what was received of the answer.
+    share: Option<Share>,
 }
 
 /// Begins HTTP/2 and waits until the API server has said how many requests it takes at once.
@@ -51,11 +56,12 @@ pub(crate) struct Lease {
 pub(crate) async fn open<IO>(
     io: IO,
     limits: PoolLimits,
+    window: Window,
 ) -> Result<(Connection, client::Connection<IO>), h2::Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let (requests, mut connection) = builder().handshake(io).await?;
+    let (requests, mut connection) = builder(window).handshake(io).await?;
     poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(ended.and(Err(h2::Reason::NO_ERROR.into())));
@@ -67,21 +73,23 @@ where
         }
     })
     .await?;
-    let max_streams = limits.max_streams_per_connection.min(MOST_STREAMS);
+    let most_streams = (CONNECTION_WINDOW / window.bytes()) as usize;
+    let max_streams = limits.max_streams_per_connection.min(most_streams);
     Ok((
         Connection {
             requests,
             load: Arc::default(),
             max_streams,
+            window,
         },
         connection,
     ))
 }
 
-fn builder() -> client::Builder {
+fn builder(window: Window) -> client::Builder {
     let mut builder = client::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
+        .initial_window_size(window.bytes())
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(MAX_FRAME_BYTES)
         .max_header_list_size(MAX_HEAD_BYTES)
@@ -108,11 +116,17 @@ impl Connection {
         }
         Some(Lease {
             connection: Arc::clone(self),
+            share: None,
         })
     }
 
     pub(crate) fn load(&self) -> &Arc<Load> {
         &self.load
+    }
+
+    /// What each of its answers may be ahead.
+    pub(crate) const fn window(&self) -> Window {
+        self.window
     }
 }
 
@@ -137,6 +151,12 @@ impl Load {
 }
 
 impl Lease {
+    /// Keeps the window that the answer was given, which is as wide as the connection's or wider.
+    pub(crate) fn with(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
+    }
+
     /// Puts the request onto the connection.
     ///
     /// # Errors
@@ -217,14 +237,9 @@ async fn watch(ping_pong: Option<PingPong>, load: &Load, limits: PoolLimits) -> 
     }
 }
 
-/// What one answer may be ahead of its reader: 256 KiB, 128 MB/s over 2 ms to an API server that is near. It is also what a
-/// reader that stopped costs here, so more would be dear.
-const STREAM_WINDOW: u32 = 256 << 10;
 /// So large that it never is the limit: every stream's window fits at once. Were it smaller, a few readers that stopped would
 /// fill it with what they leave unread, and no other answer on the connection would get a byte.
 const CONNECTION_WINDOW: u32 = 1 << 30;
-/// As many streams as that holds for.
-const MOST_STREAMS: usize = (CONNECTION_WINDOW / STREAM_WINDOW) as usize;
 /// 64 KiB against the default of 16 KiB carries half as much again per CPU second.
 const MAX_FRAME_BYTES: u32 = 64 << 10;
 /// Past it an answer's head would not fit into a tunnel anyway.

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
+use super::http2::window::{ReadAhead, Share, Window};
 use super::{CallError, http1, http2};
 use crate::config::PoolLimits;
 use crate::dial::{Dialled, Dialler, Wire};
@@ -23,6 +24,7 @@ pub(crate) struct Pool {
     dialler: Dialler,
     upgrades: Dialler,
     limits: PoolLimits,
+    read_ahead: ReadAhead,
     metrics: Metrics,
     http2: Mutex<Vec<Arc<http2::Connection>>>,
     http1: http1::Idle,
@@ -40,12 +42,30 @@ pub(crate) enum Lease {
     Http1(http1::Sender, http1::Idle),
 }
 
+/// Which connections will do for a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    Exact,
+    Narrower,
+}
+
+impl Lease {
+    /// HTTP/1.1 reads no more ahead than its connection's buffer.
+    fn with(self, share: Share) -> Self {
+        match self {
+            Self::Http2(lease) => Self::Http2(lease.with(share)),
+            Self::Http1(..) => self,
+        }
+    }
+}
+
 impl Pool {
     pub(crate) fn new(endpoint: &Endpoint, limits: PoolLimits, metrics: Metrics) -> Self {
         Self {
             dialler: endpoint.any.clone(),
             upgrades: endpoint.http1.clone(),
             limits,
+            read_ahead: ReadAhead::new(metrics.clone(), limits.max_read_ahead_bytes),
             metrics,
             http2: Mutex::default(),
             http1: http1::Idle::default(),
@@ -55,38 +75,47 @@ impl Pool {
         }
     }
 
-    /// A connection with room. Cancel-safe. Small while no dial is needed: it is part of every handler's memory.
+    /// A connection with room, and a window up to the one that is wished for. Cancel-safe. Small while no dial is needed: it is part of every handler's memory.
     ///
     /// # Errors
     /// None has room, and no other can be opened.
-    pub(crate) async fn lease(&self) -> Result<Lease, CallError> {
-        match self.open_lease() {
-            Some(lease) => Ok(lease),
-            None => Box::pin(self.new_lease()).await,
+    pub(crate) async fn lease(&self, wished: Window) -> Result<Lease, CallError> {
+        match self.open_lease(self.read_ahead.share(wished), Fit::Exact) {
+            Ok(lease) => Ok(lease),
+            Err(share) => Box::pin(self.new_lease(share)).await,
         }
     }
 
-    async fn new_lease(&self) -> Result<Lease, CallError> {
+    async fn new_lease(&self, share: Share) -> Result<Lease, CallError> {
         if self.speaks_http1.load(Ordering::Relaxed) {
             // One connection carries one request: there is nothing to share by waiting.
-            return self.dial().await;
+            return self
+                .dial(share.window())
+                .await
+                .map(|dialled| dialled.with(share));
         }
         let asked = Instant::now();
         let mut failure = self.dialling.lock().await;
-        if let Some(lease) = self.open_lease() {
-            return Ok(lease);
-        }
+        let share = match self.open_lease(share, Fit::Exact) {
+            Ok(lease) => return Ok(lease),
+            Err(share) => share,
+        };
         if let Some((at, error)) = &*failure
             && *at > asked
         {
             return Err(error.clone());
         }
-        let dialled = self.dial().await;
+        let dialled = self.dial(share.window()).await;
+        if let Err(CallError::Full(max)) = dialled {
+            // Slower is better than not at all.
+            let narrower = self.open_lease(share, Fit::Narrower);
+            return narrower.map_err(|_| CallError::Full(max));
+        }
         *failure = dialled
             .as_ref()
             .err()
             .map(|error| (Instant::now(), error.clone()));
-        dialled
+        dialled.map(|dialled| dialled.with(share))
     }
 
     /// A fresh connection that speaks HTTP/1.1, for an upgrade, and its place among them: to be held as long as the
@@ -117,21 +146,30 @@ impl Pool {
             .collect()
     }
 
-    fn open_lease(&self) -> Option<Lease> {
+    /// What is open and has room, or else the share again.
+    fn open_lease(&self, share: Share, fit: Fit) -> Result<Lease, Share> {
         if self.speaks_http1.load(Ordering::Relaxed) {
-            return self.idle_http1();
+            return self.idle_http1().ok_or(share);
         }
+        let fits = |window: Window| match fit {
+            Fit::Exact => window == share.window(),
+            Fit::Narrower => window <= share.window(),
+        };
         let mut shelf = self.http2.lock();
         // First fit: what comes after a peak empties the later ones, which then go idle and are closed.
         let mut has_retired = false;
         let leased = shelf.iter().find_map(|connection| {
             has_retired |= connection.load().is_retired();
-            connection.lease()
+            let lease = fits(connection.window()).then(|| connection.lease());
+            lease.flatten()
         });
         if has_retired {
             shelf.retain(|connection| !connection.load().is_retired());
         }
-        leased.map(Lease::Http2)
+        match leased {
+            Some(lease) => Ok(Lease::Http2(lease.with(share))),
+            None => Err(share),
+        }
     }
 
     fn idle_http1(&self) -> Option<Lease> {
@@ -144,14 +182,14 @@ impl Pool {
         None
     }
 
-    async fn dial(&self) -> Result<Lease, CallError> {
+    async fn dial(&self, window: Window) -> Result<Lease, CallError> {
         let max = self.limits.max_connections;
         // Counted from before the dial: many may dial at once.
         let held = Held::within(&self.metrics.connections, 1, max).ok_or(CallError::Full(max))?;
         let Dialled { wire, alpn } = self.dialler.dial().await?;
         if alpn.as_deref() == Some(adit_process::tls::H2) {
             self.speaks_http1.store(false, Ordering::Relaxed);
-            return self.open_http2(wire, held).await;
+            return self.open_http2(wire, window, held).await;
         }
         self.speaks_http1.store(true, Ordering::Relaxed);
         let (sender, driver) = http1::open(wire).await?;
@@ -165,9 +203,9 @@ impl Pool {
         Ok(Lease::Http1(sender, Arc::clone(&self.http1)))
     }
 
-    async fn open_http2(&self, wire: Wire, held: Held) -> Result<Lease, CallError> {
+    async fn open_http2(&self, wire: Wire, window: Window, held: Held) -> Result<Lease, CallError> {
         let timeout = self.dialler.timeout;
-        let opened = tokio::time::timeout(timeout, http2::open(wire, self.limits)).await;
+        let opened = tokio::time::timeout(timeout, http2::open(wire, self.limits, window)).await;
         let opened = opened.map_err(|_| CallError::Mute(timeout))?;
         let (connection, driver) = opened.map_err(|error| CallError::Lost {
             loss: None,

@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Limited};
 
-use super::{Call, CallError, Expectation, Kube};
+use super::{Call, CallError, Expectation, Kube, Window};
 
 #[derive(serde::Deserialize)]
 struct Version {
@@ -28,7 +28,7 @@ impl Kube {
         };
         let answer = self
             .call(
-                self.lease().await?,
+                self.lease(Window::Wide).await?,
                 call,
                 None,
                 Expectation::None,

@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::fake::{ApiServer, Terms as Speaks, empty, full, soon};
 
+const MAX_IN_HAND: usize = 256 << 10;
+
 /// A tunnel whose other end is served with a real API server behind it.
 struct Near {
     tunnel: Tunnel,
@@ -27,6 +29,11 @@ async fn serving(kube: Kube) -> Near {
         kube,
         ceiling: Ceiling::default(),
         head_limits: HeadLimits::default(),
+        max_streams: 200,
+        in_hand: InHand {
+            bytes: metrics.in_hand.clone(),
+            max: MAX_IN_HAND,
+        },
         metrics: metrics.clone(),
     };
     let (near, far) = tokio::io::duplex(1 << 20);
@@ -370,6 +377,11 @@ async fn handler_of_a_plain_request_is_small() {
         kube: server.kube().await,
         ceiling: Ceiling::default(),
         head_limits: HeadLimits::default(),
+        max_streams: 1,
+        in_hand: InHand {
+            bytes: Default::default(),
+            max: MAX_IN_HAND,
+        },
         metrics: Metrics::unregistered(),
     };
     let near = serving(server.kube().await).await;
@@ -471,4 +483,50 @@ async fn refused_upgrade_is_an_ordinary_answer() {
         .unwrap();
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     assert_eq!(text(answer).await, "no");
+}
+
+#[tokio::test]
+async fn bodies_that_the_api_server_does_not_take_are_bounded() {
+    // It reads nothing of any body.
+    let server = ApiServer::start(Speaks::default(), |request| async move {
+        std::future::pending::<()>().await;
+        drop(request);
+        empty()
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let endless = || {
+        let chunk = || Ok(Frame::data(Bytes::from_static(&[0; 16 << 10])));
+        let endless = futures_util::stream::repeat_with(chunk);
+        near.ask(post(StreamBody::new(endless).boxed_unsync()), &ActAs::Agent)
+    };
+    // More than the bound, if each has a chunk of 16 KiB in hand.
+    let mut asking: futures_util::stream::FuturesUnordered<_> =
+        (0..40).map(|_| endless()).collect();
+    let ended = soon(futures_util::StreamExt::next(&mut asking))
+        .await
+        .unwrap();
+    let (reason, message) = reset(ended.map(|_| ()).unwrap_err());
+    assert_eq!(reason, ResetReason::Overloaded, "{message}");
+    assert!(near.metrics.in_hand.get() <= i64::try_from(MAX_IN_HAND).unwrap());
+    drop(asking);
+    soon(async {
+        while near.metrics.in_hand.get() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn head_is_let_go_of_once_the_answer_has_come() {
+    let server = ApiServer::start(Speaks::default(), |_| async {
+        Response::new(StreamBody::new(futures_util::stream::pending()).boxed_unsync())
+    })
+    .await;
+    let near = serving(server.kube().await).await;
+    let answer = near.ask(get(), &ActAs::Agent).await.unwrap();
+    assert_eq!(near.metrics.streams.get(), 1);
+    assert_eq!(near.metrics.in_hand.get(), 0);
+    drop(answer);
 }

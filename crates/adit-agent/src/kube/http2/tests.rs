@@ -19,6 +19,7 @@ use crate::kube::{CallError, RequestBody};
 const LIMITS: PoolLimits = PoolLimits {
     max_connections: 1,
     max_upgrades: 1,
+    max_read_ahead_bytes: 64 << 20,
     max_streams_per_connection: 1000,
     ping_interval: Duration::from_secs(10),
     dead_after: Duration::from_secs(15),
@@ -34,9 +35,13 @@ struct Client {
 }
 
 async fn pair(builder: &server::Builder) -> (Client, Server) {
+    pair_with(builder, Window::Wide).await
+}
+
+async fn pair_with(builder: &server::Builder, window: Window) -> (Client, Server) {
     let (near, far) = tokio::io::duplex(64 << 10);
     let (opened, server) =
-        soon(async { tokio::join!(open(near, LIMITS), builder.handshake(far)) }).await;
+        soon(async { tokio::join!(open(near, LIMITS, window), builder.handshake(far)) }).await;
     let (connection, client) = opened.unwrap();
     let connection = Arc::new(connection);
     let mut driver = JoinSet::new();
@@ -137,7 +142,7 @@ async fn peer_that_allows_none_is_never_open() {
         let _ = server.accept().await;
     };
     tokio::select! {
-        opened = open(near, LIMITS) => panic!("{:?}", opened.map(|_| ())),
+        opened = open(near, LIMITS, Window::Wide) => panic!("{:?}", opened.map(|_| ())),
         () = serving => panic!("the client hung up"),
         // The clock runs when nothing else can.
         () = tokio::time::sleep(Duration::from_secs(60)) => {}
@@ -489,7 +494,13 @@ async fn idle_connection_is_closed_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_are_not_read_faster_than_they_are_taken() {
-    let (client, mut server) = pair(&server::Builder::new()).await;
+    for window in Window::ALL {
+        read_no_further_than(window).await;
+    }
+}
+
+async fn read_no_further_than(window: Window) {
+    let (client, mut server) = pair_with(&server::Builder::new(), window).await;
     let sent = async {
         let (_request, mut respond) = accept(&mut server).await;
         let mut send = respond.send_response(Response::new(()), false).unwrap();
@@ -514,6 +525,6 @@ async fn answers_are_not_read_faster_than_they_are_taken() {
         (body, upload)
     };
     let (sent, held) = soon(async { tokio::join!(sent, calling) }).await;
-    assert!(sent <= STREAM_WINDOW as usize + (128 << 10), "{sent}");
+    assert!(sent <= window.bytes() as usize + (32 << 10), "{sent}");
     assert!(!held.0.is_end_stream());
 }

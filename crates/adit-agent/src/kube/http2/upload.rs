@@ -91,7 +91,11 @@ impl Upload {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.state = match &mut self.state {
-                State::Done => return Poll::Ready(()),
+                State::Done => {
+                    // What it had given last is no longer in hand.
+                    self.body = None;
+                    return Poll::Ready(());
+                }
                 State::Held(patience) => {
                     ready!(patience.as_mut().poll(cx));
                     State::Reading

@@ -1,6 +1,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -22,7 +23,7 @@ fn get(target: &'static str) -> Call {
 async fn ask(kube: &Kube, target: &'static str) -> Result<Answer, CallError> {
     soon(async {
         kube.call(
-            kube.lease().await?,
+            kube.lease(Window::Wide).await?,
             get(target),
             None,
             Expectation::None,
@@ -273,7 +274,10 @@ async fn upgrade_takes_a_fresh_http1_connection_and_carries_bytes_both_ways() {
 
 /// The pool has an HTTP/2 connection by then; it is never used for an upgrade.
 async fn ask_http2(kube: &Kube) {
-    assert!(matches!(soon(kube.lease()).await.unwrap(), Lease::Http2(_)));
+    assert!(matches!(
+        soon(kube.lease(Window::Wide)).await.unwrap(),
+        Lease::Http2(_)
+    ));
 }
 
 async fn echo(upgrading: hyper::upgrade::OnUpgrade) {
@@ -353,4 +357,48 @@ fn only_a_status_of_the_api_server_itself_casts_doubt_on_the_credential() {
         StatusCode::UNAUTHORIZED
     ));
     assert!(!is_status(&answer("text/html"), StatusCode::UNAUTHORIZED));
+}
+
+#[tokio::test]
+async fn windows_are_bounded_and_small_answers_pass_beside_stalled_ones() {
+    let server = ApiServer::start(Terms::default(), |request| async move {
+        match request.uri().path() {
+            "/stalled" => {
+                let endless = || Ok(Frame::data(Bytes::from_static(&[0; 16 << 10])));
+                let endless = futures_util::stream::repeat_with(endless);
+                Response::new(StreamBody::new(endless).boxed_unsync())
+            }
+            _ => full("small"),
+        }
+    })
+    .await;
+    let mut config = server.config();
+    config.pool.max_read_ahead_bytes = 2 << 20;
+    let metrics = Metrics::unregistered();
+    let kube = Kube::load(&config, metrics.clone()).await.unwrap();
+    let mut stalled = Vec::new();
+    for _ in 0..30 {
+        stalled.push(ask(&kube, "/stalled").await.unwrap());
+    }
+    let held = Window::ALL.map(|window| metrics.read_ahead(window).get());
+    assert_eq!(held, [21 * (16 << 10), 8 * (128 << 10), 1 << 20]);
+    assert_eq!(server.connections(), 3, "one for each window");
+    assert_eq!(text(ask(&kube, "/").await.unwrap()).await, "small");
+    drop(stalled);
+    let held = Window::ALL.map(|window| metrics.read_ahead(window).get());
+    assert_eq!(held, [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn one_who_finds_no_connection_for_its_window_takes_a_narrower_one() {
+    let server = ApiServer::start(Terms::default(), |_| async { empty() }).await;
+    let mut config = server.config();
+    config.pool.max_connections = 1;
+    let kube = Kube::load(&config, Metrics::unregistered()).await.unwrap();
+    drop(soon(kube.lease(Window::Middle)).await.unwrap());
+    assert!(matches!(
+        soon(kube.lease(Window::Wide)).await,
+        Ok(Lease::Http2(_))
+    ));
+    assert_eq!(server.connections(), 1);
 }
