@@ -70,8 +70,7 @@ fn stopped_agent_lets_a_request_finish_and_says_that_it_left(world: &World) {
     let mut ours = Installation::start(world);
     let job = Job::of(world, &ours, &Client::ours(world));
     job.kubectl("get configmaps").ok();
-    ours.agents[0].process.ask_to_stop();
-    ours.agents[0].process.ended_well(NOTICED);
+    ours.agents[0].process.stop(NOTICED);
     let said = job.kubectl("get configmaps").failure();
     assert!(
         said.contains("has been offline since") && said.contains("(agent"),

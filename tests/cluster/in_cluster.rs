@@ -21,8 +21,8 @@ pub fn trials() -> Vec<Trial> {
 
 fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
     let node = world.cluster.node().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let relay = Relay::behind(world, front(node.address, folder.path()), folder);
+    let folder = world.new_folder("relay");
+    let relay = Relay::behind(world, front(node.address, &folder), folder);
 
     let token = relay.folder().join("agent.token");
     fs::write(&token, AGENT_TOKEN).unwrap();

@@ -5,14 +5,12 @@ use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use adit_authority::token::TokenHash;
 use adit_tests::{Settings, pki};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use xtask::ports;
 
 use crate::{
@@ -59,8 +57,7 @@ pub struct Relay {
     pub address: SocketAddr,
     pub ca: PathBuf,
     admin: SocketAddr,
-    adit: PathBuf,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 /// What a relay shows, and where.
@@ -74,9 +71,9 @@ pub struct Front {
 impl Relay {
     /// On loopback.
     pub fn start(world: &World) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = pki::shared().write_server(folder.path());
-        let ca = pki::shared().write_ca(folder.path());
+        let folder = world.new_folder("relay");
+        let (certificate, key) = pki::shared().write_server(&folder);
+        let ca = pki::shared().write_ca(&folder);
         let front = Front {
             address: Ipv4Addr::LOCALHOST.into(),
             certificate,
@@ -86,10 +83,10 @@ impl Relay {
         Self::behind(world, front, folder)
     }
 
-    pub fn behind(world: &World, front: Front, folder: TempDir) -> Self {
+    pub fn behind(world: &World, front: Front, folder: PathBuf) -> Self {
         let address = SocketAddr::new(front.address, ports::free(front.address).unwrap());
         let admin = local();
-        let keys = folder.path().join("keys.json");
+        let keys = folder.join("keys.json");
         fs::write(&keys, world.jwks()).unwrap();
         let mut settings = Settings::default();
         settings.set("listen", "address", address);
@@ -104,17 +101,16 @@ impl Relay {
         // An agent that is away is soon away for good, and kubectl told so instead of asked to try again.
         settings.set("route", "reconnecting", "3s");
         fs::write(
-            folder.path().join("relay.yaml"),
+            folder.join("relay.yaml"),
             format!("{}agents: {}\n", settings.to_yaml(), agents()),
         )
         .unwrap();
-        let process = Self::process(&world.adit, folder.path());
+        let process = Process::start(world, "relay", &folder);
         let mut relay = Self {
             process,
             address,
             ca: front.ca,
             admin,
-            adit: world.adit.clone(),
             folder,
         };
         relay.until_ready();
@@ -123,7 +119,7 @@ impl Relay {
 
     /// Its folder, which goes with it.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     pub fn url(&self) -> String {
@@ -137,7 +133,7 @@ impl Relay {
 
     /// Is there again, at the same address.
     pub fn revive(&mut self) {
-        self.process = Self::process(&self.adit, self.folder.path());
+        self.process.revive();
         self.until_ready();
     }
 
@@ -145,29 +141,19 @@ impl Relay {
         let admin = self.admin;
         self.process.until_ready(|| is_green(admin));
     }
-
-    fn process(adit: &Path, folder: &Path) -> Process {
-        let mut command = Command::new(adit);
-        command
-            .args(["relay", "--config"])
-            .arg(folder.join("relay.yaml"));
-        Process::start("the relay", &mut command, folder.join("relay.log"))
-    }
 }
 
 pub struct Agent {
     pub process: Process,
     admin: SocketAddr,
-    adit: PathBuf,
-    folder: TempDir,
 }
 
 impl Agent {
     /// An agent of this relay, about to connect.
     pub fn start(world: &World, relay: &Relay) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = world.new_folder("agent");
         let admin = local();
-        let token = folder.path().join("token");
+        let token = folder.join("token");
         fs::write(&token, AGENT_TOKEN).unwrap();
         let mut settings = Settings::default();
         settings.set("relay", "url", relay.url());
@@ -177,21 +163,16 @@ impl Agent {
         settings.set(
             "kubernetes",
             "kubeconfig",
-            kubeconfig(world, folder.path()).display(),
+            kubeconfig(world, &folder).display(),
         );
         settings.set("admin", "address", admin);
         // What deploy/agent says.
         settings.set("ceiling", "agent", false);
         settings.set("ceiling", "users", "['gitlab:*']");
         settings.set("ceiling", "groups", "['gitlab:*']");
-        fs::write(folder.path().join("agent.yaml"), settings.to_yaml()).unwrap();
-        let process = Self::process(&world.adit, folder.path());
-        Self {
-            process,
-            admin,
-            adit: world.adit.clone(),
-            folder,
-        }
+        fs::write(folder.join("agent.yaml"), settings.to_yaml()).unwrap();
+        let process = Process::start(world, "agent", &folder);
+        Self { process, admin }
     }
 
     /// SIGKILL.
@@ -201,7 +182,7 @@ impl Agent {
 
     /// Is there again, with a tunnel.
     pub fn revive(&mut self) {
-        self.process = Self::process(&self.adit, self.folder.path());
+        self.process.revive();
         self.until_connected();
     }
 
@@ -225,14 +206,6 @@ impl Agent {
             .lines()
             .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
         found.unwrap_or_default()
-    }
-
-    fn process(adit: &Path, folder: &Path) -> Process {
-        let mut command = Command::new(adit);
-        command
-            .args(["agent", "--config"])
-            .arg(folder.join("agent.yaml"));
-        Process::start("the agent", &mut command, folder.join("agent.log"))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{ffi::OsStr, path::PathBuf, process::Command, time::Duration};
 
 use adit_identity::JobIdentity;
-use tempfile::TempDir;
 
 use crate::{
     client::Client,
@@ -17,7 +16,7 @@ pub struct Job {
     pub identity: JobIdentity,
     pub token: String,
     client: Client,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 impl Job {
@@ -46,7 +45,7 @@ impl Job {
             identity,
             token,
             client: client.clone(),
-            folder: tempfile::tempdir().unwrap(),
+            folder: world.new_folder("job"),
         };
         job.adit_kubeconfig(world, relay).ok();
         job
@@ -79,7 +78,7 @@ impl Job {
     }
 
     pub fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
+        self.folder.join("kubeconfig")
     }
 
     /// The user that RBAC sees.
@@ -89,16 +88,16 @@ impl Job {
 
     /// Where it may leave files.
     pub fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
+        self.folder.clone()
     }
 
     fn call(&self, mut command: Command, line: &str) -> Call {
         // A real PATH: kubectl looks for plugins on it.
         command
-            .env("HOME", self.folder.path())
+            .env("HOME", &self.folder)
             .env("KUBECONFIG", self.kubeconfig())
             .env("PATH", "/usr/bin:/bin");
-        command.current_dir(self.folder.path());
+        command.current_dir(&self.folder);
         Call::new(command, line)
     }
 }

@@ -82,6 +82,11 @@ fn main() -> ExitCode {
         watches::trials(),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
-    world::end(conclusion.has_failed());
-    conclusion.exit_code()
+    match world::end(conclusion.has_failed()) {
+        Ok(()) => conclusion.exit_code(),
+        Err(leak) => {
+            eprintln!("{leak}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,70 +1,76 @@
-//! `adit` as a process: a relay or an agent, with its log in a file. Invariant: when the value goes, the process is gone.
+//! `adit` as a process: a relay or an agent, with its log in a file. Invariant: when the value goes, the process is gone, and
+//! if this test binary is killed instead, the guard of [`Processes`] sees to it.
 
 use std::{
-    fs::{self, File},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use xtask::{
+    cluster::{Daemon, Processes},
+    command::last_lines,
+};
 
-use crate::until::until_within;
+use crate::{
+    until::{SOON, until_within},
+    world::World,
+};
 
 pub struct Process {
-    name: String,
-    child: Child,
-    log: PathBuf,
+    processes: Arc<Processes>,
+    adit: PathBuf,
+    subcommand: &'static str,
+    folder: PathBuf,
+    daemon: Daemon,
 }
 
 impl Process {
-    /// Starts it; its log is appended to what its predecessor of the same name left.
+    /// Starts `adit relay` or `adit agent` with the configuration `relay.yaml` or `agent.yaml` in its folder.
     ///
     /// # Panics
     ///
     /// When it cannot be started.
-    pub fn start(name: &str, command: &mut Command, log: PathBuf) -> Self {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
-        let child = command
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+    pub fn start(world: &World, subcommand: &'static str, folder: &Path) -> Self {
+        let (adit, processes) = (world.adit.clone(), Arc::clone(&world.processes));
+        let daemon = begin(&processes, &adit, subcommand, folder);
         Self {
-            name: name.to_owned(),
-            child,
-            log,
+            processes,
+            adit,
+            subcommand,
+            folder: folder.to_owned(),
+            daemon,
         }
+    }
+
+    /// Starts it again after its end. Its log goes on.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn revive(&mut self) {
+        self.daemon = begin(&self.processes, &self.adit, self.subcommand, &self.folder);
     }
 
     /// SIGKILL: no goodbye, nothing flushed.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.daemon.kill().unwrap();
     }
 
-    /// SIGTERM, as a kubelet or an init sends it.
-    pub fn ask_to_stop(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-    }
-
-    /// Waits for its end.
+    /// SIGTERM, as a kubelet or an init sends it; it must end well within that time.
     ///
     /// # Panics
     ///
-    /// When it lives on, or did not end well.
-    pub fn ended_well(&mut self, within: Duration) {
-        let status = until_within(within, &format!("{} has ended", self.name), || {
-            self.child.try_wait().unwrap()
-        });
-        assert!(status.success(), "{} ended with {status}", self.name);
+    /// When it lives on, or does not end with 0.
+    pub fn stop(&mut self, within: Duration) {
+        let id = Pid::from_raw(self.daemon.id().cast_signed()).expect("a process has an id");
+        kill_process(id, Signal::TERM).unwrap();
+        let what = format!("{} has ended", self.subcommand);
+        let how = until_within(within, &what, || self.daemon.check().err()).to_string();
+        assert!(how.contains("(exit status: 0)"), "{how}");
     }
 
     /// Waits for `is_ready`, as long as it lives.
@@ -73,33 +79,18 @@ impl Process {
     ///
     /// When it ends first.
     pub fn until_ready(&mut self, mut is_ready: impl FnMut() -> bool) {
-        until_within(
-            crate::until::SOON,
-            &format!("{} is ready", self.name),
-            || {
-                let ended = self.child.try_wait().unwrap();
-                assert!(ended.is_none(), "{} ended: {}", self.name, self.tail());
-                is_ready().then_some(())
-            },
-        );
-    }
-
-    pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+        until_within(SOON, &format!("{} is ready", self.subcommand), || {
+            self.daemon.check().unwrap();
+            is_ready().then_some(())
+        });
     }
 
     /// Prints the end of its log, for a failure.
     pub fn show(&self) {
         eprintln!(
-            "--- the end of the log of {} ---\n{}",
-            self.name,
-            self.tail()
+            "--- the end of the log of the {} ---\n{}",
+            self.subcommand,
+            last_lines(&self.daemon.log(), SHOWN)
         );
     }
 }
@@ -109,8 +100,23 @@ impl Drop for Process {
         if thread::panicking() {
             self.show();
         }
-        self.kill();
+        // One that has ended already cannot be killed, and need not be.
+        let _ = self.daemon.kill();
     }
+}
+
+fn begin(processes: &Processes, adit: &Path, subcommand: &str, folder: &Path) -> Daemon {
+    let mut command = Command::new(adit);
+    command
+        .args([subcommand, "--config"])
+        .arg(folder.join(subcommand).with_extension("yaml"))
+        .env("NO_COLOR", "1");
+    // As unique as the folder.
+    let name = folder
+        .file_name()
+        .expect("it is a folder of the world's")
+        .to_string_lossy();
+    processes.start(&name, command).unwrap()
 }
 
 /// Lines of a log that a failure shows.

@@ -2,6 +2,7 @@
 //! Started by the first test that needs it, ended by `main`.
 
 use std::{
+    fs,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
@@ -12,8 +13,7 @@ use std::{
 
 use adit_authority::issuer::{Issuer, KeyKind};
 use adit_identity::JobIdentity;
-use tempfile::TempDir;
-use xtask::workspace;
+use xtask::{cluster::Processes, workspace};
 
 use crate::{
     client::Client,
@@ -28,7 +28,8 @@ pub struct World {
     bench: OnceLock<()>,
     pub adit: PathBuf,
     issuer: Issuer,
-    folder: TempDir,
+    /// Relays and agents run in its folder, which holds whatever tests write.
+    pub processes: Arc<Processes>,
     jobs: AtomicU64,
     /// Held for reading by every test, for writing by one that disturbs all others.
     pub calm: RwLock<()>,
@@ -87,14 +88,34 @@ pub fn world() -> Result<Arc<World>, Absent> {
 }
 
 /// Takes everything down. After a failure it shows what the shared relay and agent logged.
-pub fn end(has_failed: bool) {
+///
+/// # Errors
+///
+/// A log of a relay or an agent holds a token. That is for all tests together: whoever leaked it, all of them looked on.
+pub fn end(has_failed: bool) -> Result<(), String> {
     let state = std::mem::take(&mut *STATE.lock().unwrap_or_else(PoisonError::into_inner));
-    if let State::Up(world) = state
-        && has_failed
-        && let Some(shared) = world.shared.get()
-    {
+    let State::Up(world) = state else {
+        return Ok(());
+    };
+    if has_failed && let Some(shared) = world.shared.get() {
         shared.show();
     }
+    for entry in fs::read_dir(world.processes.folder().join("logs")).unwrap() {
+        let path = entry.unwrap().path();
+        let log = fs::read(&path).unwrap();
+        if let Some(line) = String::from_utf8_lossy(&log)
+            .lines()
+            .find(|line| holds_token(line))
+        {
+            return Err(format!("{} holds a token: {line}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn holds_token(line: &str) -> bool {
+    // What every JSON web token begins with, and what the tests' agent tokens do.
+    line.contains("eyJ") || line.contains("canary-")
 }
 
 impl World {
@@ -111,7 +132,7 @@ impl World {
             bench: OnceLock::new(),
             adit: workspace::adit()?,
             issuer: Issuer::new(ISSUER, KeyKind::EcP256)?,
-            folder: tempfile::tempdir()?,
+            processes: Arc::new(Processes::none()?),
             jobs: AtomicU64::new(9001),
             calm: RwLock::new(()),
             cluster: Cluster::start()?,
@@ -122,7 +143,7 @@ impl World {
     pub fn admin(&self, line: &str) -> Call {
         let mut command = Client::ours(self).command();
         command
-            .env("HOME", self.folder.path())
+            .env("HOME", self.processes.folder())
             .arg("--kubeconfig")
             .arg(&self.cluster.kubeconfig);
         Call::new(command, line)
@@ -149,6 +170,13 @@ impl World {
             self.admin("wait pod --all --namespace shop --for=condition=Ready --timeout=60s")
                 .ok();
         });
+    }
+
+    /// A folder of its own for something, gone with the world.
+    pub fn new_folder(&self, what: &str) -> PathBuf {
+        let folder = self.processes.folder().join(self.name(what));
+        fs::create_dir(&folder).unwrap();
+        folder
     }
 
     pub fn next_job(&self) -> JobIdentity {
