@@ -63,6 +63,12 @@ impl AnswerBody {
         self.state = Answering::Done;
         Some(Upgraded::new(Arc::clone(&self.stream)))
     }
+
+    /// Ready once the exchange has ended by accident: for whoever holds a piece of this body that its reader does not take, and so
+    /// does not poll it. Holds one waiter, beside the body's own. Never ready for a body that was read to its end.
+    pub fn poll_failure(&self, cx: &Context<'_>) -> Poll<StreamError> {
+        self.stream.poll_failure(cx)
+    }
 }
 
 impl Body for AnswerBody {

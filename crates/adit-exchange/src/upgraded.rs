@@ -2,6 +2,7 @@
 //! API server's. Invariant: an end of file is the other end's own; whatever else ends the stream is an error.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::Arc,
@@ -30,6 +31,13 @@ impl Upgraded {
             unread: Bytes::new(),
             is_shut: false,
         }
+    }
+
+    /// Resolves once the stream has ended by accident: for whoever waits meanwhile for the other connection, which may take nothing.
+    /// There may be one such future at a time.
+    pub fn failure(&self) -> impl Future<Output = StreamError> + use<> {
+        let stream = Arc::clone(&self.stream);
+        poll_fn(move |cx| stream.poll_failure(cx))
     }
 
     /// Waits for bytes; none at the end.

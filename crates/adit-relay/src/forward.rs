@@ -8,7 +8,7 @@ use std::{
     fmt::Display,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use adit_authority::Permit;
@@ -17,6 +17,7 @@ use adit_tunnel::{OpenError, ResetReason, StreamError, Terms};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::{
     authorise::Errand, call::Call, jobs::OfJob, metrics::Metrics, refusal::Refusal,
@@ -75,6 +76,7 @@ impl Forward {
         let hold = Hold {
             _place: place,
             _of_job: of_job,
+            ends: errand.bearer.ends,
         };
         Ok(response.map(|body| Forwarded {
             body: Counted::new(body, &self.metrics.answer_bytes),
@@ -123,6 +125,14 @@ fn terms(errand: &Errand) -> Terms {
 pub(crate) struct Hold {
     _place: OnTunnel,
     _of_job: OfJob,
+    ends: Instant,
+}
+
+impl Hold {
+    /// When the permit ends, and the exchange with it.
+    pub(crate) fn ends(&self) -> Instant {
+        self.ends
+    }
 }
 
 /// The API server's answer. Dropping it before its end cancels the exchange.
@@ -133,6 +143,21 @@ pub(crate) struct Forwarded {
 }
 
 impl Forwarded {
+    /// Ready once this end cut the exchange before its answer was read whole. What an agent sent before it broke off is still the
+    /// caller's to read. Holds one waiter, beside the body's.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.body.inner().poll_failure(cx)) {
+            StreamError::Cut { .. } if !self.body.is_end_stream() => Poll::Ready(()),
+            StreamError::Cut { .. } | StreamError::Reset { .. } | StreamError::SessionEnded(_) => {
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(crate) fn ends(&self) -> Instant {
+        self.hold.ends
+    }
+
     /// The upgraded connection, when the answer was 101; the exchange stays counted as long as the hold lives.
     pub(crate) fn into_upgraded(self) -> Option<(Upgraded, Hold)> {
         Some((self.body.into_inner().into_upgraded()?, self.hold))

@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use adit_exchange::Upgraded;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     authenticate::Authenticate,
@@ -73,7 +75,11 @@ impl Handler {
                 self.refuse(&refusal, &method, format, call)
             }
         };
-        answer.map(|content| Body { content, flight })
+        answer.map(|content| Body {
+            content,
+            end: None,
+            flight,
+        })
     }
 
     async fn dispatch<B>(
@@ -161,6 +167,8 @@ impl Handler {
 #[derive(Debug)]
 pub(crate) struct Body {
     content: Content,
+    /// Set once a client is slow to take it.
+    end: Option<Pin<Box<Sleep>>>,
     flight: Flight,
 }
 
@@ -173,6 +181,26 @@ enum Content {
 }
 
 impl Body {
+    /// Ready once nothing more may be sent, also of what was taken out already: the permit has ended, or a bound was reached. For
+    /// the fronts while a client takes nothing, since nobody reads the body then.
+    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ends = match &self.content {
+            Content::Own(_) => None,
+            Content::Forwarded(answer) => {
+                if answer.poll_cut(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                Some(answer.ends())
+            }
+        };
+        let sleep = || {
+            Box::pin(sleep_until(
+                ends.unwrap_or_else(|| Instant::now() + OWN_ANSWER_TIME),
+            ))
+        };
+        self.end.get_or_insert_with(sleep).as_mut().poll(cx)
+    }
+
     /// The upgraded connection, when the API server's answer was 101, and what must be held as long as it is used.
     pub(crate) fn into_upgraded(self) -> Option<(Upgraded, (Hold, Flight))> {
         match self.content {
@@ -184,6 +212,10 @@ impl Body {
         }
     }
 }
+
+/// For an answer of the relay's own, once its client is slow. It is a few kilobytes; a client may announce a window of none, and would
+/// hold up a drain, without ever having shown a token.
+const OWN_ANSWER_TIME: Duration = Duration::from_secs(10);
 
 impl http_body::Body for Body {
     type Data = Bytes;

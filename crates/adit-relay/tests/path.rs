@@ -18,6 +18,8 @@ use tokio::{
     time::timeout,
 };
 
+#[path = "path/stalled.rs"]
+mod stalled;
 #[path = "path/support.rs"]
 mod support;
 

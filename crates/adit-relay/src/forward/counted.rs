@@ -33,6 +33,10 @@ impl<B> Counted<B> {
         }
     }
 
+    pub(crate) fn inner(&self) -> &B {
+        &self.body
+    }
+
     pub(crate) fn into_inner(self) -> B {
         self.body
     }

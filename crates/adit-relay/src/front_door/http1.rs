@@ -6,8 +6,9 @@
 
 use std::{
     convert::Infallible,
+    future::{pending, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -23,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional_with_sizes},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -56,17 +57,28 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
         },
     );
     let upgrade = Mutex::new(None);
-    let service = service_fn(|request| exchange(request, &connection, &door, &busy, &upgrade));
+    let answering = Answering::default();
+    let service =
+        service_fn(|request| exchange(request, &connection, &door, &busy, &upgrade, &answering));
     let mut served = builder(&door.config)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    let result = tokio::select! {
-        biased;
-        result = &mut served => result,
-        () = door.stop.draining() => {
+    let mut draining = pin!(door.stop.draining());
+    let mut is_draining = false;
+    let result = poll_fn(|cx| {
+        if !is_draining && draining.as_mut().poll(cx).is_ready() {
+            is_draining = true;
             Pin::new(&mut served).graceful_shutdown();
-            (&mut served).await
         }
+        if let Poll::Ready(result) = Pin::new(&mut served).poll(cx) {
+            return Poll::Ready(Some(result));
+        }
+        answering.poll_cut(cx).map(|()| None)
+    })
+    .await;
+    let Some(result) = result else {
+        tracing::debug!(client.addr = %connection.client, "cut an answer that its client did not read");
+        return;
     };
     if let Err(error) = &result {
         note(error, &door);
@@ -131,7 +143,7 @@ fn note(error: &hyper::Error, door: &FrontDoor) {
 struct Pending {
     caller: OnUpgrade,
     upgraded: Upgraded,
-    _held: (Hold, Flight),
+    held: (Hold, Flight),
 }
 
 async fn exchange(
@@ -140,6 +152,7 @@ async fn exchange(
     door: &FrontDoor,
     busy: &Busy,
     upgrade: &Mutex<Option<Pending>>,
+    answering: &Answering,
 ) -> Result<Response<Answered>, Infallible> {
     let exchange = busy.begin();
     let caller = request
@@ -151,20 +164,21 @@ async fn exchange(
         .answer(request, &Call::new(connection, None))
         .await;
     let (head, body) = answer.into_parts();
-    let mut answered = Answered {
-        body: Some(body),
-        _busy: exchange,
-    };
+    let mut body = Some(body);
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        let upgraded = answered.body.take().and_then(Body::into_upgraded);
+        let upgraded = body.take().and_then(Body::into_upgraded);
         *upgrade.lock() = caller
             .zip(upgraded)
-            .map(|(caller, (upgraded, _held))| Pending {
+            .map(|(caller, (upgraded, held))| Pending {
                 caller,
                 upgraded,
-                _held,
+                held,
             });
     }
+    let answered = Answered {
+        body: answering.begin(body),
+        _busy: exchange,
+    };
     Ok(Response::from_parts(head, answered))
 }
 
@@ -175,24 +189,67 @@ async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor, busy
     let Pending {
         caller,
         mut upgraded,
-        _held,
+        held,
     } = pending;
     let Ok(caller) = caller.await else {
         return;
     };
     let _counted = Up::new(&door.handler.metrics.upgraded);
+    let cut = cut(upgraded.failure(), held.0.ends());
     let mut caller = TokioIo::new(caller);
-    let copied =
-        copy_bidirectional_with_sizes(&mut caller, &mut upgraded, COPY_BUFFER, COPY_BUFFER).await;
+    let copied = tokio::select! {
+        biased;
+        copied = copy_bidirectional_with_sizes(&mut caller, &mut upgraded, COPY_BUFFER, COPY_BUFFER) => copied.map(drop),
+        () = cut => Err(io::ErrorKind::ConnectionAborted.into()),
+    };
     if let Err(error) = copied {
         tracing::debug!(client.addr = %connection.client, error = %chain(&error), "upgraded connection broke off");
     }
 }
 
+/// Resolves when nothing more may be copied, whether or not the caller reads: this end cut the stream, or the permit has ended. What
+/// an agent sent before it broke off is still the caller's to read.
+async fn cut(failure: impl Future<Output = StreamError>, ends: Instant) {
+    let cut = async {
+        match failure.await {
+            StreamError::Cut { .. } => {}
+            StreamError::Reset { .. } | StreamError::SessionEnded(_) => pending().await,
+        }
+    };
+    // Past it, whichever comes first is as good.
+    let _ = timeout_at(ends, cut).await;
+}
+
+/// The answer that is being sent: hyper reads it, and not while the client takes nothing, when only the connection's own task can
+/// see that its time is over.
+#[derive(Clone, Default)]
+struct Answering(Arc<Mutex<Option<Body>>>);
+
+impl Answering {
+    fn begin(&self, body: Option<Body>) -> Self {
+        *self.0.lock() = body;
+        self.clone()
+    }
+
+    fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.0.lock() {
+            Some(body) => body.poll_cut(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
 /// An answer's body, during which the connection is busy; none after a 101, which has no body.
 struct Answered {
-    body: Option<Body>,
+    body: Answering,
     _busy: Exchange,
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        let body = self.body.0.lock().take();
+        drop(body);
+    }
 }
 
 impl http_body::Body for Answered {
@@ -203,7 +260,7 @@ impl http_body::Body for Answered {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        match &mut self.get_mut().body {
+        match &mut *self.body.0.lock() {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(None),
         }
@@ -211,12 +268,16 @@ impl http_body::Body for Answered {
 
     fn is_end_stream(&self) -> bool {
         self.body
+            .0
+            .lock()
             .as_ref()
             .is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         self.body
+            .0
+            .lock()
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
     }

@@ -246,6 +246,22 @@ agents:
         )
     }
 
+    /// GET under a token that lives so long.
+    pub(crate) async fn raw_request_for(
+        &self,
+        lifetime: Duration,
+        target: &str,
+        fields: &str,
+    ) -> TcpStream {
+        let token = self.token_for(lifetime);
+        let mut socket = TcpStream::connect(&self.address).await.unwrap();
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nhost: relay\r\nauthorization: Bearer ci:7:{token}\r\n{fields}\r\n"
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket
+    }
+
     pub(crate) async fn raw_request(&self, method: &str, target: &str, fields: &str) -> TcpStream {
         let mut socket = TcpStream::connect(&self.address).await.unwrap();
         socket
@@ -422,6 +438,11 @@ impl Agent {
         self.tunnel.draining().await;
     }
 
+    /// Streams that run.
+    pub(crate) fn open(&self) -> usize {
+        self.tunnel.stats().streams
+    }
+
     pub(crate) fn release(&self) {
         self.seen.released.notify_one();
     }
@@ -445,6 +466,14 @@ async fn serve(stream: Arc<TunnelStream>, head: Bytes, seen: Arc<Seen>) {
     let path = asked.target.path().to_owned();
     match path.as_str() {
         "/exec" => return exec(&stream).await,
+        "/flood" => return flood(&stream).await,
+        "/endless" => {
+            let piece = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; 64 << 10])));
+            let pieces = futures_util::stream::repeat_with(piece);
+            // It ends when the relay wants no more.
+            let _ = answer(&stream, Response::new(StreamBody::new(pieces))).await;
+            return;
+        }
         "/watch" => {
             let first = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(
                 Bytes::from_static(b"event"),
@@ -460,6 +489,9 @@ async fn serve(stream: Arc<TunnelStream>, head: Bytes, seen: Arc<Seen>) {
         _ => {}
     }
     let body = match path.as_str() {
+        "/large" => {
+            UnsyncBoxBody::new(Full::from(vec![b'x'; 100 << 10]).map_err(|never| match never {}))
+        }
         "/broken" => broken(Arc::clone(&seen)),
         "/hint" => {
             let link = [(
@@ -528,6 +560,13 @@ fn broken(seen: Arc<Seen>) -> Answered {
     UnsyncBoxBody::new(StreamBody::new(futures_util::StreamExt::chain(
         half, failure,
     )))
+}
+
+/// Writes until the relay wants no more.
+async fn flood(stream: &Arc<TunnelStream>) {
+    let headers = [("upgrade".parse().unwrap(), HeaderValue::from_static("tcp"))];
+    let mut upgraded = switch(stream, &headers.into_iter().collect()).unwrap();
+    while upgraded.write_all(&[b'x'; 32 << 10]).await.is_ok() {}
 }
 
 async fn exec(stream: &Arc<TunnelStream>) {

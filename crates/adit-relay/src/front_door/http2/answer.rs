@@ -68,33 +68,42 @@ fn send_early(respond: &mut SendResponse<SendBuf>, early: &Early) {
     }
 }
 
-/// The client took the stream back, or the connection is gone.
+/// Why an answer was not sent whole.
 #[derive(Debug)]
-struct Gone;
+enum Unsent {
+    /// The client took the stream back, or the connection is gone.
+    Gone,
+    /// The answer broke off, or its time is over.
+    Cut,
+}
 
-impl From<h2::Error> for Gone {
+impl From<h2::Error> for Unsent {
     fn from(_: h2::Error) -> Self {
-        Self
+        Self::Gone
     }
 }
 
-async fn send(mut respond: SendResponse<SendBuf>, answer: Response<Body>) -> Result<(), Gone> {
+async fn send(mut respond: SendResponse<SendBuf>, answer: Response<Body>) -> Result<(), Unsent> {
     let (head, mut body) = answer.into_parts();
     let is_empty = body.is_end_stream();
     let mut stream = respond.send_response(Response::from_parts(head, ()), is_empty)?;
     if is_empty {
         return Ok(());
     }
-    while let Some(frame) = poll_fn(|cx| poll_next(cx, &mut stream, &mut body)).await? {
-        let Ok(frame) = frame else {
-            // Cut short: the client must see that.
-            stream.send_reset(Reason::INTERNAL_ERROR);
-            return Ok(());
-        };
-        match frame.into_data() {
+    let sent = send_body(&mut stream, &mut body).await;
+    if matches!(sent, Err(Unsent::Cut)) {
+        // The client must see that. What h2 holds of it goes, too.
+        stream.send_reset(Reason::INTERNAL_ERROR);
+    }
+    sent
+}
+
+async fn send_body(stream: &mut SendStream<SendBuf>, body: &mut Body) -> Result<(), Unsent> {
+    while let Some(frame) = poll_fn(|cx| poll_next(cx, stream, body)).await? {
+        match frame.map_err(|_| Unsent::Cut)?.into_data() {
             Ok(data) => {
                 let is_last = body.is_end_stream();
-                send_data(&mut stream, data, is_last).await?;
+                send_data(stream, body, data, is_last).await?;
                 if is_last {
                     return Ok(());
                 }
@@ -116,9 +125,9 @@ fn poll_next(
     cx: &mut Context<'_>,
     stream: &mut SendStream<SendBuf>,
     body: &mut Body,
-) -> Poll<Result<Next, Gone>> {
+) -> Poll<Result<Next, Unsent>> {
     if stream.poll_reset(cx).is_ready() {
-        return Poll::Ready(Err(Gone));
+        return Poll::Ready(Err(Unsent::Gone));
     }
     Pin::new(body).poll_frame(cx).map(Ok)
 }
@@ -126,20 +135,33 @@ fn poll_next(
 /// Sends `data` in pieces as the client's windows allow; an empty piece only to end the answer.
 async fn send_data(
     stream: &mut SendStream<SendBuf>,
+    body: &mut Body,
     mut data: Bytes,
     is_last: bool,
-) -> Result<(), Gone> {
+) -> Result<(), Unsent> {
     if data.is_empty() && is_last {
         return Ok(stream.send_data(data.into(), true)?);
     }
     while !data.is_empty() {
         stream.reserve_capacity(data.len());
         let capacity = match stream.capacity() {
-            0 => poll_fn(|cx| stream.poll_capacity(cx)).await.ok_or(Gone)??,
+            0 => poll_fn(|cx| poll_capacity(cx, stream, body)).await?,
             capacity => capacity,
         };
         let piece = data.split_to(capacity.min(data.len()));
         stream.send_data(piece.into(), is_last && data.is_empty())?;
     }
     Ok(())
+}
+
+/// How much the client takes, unless the answer's time is over first: a client that takes nothing must not outlive its permit.
+fn poll_capacity(
+    cx: &mut Context<'_>,
+    stream: &mut SendStream<SendBuf>,
+    body: &mut Body,
+) -> Poll<Result<usize, Unsent>> {
+    if let Poll::Ready(capacity) = stream.poll_capacity(cx) {
+        return Poll::Ready(Ok(capacity.ok_or(Unsent::Gone)??));
+    }
+    body.poll_cut(cx).map(|()| Err(Unsent::Cut))
 }
