@@ -1,4 +1,5 @@
-//! Counts the bytes of a body as they pass; they reach the metrics when the body is dropped, in one addition.
+//! Counts the bytes of a body as they pass. They reach the metrics in steps, since an addition there is shared by all cores: every
+//! [`STEP`] bytes, when the body has nothing more for now, and at its end.
 
 use std::{
     pin::Pin,
@@ -8,6 +9,9 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
+
+/// Bytes that are counted at once while a body flows.
+const STEP: u64 = 64 << 10;
 
 /// A body whose bytes are counted.
 #[derive(Debug)]
@@ -52,10 +56,14 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            this.count.bytes += data.len() as u64;
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                this.count.add(bytes as u64);
+            }
+            // It may be long before the next one: a watch.
+            Poll::Pending => this.count.tell(),
+            Poll::Ready(Some(Err(_)) | None) => {}
         }
         polled
     }
@@ -69,10 +77,62 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     }
 }
 
+impl Count {
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        if self.bytes >= STEP {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.bytes > 0 {
+            self.total.inc_by(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
 impl Drop for Count {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.total.inc_by(self.bytes);
+        self.tell();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    fn pieces(size: usize, count: usize) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+        let piece = move |_| Ok(Frame::data(Bytes::from(vec![0; size])));
+        StreamBody::new(stream::iter(0..count).map(piece).chain(stream::pending()))
+    }
+
+    #[tokio::test]
+    async fn running_body_is_counted_in_steps_and_when_it_pauses() {
+        let total = Counter::default();
+        let mut body = Counted::new(pieces(40 << 10, 3), &total);
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            body.frame().await.unwrap().unwrap();
+            seen.push(total.get() >> 10);
         }
+        assert_eq!(seen, [0, 80, 80]);
+        assert!(futures_util::poll!(body.frame()).is_pending());
+        assert_eq!(total.get() >> 10, 120);
+    }
+
+    #[tokio::test]
+    async fn body_that_is_dropped_is_counted() {
+        let total = Counter::default();
+        let mut body = Counted::new(pieces(10, 1), &total);
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(total.get(), 0);
+        drop(body);
+        assert_eq!(total.get(), 10);
     }
 }
