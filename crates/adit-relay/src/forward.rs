@@ -50,6 +50,7 @@ impl Forward {
     pub(crate) async fn request<B>(
         &self,
         place: OnTunnel,
+        of_job: OfJob,
         errand: &Errand,
         request: Request<B>,
         call: &Call<'_>,
@@ -58,7 +59,6 @@ impl Forward {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display,
     {
-        let of_job = errand.bearer.job_use.begin(call.began)?;
         let is_safe = is_safe(&request);
         let mut question = self.question(errand, request, call)?;
         let mut place = place;

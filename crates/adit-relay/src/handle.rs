@@ -119,9 +119,12 @@ impl Handler {
         B::Error: Display,
     {
         let bearer = self.authenticate.bearer(request.headers(), call).await?;
+        let of_job = bearer.job_use.begin(Instant::now())?;
         let errand = self.authorise.errand(bearer, target)?;
         let place = self.route.tunnel(&errand.permit).await?;
-        self.forward.request(place, &errand, request, call).await
+        self.forward
+            .request(place, of_job, &errand, request, call)
+            .await
     }
 
     async fn contexts<B>(
@@ -133,6 +136,7 @@ impl Handler {
             return Err(Refusal::BadMethod("only GET is served here"));
         }
         let bearer = self.authenticate.bearer(request.headers(), call).await?;
+        let _of_job = bearer.job_use.begin(Instant::now())?;
         Ok(contexts::list(&self.authorise.reachable(&bearer)))
     }
 

@@ -1,7 +1,8 @@
 //! Decides how much one job may do at once and in a second.
 //!
-//! `authenticate.rs` looks a token's [`JobUse`] up once per connection, `forward.rs` begins each exchange on it. Shared by
-//! all shards. Invariant: an exchange is counted from its admission until its last byte, upgraded ones included.
+//! `authenticate.rs` looks a token's [`JobUse`] up once per connection, `handle.rs` begins each exchange on it as soon as it is known
+//! whose it is. Shared by all shards. Invariant: an exchange is counted from then until its last byte, what waits for an agent and
+//! what was upgraded included.
 
 use std::{
     sync::{
@@ -118,19 +119,18 @@ impl JobUse {
         const COUNT: u64 = u32::MAX as u64;
         let second = now.saturating_duration_since(self.started).as_secs() << 32;
         let count = |old: u64| {
-            if old & !COUNT == second {
-                (old & COUNT).saturating_add(1).min(COUNT)
+            // A shard that is a moment late counts in the second that has begun: it must not empty it.
+            if old & !COUNT >= second {
+                old.saturating_add(u64::from(old & COUNT < COUNT))
             } else {
-                1
+                second | 1
             }
         };
         let old = self
             .second
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
-                Some(second | count(old))
-            })
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(count(old)))
             .unwrap_or_else(|old| old);
-        u32::try_from(count(old)).unwrap_or(u32::MAX)
+        u32::try_from(count(old) & COUNT).unwrap_or(u32::MAX)
     }
 }
 
@@ -185,7 +185,13 @@ mod tests {
             assert!(job.begin(now).is_ok());
         }
         assert_eq!(reason(job.begin(now)), "job_rate");
-        assert!(job.begin(now + Duration::from_secs(1)).is_ok());
+        let next = now + Duration::from_secs(1);
+        assert!(job.begin(next).is_ok());
+        // The clock of another shard, read a moment before.
+        for _ in 0..2 {
+            assert!(job.begin(now).is_ok());
+        }
+        assert_eq!(reason(job.begin(next)), "job_rate");
     }
 
     #[test]

@@ -418,6 +418,35 @@ async fn job_at_its_limit_is_told_to_wait() {
 }
 
 #[tokio::test]
+async fn request_that_waits_for_its_agent_counts_for_its_job() {
+    within(async {
+        let setup = Setup::with("route: {wait: 15s}\nlimits: {streams_per_job: 1}").await;
+        setup.agent().await.stop().await;
+        let token = setup.token();
+        let get = |path| setup.get_with(path, Some(&format!("Bearer ci:7:{token}")));
+        let waiting = http2(&setup.address, get("/k8s-proxy/api"));
+        let others = async {
+            while http1(&setup.address, get("/adit/v1/agents")).await.reason() != "job_streams" {}
+            setup.agent().await
+        };
+        let (answer, _agent) = tokio::join!(waiting, others);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn list_of_agents_counts_for_its_job() {
+    within(async {
+        let setup = Setup::with("limits: {opens_per_second: 1}").await;
+        let bare = setup.bare();
+        let list = || setup.get_with("/adit/v1/agents", Some(&bare));
+        while http1(&setup.address, list()).await.reason() != "job_rate" {}
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn client_is_told_to_continue_when_the_agent_wants_the_body() {
     within(async {
         let setup = Setup::new().await;
