@@ -115,8 +115,9 @@ fn thousand_requests_cancelled_at_once_leave_nothing() {
             drop((stays, other));
             world.kube.until_open(0).await;
         }
+        // One for each of the agent's window sizes, and the one it asked for the version on: the second round took no new ones.
         assert!(
-            world.kube.connections() <= 2,
+            world.kube.connections() <= 4,
             "the agent's connections go on: {}",
             world.kube.connections()
         );
