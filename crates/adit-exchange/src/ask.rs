@@ -45,7 +45,8 @@ pub struct Ask<'a> {
     pub request_id: &'a str,
     /// What [`crate::upgrade_asked`] found, if the front can carry an upgraded connection.
     pub upgrade: Option<&'a HeaderValue>,
-    /// How much heads may hold, the answer's included.
+    /// How much the request's head may hold. Heads and trailers of answers are read within [`HeadLimits::default`], whatever this
+    /// says: agents send no larger ones, and a relay that is strict with its callers must not refuse an API server's answers.
     pub limits: HeadLimits,
 }
 
@@ -74,7 +75,6 @@ pub struct Question<B> {
     flow: Flow,
     is_whole: bool,
     informational: Option<Informational>,
-    limits: HeadLimits,
 }
 
 /// Takes an informational head.
@@ -116,7 +116,6 @@ where
             flow,
             is_whole: true,
             informational: None,
-            limits: ask.limits,
         })
     }
 
@@ -169,7 +168,7 @@ where
         loop {
             // The head first: with it, what is left of the body may not be wanted any more.
             if let Poll::Ready(head) = stream.poll_head(cx) {
-                let head = read_head(stream, &head.map_err(AskError::NoAnswer)?, self.limits)?;
+                let head = read_head(stream, &head.map_err(AskError::NoAnswer)?)?;
                 if !is_interim(head.status) {
                     return Poll::Ready(Ok(head));
                 }
@@ -302,12 +301,8 @@ fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-fn read_head(
-    stream: &TunnelStream,
-    head: &Bytes,
-    limits: HeadLimits,
-) -> Result<ResponseHead, AskError> {
-    response::read(head, limits).map_err(|error| refuse(stream, error))
+fn read_head(stream: &TunnelStream, head: &Bytes) -> Result<ResponseHead, AskError> {
+    response::read(head, HeadLimits::default()).map_err(|error| refuse(stream, error))
 }
 
 fn refuse(stream: &TunnelStream, error: BadHead) -> AskError {

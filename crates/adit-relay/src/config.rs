@@ -60,7 +60,7 @@ pub struct FrontDoorConfig {
     pub idle_timeout: Duration,
     /// Silence after which TCP asks whether the peer is still there. Default 1 min, below the usual 350 s of balancers.
     pub keepalive: Duration,
-    /// Bytes of a request's head. Default 64 KiB, what an agent takes.
+    /// Bytes of a request's head. Default 64 KiB, what an agent takes. Answers' heads have a limit of their own, which is that.
     pub max_head_bytes: usize,
     /// Header fields of a request. Default 256.
     pub max_fields: usize,

@@ -32,6 +32,7 @@ use counted::Counted;
 #[derive(Debug)]
 pub(crate) struct Forward {
     route: Arc<Route>,
+    /// Of requests alone.
     head_limits: HeadLimits,
     metrics: Arc<Metrics>,
 }

@@ -377,6 +377,32 @@ async fn smuggled_and_oversized_heads_are_refused_and_harm_nobody() {
 }
 
 #[tokio::test]
+async fn limits_on_heads_are_for_requests_alone() {
+    within(async {
+        let setup = Setup::with("limits: {head_size: 8KiB, head_fields: 16}").await;
+        let _agent = setup.agent().await;
+        for answer in [
+            http1(&setup.address, setup.get("/k8s-proxy/fields")).await,
+            http2(&setup.address, setup.get("/k8s-proxy/fields")).await,
+        ] {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert!(answer.headers.len() >= 60);
+        }
+        let mut request = setup.get("/k8s-proxy/api");
+        for at in 0..20 {
+            let name: http::HeaderName = format!("x-{at}").parse().unwrap();
+            request.headers_mut().insert(name, 1.into());
+        }
+        let answer = http2(&setup.address, request).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.reason().as_str()),
+            (431, "head_too_large")
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn watch_is_cut_when_its_token_expires() {
     within(async {
         let setup = Setup::new().await;

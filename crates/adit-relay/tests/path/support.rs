@@ -514,6 +514,13 @@ async fn serve(stream: Arc<TunnelStream>, head: Bytes, seen: Arc<Seen>) {
         _ => echo(&asked, &stream).await,
     };
     let mut response = Response::new(body);
+    if path == "/fields" {
+        for at in 0..60 {
+            let name: http::HeaderName = format!("x-{at}").parse().unwrap();
+            let value = HeaderValue::try_from("x".repeat(200)).unwrap();
+            response.headers_mut().insert(name, value);
+        }
+    }
     if let Some(status) = path.strip_prefix("/status/") {
         *response.status_mut() = status.parse().unwrap();
         if *response.status_mut() != StatusCode::FORBIDDEN {
