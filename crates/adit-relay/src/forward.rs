@@ -221,12 +221,11 @@ fn refusal(error: AskError, permit: &Permit) -> Refusal {
             name: name(),
             why: why.to_string(),
         },
-        AskError::Open(why @ (OpenError::Overloaded | OpenError::TooManyCancels)) => {
-            Refusal::Overloaded {
-                name: name(),
-                why: why.to_string(),
-            }
-        }
+        AskError::Open(why @ OpenError::Overloaded) => Refusal::Overloaded {
+            name: name(),
+            why: why.to_string(),
+        },
+        AskError::Open(OpenError::TooManyCancels) => Refusal::TooManyCancels { name: name() },
         AskError::BodyLost(why) => Refusal::BodyLost(why),
         AskError::NoAnswer(StreamError::SessionEnded(why)) => Refusal::AgentLost {
             name: name(),

@@ -183,6 +183,14 @@ pub(crate) enum Refusal {
         /// Which bound.
         why: String,
     },
+    /// A bound on what the agent may take for a flood, which would cost the tunnel and everybody on it.
+    #[error(
+        "too many requests to agent {name} were cancelled before their answer: this one may come in a second"
+    )]
+    TooManyCancels {
+        /// Path and name, as in a context.
+        name: String,
+    },
     /// The agent could not reach its API server.
     #[error("agent {name} cannot reach its Kubernetes API server: {why}")]
     ApiServerUnreachable {
@@ -241,11 +249,44 @@ impl Refusal {
             Self::AgentRefused { .. } => row(503, "agent_refused", Agent, Some(1)),
             Self::AgentFailed { .. } => row(502, "agent_failed", Agent, None),
             Self::Overloaded { .. } => row(503, "overloaded", Agent, Some(1)),
+            Self::TooManyCancels { .. } => row(429, "too_many_cancels", Agent, Some(1)),
             Self::ApiServerUnreachable { .. } => {
                 row(502, "api_server_unreachable", ApiServer, None)
             }
             Self::ApiServerLost { .. } => row(502, "api_server_lost", ApiServer, None),
             Self::TimedOut { .. } => row(504, "timed_out", ApiServer, None),
+        }
+    }
+
+    /// Whether anybody can cause it, without a token that an authority vouches for. Such refusals must not fill a log.
+    pub(crate) fn is_to_a_stranger(&self) -> bool {
+        match self {
+            Self::UnknownPath
+            | Self::BadPath(_)
+            | Self::BadMethod(_)
+            | Self::BadCredential(_)
+            | Self::TokenRefused(_) => true,
+            Self::BadRequest(_)
+            | Self::HeadTooLarge
+            | Self::NoAgentNamed
+            | Self::AgentsDiffer { .. }
+            | Self::PermitEnded
+            | Self::BodyLost(_)
+            | Self::NotPermitted(_)
+            | Self::JobStreams { .. }
+            | Self::JobRate { .. }
+            | Self::TunnelFull { .. }
+            | Self::Draining
+            | Self::AgentOffline { .. }
+            | Self::AgentNeverConnected { .. }
+            | Self::AgentLost { .. }
+            | Self::AgentRefused { .. }
+            | Self::AgentFailed { .. }
+            | Self::Overloaded { .. }
+            | Self::TooManyCancels { .. }
+            | Self::ApiServerUnreachable { .. }
+            | Self::ApiServerLost { .. }
+            | Self::TimedOut { .. } => false,
         }
     }
 

@@ -49,6 +49,7 @@ pub(crate) fn every() -> Vec<Refusal> {
             name: name(),
             why: why(),
         },
+        Refusal::TooManyCancels { name: name() },
         Refusal::ApiServerUnreachable {
             name: name(),
             why: why(),
@@ -130,6 +131,7 @@ fn kinds_are_all_here() {
             | Refusal::AgentRefused { .. }
             | Refusal::AgentFailed { .. }
             | Refusal::Overloaded { .. }
+            | Refusal::TooManyCancels { .. }
             | Refusal::ApiServerUnreachable { .. }
             | Refusal::ApiServerLost { .. }
             | Refusal::TimedOut { .. } => {}
@@ -203,4 +205,15 @@ fn only_an_agent_that_left_just_now_is_worth_a_retry() {
     };
     assert_eq!(offline(true).facts().retry_after, Some(1));
     assert_eq!(offline(false).facts().retry_after, None);
+}
+
+#[test]
+fn strangers_cause_what_comes_before_the_token_was_checked() {
+    for refusal in every() {
+        let reason = refusal.facts().reason;
+        let is_early = reason.starts_with("credential_")
+            || reason.starts_with("token_")
+            || ["unknown_path", "bad_path", "bad_method"].contains(&reason);
+        assert_eq!(refusal.is_to_a_stranger(), is_early, "{reason}");
+    }
 }
