@@ -14,12 +14,17 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
+use tokio::time::Instant;
 
 use crate::{
     forward::chain,
     metrics::Metrics,
     registry::{Registration, Registry},
 };
+
+mod seldom;
+
+pub(crate) use seldom::Seldom;
 
 /// What a stream on an HTTP/2 connection turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,7 @@ pub(crate) struct Agents {
     pub(crate) max_credential_bytes: usize,
     pub(crate) stop: Stop,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) denials: Seldom,
 }
 
 impl Agents {
@@ -180,7 +186,9 @@ impl Agents {
         mut respond: SendResponse<SendBuf>,
     ) {
         self.metrics.tunnel_refused(denied.reason());
-        tracing::warn!(client.addr = %from, refusal = denied.reason(), "tunnel refused");
+        if let Some(unlogged) = self.denials.told(Instant::now()) {
+            tracing::warn!(client.addr = %from, refusal = denied.reason(), unlogged, "tunnel refused");
+        }
         let mut answer = Response::new(());
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

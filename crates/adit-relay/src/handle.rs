@@ -27,7 +27,7 @@ use crate::{
     forward::{Forward, Forwarded, Hold},
     in_flight::{Flight, InFlight},
     metrics::{Metrics, Outcome},
-    refusal::Refusal,
+    refusal::{Facts, Refusal},
     respond::{Format, respond},
     route::Route,
     target::{Purpose, Target},
@@ -149,21 +149,35 @@ impl Handler {
     ) -> Response<Content> {
         let facts = refusal.facts();
         self.metrics.refused(facts.reason);
-        tracing::info!(
-            request.id = %call.id,
-            client.addr = %call.connection.client,
-            http.method = %method,
-            http.status = facts.status.as_u16(),
-            refusal = facts.reason,
-            detail = refusal.detail(),
-            error = %refusal,
-            "refused"
-        );
+        log_refusal(refusal, &facts, method, call);
         let mut answer = respond(refusal, &call.id, format);
         if *method == Method::HEAD {
             *answer.body_mut() = Full::default();
         }
         answer.map(Content::Own)
+    }
+}
+
+/// At `info`, but for what strangers cause: that is at `debug`, and counted like the rest.
+fn log_refusal(refusal: &Refusal, facts: &Facts, method: &Method, call: &Call<'_>) {
+    macro_rules! log {
+        ($level:ident) => {
+            tracing::$level!(
+                request.id = %call.id,
+                client.addr = %call.connection.client,
+                http.method = %method,
+                http.status = facts.status.as_u16(),
+                refusal = facts.reason,
+                detail = refusal.detail(),
+                error = %refusal,
+                "refused"
+            )
+        };
+    }
+    if refusal.is_to_a_stranger() {
+        log!(debug);
+    } else {
+        log!(info);
     }
 }
 

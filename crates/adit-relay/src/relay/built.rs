@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::StartError;
 use crate::{
-    agents::Agents,
+    agents::{Agents, Seldom},
     authenticate::{Authenticate, Fetch},
     authorise::Authorise,
     config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
@@ -173,6 +173,7 @@ fn agents(
         max_credential_bytes: limits.credential_bytes,
         stop: stop.clone(),
         metrics: Arc::clone(metrics),
+        denials: Seldom::default(),
     }
 }
 
