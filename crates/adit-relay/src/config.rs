@@ -66,6 +66,9 @@ pub struct FrontDoorConfig {
     pub max_fields: usize,
     /// Requests at once on one HTTP/2 connection. Default 1000: helm and controllers watch hundreds of kinds.
     pub max_streams_per_connection: u32,
+    /// Requests that one HTTP/2 connection may take back in a second before their answer; those of ten seconds may come at once.
+    /// Default 100: a kubectl that is interrupted takes back a hundred at most. Past it the connection ends (CVE-2023-44487).
+    pub max_cancels_per_second: u32,
 }
 
 /// Sessions with agents.
@@ -147,6 +150,7 @@ impl FrontDoorConfig {
             max_head_bytes: 64 << 10,
             max_fields: 256,
             max_streams_per_connection: 1_000,
+            max_cancels_per_second: 100,
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     pub(crate) answer_bytes: Counter,
     pub(crate) upgraded: Gauge,
     connections: Family<Protocol, Gauge>,
+    /// See `front_door/http2.rs`.
+    pub(crate) connections_full: Counter,
     connections_refused: Family<Reason, Counter>,
     handshakes_failed: Family<Reason, Counter>,
     heads_refused: Family<Reason, Counter>,
@@ -120,6 +122,7 @@ impl Metrics {
             answer_bytes: direction("answer"),
             upgraded: Gauge::default(),
             connections: Family::default(),
+            connections_full: Counter::default(),
             connections_refused: Family::default(),
             handshakes_failed: Family::default(),
             heads_refused: Family::default(),
@@ -153,6 +156,11 @@ impl Metrics {
             "connections_open",
             "Connections by protocol",
             self.connections.clone(),
+        );
+        registry.register(
+            "connections_full",
+            "Times that an HTTP/2 connection had as many requests as it may",
+            self.connections_full.clone(),
         );
         registry.register(
             "connections_refused",

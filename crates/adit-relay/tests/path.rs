@@ -625,12 +625,83 @@ async fn flood_of_requests_taken_back_ends_the_connection() {
             ended.unwrap_err().reason(),
             Some(h2::Reason::ENHANCE_YOUR_CALM)
         );
+        let metrics = setup.metrics().await;
+        let counted = "adit_relay_connections_refused_total{reason=\"hasty\"} 1";
+        assert!(metrics.contains(counted), "{metrics}");
         assert_eq!(
             http1(&setup.address, setup.get("/k8s-proxy/api"))
                 .await
                 .status,
             200
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_taken_back_are_limited_by_the_second() {
+    within(async {
+        let setup = Setup::with("limits: {cancels_per_second: 1}").await;
+        let agent = setup.agent().await;
+        let (mut send, connection) = setup.h2().await;
+        let takes_back = async {
+            for _ in 0..100 {
+                let Ok(ready) = send.clone().ready().await else {
+                    return;
+                };
+                send = ready;
+                let request = setup.absolute(setup.get("/k8s-proxy/slow")).map(|_| ());
+                let Ok((_, mut stream)) = send.send_request(request, true) else {
+                    return;
+                };
+                // It has got as far as it can: h2 counts those that have not itself.
+                if timeout(Duration::from_secs(1), agent.begun())
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+                stream.send_reset(h2::Reason::CANCEL);
+            }
+        };
+        let (ended, ()) = tokio::join!(connection, takes_back);
+        assert_eq!(
+            ended.unwrap_err().reason(),
+            Some(h2::Reason::ENHANCE_YOUR_CALM)
+        );
+        let metrics = setup.metrics().await;
+        let counted = "adit_relay_connections_refused_total{reason=\"hasty\"} 1";
+        assert!(metrics.contains(counted), "{metrics}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connection_at_its_limit_of_requests_is_counted() {
+    within(async {
+        let setup = Setup::with("limits: {streams_per_connection: 2}").await;
+        let agent = setup.agent().await;
+        let (send, connection) = setup.h2().await;
+        let asked = async {
+            let mut waiting = Vec::new();
+            let mut send = send;
+            for _ in 0..2 {
+                send = send.ready().await.unwrap();
+                let request = setup.absolute(setup.get("/k8s-proxy/slow")).map(|_| ());
+                waiting.push(send.send_request(request, true).unwrap());
+            }
+            while agent.open() < 2 {
+                tokio::task::yield_now().await;
+            }
+            let metrics = setup.metrics().await;
+            let counted = "adit_relay_connections_full_total 1\n";
+            assert!(metrics.contains(counted), "{metrics}");
+        };
+        tokio::select! {
+            biased;
+            () = asked => {}
+            ended = connection => panic!("{ended:?}"),
+        }
     })
     .await;
 }

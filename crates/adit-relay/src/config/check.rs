@@ -125,6 +125,12 @@ fn front_door(
         default.max_streams_per_connection,
         1..=1_000_000,
     );
+    let max_cancels_per_second = section.count(
+        "cancels_per_second",
+        limits.cancels_per_second,
+        default.max_cancels_per_second,
+        1..=100_000,
+    );
     Some(FrontDoorConfig {
         handshake_timeout,
         head_timeout,
@@ -133,6 +139,7 @@ fn front_door(
         max_head_bytes,
         max_fields,
         max_streams_per_connection,
+        max_cancels_per_second,
         ..default
     })
 }

@@ -125,6 +125,8 @@ pub struct RawLimits {
     pub connections_per_address: Option<u64>,
     /// Requests at once on one HTTP/2 connection.
     pub streams_per_connection: Option<u64>,
+    /// Requests that one HTTP/2 connection may take back in a second.
+    pub cancels_per_second: Option<u64>,
     /// Bytes of a request's head.
     pub head_size: Option<String>,
     /// Header fields of a request.

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use adit_tunnel::{MAX_FRAME_BYTES, SendBuf, WINDOW};
+use adit_tunnel::{MAX_FRAME_BYTES, SEND_BUFFER_BYTES, SendBuf, WINDOW};
 use futures_util::{Stream as _, stream::FuturesUnordered};
 use h2::{
     Reason, RecvStream,
@@ -60,20 +60,22 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
         served.poll(cx, &open)
     });
     if let Err(error) = result.await {
+        served.note_calmed(&error);
         ended(&connection, &error);
     }
 }
 
 /// One set of settings for clients and agents, because they are sent before the first request tells which it is: frames
 /// of 64 KiB for the tunnel's batches, windows for a client's uploads, which may pile up here when the agent does not
-/// take them. [`WINDOW`] follows when it is a tunnel.
+/// take them. [`WINDOW`] follows when it is a tunnel. What a stream has queued here a tunnel's small frames wait behind: so it is no
+/// more than a tunnel itself has.
 fn builder(config: &FrontDoorConfig) -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
     builder
         .max_frame_size(MAX_FRAME_BYTES)
         .initial_window_size(1 << 20)
         .initial_connection_window_size(16 << 20)
-        .max_send_buffer_size(400 << 10)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_concurrent_streams(config.max_streams_per_connection)
         .max_header_list_size(u32::try_from(config.max_head_bytes).unwrap_or(u32::MAX));
     builder
@@ -124,7 +126,8 @@ struct Served<'a, F> {
     http2: Http2<Io, SendBuf>,
     streams: FuturesUnordered<F>,
     door: &'a FrontDoor,
-    hasty: Hasty,
+    /// `None` once it was too many.
+    hasty: Option<Hasty>,
     windows: Windows,
     idle: Option<Pin<Box<Sleep>>>,
 }
@@ -146,7 +149,10 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
             http2,
             streams: FuturesUnordered::new(),
             door,
-            hasty: Hasty::new(Instant::now()),
+            hasty: Some(Hasty::new(
+                door.config.max_cancels_per_second,
+                Instant::now(),
+            )),
             windows: Windows::Small,
             idle: None,
         }
@@ -169,6 +175,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         let arrival = self.sort(&request);
                         self.streams.push(open(request, respond, arrival));
+                        self.note_full();
                         accepted += 1;
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
@@ -198,10 +205,30 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
         }
     }
 
+    /// h2 tells nobody when it turns streams away, and clients wait by themselves: reaching the limit is what can be seen of it.
+    fn note_full(&self) {
+        let most = usize::try_from(self.door.config.max_streams_per_connection);
+        if most == Ok(self.streams.len()) {
+            self.door.handler.metrics.connections_full.inc();
+        }
+    }
+
     fn note(&mut self, ended: Ended) {
-        if ended == Ended::TakenBack && self.hasty.is_too_many(Instant::now()) {
+        if ended == Ended::TakenBack
+            && let Some(hasty) = &mut self.hasty
+            && hasty.is_too_many(Instant::now())
+        {
+            self.hasty = None;
             self.door.handler.metrics.connection_refused("hasty");
             self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        }
+    }
+
+    /// Requests that were taken back before we came round to them h2 counts itself.
+    fn note_calmed(&self, error: &h2::Error) {
+        let is_calmed = !error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+        if is_calmed && self.hasty.is_some() {
+            self.door.handler.metrics.connection_refused("hasty");
         }
     }
 
