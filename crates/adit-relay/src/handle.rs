@@ -265,3 +265,27 @@ impl http_body::Body for Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn refusal_that_nobody_reads_is_given_up() {
+        let mut body = Body {
+            content: Content::Own(Full::from("no")),
+            end: None,
+            flight: InFlight::default().begin(),
+        };
+        let mut within = async |time| {
+            let cut = poll_fn(|cx| body.poll_cut(cx));
+            timeout(time, cut).await.is_ok()
+        };
+        assert!(!within(OWN_ANSWER_TIME - Duration::from_millis(10)).await);
+        assert!(within(Duration::from_millis(20)).await);
+    }
+}
