@@ -269,7 +269,9 @@ async fn dev_puts_a_relay_before_the_current_cluster_and_leaves_nothing_behind()
     .env("TMPDIR", folder.path())
     .spawn()
     .unwrap();
-    let export = line(&mut stdout(&mut dev), "export KUBECONFIG=").await;
+    // Kept to the end: it has more to print, and ends when nobody is there to read it.
+    let mut printed = stdout(&mut dev);
+    let export = line(&mut printed, "export KUBECONFIG=").await;
     let path = Path::new(export.trim().strip_prefix("export KUBECONFIG=").unwrap()).to_owned();
     let job = Kubeconfig::read_from(&path).unwrap();
     let mode = fs::metadata(path.parent().unwrap())
