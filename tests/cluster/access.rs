@@ -70,7 +70,7 @@ fn token_of_nobody_is_refused(world: &World, client: &Client) {
 
 fn job_of_another_project_gets_no_context(world: &World) {
     let mut identity = world.next_job();
-    identity.project.path = "group/sub/application".parse().unwrap();
+    identity.project.path = Some("group/sub/application".parse().unwrap());
     identity.project.id.0 = 151;
     let token = world.token(&identity, Duration::from_secs(600));
     let relay = &world.shared().relay;
@@ -88,7 +88,7 @@ fn job_of_another_project_gets_no_context(world: &World) {
 
 fn job_of_another_project_is_refused(world: &World) {
     let mut identity = world.next_job();
-    identity.project.path = "group/sub/application".parse().unwrap();
+    identity.project.path = Some("group/sub/application".parse().unwrap());
     identity.project.id.0 = 151;
     let token = world.token(&identity, Duration::from_secs(600));
     let job = world.any_job();

@@ -77,8 +77,10 @@ impl Agent {
 
     pub(crate) fn grant(&self, job: &JobIdentity) -> Option<&Grant> {
         let same_id = self.project_id.is_none_or(|id| id == job.project.id);
-        self.ci_access
-            .grant(job, same_id && self.project == job.project.path)
+        self.ci_access.grant(
+            job,
+            same_id && job.project.path.as_ref() == Some(&self.project),
+        )
     }
 }
 

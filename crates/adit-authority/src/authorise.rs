@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use adit_identity::{ActAs, AgentId, BadImpersonation, JobIdentity, Label};
+use adit_identity::{ActAs, AgentId, BadImpersonation, Environment, JobIdentity, Label};
 
 use crate::{
     AccessAs, Agent, Agents, Caller, Permit,
@@ -191,12 +191,21 @@ fn grant<'a>(agent: &'a Agent, job: &JobIdentity) -> Result<&'a Grant, NotAllowe
         .grant(job)
         .ok_or_else(|| NotAllowed::NoGrant(agent.id()))?;
     let context = || agent.context().into();
-    let environment = || job.environment.as_ref().map_or("", |env| env.name()).into();
+    let environment = || {
+        let name = job.environment.as_ref().and_then(Environment::name);
+        name.unwrap_or_default().into()
+    };
+    let git_ref = || {
+        job.git_ref
+            .as_ref()
+            .map_or("", |git_ref| &git_ref.name)
+            .into()
+    };
     match grant.refusal(job) {
         None => Ok(grant),
         Some(Filtered::Ref) => Err(NotAllowed::RefNotProtected {
             context: context(),
-            git_ref: job.git_ref.name.clone(),
+            git_ref: git_ref(),
         }),
         Some(Filtered::NoEnvironment) => Err(NotAllowed::NoEnvironment { context: context() }),
         Some(Filtered::Environment) => Err(NotAllowed::EnvironmentMismatch {

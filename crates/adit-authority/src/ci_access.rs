@@ -17,7 +17,7 @@ mod raw;
 
 use std::collections::HashMap;
 
-use adit_identity::{FullPath, Impersonation, JobIdentity, Label};
+use adit_identity::{Environment, FullPath, Impersonation, JobIdentity, Label};
 
 pub use pattern::{BadPattern, EnvironmentPattern};
 pub use raw::{
@@ -57,16 +57,11 @@ pub struct Grant {
 impl CiAccess {
     /// The entry that decides about a job, if any. `is_own` says that the job's project holds the agent's config.
     pub(crate) fn grant(&self, job: &JobIdentity, is_own: bool) -> Option<&Grant> {
+        let path = job.project.path.as_ref();
         let own = || is_own.then_some(&self.implicit);
-        let group = || {
-            job.project
-                .path
-                .ancestors()
-                .find_map(|group| self.groups.get(&group))
-        };
+        let group = || path?.ancestors().find_map(|group| self.groups.get(&group));
         let instance = || self.instance.as_ref();
-        self.projects
-            .get(&job.project.path)
+        path.and_then(|path| self.projects.get(path))
             .or_else(own)
             .or_else(group)
             .or_else(instance)
@@ -86,16 +81,19 @@ impl Grant {
 
     /// Why a filter of this entry keeps the job out, if one does.
     pub(crate) fn refusal(&self, job: &JobIdentity) -> Option<Filtered> {
-        if self.protected_branches_only && !job.git_ref.protected {
+        let is_protected = job
+            .git_ref
+            .as_ref()
+            .is_some_and(|git_ref| git_ref.protected);
+        if self.protected_branches_only && !is_protected {
             return Some(Filtered::Ref);
         }
         let patterns = self.environments.as_ref()?;
-        let Some(environment) = &job.environment else {
+        let environment = job.environment.as_ref();
+        let Some(name) = environment.and_then(Environment::name) else {
             return Some(Filtered::NoEnvironment);
         };
-        let matched = patterns
-            .iter()
-            .any(|pattern| pattern.matches(environment.name()));
+        let matched = patterns.iter().any(|pattern| pattern.matches(name));
         (!matched).then_some(Filtered::Environment)
     }
 }

@@ -1,8 +1,8 @@
 //! A job for this crate's tests to change and send.
 
 use adit_identity::{
-    Environment, GitRef, GroupId, JobId, JobIdentity, Namespace, PipelineId, Project, ProjectId,
-    RefKind, Tier, User, UserId,
+    Environment, FullPath, GitRef, GroupId, JobId, JobIdentity, Namespace, PipelineId, Project,
+    ProjectId, RefKind, Tier, User, UserId,
 };
 
 /// The issuer of [`job`].
@@ -17,22 +17,22 @@ pub(crate) fn job() -> JobIdentity {
         source: Some("push".into()),
         project: Project {
             id: ProjectId(150),
-            path: "group/sub/app".parse().unwrap(),
+            path: Some("group/sub/app".parse().unwrap()),
         },
-        namespace: Namespace {
+        namespace: Some(Namespace {
             id: GroupId(25),
             path: "group/sub".parse().unwrap(),
-        },
+        }),
         groups: vec![GroupId(25)],
         user: User {
             id: UserId(12),
             login: "dev1".into(),
         },
-        git_ref: GitRef {
+        git_ref: Some(GitRef {
             name: "main".into(),
             kind: Some(RefKind::Branch),
             protected: true,
-        },
+        }),
         environment: None,
     }
 }
@@ -40,8 +40,9 @@ pub(crate) fn job() -> JobIdentity {
 /// A job of another project.
 pub(crate) fn job_of(path: &str) -> JobIdentity {
     let mut job = job();
-    job.project.path = path.parse().unwrap();
-    job.namespace.path = job.project.path.ancestors().next().unwrap();
+    let path: FullPath = path.parse().unwrap();
+    job.namespace.as_mut().unwrap().path = path.ancestors().next().unwrap();
+    job.project.path = Some(path);
     job
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use adit_identity::{JobIdentity, RefKind};
+use adit_identity::{FullPath, JobIdentity, RefKind};
 use aws_lc_rs::{
     digest,
     error::Unspecified,
@@ -251,29 +251,33 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 
 /// What GitLab says about a job; ids as strings, flags as strings.
 fn job_claims(job: &JobIdentity) -> Map<String, Value> {
-    let kind = match job.git_ref.kind {
+    let (project, git_ref) = (&job.project, job.git_ref.as_ref());
+    let kind = match git_ref.and_then(|git_ref| git_ref.kind) {
         Some(RefKind::Tag) => "tag",
         Some(RefKind::Branch) | None => "branch",
     };
-    let (project, namespace) = (&job.project, &job.namespace);
+    let path = project.path.as_ref().map_or("", FullPath::as_str);
+    let ref_name = git_ref.map_or("", |git_ref| &git_ref.name);
+    let namespace_id = job.namespace.as_ref().map(|group| group.id.to_string());
+    let namespace_path = job.namespace.as_ref().map(|group| group.path.as_str());
     let mut claims = object(json!({
-        "sub": format!("project_path:{}:ref_type:{kind}:ref:{}", project.path, job.git_ref.name),
+        "sub": format!("project_path:{path}:ref_type:{kind}:ref:{ref_name}"),
         "project_id": project.id.to_string(),
-        "project_path": project.path.as_str(),
-        "namespace_id": namespace.id.to_string(),
-        "namespace_path": namespace.path.as_str(),
+        "project_path": path,
+        "namespace_id": namespace_id,
+        "namespace_path": namespace_path,
         "job_project_id": project.id.to_string(),
-        "job_project_path": project.path.as_str(),
-        "job_namespace_id": namespace.id.to_string(),
-        "job_namespace_path": namespace.path.as_str(),
+        "job_project_path": path,
+        "job_namespace_id": namespace_id,
+        "job_namespace_path": namespace_path,
         "user_id": job.user.id.to_string(),
         "user_login": job.user.login,
         "pipeline_id": job.pipeline.to_string(),
         "pipeline_source": job.source.as_deref().unwrap_or("push"),
         "job_id": job.job.to_string(),
-        "ref": job.git_ref.name,
+        "ref": ref_name,
         "ref_type": kind,
-        "ref_protected": job.git_ref.protected.to_string(),
+        "ref_protected": git_ref.is_some_and(|git_ref| git_ref.protected).to_string(),
     }));
     if let Some(environment) = &job.environment {
         claims.extend(object(json!({

@@ -104,22 +104,22 @@ mod tests {
             source: Some("push".into()),
             project: Project {
                 id: ProjectId(150),
-                path: "group/sub/app".parse().unwrap(),
+                path: Some("group/sub/app".parse().unwrap()),
             },
-            namespace: Namespace {
+            namespace: Some(Namespace {
                 id: GroupId(25),
                 path: "group/sub".parse().unwrap(),
-            },
+            }),
             groups: vec![GroupId(23), GroupId(25)],
             user: User {
                 id: UserId(12),
                 login: "dev1".into(),
             },
-            git_ref: GitRef {
+            git_ref: Some(GitRef {
                 name: "main".into(),
                 kind: Some(RefKind::Branch),
                 protected: true,
-            },
+            }),
             environment,
         }
     }

@@ -3,12 +3,12 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::environment_slug;
+use crate::{Label, environment_slug};
 
 /// A job's environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
-    name: Box<str>,
+    name: Option<Box<str>>,
     slug: Box<str>,
     tier: Tier,
     protected: bool,
@@ -31,17 +31,28 @@ impl Environment {
             return Err(BadEnvironment::Control);
         }
         Ok(Self {
-            name: name.into(),
+            name: Some(name.into()),
             slug: environment_slug(name).into(),
             tier,
             protected,
         })
     }
 
-    /// The name with its variables expanded, such as `review/feature-1`.
+    /// An environment known by its slug, as GitLab's API has it: neither its name nor its protection is known.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn with_slug(slug: &Label, tier: Tier) -> Self {
+        Self {
+            name: None,
+            slug: slug.as_str().into(),
+            tier,
+            protected: false,
+        }
+    }
+
+    /// The name with its variables expanded, such as `review/feature-1`, when the authority states it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The name as a label, such as `review-feature-1-1q251u`.
@@ -56,7 +67,7 @@ impl Environment {
         self.tier
     }
 
-    /// Whether only some users may deploy to it.
+    /// Whether only some users may deploy to it. False when the authority did not say.
     #[must_use]
     pub fn is_protected(&self) -> bool {
         self.protected

@@ -17,17 +17,17 @@ pub struct JobIdentity {
     pub source: Option<Box<str>>,
     /// The project the job runs in.
     pub project: Project,
-    /// What the project stands in.
-    pub namespace: Namespace,
+    /// What the project stands in. GitLab's API names the groups by id alone.
+    pub namespace: Option<Namespace>,
     /// The groups that the project is in and whose ids are known, outermost first.
     ///
-    /// An ID token states the id of the direct namespace only. Ids of the groups above come from the relay's config; a
-    /// group missing here is one identity less for RBAC to give rights to, never one more.
+    /// GitLab's API lists them all. An ID token states the id of the direct namespace only, and ids of the groups above come from
+    /// the relay's config; a group missing here is one identity less for RBAC to give rights to, never one more.
     pub groups: Vec<GroupId>,
     /// As whom the job runs.
     pub user: User,
-    /// What it runs on.
-    pub git_ref: GitRef,
+    /// What it runs on. GitLab's API does not say.
+    pub git_ref: Option<GitRef>,
     /// What it deploys to, when it says so.
     pub environment: Option<Environment>,
 }
@@ -37,8 +37,8 @@ pub struct JobIdentity {
 pub struct Project {
     /// Its id, the same for ever.
     pub id: ProjectId,
-    /// Its path, which may be renamed, and taken by another.
-    pub path: FullPath,
+    /// Its path, which may be renamed, and taken by another. GitLab's API states the id alone.
+    pub path: Option<FullPath>,
 }
 
 /// What a project stands in: a group, or a user's own namespace.

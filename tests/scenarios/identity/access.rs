@@ -19,12 +19,12 @@ fn of(path: &str, id: u64) -> JobIdentity {
     JobIdentity {
         project: Project {
             id: ProjectId(id),
-            path: path.parse().unwrap(),
+            path: Some(path.parse().unwrap()),
         },
-        namespace: Namespace {
+        namespace: job(1).namespace.map(|group| Namespace {
             path: namespace.parse().unwrap(),
-            ..job(1).namespace
-        },
+            ..group
+        }),
         ..job(1)
     }
 }
@@ -33,7 +33,7 @@ fn on(environment: Option<&str>, is_protected: bool) -> JobIdentity {
     let mut job = job(1);
     job.environment =
         environment.map(|name| Environment::named(name, Tier::Production, false).unwrap());
-    job.git_ref.protected = is_protected;
+    job.git_ref.as_mut().unwrap().protected = is_protected;
     job
 }
 
@@ -61,7 +61,7 @@ fn only_jobs_that_a_grant_covers_get_in() {
         for (job, may) in cases {
             let before = world.kube.request_count();
             let answer = world.relay.caller(&job, "prod").get("/api").await;
-            let what = format!("{} {:?}", job.project.path, job.environment);
+            let what = format!("{:?} {:?}", job.project.path, job.environment);
             if may {
                 assert_eq!(answer.status, 200, "{what}: {}", answer.text());
             } else {

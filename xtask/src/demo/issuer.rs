@@ -51,22 +51,22 @@ fn job(whose: Whose) -> Result<JobIdentity> {
         source: Some("push".into()),
         project: Project {
             id: ProjectId(project),
-            path,
+            path: Some(path),
         },
-        namespace: Namespace {
+        namespace: Some(Namespace {
             id: GroupId(group),
             path: group_path,
-        },
+        }),
         groups: vec![GroupId(group)],
         user: User {
             id: UserId(12),
             login: "dev1".into(),
         },
-        git_ref: GitRef {
+        git_ref: Some(GitRef {
             name: "main".into(),
             kind: Some(RefKind::Branch),
             protected: true,
-        },
+        }),
         environment: Some(Environment::named("production", Tier::Production, true)?),
     })
 }

@@ -159,8 +159,35 @@ fn a_ref_that_is_not_known_to_be_protected_is_not() {
     let rules = rules("{projects: [{id: group/sub/app, protected_branches_only: true}]}");
     assert_eq!(entry(&rules, job()), Ok("none".into()));
     let mut unprotected = job();
-    unprotected.git_ref.protected = false;
+    unprotected.git_ref.as_mut().unwrap().protected = false;
     assert_eq!(entry(&rules, unprotected), Err("ref_not_protected"));
+}
+
+#[test]
+fn what_is_not_stated_lets_nobody_in() {
+    let mut silent = job();
+    (silent.project.path, silent.git_ref) = (None, None);
+    silent.environment = Some(Environment::with_slug(
+        &"prod".parse().unwrap(),
+        adit_identity::Tier::Production,
+    ));
+    let cases = [
+        ("{projects: [{id: group/sub/app}]}", Err("no_grant")),
+        ("{groups: [{id: group}]}", Err("no_grant")),
+        ("{instance: {}}", Ok("none".to_owned())),
+        (
+            "{instance: {protected_branches_only: true}}",
+            Err("ref_not_protected"),
+        ),
+        ("{instance: {environments: ['*']}}", Err("no_environment")),
+    ];
+    for (ci_access, expected) in cases {
+        assert_eq!(
+            entry(&rules(ci_access), silent.clone()),
+            expected,
+            "{ci_access}"
+        );
+    }
 }
 
 #[test]

@@ -82,27 +82,30 @@ impl Claims {
     }
 
     fn job(&self, issuer: &OidcIssuer) -> Result<JobIdentity, TokenError> {
-        let (project, namespace) = self.project()?;
+        let (id, path, namespace) = self.project()?;
         Ok(JobIdentity {
             issuer: issuer.url.clone(),
             job: JobId(self.id("job_id")?),
             pipeline: PipelineId(self.id("pipeline_id")?),
             source: self.optional_text("pipeline_source")?.map(Into::into),
             groups: groups(&namespace, issuer),
-            project,
-            namespace,
+            project: Project {
+                id,
+                path: Some(path),
+            },
+            namespace: Some(namespace),
             user: User {
                 id: UserId(self.id("user_id")?),
                 login: self.text("user_login")?.into(),
             },
-            git_ref: self.git_ref()?,
+            git_ref: Some(self.git_ref()?),
             environment: self.environment()?,
         })
     }
 
     /// The project that runs the job. In a merge request's pipeline `project_*` may name the fork the change comes from;
     /// GitLab 18.4 and later name the one that runs it as `job_project_*`, all four or none.
-    fn project(&self) -> Result<(Project, Namespace), TokenError> {
+    fn project(&self) -> Result<(ProjectId, FullPath, Namespace), TokenError> {
         let runs = self.optional("job_project_id").is_some()
             || self.optional("job_project_path").is_some();
         let [project_id, project_path, namespace_id, namespace_path] = if runs {
@@ -120,18 +123,16 @@ impl Claims {
                 "namespace_path",
             ]
         };
-        let project = Project {
-            id: ProjectId(self.id(project_id)?),
-            path: self.path(project_path)?,
-        };
+        let id = ProjectId(self.id(project_id)?);
+        let path = self.path(project_path)?;
         let namespace = Namespace {
             id: GroupId(self.id(namespace_id)?),
             path: self.path(namespace_path)?,
         };
-        if project.path.ancestors().next().as_ref() != Some(&namespace.path) {
+        if path.ancestors().next().as_ref() != Some(&namespace.path) {
             return Err(TokenError::BadClaim(namespace_path));
         }
-        Ok((project, namespace))
+        Ok((id, path, namespace))
     }
 
     fn git_ref(&self) -> Result<GitRef, TokenError> {

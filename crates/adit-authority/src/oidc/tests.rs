@@ -170,7 +170,7 @@ async fn the_environment_and_its_tier_come_from_the_token() {
     let environment = caller.job().environment.as_ref().unwrap();
     assert_eq!(
         (environment.name(), environment.tier()),
-        ("review/1", Tier::Production)
+        (Some("review/1"), Tier::Production)
     );
     assert!(environment.is_protected());
 }
@@ -183,7 +183,7 @@ async fn ids_may_be_numbers_and_flags_booleans() {
         .await
         .unwrap();
     assert_eq!(
-        (job.job.0, job.user.id.0, job.git_ref.protected),
+        (job.job.0, job.user.id.0, job.git_ref.unwrap().protected),
         (7, 8, false)
     );
 }
@@ -214,7 +214,7 @@ async fn ids_of_outer_groups_come_from_the_config_root_first() {
         issuer.group_ids = Arc::new(ids.into())
     });
     let mut job = job_of("group/sub/deep/app");
-    job.namespace.id = adit_identity::GroupId(30);
+    job.namespace.as_mut().unwrap().id = adit_identity::GroupId(30);
     let token = world.issuer.token(&job, AUDIENCE, world.now, HOUR).unwrap();
     let caller = world.verify(&token).await.unwrap();
     let groups: Vec<_> = caller.job().groups.iter().map(|group| group.0).collect();

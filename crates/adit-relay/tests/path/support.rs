@@ -166,22 +166,22 @@ agents:
             source: None,
             project: Project {
                 id: ProjectId(150),
-                path: "group/app".parse().unwrap(),
+                path: Some("group/app".parse().unwrap()),
             },
-            namespace: Namespace {
+            namespace: Some(Namespace {
                 id: GroupId(25),
                 path: "group".parse().unwrap(),
-            },
+            }),
             groups: vec![GroupId(25)],
             user: User {
                 id: UserId(12),
                 login: "dev1".into(),
             },
-            git_ref: GitRef {
+            git_ref: Some(GitRef {
                 name: "main".into(),
                 kind: Some(RefKind::Branch),
                 protected: true,
-            },
+            }),
             environment: None,
         };
         self.issuer

@@ -22,22 +22,22 @@ pub(super) fn pretend(
         source: Some("web".into()),
         project: Project {
             id: ProjectId(1),
-            path: project.clone(),
+            path: Some(project.clone()),
         },
-        namespace: Namespace {
+        namespace: Some(Namespace {
             id: GroupId(1),
             path: namespace,
-        },
+        }),
         groups: vec![GroupId(1)],
         user: User {
             id: UserId(1),
             login: login.into(),
         },
-        git_ref: GitRef {
+        git_ref: Some(GitRef {
             name: "main".into(),
             kind: Some(RefKind::Branch),
             protected: true,
-        },
+        }),
         environment: None,
     })
 }
