@@ -3,9 +3,15 @@
 use std::{error::Error, path::PathBuf};
 
 const ROOT: &str = "../../proto";
-const FILES: [&str; 3] = [
+const FILES: [&str; 9] = [
     "adit/tunnel/v1/tunnel.proto",
     "adit/exchange/v1/exchange.proto",
+    "gitaly/gitaly.proto",
+    "gitlab/agent/agent_tracker/rpc/agent_tracker.proto",
+    "gitlab/agent/configuration_project/rpc/configuration_project.proto",
+    "gitlab/agent/notifications/rpc/notifications.proto",
+    "gitlab/agent/server_info/rpc/server_info.proto",
+    "google/rpc/status.proto",
     "kubernetes/v1/status.proto",
 ];
 

@@ -30,3 +30,62 @@ pub mod exchange {
 pub mod kubernetes {
     tonic::include_proto!("kubernetes.v1");
 }
+
+/// `gitaly`: what Gitaly answers about a repository.
+pub mod gitaly {
+    tonic::include_proto!("gitaly");
+}
+
+/// `google.rpc`: the details of a gRPC error.
+pub mod google_rpc {
+    tonic::include_proto!("google.rpc");
+}
+
+/// `gitlab.agent`: what GitLab asks a relay. Nested as its packages are: generated code refers to its neighbours by that.
+pub mod gitlab {
+    /// `gitlab.agent.entity`: what several calls speak of.
+    pub mod entity {
+        tonic::include_proto!("gitlab.agent.entity");
+    }
+
+    /// `gitlab.agent.event`: what happened in GitLab.
+    pub mod event {
+        tonic::include_proto!("gitlab.agent.event");
+    }
+
+    /// `gitlab.agent.notifications`: GitLab tells what happened.
+    pub mod notifications {
+        /// `gitlab.agent.notifications.rpc`.
+        pub mod rpc {
+            tonic::include_proto!("gitlab.agent.notifications.rpc");
+        }
+    }
+
+    /// `gitlab.agent.agent_tracker`: GitLab asks which agents are connected.
+    pub mod agent_tracker {
+        tonic::include_proto!("gitlab.agent.agent_tracker");
+
+        /// `gitlab.agent.agent_tracker.rpc`.
+        pub mod rpc {
+            tonic::include_proto!("gitlab.agent.agent_tracker.rpc");
+        }
+    }
+
+    /// `gitlab.agent.configuration_project`: GitLab asks which agents have a configuration file.
+    pub mod configuration_project {
+        /// `gitlab.agent.configuration_project.rpc`.
+        pub mod rpc {
+            tonic::include_proto!("gitlab.agent.configuration_project.rpc");
+        }
+    }
+
+    /// `gitlab.agent.server_info`: GitLab asks what a relay is.
+    pub mod server_info {
+        tonic::include_proto!("gitlab.agent.server_info");
+
+        /// `gitlab.agent.server_info.rpc`.
+        pub mod rpc {
+            tonic::include_proto!("gitlab.agent.server_info.rpc");
+        }
+    }
+}
