@@ -23,7 +23,8 @@ use crate::{
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawAgent {
-    /// A number of your choice, above 0, never used for another agent. It stands in kubeconfigs.
+    /// A number above 0, never used for another agent; it stands in kubeconfigs. GitLab's own where GitLab lets its jobs use the
+    /// agent, of your choice otherwise.
     pub id: u64,
     /// Lower-case letters, digits and dashes, at most 63; unique in its project.
     pub name: String,
@@ -33,14 +34,36 @@ pub struct RawAgent {
     /// That project's id. Default: unknown, and then jobs are compared by path alone, and the impersonation says no
     /// `config_project_id`.
     pub project_id: Option<u64>,
+    /// Who vouches for the jobs that may use the agent: issuers of ID tokens, by `ci_access` here; GitLab itself, which then knows the
+    /// agent by the same id; or both. Default: the only one there is; required when there are both, because an id of your choice is
+    /// another agent's at GitLab.
+    pub authorities: Option<Vec<RawAuthority>>,
     /// The URL of the issuer whose jobs may use the agent. Default: the only one there is; required when there are more,
     /// because ids and paths of two GitLab instances mean different things.
     pub issuer: Option<String>,
     /// Hashes of the agent's tokens as `adit token new` prints them. At least one; two while a token is replaced.
     pub tokens: Vec<String>,
-    /// Which other jobs may use the agent. Default: none.
-    #[serde(default)]
-    pub ci_access: RawCiAccess,
+    /// Which other jobs with ID tokens may use the agent. Default: none.
+    pub ci_access: Option<RawCiAccess>,
+}
+
+/// Who can vouch for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawAuthority {
+    /// An issuer of ID tokens.
+    Oidc,
+    /// GitLab's own API.
+    GitLab,
+}
+
+/// The authorities of a relay, as agents may name them.
+#[derive(Clone, Copy, Debug)]
+pub struct Authorities<'a> {
+    /// The URLs of all issuers of ID tokens.
+    pub issuers: &'a [Box<str>],
+    /// Whether GitLab's API is asked.
+    pub has_gitlab: bool,
 }
 
 /// One agent, checked.
@@ -50,7 +73,10 @@ pub struct Agent {
     project: FullPath,
     project_id: Option<ProjectId>,
     context: Box<str>,
-    issuer: Box<str>,
+    /// Whose ID tokens are accepted for it, if any are.
+    issuer: Option<Box<str>>,
+    /// Whether it is the agent that GitLab knows by this id.
+    is_gitlabs: bool,
     ci_access: CiAccess,
 }
 
@@ -72,7 +98,12 @@ impl Agent {
     }
 
     pub(crate) fn trusts_issuer_of(&self, job: &JobIdentity) -> bool {
-        self.issuer == job.issuer
+        self.issuer.as_ref() == Some(&job.issuer)
+    }
+
+    /// Whether it is the agent of this id and project at GitLab.
+    pub(crate) fn is_gitlabs(&self, project: ProjectId) -> bool {
+        self.is_gitlabs && self.project_id.is_none_or(|own| own == project)
     }
 
     pub(crate) fn grant(&self, job: &JobIdentity) -> Option<&Grant> {
@@ -92,11 +123,10 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// The agents of a file, or what is wrong with them. `issuers` are the URLs of all issuers of the relay;
-    /// `default_access` is as whom jobs act where `ci_access` does not say.
+    /// The agents of a file, or what is wrong with them. `default_access` is as whom jobs act where `ci_access` does not say.
     pub fn check(
         raw: Vec<RawAgent>,
-        issuers: &[Box<str>],
+        authorities: Authorities<'_>,
         default_access: &AccessAs,
         key: &Key,
         mistakes: &mut Mistakes,
@@ -107,7 +137,7 @@ impl Agents {
         for (at, raw) in raw.into_iter().enumerate() {
             let key = key.index(at);
             let tokens = check_tokens(&raw.tokens, &key.field("tokens"), mistakes);
-            let Some(agent) = raw.check(issuers, default_access, &key, mistakes) else {
+            let Some(agent) = raw.check(authorities, default_access, &key, mistakes) else {
                 continue;
             };
             if !contexts.insert(agent.context.to_ascii_lowercase()) {
@@ -177,7 +207,7 @@ impl AgentTokens {
 impl RawAgent {
     fn check(
         self,
-        issuers: &[Box<str>],
+        authorities: Authorities<'_>,
         default_access: &AccessAs,
         key: &Key,
         mistakes: &mut Mistakes,
@@ -190,9 +220,23 @@ impl RawAgent {
         }
         let name = mistakes.check(&key.field("name"), self.name.parse::<Label>());
         let project = mistakes.check(&key.field("project"), self.project.parse::<FullPath>());
-        let issuer = mistakes.check(&key.field("issuer"), choose_issuer(self.issuer, issuers));
+        let vouching = Vouching::check(self.authorities.as_deref(), authorities, key, mistakes);
+        let issuer = match vouching {
+            Some(Vouching { has_oidc: true, .. }) => mistakes
+                .check(
+                    &key.field("issuer"),
+                    choose_issuer(self.issuer, authorities.issuers),
+                )
+                .map(Some),
+            Some(_) => {
+                forbid(self.issuer.is_some(), &key.field("issuer"), mistakes);
+                forbid(self.ci_access.is_some(), &key.field("ci_access"), mistakes);
+                Some(None)
+            }
+            None => None,
+        };
         let ci_access = CiAccess::check(
-            self.ci_access,
+            self.ci_access.unwrap_or_default(),
             default_access,
             &key.field("ci_access"),
             mistakes,
@@ -204,8 +248,60 @@ impl RawAgent {
             project,
             project_id: self.project_id.map(ProjectId),
             issuer: issuer?,
+            is_gitlabs: vouching?.has_gitlab,
             ci_access: ci_access?,
         })
+    }
+}
+
+/// Who vouches for the jobs of one agent.
+#[derive(Clone, Copy, Debug)]
+struct Vouching {
+    has_oidc: bool,
+    has_gitlab: bool,
+}
+
+impl Vouching {
+    fn check(
+        wanted: Option<&[RawAuthority]>,
+        authorities: Authorities<'_>,
+        key: &Key,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let key = key.field("authorities");
+        let has_gitlab = authorities.has_gitlab;
+        let wrong = match wanted {
+            None if has_gitlab && !authorities.issuers.is_empty() => {
+                "the relay has issuers and a GitLab: say whose jobs may use this agent, [oidc], [gitlab] or both"
+            }
+            None => {
+                return Some(Self {
+                    has_oidc: !has_gitlab,
+                    has_gitlab,
+                });
+            }
+            Some([]) => "lists nobody, so no job could ever use this agent",
+            Some(wanted) if wanted.contains(&RawAuthority::GitLab) && !has_gitlab => {
+                "the relay asks no GitLab: authorities.gitlab is missing"
+            }
+            Some(wanted) => {
+                return Some(Self {
+                    has_oidc: wanted.contains(&RawAuthority::Oidc),
+                    has_gitlab: wanted.contains(&RawAuthority::GitLab),
+                });
+            }
+        };
+        mistakes.add(&key, wrong);
+        None
+    }
+}
+
+fn forbid(is_there: bool, key: &Key, mistakes: &mut Mistakes) {
+    if is_there {
+        mistakes.add(
+            key,
+            "is about jobs with ID tokens, and this agent is for those that GitLab itself lets in",
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! May this job reach that agent, and as whom there? Asked once for each request; the answer for a token's last agent is
 //! remembered with the token.
 //! Invariant: a [`Permit`] comes from here alone, and only when an entry of the agent's `ci_access` and all its filters
-//! said yes.
+//! said yes, or GitLab itself listed the agent for the job.
 
 use std::{
     sync::{
@@ -14,9 +14,12 @@ use std::{
 use adit_identity::{ActAs, AgentId, BadImpersonation, Environment, JobIdentity, Label};
 
 use crate::{
-    AccessAs, Agent, Agents, Caller, Permit,
+    AccessAs, Agent, Agents, Caller, Permit, Unusable,
     ci_access::{Filtered, Grant},
+    permit::PermitTerms,
 };
+
+mod by_gitlab;
 
 /// The rules of one config. A reload makes a new one.
 #[derive(Debug)]
@@ -51,11 +54,15 @@ impl Authoriser {
     pub fn permit(&self, caller: &Caller, agent: AgentId) -> Result<Arc<Permit>, NotAllowed> {
         if let Some(permit) = caller.last_permit()
             && permit.agent() == agent
-            && permit.decided_by == self.number
+            && permit.terms().decided_by == self.number
         {
             return Ok(permit);
         }
-        let permit = Arc::new(self.decide(caller, agent)?);
+        let terms = match caller.granted() {
+            Some(granted) => self.terms_by_gitlab(granted, caller.job(), agent)?,
+            None => self.terms(caller.job(), agent)?,
+        };
+        let permit = Arc::new(Permit::new(caller, terms));
         caller.remember_permit(&permit);
         Ok(permit)
     }
@@ -63,16 +70,22 @@ impl Authoriser {
     /// The agents that this caller may use, by context name: what `adit kubeconfig` writes.
     #[must_use]
     pub fn reachable(&self, caller: &Caller) -> Vec<Reachable> {
-        let allowed = |agent: &Arc<Agent>| {
-            let grant = grant(agent, caller.job()).ok()?;
-            let context = agent.context().to_owned();
-            Some(Reachable {
-                agent: agent.id(),
-                context,
-                default_namespace: grant.default_namespace.clone(),
-            })
+        let reach = |terms: PermitTerms| Reachable {
+            agent: terms.agent,
+            context: terms.context.into(),
+            default_namespace: terms.default_namespace,
         };
-        let mut reachable: Vec<_> = self.agents.by_id.values().filter_map(allowed).collect();
+        let mut reachable: Vec<_> = match caller.granted() {
+            Some(granted) => granted
+                .iter()
+                .filter_map(|(id, _)| self.terms_by_gitlab(granted, caller.job(), id).ok())
+                .map(reach)
+                .collect(),
+            None => (self.agents.by_id.keys())
+                .filter_map(|id| self.terms(caller.job(), *id).ok())
+                .map(reach)
+                .collect(),
+        };
         reachable.sort_unstable_by(|a, b| a.context.cmp(&b.context));
         reachable
     }
@@ -80,26 +93,28 @@ impl Authoriser {
     /// Whether a permit given earlier would still be given, unchanged: asked for running streams after a reload.
     #[must_use]
     pub fn upholds(&self, permit: &Permit, now: SystemTime) -> bool {
-        let Some(agent) = self.agents.agent(permit.agent()) else {
+        if permit.expires_at().is_some_and(|end| end <= now) {
             return false;
-        };
-        let acts = grant(agent, permit.job())
-            .ok()
-            .and_then(|grant| act_as(grant, permit.job(), agent).ok());
-        permit.expires_at() > now && acts.as_ref() == Some(permit.act_as())
+        }
+        if let Some(project) = permit.terms().gitlab_project {
+            return self.may_be_gitlabs(permit.agent(), project);
+        }
+        self.terms(permit.job(), permit.agent())
+            .is_ok_and(|terms| terms.act_as == *permit.act_as())
     }
 
-    fn decide(&self, caller: &Caller, id: AgentId) -> Result<Permit, NotAllowed> {
+    /// What the agent's own `ci_access` says.
+    fn terms(&self, job: &JobIdentity, id: AgentId) -> Result<PermitTerms, NotAllowed> {
         let agent = self.agents.agent(id).ok_or(NotAllowed::UnknownAgent(id))?;
-        let grant = grant(agent, caller.job())?;
-        let act_as = act_as(grant, caller.job(), agent).map_err(NotAllowed::Identity)?;
-        Ok(Permit::new(
-            caller,
-            agent,
-            act_as,
-            grant.default_namespace.clone(),
-            self.number,
-        ))
+        let grant = grant(agent, job)?;
+        Ok(PermitTerms {
+            agent: id,
+            context: agent.context().into(),
+            act_as: act_as(grant, job, agent).map_err(NotAllowed::Identity)?,
+            default_namespace: grant.default_namespace.clone(),
+            gitlab_project: None,
+            decided_by: self.number,
+        })
     }
 }
 
@@ -161,6 +176,24 @@ pub enum NotAllowed {
         /// The job's ref.
         git_ref: Box<str>,
     },
+    /// GitLab does not list the agent for the job.
+    #[error(
+        "GitLab lets this job use no agent with the id {0}: ask for an entry in its ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out"
+    )]
+    NotListed(AgentId),
+    /// GitLab lists an agent of this id, and here another one has it.
+    #[error(
+        "GitLab lets this job use no agent with the id {0}: ask for an entry in its ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out"
+    )]
+    NotGitLabs(AgentId),
+    /// GitLab lists the agent, and nobody knows as whom the job should act.
+    #[error("agent {context} cannot be used by this job: {why}")]
+    Unusable {
+        /// The agent's name.
+        context: Box<str>,
+        /// What is wrong with its entry.
+        why: Unusable,
+    },
     /// The job's facts make no user that could be impersonated.
     #[error("the job cannot be named to the cluster")]
     Identity(#[source] BadImpersonation),
@@ -177,6 +210,9 @@ impl NotAllowed {
             Self::NoEnvironment { .. } => "no_environment",
             Self::EnvironmentMismatch { .. } => "environment_mismatch",
             Self::RefNotProtected { .. } => "ref_not_protected",
+            Self::NotListed(_) => "not_listed",
+            Self::NotGitLabs(_) => "not_gitlabs",
+            Self::Unusable { .. } => "unusable_access_as",
             Self::Identity(_) => "bad_identity",
         }
     }

@@ -1,32 +1,71 @@
-//! A caller for whom an authority has vouched. Made by [`crate::Oidc`], asked for a permit by [`crate::Authoriser`].
+//! A caller for whom an authority has vouched. Made by [`crate::Oidc`] and [`crate::GitLab`], asked for a permit by
+//! [`crate::Authoriser`].
 //! Invariant: only this crate makes one, and only after every check of the token passed.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::SystemTime,
+};
 
 use adit_identity::JobIdentity;
 use parking_lot::Mutex;
 
-use crate::Permit;
+use crate::{Ended, Permit, gitlab::Granted};
 
-/// A job whose token was verified. Cheap to clone; clones share the memory of the last permit.
+/// A job whose token was verified. Cheap to clone; clones share the memory of the last permit, and end together.
 #[derive(Clone, Debug)]
 pub struct Caller(Arc<Vouched>);
 
 #[derive(Debug)]
 struct Vouched {
     job: Arc<JobIdentity>,
-    expires_at: SystemTime,
     owner: u64,
+    until: Until,
+    // None until it ends; see `Caller::end`.
+    ended: AtomicU8,
     // A job's requests nearly always go to one agent, so one is enough; building a permit costs a dozen allocations.
     last_permit: Mutex<Option<Arc<Permit>>>,
 }
 
+/// How long an authority's word counts.
+#[derive(Debug)]
+enum Until {
+    /// To the token's expiry.
+    Expiry(SystemTime),
+    /// Until the authority takes it back; which agents it grants meanwhile. The second is shared by a caller and those that it
+    /// came after.
+    Further(Granted, Arc<()>),
+}
+
 impl Caller {
+    /// One whose token says when it expires.
     pub(crate) fn new(job: JobIdentity, expires_at: SystemTime, owner: u64) -> Self {
+        Self::vouched(job, owner, Until::Expiry(expires_at))
+    }
+
+    /// One whose authority says which agents it may use, and is asked again.
+    pub(crate) fn granted_agents(job: JobIdentity, granted: Granted, owner: u64) -> Self {
+        Self::vouched(job, owner, Until::Further(granted, Arc::default()))
+    }
+
+    /// The same token's caller after its authority has said something else.
+    pub(crate) fn after_change(&self, job: JobIdentity, granted: Granted) -> Self {
+        let lineage = match &self.0.until {
+            Until::Expiry(_) => Arc::default(),
+            Until::Further(_, lineage) => Arc::clone(lineage),
+        };
+        Self::vouched(job, self.owner(), Until::Further(granted, lineage))
+    }
+
+    fn vouched(job: JobIdentity, owner: u64, until: Until) -> Self {
         Self(Arc::new(Vouched {
             job: Arc::new(job),
-            expires_at,
             owner,
+            until,
+            ended: AtomicU8::new(GOOD),
             last_permit: Mutex::new(None),
         }))
     }
@@ -37,10 +76,14 @@ impl Caller {
         &self.0.job
     }
 
-    /// When the token stops being accepted, clock leeway included: everything that runs under it ends then.
+    /// When the token stops being accepted, clock leeway included: everything that runs under it ends then. None if its authority
+    /// says when it is over.
     #[must_use]
-    pub fn expires_at(&self) -> SystemTime {
-        self.0.expires_at
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        match self.0.until {
+            Until::Expiry(at) => Some(at),
+            Until::Further(..) => None,
+        }
     }
 
     /// A number that stands for the token: equal for the same token, as good as never for two. Means nothing outside
@@ -48,6 +91,39 @@ impl Caller {
     #[must_use]
     pub fn owner(&self) -> u64 {
         self.0.owner
+    }
+
+    /// Whether the authority has taken its word back, and why.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        let ended = self.0.ended.load(Ordering::Acquire);
+        Ended::ALL.get(usize::from(ended)).copied()
+    }
+
+    /// The authority has taken its word back. The first reason stays.
+    pub(crate) fn end(&self, why: Ended) {
+        let why = Ended::ALL.iter().position(|one| *one == why);
+        let why = why.and_then(|at| u8::try_from(at).ok()).unwrap_or(0);
+        let _ = self
+            .0
+            .ended
+            .compare_exchange(GOOD, why, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether more than one clone is about, of this caller or of those that it came after.
+    pub(crate) fn is_shared(&self) -> bool {
+        let has_forebears = match &self.0.until {
+            Until::Expiry(_) => false,
+            Until::Further(_, lineage) => Arc::strong_count(lineage) > 1,
+        };
+        has_forebears || Arc::strong_count(&self.0) > 1
+    }
+
+    pub(crate) fn granted(&self) -> Option<&Granted> {
+        match &self.0.until {
+            Until::Expiry(_) => None,
+            Until::Further(granted, _) => Some(granted),
+        }
     }
 
     pub(crate) fn last_permit(&self) -> Option<Arc<Permit>> {
@@ -58,3 +134,6 @@ impl Caller {
         *self.0.last_permit.lock() = Some(Arc::clone(permit));
     }
 }
+
+/// No index of [`Ended::ALL`].
+const GOOD: u8 = u8::MAX;

@@ -2,15 +2,18 @@
 //!
 //! A request passes through here in three steps, each taking what the last one proved:
 //!  1. [`Credential::parse`]: the `Authorization` header holds exactly one bearer token, perhaps with an agent's id.
-//!  2. [`Oidc::verify`]: an issuer whose keys we hold vouches for the token; the result is a [`Caller`].
+//!  2. [`Oidc::verify`]: an issuer whose keys we hold vouches for the token; or [`GitLab::job`]: GitLab does when it is asked. The
+//!     result is a [`Caller`].
 //!  3. [`Authoriser::permit`]: that caller may reach that agent, and as whom there; the result is a [`Permit`].
 //!
 //! Agents come in through [`AgentTokens::verify`] instead.
 //!
 //! Invariants:
 //!  - Neither [`Caller`] nor [`Permit`] can be made outside this crate: who holds one has passed the checks.
-//!  - A token is never stored, logged or put into an error: caches know its keyed hash, config files its SHA-256.
-//!  - This crate opens no socket: keys are fetched through [`FetchKeys`], which the relay implements.
+//!  - A token is never logged or put into an error; caches know it by its keyed hash, config files by its SHA-256. The text of a
+//!    token is kept only where GitLab has to be asked about it again, and wiped afterwards.
+//!  - This crate opens no socket: keys are fetched through [`FetchKeys`], GitLab is asked through [`AskGitLab`]; the relay implements
+//!    both.
 //!  - What a filter or a claim leaves in doubt is refused.
 
 mod agents;
@@ -18,17 +21,25 @@ mod authorise;
 mod caller;
 pub mod ci_access;
 mod credential;
+mod ended;
 #[cfg(test)]
 mod examples;
+pub mod gitlab;
 pub mod issuer;
 pub mod oidc;
 mod permit;
+mod tag;
 pub mod token;
+mod url;
 
-pub use agents::{Agent, AgentTokens, Agents, RawAgent};
+pub use agents::{Agent, AgentTokens, Agents, Authorities, RawAgent, RawAuthority};
 pub use authorise::{Authoriser, NotAllowed, Reachable};
 pub use caller::Caller;
 pub use ci_access::AccessAs;
 pub use credential::{Credential, CredentialError, DEFAULT_MAX_CREDENTIAL_BYTES, Token};
+pub use ended::{Affected, Ended, Running};
+pub use gitlab::{
+    AskGitLab, GitLab, GitLabConfig, GitLabError, GitLabWork, RawGitLab, Trouble, Unusable,
+};
 pub use oidc::{FetchError, FetchKeys, KeyRefresh, Oidc, OidcConfig, RawOidc, TokenError};
 pub use permit::Permit;

@@ -33,8 +33,8 @@ pub use config::{KeySource, OidcConfig, OidcIssuer, RawIssuer, RawOidc};
 pub use error::TokenError;
 pub use refresh::{FetchError, FetchKeys, FetchedKeys, KeyRefresh, MAX_DOCUMENT_BYTES};
 
-use crate::{Caller, Token};
-use cache::{Cache, TokenTag};
+use crate::{Caller, Token, tag::TokenTag};
+use cache::Cache;
 use keys::KeyRing;
 use unverified::Unverified;
 

@@ -4,69 +4,73 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use adit_identity::{ActAs, AgentId, JobIdentity, Label};
+use adit_identity::{ActAs, AgentId, JobIdentity, Label, ProjectId};
 
-use crate::{Agent, Caller};
+use crate::Caller;
 
 /// Leave to send requests to one agent, on behalf of one job.
 #[derive(Debug)]
 pub struct Permit {
-    agent: Arc<Agent>,
-    act_as: ActAs,
-    default_namespace: Option<Label>,
-    expires_at: SystemTime,
+    terms: PermitTerms,
+    expires_at: Option<SystemTime>,
     owner: u64,
     job: Arc<JobIdentity>,
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub(crate) struct PermitTerms {
+    pub(crate) agent: AgentId,
+    pub(crate) context: Box<str>,
+    pub(crate) act_as: ActAs,
+    pub(crate) default_namespace: Option<Label>,
+    // The agent's, when GitLab itself lets the job in.
+    pub(crate) gitlab_project: Option<ProjectId>,
     // Which authoriser decided: after a change of config nothing decided before it is used again.
     pub(crate) decided_by: u64,
 }
 
 impl Permit {
-    pub(crate) fn new(
-        caller: &Caller,
-        agent: &Arc<Agent>,
-        act_as: ActAs,
-        default_namespace: Option<Label>,
-        decided_by: u64,
-    ) -> Self {
+    pub(crate) fn new(caller: &Caller, terms: PermitTerms) -> Self {
         Self {
-            agent: Arc::clone(agent),
-            act_as,
-            default_namespace,
+            terms,
             expires_at: caller.expires_at(),
             owner: caller.owner(),
             job: Arc::clone(caller.job()),
-            decided_by,
         }
+    }
+
+    pub(crate) fn terms(&self) -> &PermitTerms {
+        &self.terms
     }
 
     /// The agent that requests may go to.
     #[must_use]
     pub fn agent(&self) -> AgentId {
-        self.agent.id()
+        self.terms.agent
     }
 
-    /// `<config project path>:<agent name>`, as people know the agent.
+    /// `<config project path>:<agent name>`, as people know the agent; with its id for a name when only GitLab knows it.
     #[must_use]
     pub fn context(&self) -> &str {
-        self.agent.context()
+        &self.terms.context
     }
 
     /// As whom the agent calls its API server for this job.
     #[must_use]
     pub fn act_as(&self) -> &ActAs {
-        &self.act_as
+        &self.terms.act_as
     }
 
     /// The namespace for the kubeconfig's context. A convenience, not a boundary.
     #[must_use]
     pub fn default_namespace(&self) -> Option<&Label> {
-        self.default_namespace.as_ref()
+        self.terms.default_namespace.as_ref()
     }
 
-    /// When the permit ends and everything that runs under it is cut.
+    /// When the permit ends and everything that runs under it is cut; see [`Caller::expires_at`].
     #[must_use]
-    pub fn expires_at(&self) -> SystemTime {
+    pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
 

@@ -52,7 +52,7 @@ impl JobIdentity {
         names
     }
 
-    fn extra(&self, agent: AgentId, config_project: Option<ProjectId>) -> Vec<Extra> {
+    pub(crate) fn extra(&self, agent: AgentId, config_project: Option<ProjectId>) -> Vec<Extra> {
         let environment = self.environment.as_ref();
         [
             ("id", Some(agent.to_string())),
@@ -90,13 +90,13 @@ impl From<Impersonation> for ActAs {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         GitRef, GroupId, JobId, Namespace, PipelineId, Project, RefKind, Tier, User, UserId,
     };
 
-    fn job(environment: Option<Environment>) -> JobIdentity {
+    pub(crate) fn job(environment: Option<Environment>) -> JobIdentity {
         JobIdentity {
             issuer: "https://gitlab.example.com".into(),
             job: JobId(9001),

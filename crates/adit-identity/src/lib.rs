@@ -4,10 +4,12 @@
 //! Invariants that the rest of adit builds on:
 //!  - An [`Impersonation`] can be sent as `Impersonate-*` headers and arrives as it was: it has a user, and none of its
 //!    values is empty, padded or holds a control character.
-//!  - [`JobIdentity::impersonation`] is the only place that knows GitLab's names for users, groups and extras.
+//!  - [`JobIdentity::impersonation`] and [`JobIdentity::user_impersonation`] are the only places that know GitLab's names for users,
+//!    groups and extras.
 //!  - A [`FullPath`] is compared by whole segments and without regard to case, never as a string prefix.
 
 mod ci_job;
+mod ci_user;
 pub mod duration;
 mod environment;
 mod ids;
@@ -16,6 +18,7 @@ mod job;
 mod label;
 pub mod mistakes;
 mod path;
+pub mod size;
 mod slug;
 
 pub use environment::{BadEnvironment, Environment, Tier, UnknownTier};

@@ -47,8 +47,8 @@ pub(crate) struct Bearer {
     pub(crate) caller: Caller,
     /// The agent that the credential names.
     pub(crate) agent: Option<AgentId>,
-    /// When everything that runs under the token is cut.
-    pub(crate) ends: Instant,
+    /// When everything that runs under the token is cut, if its authority has said so.
+    pub(crate) ends: Option<Instant>,
     /// What the job uses.
     pub(crate) job_use: Arc<JobUse>,
 }
@@ -101,11 +101,14 @@ impl Authenticate {
             .verify(credential.token(), now)
             .await
             .map_err(Refusal::TokenRefused)?;
-        let left = caller
-            .expires_at()
-            .duration_since(now)
-            .map_err(|_| Refusal::TokenRefused(TokenError::Expired))?;
-        let ends = began + left;
+        let ends = match caller.expires_at() {
+            Some(end) => {
+                let left = end.duration_since(now);
+                Some(began + left.map_err(|_| Refusal::TokenRefused(TokenError::Expired))?)
+            }
+            None => None,
+        };
+        let believed_until = began + BELIEVED_FOR;
         let mut authorization = headers
             .get(AUTHORIZATION)
             .cloned()
@@ -113,7 +116,7 @@ impl Authenticate {
         authorization.set_sensitive(true);
         Ok(Bearer {
             authorization,
-            believed_until: ends.min(began + BELIEVED_FOR),
+            believed_until: ends.map_or(believed_until, |ends| ends.min(believed_until)),
             agent: credential.agent(),
             ends,
             job_use: self.jobs.of(&caller),

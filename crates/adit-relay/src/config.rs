@@ -10,7 +10,6 @@ use adit_process::tls::CertificateFiles;
 
 mod check;
 mod raw;
-mod size;
 
 pub use raw::{
     RawAdmin, RawAuthorities, RawConfig, RawDrain, RawLimits, RawListen, RawRoute, RawTunnel,

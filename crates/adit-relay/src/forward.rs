@@ -20,8 +20,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
-    authorise::Errand, call::Call, jobs::OfJob, metrics::Metrics, refusal::Refusal,
-    registry::OnTunnel, route::Route,
+    authenticate::Bearer, authorise::Errand, call::Call, jobs::OfJob, metrics::Metrics,
+    refusal::Refusal, registry::OnTunnel, route::Route,
 };
 
 mod counted;
@@ -77,7 +77,7 @@ impl Forward {
         let hold = Hold {
             _place: place,
             _of_job: of_job,
-            ends: errand.bearer.ends,
+            bearer: Arc::clone(&errand.bearer),
         };
         Ok(response.map(|body| Forwarded {
             body: Counted::new(body, &self.metrics.answer_bytes),
@@ -116,23 +116,24 @@ impl Forward {
 /// Until when, and on whose behalf.
 fn terms(errand: &Errand) -> Terms {
     Terms {
-        deadline: Some(errand.bearer.ends),
+        deadline: errand.bearer.ends,
         owner: errand.permit.owner(),
     }
 }
 
-/// What an exchange holds as long as it runs: its place in each count.
+/// What an exchange holds as long as it runs: its place in each count, and the credential, about which GitLab is asked again while it
+/// is held.
 #[derive(Debug)]
 pub(crate) struct Hold {
     _place: OnTunnel,
     _of_job: OfJob,
-    ends: Instant,
+    bearer: Arc<Bearer>,
 }
 
 impl Hold {
-    /// When the permit ends, and the exchange with it.
-    pub(crate) fn ends(&self) -> Instant {
-        self.ends
+    /// When the permit ends, and the exchange with it, if that is known.
+    pub(crate) fn ends(&self) -> Option<Instant> {
+        self.bearer.ends
     }
 }
 
@@ -155,8 +156,8 @@ impl Forwarded {
         }
     }
 
-    pub(crate) fn ends(&self) -> Instant {
-        self.hold.ends
+    pub(crate) fn ends(&self) -> Option<Instant> {
+        self.hold.ends()
     }
 
     /// The upgraded connection, when the answer was 101; the exchange stays counted as long as the hold lives.

@@ -203,19 +203,18 @@ impl Body {
     /// the fronts while a client takes nothing, since nobody reads the body then.
     pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ends = match &self.content {
-            Content::Own(_) => None,
+            Content::Own(_) => Instant::now() + OWN_ANSWER_TIME,
             Content::Forwarded(answer) => {
                 if answer.poll_cut(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                Some(answer.ends())
+                match answer.ends() {
+                    Some(ends) => ends,
+                    None => return Poll::Pending,
+                }
             }
         };
-        let sleep = || {
-            Box::pin(sleep_until(
-                ends.unwrap_or_else(|| Instant::now() + OWN_ANSWER_TIME),
-            ))
-        };
+        let sleep = || Box::pin(sleep_until(ends));
         self.end.get_or_insert_with(sleep).as_mut().poll(cx)
     }
 

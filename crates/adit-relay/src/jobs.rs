@@ -54,7 +54,7 @@ impl Jobs {
         self.of_owner(caller.owner(), caller.expires_at())
     }
 
-    fn of_owner(&self, owner: u64, expires_at: SystemTime) -> Arc<JobUse> {
+    fn of_owner(&self, owner: u64, expires_at: Option<SystemTime>) -> Arc<JobUse> {
         if let Some(known) = self.by_owner.get(&owner) {
             return Arc::clone(&known);
         }
@@ -71,14 +71,15 @@ impl Jobs {
         Arc::clone(&self.by_owner.entry(owner).or_insert_with(new))
     }
 
-    /// Forgets jobs whose token has expired and that run nothing, so that the map holds no more than live tokens.
+    /// Forgets jobs that run nothing and whose token has expired, or may end at any time: the map holds no more than live tokens.
     fn sweep(&self) {
         if self.by_owner.len() < self.sweep_at.load(Ordering::Relaxed) {
             return;
         }
         let now = SystemTime::now();
+        let is_live = |job: &JobUse| job.expires_at.is_some_and(|end| end > now);
         self.by_owner
-            .retain(|_, job| job.expires_at > now || Arc::strong_count(job) > 1);
+            .retain(|_, job| is_live(job) || Arc::strong_count(job) > 1);
         self.sweep_at.store(
             SMALLEST_SWEEP.max(self.by_owner.len() * 2),
             Ordering::Relaxed,
@@ -91,7 +92,7 @@ impl Jobs {
 pub(crate) struct JobUse {
     limits: JobLimits,
     started: Instant,
-    expires_at: SystemTime,
+    expires_at: Option<SystemTime>,
     streams: AtomicU32,
     /// The second (upper half, since `started`) and the exchanges begun in it (lower half).
     second: AtomicU64,
@@ -150,8 +151,8 @@ mod tests {
 
     use super::*;
 
-    fn soon() -> SystemTime {
-        SystemTime::now() + Duration::from_secs(60)
+    fn soon() -> Option<SystemTime> {
+        Some(SystemTime::now() + Duration::from_secs(60))
     }
 
     fn reason(result: Result<OfJob, Refusal>) -> &'static str {
@@ -202,7 +203,7 @@ mod tests {
         });
         let past = SystemTime::now() - Duration::from_secs(1);
         for owner in 0..5000 {
-            jobs.of_owner(owner, past);
+            jobs.of_owner(owner, (owner % 2 == 0).then_some(past));
         }
         assert!(jobs.by_owner.len() <= SMALLEST_SWEEP + 1);
     }

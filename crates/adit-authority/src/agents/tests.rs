@@ -8,14 +8,27 @@ const ISSUERS: [&str; 2] = ["https://one.example", "https://two.example"];
 fn check(yaml: &str, issuers: &[&str]) -> Result<Agents, Mistakes> {
     let raw: Vec<RawAgent> = serde_saphyr::from_str(yaml).unwrap();
     let issuers: Vec<_> = issuers.iter().map(|&url| url.into()).collect();
+    check_for(
+        raw,
+        Authorities {
+            issuers: &issuers,
+            has_gitlab: false,
+        },
+    )
+}
+
+fn check_for(raw: Vec<RawAgent>, authorities: Authorities<'_>) -> Result<Agents, Mistakes> {
     let mut mistakes = Mistakes::new();
     let key = Key::root().field("agents");
-    let agents = Agents::check(raw, &issuers, &AccessAs::CiJob, &key, &mut mistakes);
+    let agents = Agents::check(raw, authorities, &AccessAs::CiJob, &key, &mut mistakes);
     mistakes.finish(agents)
 }
 
 fn keys_of_mistakes(yaml: &str, issuers: &[&str]) -> Vec<String> {
-    let mistakes = check(yaml, issuers).unwrap_err();
+    keys(&check(yaml, issuers).unwrap_err())
+}
+
+fn keys(mistakes: &Mistakes) -> Vec<String> {
     mistakes
         .as_slice()
         .iter()
@@ -88,6 +101,84 @@ fn with_several_issuers_an_agent_names_its_own() {
         )
         .is_ok()
     );
+}
+
+#[test]
+fn with_issuers_and_a_gitlab_an_agent_says_whose_it_is() {
+    let issuers = [ISSUERS[0].into()];
+    let check = |has_gitlab, has_issuer, more: &str| {
+        let yaml = format!(
+            "[{{id: 1, name: a, project: g/p, project_id: 7, tokens: ['sha256:{}']{more}}}]",
+            "0".repeat(64)
+        );
+        let authorities = Authorities {
+            issuers: if has_issuer { &issuers } else { &[] },
+            has_gitlab,
+        };
+        let agents = check_for(serde_saphyr::from_str(&yaml).unwrap(), authorities);
+        agents.map_err(|mistakes| keys(&mistakes)).map(|agents| {
+            let agent = agents.agent(AgentId(1)).unwrap();
+            let job = JobIdentity {
+                issuer: ISSUERS[0].into(),
+                ..crate::examples::job()
+            };
+            (agent.trusts_issuer_of(&job), agent.is_gitlabs(ProjectId(7)))
+        })
+    };
+    let wrong = |key: &str| Err(vec![format!("agents[0].{key}")]);
+    assert_eq!(check(false, true, ""), Ok((true, false)));
+    assert_eq!(check(true, false, ""), Ok((false, true)));
+    assert_eq!(check(false, false, ""), wrong("issuer"));
+    // With both, an id of the user's choice must not become somebody's at GitLab by itself.
+    assert_eq!(check(true, true, ""), wrong("authorities"));
+    assert_eq!(check(true, true, ", authorities: []"), wrong("authorities"));
+    assert_eq!(
+        check(true, true, ", authorities: [oidc]"),
+        Ok((true, false))
+    );
+    assert_eq!(
+        check(true, true, ", authorities: [gitlab]"),
+        Ok((false, true))
+    );
+    assert_eq!(
+        check(true, true, ", authorities: [gitlab, oidc]"),
+        Ok((true, true))
+    );
+    assert_eq!(
+        check(false, true, ", authorities: [gitlab]"),
+        wrong("authorities")
+    );
+    assert_eq!(check(true, false, ", authorities: [oidc]"), wrong("issuer"));
+    assert_eq!(
+        check(true, false, ", ci_access: {instance: {}}"),
+        wrong("ci_access")
+    );
+    assert_eq!(
+        check(true, false, &format!(", issuer: '{}'", ISSUERS[0])),
+        wrong("issuer")
+    );
+}
+
+#[test]
+fn an_agent_of_gitlabs_is_that_of_its_project() {
+    let yaml = format!(
+        "[{{id: 1, name: a, project: g/p, project_id: 7, tokens: ['sha256:{}']}}, {{id: 2, name: b, project: g/p, tokens: ['sha256:{}']}}]",
+        "0".repeat(64),
+        "1".repeat(64),
+    );
+    let authorities = Authorities {
+        issuers: &[],
+        has_gitlab: true,
+    };
+    let agents = check_for(serde_saphyr::from_str(&yaml).unwrap(), authorities).unwrap();
+    let is_gitlabs = |id, project| {
+        agents
+            .agent(AgentId(id))
+            .unwrap()
+            .is_gitlabs(ProjectId(project))
+    };
+    assert!(is_gitlabs(1, 7) && !is_gitlabs(1, 8));
+    assert!(is_gitlabs(2, 8));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use adit_identity::mistakes::{Key, Mistakes};
 
 use super::*;
 use crate::{
-    RawAgent,
+    Authorities, RawAgent,
     examples::{ISSUER, environment, job, job_of},
 };
 
@@ -18,7 +18,10 @@ fn rules(ci_access: &str) -> Authoriser {
     let mut mistakes = Mistakes::new();
     let agents = Agents::check(
         vec![raw],
-        &[ISSUER.into()],
+        Authorities {
+            issuers: &[ISSUER.into()],
+            has_gitlab: false,
+        },
         &AccessAs::CiJob,
         &Key::root(),
         &mut mistakes,
@@ -48,7 +51,8 @@ fn a_permit_says_who_what_where_and_until_when() {
     assert_eq!(permit.agent(), AgentId(41));
     assert_eq!(permit.context(), "platform/agents:prod");
     assert_eq!(permit.default_namespace().unwrap().as_str(), "app");
-    assert_eq!(permit.expires_at(), UNIX_EPOCH + Duration::from_secs(1000));
+    let end = UNIX_EPOCH + Duration::from_secs(1000);
+    assert_eq!(permit.expires_at(), Some(end));
     assert_eq!(permit.owner(), 5);
     assert_eq!(**permit.job(), job());
     let expected = job()

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use adit_identity::{
-    Extra, FullPath, Impersonation,
+    BadImpersonation, Extra, FullPath, Impersonation,
     mistakes::{Key, Mistakes},
 };
 use serde::Deserialize;
@@ -226,8 +226,8 @@ impl RawAccessAs {
     fn check(self, key: &Key, mistakes: &mut Mistakes) -> Option<AccessAs> {
         match (self.agent, self.impersonate, self.ci_job) {
             (Some(Nothing {}), None, None) => Some(AccessAs::Agent),
-            (None, Some(raw), None) => raw
-                .check(&key.field("impersonate"), mistakes)
+            (None, Some(raw), None) => mistakes
+                .check(&key.field("impersonate"), raw.build())
                 .map(AccessAs::Impersonate),
             (None, None, Some(Nothing {})) => Some(AccessAs::CiJob),
             _ => {
@@ -242,15 +242,13 @@ impl RawAccessAs {
 }
 
 impl RawImpersonation {
-    fn check(self, key: &Key, mistakes: &mut Mistakes) -> Option<Impersonation> {
+    /// The user, if it can be impersonated.
+    pub(crate) fn build(self) -> Result<Impersonation, BadImpersonation> {
         let extra = self
             .extra
             .into_iter()
             .map(|RawExtra { key, val }| Extra { key, values: val })
             .collect();
-        mistakes.check(
-            key,
-            Impersonation::new(self.username, self.uid, self.groups, extra),
-        )
+        Impersonation::new(self.username, self.uid, self.groups, extra)
     }
 }

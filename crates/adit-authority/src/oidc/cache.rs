@@ -1,10 +1,10 @@
 //! Verified tokens, so that a job's thousand requests cost one signature check. Asked first for every request.
-//! Invariant: an entry is used only before its expiry and while its key is held; its index is the token's HMAC under a key
-//! made at start, so a dump of the cache gives no token away and nobody can aim at a shard.
+//! Invariant: an entry is used only before its expiry and while its key is held; the token itself is not in it, see
+//! [`crate::tag`].
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,31 +12,21 @@ use std::{
     time::SystemTime,
 };
 
-use aws_lc_rs::{hmac, rand::SystemRandom};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::public_key::PublicKey;
-use crate::{Caller, Token};
+use crate::{
+    Caller, Token,
+    tag::{TagHasher, Tags, TokenTag},
+};
 
 /// Verified tokens remembered by default: as many jobs as may run at once, at about 2 KiB each.
 pub const DEFAULT_MAX_CACHED_TOKENS: usize = 10_000;
 
-/// A token's keyed hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TokenTag([u8; 32]);
-
-impl TokenTag {
-    /// A number that stands for the token, and stays the same if it must be verified anew.
-    pub(super) fn owner(&self) -> u64 {
-        let (head, _) = self.0.split_first_chunk().expect("32 bytes hold 8");
-        u64::from_le_bytes(*head)
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Cache {
-    secret: hmac::Key,
+    tags: Tags,
     shards: [Mutex<Shard>; SHARDS],
     max_per_shard: usize,
     pub(super) hits: AtomicU64,
@@ -54,15 +44,15 @@ struct Verified {
 
 impl Verified {
     fn holds(&self, now: SystemTime) -> bool {
-        self.caller.expires_at() > now && self.key.is_usable(Instant::now())
+        let is_over = self.caller.expires_at().is_some_and(|end| end <= now);
+        !is_over && self.key.is_usable(Instant::now())
     }
 }
 
 impl Cache {
     pub(super) fn new(max_tokens: usize) -> Self {
-        let secret = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         Self {
-            secret: secret.expect("the operating system gives randomness"),
+            tags: Tags::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             max_per_shard: max_tokens.div_ceil(SHARDS),
             hits: AtomicU64::new(0),
@@ -72,8 +62,7 @@ impl Cache {
     }
 
     pub(super) fn tag(&self, token: Token<'_>) -> TokenTag {
-        let tag = hmac::sign(&self.secret, token.expose().as_bytes());
-        TokenTag(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
+        self.tags.of(token)
     }
 
     /// The caller of a token verified before, if that still holds.
@@ -133,37 +122,9 @@ impl Cache {
     }
 
     fn shard(&self, tag: &TokenTag) -> &Mutex<Shard> {
-        let [.., last] = tag.0;
         self.shards
-            .get(usize::from(last) % SHARDS)
+            .get(tag.place(SHARDS))
             .expect("a remainder of the number of shards")
-    }
-}
-
-impl std::hash::Hash for TokenTag {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.owner());
-    }
-}
-
-/// A tag is random already: its first bytes are its hash.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TagHasher(u64);
-
-impl Hasher for TagHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Not called: `TokenTag` hashes as one number. Correct nevertheless.
-        self.0 = bytes
-            .iter()
-            .fold(self.0, |sum, byte| sum.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
     }
 }
 

@@ -3,16 +3,17 @@
 
 use std::{net::SocketAddr, num::NonZero, ops::RangeInclusive, time::Duration};
 
-use adit_authority::{AccessAs, Agents, OidcConfig};
+use adit_authority::{AccessAs, Agents, Authorities, OidcConfig};
 use adit_identity::{
     duration,
     mistakes::{Key, Mistakes},
+    size,
 };
 use adit_process::{Shards, tls::CertificateFiles};
 
 use super::{
     Config, FrontDoorConfig, LimitsConfig, RawConfig, RawLimits, RawListen, RawRoute, RawTunnel,
-    RouteConfig, TunnelConfig, size,
+    RouteConfig, TunnelConfig,
 };
 
 const DEFAULT_ADDRESS: &str = "0.0.0.0:8150";
@@ -47,7 +48,10 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let issuers = oidc.as_ref().map(OidcConfig::urls).unwrap_or_default();
     let agents = Agents::check(
         raw.agents,
-        &issuers,
+        Authorities {
+            issuers: &issuers,
+            has_gitlab: false,
+        },
         &AccessAs::CiJob,
         &root.field("agents"),
         mistakes,

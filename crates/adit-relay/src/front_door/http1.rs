@@ -209,7 +209,7 @@ async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor, busy
 
 /// Resolves when nothing more may be copied, whether or not the caller reads: this end cut the stream, or the permit has ended. What
 /// an agent sent before it broke off is still the caller's to read.
-async fn cut(failure: impl Future<Output = StreamError>, ends: Instant) {
+async fn cut(failure: impl Future<Output = StreamError>, ends: Option<Instant>) {
     let cut = async {
         match failure.await {
             StreamError::Cut { .. } => {}
@@ -217,7 +217,10 @@ async fn cut(failure: impl Future<Output = StreamError>, ends: Instant) {
         }
     };
     // Past it, whichever comes first is as good.
-    let _ = timeout_at(ends, cut).await;
+    match ends {
+        Some(ends) => drop(timeout_at(ends, cut).await),
+        None => cut.await,
+    }
 }
 
 /// The answer that is being sent: hyper reads it, and not while the client takes nothing, when only the connection's own task can

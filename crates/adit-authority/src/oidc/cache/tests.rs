@@ -77,15 +77,6 @@ fn two_who_verified_the_same_token_share_one_caller() {
 }
 
 #[test]
-fn a_tag_is_of_this_process_and_this_token() {
-    let (one, two) = (Cache::new(64), Cache::new(64));
-    let token = Token::parse("token").unwrap();
-    assert_eq!(one.tag(token), one.tag(token));
-    assert_ne!(one.tag(token), two.tag(token));
-    assert_ne!(one.tag(token), one.tag(Token::parse("tokem").unwrap()));
-}
-
-#[test]
 fn an_entry_ends_with_the_key_that_signed_it() {
     let cache = Cache::new(64);
     let key = held_key();

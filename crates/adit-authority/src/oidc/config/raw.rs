@@ -16,7 +16,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::{KeySource, OidcConfig, OidcIssuer};
-use crate::oidc::DEFAULT_MAX_CACHED_TOKENS;
+use crate::{oidc::DEFAULT_MAX_CACHED_TOKENS, url::is_private_enough};
 
 /// The section `oidc` of a relay's config.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -222,18 +222,6 @@ fn check_groups(
         }
     }
     (groups.len() == count).then_some(groups)
-}
-
-/// TLS, or never leaving this machine.
-fn is_private_enough(url: &str) -> bool {
-    let Ok(url) = url.parse::<Uri>() else {
-        return false;
-    };
-    match (url.scheme_str(), url.host()) {
-        (Some("https"), Some(_)) => true,
-        (Some("http"), Some(host)) => matches!(host, "127.0.0.1" | "[::1]" | "localhost"),
-        _ => false,
-    }
 }
 
 const MAX_LEEWAY: Duration = Duration::from_mins(5);

@@ -1,17 +1,23 @@
-//! Sizes as config files write them: `64KiB`, `16MiB`, `1GiB`, `512B`. Invariant: a number without unit is refused, since
-//! nobody remembers which one was meant.
+//! Sizes as config files write them: `64KiB`, `16MiB`, `1GiB`, `512B`. Called by the checks of all configs.
+//! Invariant: a number without unit is refused, since nobody remembers which one was meant.
 
 /// Why a text is no size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadSize {
+pub enum BadSize {
+    /// No whole number, or no unit of those listed.
     #[error("a size needs a whole number and a unit of B, KiB, MiB, GiB, such as 64KiB")]
     Form,
+    /// More than anybody has.
     #[error("size too large")]
     TooLarge,
 }
 
 /// The number of bytes that a text such as `64KiB` stands for.
-pub(super) fn parse(text: &str) -> Result<u64, BadSize> {
+///
+/// # Errors
+///
+/// There is no whole number, no unit of `B`, `KiB`, `MiB`, `GiB` after it, or the whole is past 64 bits.
+pub fn parse(text: &str) -> Result<u64, BadSize> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit())
         .filter(|at| *at > 0)

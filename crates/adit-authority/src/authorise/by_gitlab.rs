@@ -1,0 +1,169 @@
+//! What a job may do that GitLab itself lets in: the list in GitLab's answer decides, and this relay's config only whether the
+//! id is GitLab's to give.
+//! Invariant: an agent of the config that is not marked as GitLab's is out of reach here, whatever GitLab has under its id.
+
+use adit_identity::{AgentId, JobIdentity, ProjectId};
+
+use super::{Authoriser, NotAllowed};
+use crate::{
+    gitlab::{Allowed, Granted},
+    permit::PermitTerms,
+};
+
+impl Authoriser {
+    /// What GitLab's list says.
+    pub(super) fn terms_by_gitlab(
+        &self,
+        granted: &Granted,
+        job: &JobIdentity,
+        id: AgentId,
+    ) -> Result<PermitTerms, NotAllowed> {
+        let allowed = granted.agent(id).ok_or(NotAllowed::NotListed(id))?;
+        if !self.may_be_gitlabs(id, allowed.config_project) {
+            return Err(NotAllowed::NotGitLabs(id));
+        }
+        let context = self.context(id, allowed);
+        let act_as = granted.act_as(id, allowed, job);
+        Ok(PermitTerms {
+            agent: id,
+            act_as: act_as.map_err(|why| NotAllowed::Unusable {
+                context: context.clone(),
+                why,
+            })?,
+            context,
+            default_namespace: allowed.default_namespace.clone(),
+            gitlab_project: Some(allowed.config_project),
+            decided_by: self.number,
+        })
+    }
+
+    /// Whether an id may mean GitLab's agent: it is marked as that, or the config has no agent of this id.
+    pub(super) fn may_be_gitlabs(&self, id: AgentId, project: ProjectId) -> bool {
+        self.agents
+            .agent(id)
+            .is_none_or(|agent| agent.is_gitlabs(project))
+    }
+
+    /// As people know the agent. GitLab's list does not say its name.
+    fn context(&self, id: AgentId, allowed: &Allowed) -> Box<str> {
+        match (self.agents.agent(id), &allowed.config_path) {
+            (Some(agent), _) => agent.context().into(),
+            (None, Some(path)) => format!("{path}:{id}").into(),
+            (None, None) => id.to_string().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_identity::{
+        ActAs,
+        mistakes::{Key, Mistakes},
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::{AccessAs, Agents, Authorities, Caller, RawAgent, examples, gitlab};
+
+    /// Agents 41 of GitLab's, 43 of this relay's own, and 44 of GitLab's and another project.
+    fn rules() -> Authoriser {
+        let agent = |id: u64, authority: &str| -> RawAgent {
+            let yaml = format!(
+                "{{id: {id}, name: a{id}, project: platform/agents, project_id: 7, tokens: ['sha256:{id:064}'], authorities: [{authority}]}}"
+            );
+            serde_saphyr::from_str(&yaml).unwrap()
+        };
+        let mut other = agent(44, "gitlab");
+        other.project_id = Some(8);
+        let raw = vec![agent(41, "gitlab"), agent(43, "oidc"), other];
+        let authorities = Authorities {
+            issuers: &[examples::ISSUER.into()],
+            has_gitlab: true,
+        };
+        let mut mistakes = Mistakes::new();
+        let agents = Agents::check(
+            raw,
+            authorities,
+            &AccessAs::CiJob,
+            &Key::root(),
+            &mut mistakes,
+        );
+        Authoriser::new(mistakes.finish(agents).unwrap())
+    }
+
+    /// A job that GitLab lets use agents 41 to 45, the last with a mode that nobody knows.
+    fn caller() -> Caller {
+        let entry = |id: u64, access_as: serde_json::Value| {
+            json!({
+                "id": id,
+                "config_project": { "id": 7, "path_with_namespace": "platform/agents" },
+                "configuration": { "access_as": access_as, "default_namespace": "shop" },
+            })
+        };
+        let as_job = || json!({ "ci_job": {} });
+        let answer = json!({
+            "allowed_agents": [
+                entry(41, as_job()), entry(42, as_job()), entry(43, as_job()), entry(44, as_job()), entry(45, json!({ "ci_robot": {} })),
+            ],
+            "job": { "id": 9001 },
+            "pipeline": { "id": 880 },
+            "project": { "id": 150, "groups": [] },
+            "user": { "id": 12, "username": "dev1" },
+        });
+        gitlab::caller(&answer, 5)
+    }
+
+    #[test]
+    fn gitlabs_list_decides() {
+        let (rules, caller) = (rules(), caller());
+        let permit = rules.permit(&caller, AgentId(41)).unwrap();
+        assert_eq!(permit.context(), "platform/agents:a41");
+        assert_eq!(permit.default_namespace().unwrap().as_str(), "shop");
+        assert_eq!((permit.owner(), permit.expires_at()), (5, None));
+        assert!(
+            matches!(permit.act_as(), ActAs::Impersonate(user) if user.user() == "gitlab:ci_job:9001")
+        );
+        // Known to GitLab alone.
+        let permit = rules.permit(&caller, AgentId(42)).unwrap();
+        assert_eq!(permit.context(), "platform/agents:42");
+        let reason = |agent| rules.permit(&caller, AgentId(agent)).unwrap_err().reason();
+        assert_eq!(reason(43), "not_gitlabs");
+        assert_eq!(reason(44), "not_gitlabs");
+        assert_eq!(reason(45), "unusable_access_as");
+        assert_eq!(reason(46), "not_listed");
+        let reachable: Vec<_> = rules
+            .reachable(&caller)
+            .iter()
+            .map(|one| one.agent.0)
+            .collect();
+        assert_eq!(reachable, [42, 41]);
+    }
+
+    #[test]
+    fn a_caller_does_not_learn_which_agents_are_the_relays_own() {
+        let text = |agent| {
+            let refused = rules().permit(&caller(), AgentId(agent)).unwrap_err();
+            refused.to_string().replace(&agent.to_string(), "N")
+        };
+        assert_eq!(text(43), text(46));
+        assert_eq!(text(44), text(46));
+    }
+
+    #[test]
+    fn an_id_token_does_not_get_at_gitlabs_agents() {
+        let caller = Caller::new(examples::job(), std::time::SystemTime::now(), 5);
+        let refused = rules().permit(&caller, AgentId(41)).unwrap_err();
+        assert_eq!(refused.reason(), "other_issuer");
+    }
+
+    #[test]
+    fn a_permit_is_upheld_while_the_id_is_gitlabs_to_give() {
+        let (rules, caller) = (rules(), caller());
+        let permit = rules.permit(&caller, AgentId(42)).unwrap();
+        let now = std::time::SystemTime::now();
+        assert!(rules.upholds(&permit, now));
+        assert!(Authoriser::new(Agents::default()).upholds(&permit, now));
+        let permit = rules.permit(&caller, AgentId(41)).unwrap();
+        assert!(rules.upholds(&permit, now));
+    }
+}

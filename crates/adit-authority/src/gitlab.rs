@@ -1,0 +1,138 @@
+//! GitLab as the authority: its own API says what a job's token stands for and which agents the job may use, exactly as it says
+//! it to GitLab's agent server. `GET /job/allowed_agents` takes the job's token and nothing else, so this needs no secret of a
+//! GitLab administrator and works against GitLab.com.
+//!
+//! A token is asked about once for all who show it at the same time, again while something runs under it, and no more than GitLab
+//! takes. See [`vouch`] for a token's way, [`line`] for a call's, [`book`] for what is remembered.
+//!
+//! Invariants:
+//!  - GitLab's 401, 403 and 404 end a token's access; its trouble (5xx, silence, 429, nonsense) never says anything about a token.
+//!  - What an answer lacks or malforms is refused: nothing of an identity is guessed.
+//!  - Tokens are found by keyed hash. Their text is kept, in memory that is wiped, only while GitLab may have to be asked again.
+
+mod addresses;
+mod answer;
+mod book;
+mod breaker;
+mod config;
+mod driver;
+mod error;
+mod granted;
+mod jobs;
+mod limits;
+mod line;
+mod over;
+mod pace;
+mod stats;
+mod transport;
+mod vouch;
+
+use std::{net::IpAddr, sync::Arc};
+
+use adit_identity::JobId;
+use tokio::time::Instant;
+
+pub use breaker::BreakerState;
+pub use config::{GitLabConfig, RawGitLab};
+pub use error::{GitLabError, Trouble};
+pub use granted::Unusable;
+pub(crate) use granted::{Allowed, Granted};
+pub use stats::{Lookup, Outcome, Question, QuestionStats};
+pub use transport::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
+
+use crate::{Caller, Ended, Running, Token, token::PREFIX};
+use addresses::Addresses;
+use driver::Driver;
+use jobs::Jobs;
+use line::Line;
+use pace::Pace;
+use vouch::Vouch;
+
+/// One GitLab instance. Shared by all who ask; calls are made by the [`GitLabWork`] that comes with it.
+#[derive(Debug)]
+pub struct GitLab {
+    line: Arc<Line>,
+    jobs: Arc<Vouch<Jobs>>,
+}
+
+/// Makes the calls for as long as it runs. Dropping it stops that: known tokens hold for a while, new ones are refused.
+#[derive(Debug)]
+#[must_use = "GitLab is asked only while `run` runs"]
+pub struct GitLabWork {
+    jobs: Driver<Jobs>,
+}
+
+impl GitLab {
+    /// The authority, and its work: run it until the process stops.
+    pub fn new(
+        config: &GitLabConfig,
+        transport: Arc<dyn AskGitLab>,
+        running: Arc<dyn Running>,
+    ) -> (Self, GitLabWork) {
+        let pace = Pace::new(
+            config.calls_per_second,
+            config.calls_at_once,
+            Instant::now(),
+        );
+        let line = Arc::new(Line::new(transport, pace, config.timeout));
+        let addresses = Arc::new(Addresses::new(config.bad_tokens_per_second));
+        let (jobs, driver) = Vouch::new(
+            Jobs::new(config, running),
+            &line,
+            &addresses,
+            config.times(),
+            config.bounds(),
+        );
+        (Self { line, jobs }, GitLabWork { jobs: driver })
+    }
+
+    /// The job that a token stands for. `from` is who brought it, and pays for tokens that GitLab does not know. Cancel-safe; waits
+    /// only when GitLab must be asked, and then a bounded time.
+    ///
+    /// # Errors
+    ///
+    /// GitLab does not accept the token, or cannot be asked and has not vouched for it lately.
+    pub async fn job(&self, token: Token<'_>, from: IpAddr) -> Result<Caller, GitLabError> {
+        if token.expose().starts_with(PREFIX) {
+            return Err(GitLabError::AgentToken);
+        }
+        self.jobs.verify(token, from).await
+    }
+
+    /// GitLab has said by itself that a job is over: its access ends now.
+    pub fn job_is_over(&self, job: JobId) {
+        self.jobs.kind.note_over(job);
+        self.jobs
+            .end_where(|caller| caller.job().job == job, Ended::Over);
+    }
+
+    /// What happened so far, by what was asked.
+    #[must_use]
+    pub fn stats(&self) -> Vec<QuestionStats> {
+        vec![self.jobs.stats()]
+    }
+
+    /// Whether GitLab is asked at all.
+    #[must_use]
+    pub fn breaker(&self) -> BreakerState {
+        self.line.breaker()
+    }
+}
+
+impl GitLabWork {
+    /// Runs until dropped.
+    pub async fn run(self) {
+        self.jobs.run().await;
+    }
+}
+
+/// The caller that an answer stands for, for tests of what comes after.
+#[cfg(test)]
+pub(crate) fn caller(answer: &serde_json::Value, owner: u64) -> Caller {
+    let body = answer.to_string();
+    let (job, granted) = answer::read(body.as_bytes(), "", granted::CiUser::Refused).unwrap();
+    Caller::granted_agents(job, granted, owner)
+}
+
+#[cfg(test)]
+mod tests;

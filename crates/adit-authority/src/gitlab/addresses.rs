@@ -1,0 +1,139 @@
+//! How many tokens that GitLab does not know one address may bring. Asked by [`super::vouch`] before a new token is sent to
+//! GitLab. Invariant: a token that GitLab vouches for costs its address nothing, and what is held does not grow with the
+//! number of addresses.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::pace::{Pace, Urgency};
+
+/// Addresses told apart; the rest count as one.
+const MOST: usize = 10_000;
+/// Seconds' worth of tokens that may come at once.
+const AT_ONCE: u32 = 10;
+
+/// A bucket for each address that brought a bad token lately.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    buckets: Mutex<HashMap<IpAddr, Pace>>,
+    per_second: u32,
+}
+
+impl Addresses {
+    pub(super) fn new(per_second: u32) -> Self {
+        Self {
+            buckets: Mutex::default(),
+            per_second,
+        }
+    }
+
+    /// Whether this address may bring one more token; it counts as a bad one until [`Addresses::forgive`].
+    pub(super) fn admit(&self, from: IpAddr, now: Instant) -> bool {
+        let mut buckets = self.buckets.lock();
+        let full = || {
+            Pace::new(
+                self.per_second,
+                self.per_second.saturating_mul(AT_ONCE),
+                now,
+            )
+        };
+        let site = site(from);
+        let is_crowded = buckets.len() >= MOST && !buckets.contains_key(&site);
+        let site = if is_crowded { REST } else { site };
+        let bucket = buckets.entry(site).or_insert_with(full);
+        bucket.take(now, Urgency::Known).is_ok()
+    }
+
+    /// The token was good.
+    pub(super) fn forgive(&self, from: IpAddr) {
+        if let Some(bucket) = self.buckets.lock().get_mut(&site(from)) {
+            bucket.give_back();
+        }
+    }
+
+    /// Forgets addresses that have brought none for a while; called every second.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.buckets.lock().retain(|_, bucket| !bucket.is_full(now));
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.buckets.lock().len()
+    }
+}
+
+/// Where all go for whom there is no bucket.
+const REST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// What one customer has: an address, or a network of IPv6 with its 64 bits.
+fn site(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn admitted(addresses: &Addresses, from: &str, tries: usize, now: Instant) -> usize {
+        let from = from.parse().unwrap();
+        (0..tries).filter(|_| addresses.admit(from, now)).count()
+    }
+
+    #[test]
+    fn one_address_cannot_use_up_what_another_has() {
+        let (addresses, now) = (Addresses::new(10), Instant::now());
+        assert_eq!(admitted(&addresses, "192.0.2.1", 1000, now), 100);
+        assert_eq!(admitted(&addresses, "192.0.2.2", 50, now), 50);
+        let later = now + Duration::from_secs(3);
+        assert_eq!(admitted(&addresses, "192.0.2.1", 1000, later), 30);
+    }
+
+    #[test]
+    fn good_tokens_cost_nothing() {
+        let (addresses, now) = (Addresses::new(1), Instant::now());
+        for _ in 0..1000 {
+            assert_eq!(admitted(&addresses, "192.0.2.1", 1, now), 1);
+            addresses.forgive("192.0.2.1".parse().unwrap());
+        }
+        addresses.sweep(now);
+        assert_eq!(addresses.len(), 0);
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one() {
+        let (addresses, now) = (Addresses::new(1), Instant::now());
+        let mut let_in = 0;
+        for host in 0..100 {
+            let_in += admitted(&addresses, &format!("2001:db8:0:1::{host:x}"), 1, now);
+        }
+        assert_eq!(let_in, 10);
+        assert_eq!(admitted(&addresses, "2001:db8:0:2::1", 20, now), 10);
+        assert_eq!(admitted(&addresses, "::ffff:192.0.2.1", 20, now), 10);
+        assert_eq!(admitted(&addresses, "192.0.2.1", 20, now), 0);
+    }
+
+    #[test]
+    fn a_crowd_of_addresses_counts_as_one() {
+        let (addresses, now) = (Addresses::new(1), Instant::now());
+        let let_in: usize = (0..2 * MOST)
+            .map(|at| {
+                let from = Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(at).unwrap());
+                usize::from(addresses.admit(from.into(), now))
+            })
+            .sum();
+        assert_eq!(let_in, MOST + 10);
+        assert!(addresses.len() <= MOST + 1);
+        addresses.sweep(now + Duration::from_mins(1));
+        assert_eq!(addresses.len(), 0);
+    }
+}

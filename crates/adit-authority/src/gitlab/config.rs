@@ -1,0 +1,78 @@
+//! How GitLab is asked, checked, with every default in one place ([`GitLabConfig::new`]).
+//! Invariant: tokens are sent over TLS, or never leave this very machine.
+
+mod raw;
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{book::Bounds, granted::CiUser, vouch::Times};
+
+pub use raw::RawGitLab;
+
+/// The checked section. Fields as in [`RawGitLab`].
+#[derive(Clone, Debug)]
+pub struct GitLabConfig {
+    /// The instance, without a slash at the end.
+    pub url: Box<str>,
+    /// Certificates believed beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How often GitLab is asked about a token in use, at least.
+    pub recheck: Duration,
+    /// How long what GitLab said holds while it does not answer.
+    pub max_stale: Duration,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How long a refusal is remembered.
+    pub refused_for: Duration,
+    /// Calls in one second.
+    pub calls_per_second: u32,
+    /// Calls that may go out at once, after a quiet spell.
+    pub calls_at_once: u32,
+    /// Tokens that GitLab does not know, in one second from one address.
+    pub bad_tokens_per_second: u32,
+    /// Tokens remembered.
+    pub max_tokens: usize,
+    /// Bytes held for them.
+    pub max_memory: usize,
+    pub(super) ci_user: CiUser,
+}
+
+impl GitLabConfig {
+    /// An instance with all defaults.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self {
+            url: url.trim_end_matches('/').into(),
+            ca_file: None,
+            recheck: Duration::from_secs(30),
+            max_stale: Duration::from_mins(20),
+            timeout: Duration::from_secs(5),
+            refused_for: Duration::from_secs(10),
+            calls_per_second: 50,
+            calls_at_once: 250,
+            bad_tokens_per_second: 10,
+            max_tokens: 10_000,
+            max_memory: 64 << 20,
+            ci_user: CiUser::Refused,
+        }
+    }
+
+    pub(super) fn times(&self) -> Times {
+        Times {
+            recheck: self.recheck,
+            timeout: self.timeout,
+            refused_for: self.refused_for,
+        }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            tokens: self.max_tokens,
+            bytes: self.max_memory,
+            max_stale: self.max_stale,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! GitLab as a relay's config names it, and the check. Read at start.
+//! Invariant: the check notes every mistake with its key.
+
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use adit_identity::{
+    duration,
+    mistakes::{Key, Mistakes},
+    size,
+};
+use http::Uri;
+use serde::Deserialize;
+
+use super::{CiUser, GitLabConfig};
+use crate::url::is_private_enough;
+
+/// The section `gitlab` of a relay's config.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGitLab {
+    /// The instance, such as `https://gitlab.com`, with the path of a relative installation.
+    pub url: String,
+    /// PEM file with certificates that are believed, beside the system's, when GitLab is asked. Default: `authorities.ca_file`.
+    pub ca_file: Option<PathBuf>,
+    /// How often GitLab is asked about a job's token in use, at least: how long an ended job may go on. Default 30s.
+    pub recheck: Option<String>,
+    /// How long what GitLab said of a job holds while it does not answer. Default 20m.
+    pub max_stale: Option<String>,
+    /// How long one call may take. Default 5s.
+    pub timeout: Option<String>,
+    /// How long a token that GitLab refused is refused without asking. Default 10s.
+    pub refused_for: Option<String>,
+    /// Calls in one second. Default 50, what GitLab's own agent server allows itself.
+    pub calls_per_second: Option<u64>,
+    /// Calls that may go out at once, after a quiet spell. Default 250, likewise.
+    pub calls_at_once: Option<u64>,
+    /// Tokens that GitLab does not know, in one second from one address. Default 10.
+    pub bad_tokens_per_second: Option<u64>,
+    /// Jobs remembered. Default 10000.
+    pub max_tokens: Option<u64>,
+    /// What may be held for them. Default 64MiB: 6 KiB each, which is ten agents and more.
+    pub max_memory: Option<String>,
+    /// Whether `access_as: {ci_user: {}}` is accepted. Default: no, because GitLab does not document who that is.
+    #[serde(default)]
+    pub ci_user: bool,
+}
+
+impl GitLabConfig {
+    /// The section, or what is wrong with it.
+    pub fn check(raw: RawGitLab, key: &Key, mistakes: &mut Mistakes) -> Option<Self> {
+        let url = check_url(&raw.url, &key.field("url"), mistakes);
+        let mut config = Self {
+            ca_file: raw.ca_file.clone(),
+            ..Self::new(&raw.url)
+        };
+        if raw.ci_user {
+            config.ci_user = CiUser::Accepted;
+        }
+        let mut check = Check { key, mistakes };
+        config.take_times(&raw, &mut check);
+        config.take_bounds(&raw, &mut check);
+        url.map(|()| config)
+    }
+
+    fn take_times(&mut self, raw: &RawGitLab, check: &mut Check<'_>) {
+        const HOUR: Duration = Duration::from_hours(1);
+        let times = [
+            ("recheck", &raw.recheck, &mut self.recheck, HOUR),
+            ("max_stale", &raw.max_stale, &mut self.max_stale, 24 * HOUR),
+            ("timeout", &raw.timeout, &mut self.timeout, HOUR / 60),
+            ("refused_for", &raw.refused_for, &mut self.refused_for, HOUR),
+        ];
+        for (name, text, field, most) in times {
+            check.time(name, text.as_deref(), field, most);
+        }
+        if self.max_stale < self.recheck {
+            check.mistake(
+                "max_stale",
+                "shorter than recheck, so jobs would be refused between two calls",
+            );
+        }
+    }
+
+    fn take_bounds(&mut self, raw: &RawGitLab, check: &mut Check<'_>) {
+        let rates = [
+            (
+                "calls_per_second",
+                raw.calls_per_second,
+                &mut self.calls_per_second,
+            ),
+            ("calls_at_once", raw.calls_at_once, &mut self.calls_at_once),
+            (
+                "bad_tokens_per_second",
+                raw.bad_tokens_per_second,
+                &mut self.bad_tokens_per_second,
+            ),
+        ];
+        for (name, value, field) in rates {
+            check.count(name, value, field, 1..=100_000);
+        }
+        check.count(
+            "max_tokens",
+            raw.max_tokens,
+            &mut self.max_tokens,
+            1..=10_000_000,
+        );
+        let memory = raw.max_memory.as_deref();
+        check.size(
+            "max_memory",
+            memory,
+            &mut self.max_memory,
+            1 << 20..=1 << 40,
+        );
+    }
+}
+
+fn check_url(url: &str, key: &Key, mistakes: &mut Mistakes) -> Option<()> {
+    let is_url = url
+        .parse::<Uri>()
+        .is_ok_and(|url| url.scheme().is_some() && url.host().is_some() && url.query().is_none());
+    if !is_url {
+        mistakes.add(key, "not a URL, such as https://gitlab.example.com");
+        return None;
+    }
+    if !is_private_enough(url) {
+        mistakes.add(
+            key,
+            "not https: whoever is on the way could read the tokens of jobs",
+        );
+        return None;
+    }
+    Some(())
+}
+
+/// Where values are checked, and what is wrong with them told.
+struct Check<'a> {
+    key: &'a Key,
+    mistakes: &'a mut Mistakes,
+}
+
+impl Check<'_> {
+    fn mistake(&mut self, name: &str, what: impl std::fmt::Display) {
+        self.mistakes.add(&self.key.field(name), what);
+    }
+
+    fn time(&mut self, name: &str, text: Option<&str>, field: &mut Duration, most: Duration) {
+        let parsed = text.map(duration::parse);
+        let Some(parsed) =
+            parsed.and_then(|parsed| self.mistakes.check(&self.key.field(name), parsed))
+        else {
+            return;
+        };
+        if parsed < LEAST || parsed > most {
+            self.mistake(
+                name,
+                format_args!("must be from {LEAST:?} to {}s", most.as_secs()),
+            );
+        }
+        *field = parsed;
+    }
+
+    fn count<N: TryFrom<u64>>(
+        &mut self,
+        name: &str,
+        value: Option<u64>,
+        field: &mut N,
+        range: RangeInclusive<u64>,
+    ) {
+        self.within(name, value, field, range, "");
+    }
+
+    fn size(
+        &mut self,
+        name: &str,
+        text: Option<&str>,
+        field: &mut usize,
+        range: RangeInclusive<u64>,
+    ) {
+        let parsed = text.map(size::parse);
+        let parsed = parsed.and_then(|parsed| self.mistakes.check(&self.key.field(name), parsed));
+        self.within(name, parsed, field, range, "B");
+    }
+
+    fn within<N: TryFrom<u64>>(
+        &mut self,
+        name: &str,
+        value: Option<u64>,
+        field: &mut N,
+        range: RangeInclusive<u64>,
+        unit: &str,
+    ) {
+        let Some(value) = value else {
+            return;
+        };
+        match N::try_from(value) {
+            Ok(value_of_its_type) if range.contains(&value) => *field = value_of_its_type,
+            Ok(_) | Err(_) => self.mistake(
+                name,
+                format_args!(
+                    "must be from {}{unit} to {}{unit}",
+                    range.start(),
+                    range.end()
+                ),
+            ),
+        }
+    }
+}
+
+/// Of a duration: less is a busy loop.
+const LEAST: Duration = Duration::from_millis(10);

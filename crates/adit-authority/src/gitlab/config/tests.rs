@@ -1,0 +1,77 @@
+use super::*;
+use adit_identity::mistakes::{Key, Mistakes};
+
+fn check(yaml: &str) -> Result<GitLabConfig, Mistakes> {
+    let raw: RawGitLab = serde_saphyr::from_str(yaml).unwrap();
+    let mut mistakes = Mistakes::new();
+    let config = GitLabConfig::check(raw, &Key::root().field("gitlab"), &mut mistakes);
+    mistakes.finish(config)
+}
+
+#[test]
+fn an_address_is_enough() {
+    let config = check("url: https://gitlab.example.com/sub/").unwrap();
+    assert_eq!(&*config.url, "https://gitlab.example.com/sub");
+    assert_eq!(config.recheck, Duration::from_secs(30));
+    assert_eq!(config.max_stale, Duration::from_mins(20));
+    assert_eq!(config.ci_user, CiUser::Refused);
+}
+
+#[test]
+fn every_key_is_taken() {
+    let config = check(
+        "{url: 'http://127.0.0.1:8080', ca_file: /ca.pem, recheck: 10s, max_stale: 1h, timeout: 2s, refused_for: 1m, calls_per_second: 7,
+        calls_at_once: 8, bad_tokens_per_second: 9, max_tokens: 11, max_memory: 2MiB, ci_user: true}",
+    )
+    .unwrap();
+    assert_eq!(config.ca_file, Some("/ca.pem".into()));
+    let times = [
+        config.recheck,
+        config.max_stale,
+        config.timeout,
+        config.refused_for,
+    ];
+    assert_eq!(times.map(|time| time.as_secs()), [10, 3600, 2, 60]);
+    let rates = [
+        config.calls_per_second,
+        config.calls_at_once,
+        config.bad_tokens_per_second,
+    ];
+    assert_eq!(rates, [7, 8, 9]);
+    assert_eq!((config.max_tokens, config.max_memory), (11, 2 << 20));
+    assert_eq!(config.ci_user, CiUser::Accepted);
+}
+
+#[test]
+fn every_mistake_is_told_with_its_key() {
+    let mistakes = check(
+        "{url: 'http://gitlab.example.com', recheck: 1h, max_stale: 30m, timeout: 0s, refused_for: soon, calls_per_second: 0,
+        calls_at_once: 1000000, bad_tokens_per_second: 0, max_tokens: 0, max_memory: 1B}",
+    )
+    .unwrap_err();
+    let keys: Vec<_> = mistakes
+        .as_slice()
+        .iter()
+        .map(|mistake| mistake.key.to_string())
+        .collect();
+    let expected = [
+        "url",
+        "timeout",
+        "refused_for",
+        "max_stale",
+        "calls_per_second",
+        "calls_at_once",
+        "bad_tokens_per_second",
+        "max_tokens",
+        "max_memory",
+    ];
+    assert_eq!(keys, expected.map(|key| format!("gitlab.{key}")));
+    for url in [
+        "gitlab.example.com",
+        "",
+        "https://",
+        "https://gitlab.example.com/?x",
+    ] {
+        assert!(check(&format!("url: '{url}'")).is_err(), "{url}");
+    }
+}

@@ -1,0 +1,147 @@
+//! What happened so far, for metrics. Counted where it happens, read by the relay at each scrape.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{
+    Trouble,
+    line::{Answer, Said, Snag},
+};
+use crate::Ended;
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// All there are, in the order of their counters.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The metric's label.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+    )*};
+}
+
+words! {
+    /// What GitLab is asked about.
+    Question {
+        /// Which agents a job may use.
+        Job = "job",
+    }
+
+    /// How a call ended.
+    Outcome {
+        /// With 200.
+        Yes = "yes",
+        /// With 401, 403 or 404.
+        No = "no",
+        /// No connection, or one that broke.
+        Unreachable = "unreachable",
+        /// No answer in time.
+        TimedOut = "timed_out",
+        /// A status 5xx.
+        ServerError = "server_error",
+        /// A status that means nothing here.
+        UnexpectedStatus = "unexpected_status",
+        /// 429.
+        RateLimited = "rate_limited",
+        /// An answer that nobody reads to its end.
+        TooLong = "too_long",
+        /// Not made: GitLab is left alone.
+        LeftAlone = "left_alone",
+    }
+
+    /// How the answer about a token was found.
+    Lookup {
+        /// It was known, and asked about not long ago.
+        Known = "known",
+        /// GitLab was asked.
+        Asked = "asked",
+        /// Somebody else's call for the same token was waited for.
+        Joined = "joined",
+        /// GitLab did not answer in time, and what it said before still holds.
+        Honoured = "honoured",
+        /// GitLab refused it a moment ago.
+        Refused = "refused",
+        /// GitLab was not asked: a limit, or it is left alone.
+        Withheld = "withheld",
+    }
+}
+
+impl Outcome {
+    pub(super) const fn of(answer: &Result<Answer, Snag>) -> Self {
+        match answer {
+            Ok(Answer {
+                said: Said::Yes(_), ..
+            }) => Self::Yes,
+            Ok(Answer {
+                said: Said::No(_), ..
+            }) => Self::No,
+            Err(snag) => match snag.why {
+                Trouble::Unreachable => Self::Unreachable,
+                Trouble::TimedOut => Self::TimedOut,
+                Trouble::ServerError => Self::ServerError,
+                Trouble::UnexpectedStatus => Self::UnexpectedStatus,
+                Trouble::RateLimited => Self::RateLimited,
+                Trouble::TooLong => Self::TooLong,
+                Trouble::LeftAlone => Self::LeftAlone,
+            },
+        }
+    }
+}
+
+/// Counters since the start, one for each word.
+#[derive(Debug)]
+pub(super) struct Counts<W: 'static>(Box<[(W, AtomicU64)]>);
+
+impl<W: Copy + PartialEq> Counts<W> {
+    pub(super) fn new(words: &[W]) -> Self {
+        Self(
+            words
+                .iter()
+                .map(|word| (*word, AtomicU64::new(0)))
+                .collect(),
+        )
+    }
+
+    pub(super) fn count(&self, word: W) {
+        if let Some((_, count)) = self.0.iter().find(|(counted, _)| *counted == word) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn read(&self) -> Vec<(W, u64)> {
+        self.0
+            .iter()
+            .map(|(word, count)| (*word, count.load(Ordering::Relaxed)))
+            .collect()
+    }
+}
+
+/// What happened about one kind of question, and how things stand.
+#[derive(Clone, Debug)]
+pub struct QuestionStats {
+    /// Which.
+    pub question: Question,
+    /// Calls by how they ended.
+    pub calls: Vec<(Outcome, u64)>,
+    /// Tokens that were shown, by how the answer was found.
+    pub lookups: Vec<(Lookup, u64)>,
+    /// Tokens whose access was ended while they were known, by why.
+    pub ended: Vec<(Ended, u64)>,
+    /// Tokens known now.
+    pub known: usize,
+    /// Bytes held for them.
+    pub known_bytes: usize,
+    /// Tokens in use that should have been asked about by now.
+    pub overdue: usize,
+}

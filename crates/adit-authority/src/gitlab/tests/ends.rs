@@ -1,0 +1,152 @@
+//! How a job's access ends: GitLab says no when it is asked again, says by itself that a job is over, or says something else.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_job_ends_what_runs_within_the_interval() {
+    let world = World::new();
+    // Held, as by a stream.
+    let caller = world.running("token", 9001).await;
+    sleep(10 * MINUTE).await;
+    assert_eq!(world.cuts(), []);
+    world.script.end("token");
+    sleep(31 * SECOND).await;
+    assert_eq!(world.cuts(), [(caller.owner(), None, Ended::Over)]);
+    assert_eq!(caller.ended(), Some(Ended::Over));
+    assert_eq!(
+        world.job("token").await.unwrap_err(),
+        GitLabError::NotAccepted
+    );
+    assert_eq!(
+        counts(&world.stats().ended, Ended::as_str),
+        [("over", 1)].into()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_came_together_are_asked_about_apart() {
+    let world = World::new();
+    let mut held = Vec::new();
+    for id in 1..=100 {
+        held.push(world.running(&format!("token{id}"), id).await);
+    }
+    let began = world.script.calls();
+    sleep(23 * SECOND).await;
+    assert_eq!(world.script.calls(), began);
+    let mut most = 0;
+    for _ in 0..8 {
+        let before = world.script.calls();
+        sleep(SECOND).await;
+        most = most.max(world.script.calls() - before);
+    }
+    assert_eq!(world.script.calls(), began + 100);
+    assert!(most < 50, "{most} in one second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_uses_is_not_asked_about_and_forgotten_in_the_end() {
+    let world = World::new();
+    drop(world.running("token", 9001).await);
+    sleep(19 * MINUTE).await;
+    assert_eq!((world.script.calls(), world.stats().known), (1, 1));
+    sleep(2 * MINUTE).await;
+    let stats = world.stats();
+    assert_eq!(
+        (world.script.calls(), stats.known, stats.known_bytes),
+        (1, 0, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_gitlab_calls_over_is_over_at_once() {
+    let world = World::new();
+    let caller = world.running("token", 9001).await;
+    let other = world.running("other", 9002).await;
+    world.gitlab.job_is_over(JobId(9001));
+    assert_eq!(world.cuts(), [(caller.owner(), None, Ended::Over)]);
+    assert_eq!(caller.ended(), Some(Ended::Over));
+    assert_eq!(other.ended(), None);
+    // An answer from before its end is not believed.
+    assert_eq!(world.job("token").await.unwrap_err(), GitLabError::Ended);
+    assert_eq!(world.job("other").await.unwrap().job().job, JobId(9002));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_ends_while_gitlab_is_asked_stays_ended() {
+    let world = World::new();
+    world.script.start("token", said(9001));
+    *world.script.latency.lock() = SECOND;
+    let asked = world.gitlab.job(Token::parse("token").unwrap(), HERE);
+    let ends = async {
+        sleep(SECOND / 2).await;
+        world.gitlab.job_is_over(JobId(9001));
+    };
+    let (asked, ()) = within(async { tokio::join!(asked, ends) }).await;
+    assert_eq!(asked.unwrap_err(), GitLabError::Ended);
+    assert_eq!(world.stats().known, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_taken_away_is_cut_and_others_go_on() {
+    let world = World::new();
+    let caller = world.running("token", 9001).await;
+    let mut answer = said(9001);
+    answer["allowed_agents"].as_array_mut().unwrap().remove(0);
+    world.script.start("token", answer);
+    sleep(32 * SECOND).await;
+    assert_eq!(
+        world.cuts(),
+        [(caller.owner(), Some(vec![41]), Ended::Changed)]
+    );
+    assert_eq!(caller.ended(), Some(Ended::Changed));
+    let now = world.job("token").await.unwrap();
+    assert_eq!((now.owner(), now.ended()), (caller.owner(), None));
+    let agents: Vec<_> = now.granted().unwrap().iter().map(|(id, _)| id).collect();
+    assert_eq!(agents, [AgentId(42)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_act_only_as_somebody_else_is_cut() {
+    let world = World::new();
+    let caller = world.running("token", 9001).await;
+    let mut answer = said(9001);
+    answer["allowed_agents"][1]["configuration"] = json!({ "access_as": { "ci_job": {} } });
+    world.script.start("token", answer);
+    sleep(32 * SECOND).await;
+    assert_eq!(
+        world.cuts(),
+        [(caller.owner(), Some(vec![42]), Ended::Changed)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_agent_cuts_nobody() {
+    let world = World::new();
+    let caller = world.running("token", 9001).await;
+    let mut answer = said(9001);
+    let agents = answer["allowed_agents"].as_array_mut().unwrap();
+    agents.push(json!({ "id": 43, "config_project": { "id": 8 } }));
+    world.script.start("token", answer);
+    sleep(32 * SECOND).await;
+    assert_eq!(world.cuts(), []);
+    assert_eq!(caller.ended(), Some(Ended::Changed));
+    let now = world.job("token").await.unwrap();
+    assert!(now.granted().unwrap().agent(AgentId(43)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_by_an_old_answer_is_still_asked_about() {
+    let world = World::new();
+    // Only this one is held: the caller of the old answer.
+    let caller = world.running("token", 9001).await;
+    let mut answer = said(9001);
+    answer["allowed_agents"].as_array_mut().unwrap().remove(0);
+    world.script.start("token", answer);
+    sleep(MINUTE).await;
+    world.script.end("token");
+    sleep(MINUTE).await;
+    assert_eq!(
+        world.cuts().last(),
+        Some(&(caller.owner(), None, Ended::Over))
+    );
+}

@@ -1,0 +1,124 @@
+//! Invented tokens, and more jobs than there is room for.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn invented_tokens_cost_gitlab_little_and_hurt_no_job() {
+    let world = World::new();
+    let known = world.running("known", 9001).await;
+    *world.script.latency.lock() = Duration::from_millis(50);
+    world.script.start("young", said(9002));
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+    let mut tasks = JoinSet::new();
+    let before = world.script.calls();
+    let mut bytes = 0;
+    // 100,000 in a minute.
+    for number in 0..100_000 {
+        let gitlab = Arc::clone(&world.gitlab);
+        tasks.spawn(async move {
+            let token = format!("invented-{number}");
+            gitlab
+                .job(Token::parse(&token).unwrap(), HERE)
+                .await
+                .unwrap_err()
+        });
+        if number % 1000 == 999 {
+            sleep(Duration::from_millis(600)).await;
+            world.job("known").await.unwrap();
+            bytes = bytes.max(world.stats().known_bytes);
+        }
+        if number == 50_000 {
+            // One that is new, and real.
+            let began = Instant::now();
+            world.job_from("young", elsewhere).await.unwrap();
+            assert!(began.elapsed() < SECOND);
+        }
+    }
+    let refused = within(tasks.join_all()).await;
+    let few = refused
+        .iter()
+        .filter(|error| **error == GitLabError::NotAccepted)
+        .count();
+    let calls = world.script.calls() - before;
+    // A hundred at once from one address, and ten a second.
+    assert!((600..=750).contains(&calls), "{calls}");
+    assert!(few <= calls, "{few}");
+    assert!(bytes < 100_000, "{bytes}");
+    assert_eq!(known.ended(), None);
+    assert!(world.stats().known <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_many_addresses_they_cost_no_more_than_the_pace() {
+    let world = World::with(|config| {
+        config.calls_per_second = 10;
+        config.calls_at_once = 20;
+    });
+    let known = world.running("known", 9001).await;
+    let mut tasks = JoinSet::new();
+    for number in 0..10_000_u32 {
+        let gitlab = Arc::clone(&world.gitlab);
+        tasks.spawn(async move {
+            let from = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
+            let token = format!("invented-{number}");
+            gitlab
+                .job(Token::parse(&token).unwrap(), from)
+                .await
+                .unwrap_err()
+        });
+    }
+    let began = Instant::now();
+    within(tasks.join_all()).await;
+    let took = began.elapsed();
+    assert!(took <= 11 * SECOND, "{took:?}");
+    sleep(MINUTE).await;
+    let calls = world.script.calls();
+    assert!(calls <= 20 + 10 * 12, "{calls}");
+    // The known job was asked about in time all the same.
+    assert_eq!((known.ended(), world.stats().overdue), (None, 0));
+    world.job("known").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_is_made_by_those_that_nobody_uses() {
+    let world = World::with(|config| config.max_tokens = 10);
+    let held = world.running("held", 9001).await;
+    for id in 1..=50 {
+        world.running(&format!("token{id}"), id).await;
+    }
+    assert_eq!(world.stats().known, 10);
+    let calls = world.script.calls();
+    assert_eq!(world.job("held").await.unwrap().owner(), held.owner());
+    assert_eq!(world.script.calls(), calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_use_is_not_dropped_for_more() {
+    let world = World::with(|config| config.max_tokens = 3);
+    let mut held = Vec::new();
+    for id in 1..=3 {
+        held.push(world.running(&format!("token{id}"), id).await);
+    }
+    world.script.start("more", said(9001));
+    assert_eq!(world.job("more").await.unwrap_err(), GitLabError::Busy);
+    held.pop();
+    world.job("more").await.unwrap();
+    assert!(held.iter().all(|caller| caller.ended().is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_bounded_too() {
+    let world = World::with(|config| config.max_memory = 100_000);
+    let mut large = said(9001);
+    large["padding"] = json!("x".repeat(20_000));
+    for number in 0..50 {
+        let token = format!("token{number}");
+        world.script.start(&token, large.clone());
+        world.job(&token).await.unwrap();
+        assert!(world.stats().known_bytes <= 100_000);
+    }
+    assert_eq!(world.stats().known, 4);
+    large["padding"] = json!("x".repeat(100_000));
+    world.script.start("larger", large);
+    assert_eq!(world.job("larger").await.unwrap_err(), GitLabError::Busy);
+}

@@ -1,0 +1,355 @@
+//! Finds out what a token stands for, by asking GitLab once for all who show it at the same time. One [`Vouch`] for each kind of
+//! token, asked for every connection's first request; its [`Driver`] makes the calls.
+//!
+//! ```text
+//! token ── known and fresh? ──────────────────────────────────────────▶ proof
+//!            │ no                                                         ▲
+//!            ▼                                                            │ yes, or trouble and
+//!   somebody asking? ── no ─▶ limits ─▶ queue ─▶ Driver ─▶ Line ─▶ GitLab ┤ it was known before
+//!            └─ yes ─▶ wait with them ────────────────────────────────────┤
+//!                                                                         └ no ─▶ refused
+//! ```
+//!
+//! Invariants:
+//!  - GitLab's no ends a token at once, whatever was known; its silence ends one only after `max_stale`.
+//!  - Who goes away while waiting takes nothing from the others: calls belong to the driver.
+//!  - A token under which something runs is asked about at least every `recheck`, as long as the line takes the calls.
+
+mod settle;
+
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use secrecy::SecretString;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout},
+};
+
+use super::{
+    GitLabError,
+    addresses::Addresses,
+    book::{Begun, Book, Bounds, Found, Proof, Verdict},
+    driver::Driver,
+    line::{Answer, Asker, Line, Snag},
+    pace::Urgency,
+    stats::{Counts, Lookup, Outcome, Question, QuestionStats},
+};
+use crate::{
+    Ended, Token,
+    tag::{Tags, TokenTag},
+};
+
+/// One kind of token: how GitLab is asked about it, and what its answer means.
+pub(super) trait Kind: std::fmt::Debug + Send + Sync + 'static {
+    /// What a yes says.
+    type Said;
+    /// What a caller is given for it.
+    type Proof: Proof;
+
+    /// For metrics.
+    const QUESTION: Question;
+
+    /// Asks GitLab.
+    fn ask(
+        &self,
+        asker: &Asker<'_>,
+        token: &SecretString,
+    ) -> impl Future<Output = Result<Answer, Snag>> + Send;
+
+    /// What a yes says.
+    fn read(&self, body: &[u8]) -> Result<Self::Said, GitLabError>;
+
+    /// What the first yes to a token gives.
+    fn first(&self, tag: TokenTag, said: Self::Said) -> Self::Proof;
+
+    /// What a later one gives, unless it means the same.
+    fn next(&self, old: &Self::Proof, said: Self::Said) -> Option<Self::Proof>;
+
+    /// What runs by the old answer and not by the new one must end.
+    fn changed(&self, old: &Self::Proof, new: &Self::Proof);
+
+    /// What runs under the token must end.
+    fn end(&self, proof: &Self::Proof, why: Ended);
+
+    /// Whether [`Kind::end`] was called for it.
+    fn has_ended(&self, proof: &Self::Proof) -> bool;
+}
+
+/// When things are asked and given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// How often GitLab is asked about a token in use, at least.
+    pub(super) recheck: Duration,
+    /// How long a call may take.
+    pub(super) timeout: Duration,
+    /// How long a refusal is remembered.
+    pub(super) refused_for: Duration,
+}
+
+/// All tokens of one kind.
+#[derive(Debug)]
+pub(super) struct Vouch<K: Kind> {
+    pub(super) kind: K,
+    line: Arc<Line>,
+    addresses: Arc<Addresses>,
+    tags: Tags,
+    book: Mutex<Book<K::Proof>>,
+    times: Times,
+    new: mpsc::Sender<Ask<K::Proof>>,
+    known: mpsc::Sender<Ask<K::Proof>>,
+    calls: Counts<Outcome>,
+    lookups: Counts<Lookup>,
+    ended: Counts<Ended>,
+}
+
+/// A call to be made.
+#[derive(Debug)]
+pub(super) struct Ask<P> {
+    begun: Begun<P>,
+    /// Who brought it, if it is new.
+    from: Option<IpAddr>,
+}
+
+/// New tokens that may wait for the driver. Filled by a burst of new jobs, or of invented tokens; then they are refused.
+const MOST_WAITING: usize = 1024;
+/// How long a caller waits for a call to begin, beyond what the call itself may take.
+const QUEUE: Duration = Duration::from_secs(5);
+/// How long the caller of a known token waits for GitLab's word before going on by the last one.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// By how much a token in use may be asked about later than it should before it counts as overdue.
+const LATE: Duration = Duration::from_secs(5);
+
+/// What a caller does next.
+enum Step<P> {
+    /// Goes on with it.
+    Go(Lookup, P),
+    /// Waits for a call, perhaps with what GitLab said before.
+    Wait(Lookup, watch::Receiver<Option<Verdict<P>>>, Option<P>),
+}
+
+impl<K: Kind> Vouch<K> {
+    pub(super) fn new(
+        kind: K,
+        line: &Arc<Line>,
+        addresses: &Arc<Addresses>,
+        times: Times,
+        bounds: Bounds,
+    ) -> (Arc<Self>, Driver<K>) {
+        let (new, new_asks) = mpsc::channel(MOST_WAITING);
+        let (known, known_asks) = mpsc::channel(MOST_WAITING);
+        let vouch = Arc::new(Self {
+            kind,
+            line: Arc::clone(line),
+            addresses: Arc::clone(addresses),
+            tags: Tags::new(),
+            book: Mutex::new(Book::new(bounds)),
+            times,
+            new,
+            known,
+            calls: Counts::new(Outcome::ALL),
+            lookups: Counts::new(Lookup::ALL),
+            ended: Counts::new(Ended::ALL),
+        });
+        let driver = Driver::new(Arc::clone(&vouch), new_asks, known_asks);
+        (vouch, driver)
+    }
+
+    /// What the token stands for. Cancel-safe; waits only when GitLab must be asked.
+    pub(super) async fn verify(
+        &self,
+        token: Token<'_>,
+        from: IpAddr,
+    ) -> Result<K::Proof, GitLabError> {
+        let proof = match self.step(token, from)? {
+            Step::Go(lookup, proof) => {
+                self.lookups.count(lookup);
+                proof
+            }
+            Step::Wait(lookup, flight, held) => {
+                self.lookups.count(lookup);
+                self.wait(flight, held).await?
+            }
+        };
+        // Its end may have come in between.
+        if self.kind.has_ended(&proof) {
+            return Err(GitLabError::Ended);
+        }
+        Ok(proof)
+    }
+
+    /// Ends all tokens of which this is true.
+    pub(super) fn end_where(&self, is_so: impl Fn(&K::Proof) -> bool, why: Ended) {
+        let struck = self.book.lock().strike_where(is_so);
+        struck.iter().for_each(|proof| self.end(proof, why));
+    }
+
+    /// Forgets what is over, and begins to ask about tokens in use whose time it is.
+    pub(super) fn tick(&self, room: usize) -> Vec<Ask<K::Proof>> {
+        let now = Instant::now();
+        self.addresses.sweep(now);
+        let room = if self.line.is_left_alone().is_some() {
+            0
+        } else {
+            room
+        };
+        let mut book = self.book.lock();
+        let unproved = book.sweep(now);
+        let due = book.due(now, room);
+        drop(book);
+        for proof in &unproved {
+            self.end(proof, Ended::Unproved);
+        }
+        due.into_iter().map(Ask::of_known).collect()
+    }
+
+    /// Makes a call and settles what it says.
+    pub(super) async fn call(&self, ask: Ask<K::Proof>) {
+        self.line.turn(ask.urgency()).await;
+        let verdict = if ask.is_wanted() {
+            let asker = Asker::new(&self.line, &self.calls);
+            let answer = self.kind.ask(&asker, &ask.begun.token).await;
+            self.settle(&ask, answer)
+        } else {
+            self.given_up(&ask.begun)
+        };
+        ask.begun.flight.send_replace(Some(verdict));
+    }
+
+    pub(super) fn stats(&self) -> QuestionStats {
+        let late = Instant::now().checked_sub(LATE);
+        let book = self.book.lock();
+        QuestionStats {
+            question: K::QUESTION,
+            known: book.len(),
+            known_bytes: book.bytes(),
+            overdue: late.map_or(0, |late| book.overdue(late)),
+            calls: self.calls.read(),
+            lookups: self.lookups.read(),
+            ended: self.ended.read(),
+        }
+    }
+
+    /// Finds the token, or sees to it that GitLab is asked.
+    fn step(&self, token: Token<'_>, from: IpAddr) -> Result<Step<K::Proof>, GitLabError> {
+        let tag = self.tags.of(token);
+        let now = Instant::now();
+        let mut book = self.book.lock();
+        let held = match book.find(&tag, now) {
+            Found::Fresh(proof) => return Ok(Step::Go(Lookup::Known, proof)),
+            Found::Refused(error) => return self.turned_away(Lookup::Refused, error),
+            Found::Asking(flight, held) => return Ok(Step::Wait(Lookup::Joined, flight, held)),
+            Found::Due(held) => held,
+        };
+        let begun = self
+            .admit(from, held.is_some(), now)
+            .and_then(|()| book.begin(tag, token.expose()));
+        drop(book);
+        let begun = match (begun, held.clone()) {
+            (Ok(begun), _) => begun,
+            (Err(_), Some(proof)) => return Ok(Step::Go(Lookup::Honoured, proof)),
+            (Err(error), None) => return self.turned_away(Lookup::Withheld, error),
+        };
+        let flight = begun.flight.subscribe();
+        self.queue(match &held {
+            Some(_) => Ask::of_known(begun),
+            None => Ask::of_new(begun, from),
+        });
+        Ok(Step::Wait(Lookup::Asked, flight, held))
+    }
+
+    /// Whether GitLab may be asked at all.
+    fn admit(&self, from: IpAddr, is_known: bool, now: Instant) -> Result<(), GitLabError> {
+        if let Some(snag) = self.line.is_left_alone() {
+            return Err(snag.into());
+        }
+        if !is_known && !self.addresses.admit(from, now) {
+            return Err(GitLabError::TooManyBadTokens);
+        }
+        Ok(())
+    }
+
+    fn turned_away<T>(&self, lookup: Lookup, error: GitLabError) -> Result<T, GitLabError> {
+        self.lookups.count(lookup);
+        Err(error)
+    }
+
+    fn queue(&self, ask: Ask<K::Proof>) {
+        let queue = match ask.from {
+            Some(_) => &self.new,
+            None => &self.known,
+        };
+        if let Err(full) = queue.try_send(ask) {
+            let ask = full.into_inner();
+            let verdict = self.given_up(&ask.begun);
+            self.forgive(&ask);
+            ask.begun.flight.send_replace(Some(verdict));
+        }
+    }
+
+    async fn wait(
+        &self,
+        mut flight: watch::Receiver<Option<Verdict<K::Proof>>>,
+        held: Option<K::Proof>,
+    ) -> Verdict<K::Proof> {
+        let patience = match held {
+            Some(_) => PATIENCE,
+            None => self.times.timeout + QUEUE,
+        };
+        let verdict = timeout(patience, flight.wait_for(Option::is_some)).await;
+        let verdict = verdict.ok().and_then(|verdict| verdict.ok()?.clone());
+        match (verdict, held) {
+            (Some(Ok(proof)), _) => Ok(proof),
+            (Some(Err(error)), _) if error.is_no() => Err(error),
+            (Some(Err(_)) | None, Some(proof)) => {
+                self.lookups.count(Lookup::Honoured);
+                Ok(proof)
+            }
+            (Some(Err(error)), None) => Err(error),
+            (None, None) => Err(GitLabError::Busy),
+        }
+    }
+
+    fn end(&self, proof: &K::Proof, why: Ended) {
+        self.ended.count(why);
+        self.kind.end(proof, why);
+    }
+
+    fn forgive(&self, ask: &Ask<K::Proof>) {
+        if let Some(from) = ask.from {
+            self.addresses.forgive(from);
+        }
+    }
+
+    /// Up to a fifth earlier, by chance, so that tokens that came together are not asked about together for ever.
+    fn recheck(&self) -> Duration {
+        self.times
+            .recheck
+            .mul_f64(1.0 - rand::random::<f64>() / 5.0)
+    }
+}
+
+impl<P> Ask<P> {
+    const fn of_known(begun: Begun<P>) -> Self {
+        Self { begun, from: None }
+    }
+
+    const fn of_new(begun: Begun<P>, from: IpAddr) -> Self {
+        Self {
+            begun,
+            from: Some(from),
+        }
+    }
+
+    const fn urgency(&self) -> Urgency {
+        match self.from {
+            Some(_) => Urgency::New,
+            None => Urgency::Known,
+        }
+    }
+
+    /// Whether it is worth a call: nobody else asks about a new token whose callers have left.
+    fn is_wanted(&self) -> bool {
+        self.from.is_none() || self.begun.flight.receiver_count() > 0
+    }
+}

@@ -1,0 +1,132 @@
+//! What GitLab's answer, or its silence, means for a token. Called by [`super::vouch`] when a call has ended.
+//! Invariant: a no strikes a token out, whatever was known of it; anything that is neither yes nor no leaves what was known.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::{Ask, Kind, Vouch};
+use crate::{
+    Ended,
+    gitlab::{
+        GitLabError,
+        book::{Begun, Proved, Verdict},
+        limits::Whose,
+        line::{Answer, Said, Snag},
+    },
+};
+
+impl<K: Kind> Vouch<K> {
+    /// What an answer means for a token, and for whatever runs under it.
+    pub(super) fn settle(
+        &self,
+        ask: &Ask<K::Proof>,
+        answer: Result<Answer, Snag>,
+    ) -> Verdict<K::Proof> {
+        let begun = &ask.begun;
+        let (body, rest) = match answer {
+            Ok(Answer {
+                said: Said::Yes(body),
+                rest,
+            }) => (body, rest),
+            Ok(Answer {
+                said: Said::No(status),
+                ..
+            }) => return self.denied(begun, GitLabError::of(status)),
+            Err(snag) => return self.troubled(begun, snag),
+        };
+        match self.kind.read(&body) {
+            Ok(said) => {
+                self.forgive(ask);
+                self.proved(begun, said, body.len(), rest)
+            }
+            Err(error) if error.is_no() => self.denied(begun, error),
+            Err(error) => self.not_understood(begun, error),
+        }
+    }
+
+    fn proved(
+        &self,
+        begun: &Begun<K::Proof>,
+        said: K::Said,
+        weight: usize,
+        rest: Option<Duration>,
+    ) -> Verdict<K::Proof> {
+        let now = Instant::now();
+        let ask_at = now + self.recheck().max(rest.unwrap_or_default());
+        let proof = |old: Option<&K::Proof>| match old {
+            None => Some(self.kind.first(begun.tag, said)),
+            Some(old) => self.kind.next(old, said),
+        };
+        let proved = self.book.lock().proved(begun, weight, (now, ask_at), proof);
+        match proved {
+            Proved::First(proof) | Proved::Same(proof) => Ok(proof),
+            Proved::Changed { old, new } => {
+                self.ended.count(Ended::Changed);
+                self.kind.changed(&old, &new);
+                Ok(new)
+            }
+            Proved::Lost(error) => Err(error),
+        }
+    }
+
+    fn denied(&self, begun: &Begun<K::Proof>, error: GitLabError) -> Verdict<K::Proof> {
+        let until = Instant::now() + self.times.refused_for;
+        let known = self.book.lock().denied(begun, error, until);
+        if let Some(proof) = known {
+            self.end(&proof, Ended::Over);
+        }
+        Err(error)
+    }
+
+    fn troubled(&self, begun: &Begun<K::Proof>, snag: Snag) -> Verdict<K::Proof> {
+        let now = Instant::now();
+        let error = GitLabError::from(snag);
+        let (wait, refusal) = match snag.whose {
+            Whose::Relay => (self.recheck(), None),
+            Whose::Token => {
+                let until = now + snag.retry_after;
+                (snag.retry_after, Some((error, until)))
+            }
+        };
+        self.book.lock().troubled(begun, now + wait, refusal);
+        Err(error)
+    }
+
+    /// GitLab's answer cannot be believed. It says nothing about what GitLab said before.
+    fn not_understood(&self, begun: &Begun<K::Proof>, error: GitLabError) -> Verdict<K::Proof> {
+        tracing::warn!(%error, question = K::QUESTION.as_str(), "an answer of GitLab's cannot be used");
+        let now = Instant::now();
+        let refusal = Some((error, now + self.times.refused_for));
+        let ask_at = now + self.recheck();
+        self.book.lock().troubled(begun, ask_at, refusal);
+        Err(error)
+    }
+
+    /// Nobody waits any more, or there is no room to wait.
+    pub(super) fn given_up(&self, begun: &Begun<K::Proof>) -> Verdict<K::Proof> {
+        let ask_at = Instant::now();
+        self.book.lock().troubled(begun, ask_at, None);
+        Err(GitLabError::Busy)
+    }
+}
+
+impl GitLabError {
+    fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::FORBIDDEN => Self::Forbidden,
+            StatusCode::NOT_FOUND => Self::OtherKind,
+            _ => Self::NotAccepted,
+        }
+    }
+}
+
+impl From<Snag> for GitLabError {
+    fn from(snag: Snag) -> Self {
+        Self::Unavailable {
+            why: snag.why,
+            retry_after: snag.retry_after,
+        }
+    }
+}
