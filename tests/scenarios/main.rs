@@ -10,6 +10,7 @@
 )]
 
 mod bytes;
+mod double;
 mod faults;
 mod hostile;
 mod identity;

@@ -44,6 +44,8 @@ enum Published {
         state: Arc<ServerState>,
         _tasks: JoinSet<()>,
     },
+    /// By somebody else, at this URL.
+    Elsewhere(String),
 }
 
 #[derive(Default)]
@@ -89,11 +91,19 @@ impl TestIssuer {
         }
     }
 
+    /// An issuer of another URL, whose [`TestIssuer::jwks`] the caller publishes at `keys_url`.
+    pub(crate) fn published_by(url: &str, kind: KeyKind, keys_url: &str) -> Self {
+        Self {
+            issuer: Arc::new(Mutex::new(Issuer::new(url, kind).unwrap())),
+            published: Published::Elsewhere(keys_url.to_owned()),
+        }
+    }
+
     /// How often its keys were fetched by HTTPS.
     #[must_use]
     pub fn fetches(&self) -> usize {
         match &self.published {
-            Published::File { .. } => 0,
+            Published::File { .. } | Published::Elsewhere(_) => 0,
             Published::Server { state, .. } => state.fetches.load(Ordering::Relaxed),
         }
     }
@@ -167,9 +177,11 @@ impl TestIssuer {
             Published::Server { address, .. } => {
                 format!("jwks_url: https://127.0.0.1:{}/keys", address.port())
             }
+            Published::Elsewhere(url) => format!("jwks_url: {url}"),
         };
+        let url = self.issuer.lock().url().to_owned();
         format!(
-            "[{{ url: {URL}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: 200ms, min_refresh_interval: 100ms, keep_removed_keys: 0s }}]"
+            "[{{ url: {url}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: 200ms, min_refresh_interval: 100ms, keep_removed_keys: 0s }}]"
         )
     }
 

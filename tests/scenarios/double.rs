@@ -1,0 +1,43 @@
+//! The double of GitLab on its own, before anybody relies on it: every endpoint's answers, faults and
+//! counts. Its independent witness is the official agent server (`KAS_BIN`, `AGENTK_BIN`), where there is one.
+
+use adit_tests::{Answer, GitLab, body, caller::get};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use serde_json::Value;
+
+mod faults;
+mod files;
+mod gitaly;
+mod internal;
+mod issuer;
+mod jobs;
+mod kubeconfig;
+mod users;
+mod webhooks;
+
+/// Asks with these headers.
+async fn ask(gitlab: &GitLab, path: &str, headers: &[(&str, &str)]) -> Answer {
+    send(gitlab, get(path), headers).await
+}
+
+/// Posts JSON with these headers.
+async fn post(gitlab: &GitLab, path: &str, value: &Value, headers: &[(&str, &str)]) -> Answer {
+    let request = Request::post(path)
+        .header("content-type", "application/json")
+        .body(body::full(value.to_string()))
+        .unwrap();
+    send(gitlab, request, headers).await
+}
+
+async fn send(
+    gitlab: &GitLab,
+    mut request: Request<body::Body>,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let headers = headers.iter().map(|(name, value)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        (name, HeaderValue::from_str(value).unwrap())
+    });
+    request.headers_mut().extend(headers.collect::<HeaderMap>());
+    gitlab.caller().http2().await.answer(request).await
+}
