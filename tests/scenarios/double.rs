@@ -1,4 +1,4 @@
-//! The double of GitLab on its own, before anybody relies on it: every endpoint's answers, faults and
+//! The double of GitLab on its own, before anybody relies on it: every endpoint's answers, the grants as a table, faults and
 //! counts. Its independent witness is the official agent server (`KAS_BIN`, `AGENTK_BIN`), where there is one.
 
 use adit_tests::{Answer, GitLab, body, caller::get};
@@ -8,6 +8,7 @@ use serde_json::Value;
 mod faults;
 mod files;
 mod gitaly;
+mod grants;
 mod internal;
 mod issuer;
 mod jobs;

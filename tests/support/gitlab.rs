@@ -51,6 +51,7 @@ mod identity;
 mod jwt;
 mod kas;
 mod kubeconfig;
+pub mod matrix;
 mod serve;
 mod user_access;
 mod webhook;
