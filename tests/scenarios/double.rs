@@ -13,6 +13,7 @@ mod internal;
 mod issuer;
 mod jobs;
 mod kubeconfig;
+mod program;
 mod users;
 mod webhooks;
 

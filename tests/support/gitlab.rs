@@ -41,6 +41,7 @@ mod allowed;
 mod api;
 mod call;
 mod calls;
+mod control;
 mod endpoint;
 mod environment_pattern;
 mod fault;
@@ -52,12 +53,14 @@ mod jwt;
 mod kas;
 mod kubeconfig;
 pub mod matrix;
+mod seed;
 mod serve;
 mod user_access;
 mod webhook;
 mod world;
 
 pub use calls::Calls;
+pub use control::control;
 pub use endpoint::Endpoint;
 pub use fault::{Fault, Faults};
 pub use gitaly::{Gitaly, GitalyCall, GitalyTransport, gitaly_token};
@@ -65,6 +68,7 @@ pub use grants::{EntryWithoutId, Grants};
 pub use grpc::Grpc;
 pub use jwt::Secret;
 pub use kas::KasCaller;
+pub use seed::{JobSeed, Seed};
 pub use webhook::Delivery;
 pub use world::{
     Agent, AgentToken, Environment, Hook, Job, JobBuilder, JobStatus, Kind, Licence, Namespace,

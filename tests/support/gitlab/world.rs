@@ -38,6 +38,8 @@ pub struct World {
     pub settings: Settings,
     taken_ids: BTreeSet<u64>,
     next_id: Option<u64>,
+    /// Ids up to here are given on demand only.
+    kept_free: u64,
     repositories: PathBuf,
     namespaces: BTreeMap<u64, Namespace>,
     projects: BTreeMap<u64, Project>,
@@ -71,6 +73,7 @@ impl World {
             settings,
             taken_ids: BTreeSet::new(),
             next_id: None,
+            kept_free: 0,
             repositories: repositories.to_owned(),
             namespaces: BTreeMap::new(),
             projects: BTreeMap::new(),
@@ -89,6 +92,11 @@ impl World {
         self
     }
 
+    /// Gives ids up to this one only to those that are numbered.
+    pub(super) fn keep_free(&mut self, id: u64) {
+        self.kept_free = self.kept_free.max(id);
+    }
+
     /// The id that was asked for, or else the one after the highest.
     ///
     /// # Panics
@@ -96,6 +104,7 @@ impl World {
     /// When it is taken.
     fn take_id(&mut self) -> u64 {
         let highest = self.taken_ids.last().copied().unwrap_or(0);
+        let highest = highest.max(self.kept_free);
         let id = self.next_id.take().unwrap_or(highest + 1);
         assert!(self.taken_ids.insert(id), "the id {id} is taken");
         id
