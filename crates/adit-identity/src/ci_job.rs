@@ -92,35 +92,13 @@ impl From<Impersonation> for ActAs {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{
-        GitRef, GroupId, JobId, Namespace, PipelineId, Project, RefKind, Tier, User, UserId,
-    };
+    use crate::{GroupId, Tier};
 
     pub(crate) fn job(environment: Option<Environment>) -> JobIdentity {
         JobIdentity {
-            issuer: "https://gitlab.example.com".into(),
-            job: JobId(9001),
-            pipeline: PipelineId(880),
-            source: Some("push".into()),
-            project: Project {
-                id: ProjectId(150),
-                path: Some("group/sub/app".parse().unwrap()),
-            },
-            namespace: Some(Namespace {
-                id: GroupId(25),
-                path: "group/sub".parse().unwrap(),
-            }),
             groups: vec![GroupId(23), GroupId(25)],
-            user: User {
-                id: UserId(12),
-                login: "dev1".into(),
-            },
-            git_ref: Some(GitRef {
-                name: "main".into(),
-                kind: Some(RefKind::Branch),
-                protected: true,
-            }),
             environment,
+            ..JobIdentity::example("https://gitlab.example.com", "group/sub/app")
         }
     }
 

@@ -32,6 +32,44 @@ pub struct JobIdentity {
     pub environment: Option<Environment>,
 }
 
+impl JobIdentity {
+    /// A job that does not exist, for demonstrations and tests: job 9001 of pipeline 880 of project 150 at this path, which
+    /// `dev1` started by a push to the protected branch `main`, for no environment. Callers change what they are about.
+    ///
+    /// # Panics
+    /// When `project` is not the path of a project in a group.
+    #[must_use]
+    pub fn example(issuer: &str, project: &str) -> Self {
+        let project: FullPath = project.parse().expect("a path");
+        let namespace = project.ancestors().next().expect("a project in a group");
+        Self {
+            issuer: issuer.into(),
+            job: JobId(9001),
+            pipeline: PipelineId(880),
+            source: Some("push".into()),
+            project: Project {
+                id: ProjectId(150),
+                path: Some(project),
+            },
+            namespace: Some(Namespace {
+                id: GroupId(25),
+                path: namespace,
+            }),
+            groups: vec![GroupId(25)],
+            user: User {
+                id: UserId(12),
+                login: "dev1".into(),
+            },
+            git_ref: Some(GitRef {
+                name: "main".into(),
+                kind: Some(RefKind::Branch),
+                protected: true,
+            }),
+            environment: None,
+        }
+    }
+}
+
 /// A project at the time the token was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {

@@ -4,10 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use adit_authority::issuer::{Issuer as Keys, KeyKind};
 use adit_identity::{
-    Environment, GitRef, GroupId, JobId, JobIdentity, Namespace, PipelineId, Project, ProjectId,
-    RefKind, Tier, User, UserId,
+    Environment, GroupId, JobId, JobIdentity, Namespace, Project, ProjectId, Tier,
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 /// Signs for both jobs.
 pub(super) struct Issuer(Keys);
@@ -42,32 +41,20 @@ fn job(whose: Whose) -> Result<JobIdentity> {
         Whose::Ours => (9001, 150, "group/app", 23),
         Whose::Others => (9002, 151, "other/app", 24),
     };
-    let path: adit_identity::FullPath = path.parse()?;
-    let group_path = path.ancestors().next().context("a project is in a group")?;
+    let example = JobIdentity::example(URL, path);
     Ok(JobIdentity {
-        issuer: URL.into(),
         job: JobId(job),
-        pipeline: PipelineId(880),
-        source: Some("push".into()),
         project: Project {
             id: ProjectId(project),
-            path: Some(path),
+            ..example.project
         },
-        namespace: Some(Namespace {
+        namespace: example.namespace.map(|namespace| Namespace {
             id: GroupId(group),
-            path: group_path,
+            ..namespace
         }),
         groups: vec![GroupId(group)],
-        user: User {
-            id: UserId(12),
-            login: "dev1".into(),
-        },
-        git_ref: Some(GitRef {
-            name: "main".into(),
-            kind: Some(RefKind::Branch),
-            protected: true,
-        }),
         environment: Some(Environment::named("production", Tier::Production, true)?),
+        ..example
     })
 }
 
