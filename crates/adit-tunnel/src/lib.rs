@@ -6,7 +6,7 @@
 //! There is no channel, no task and no copy per frame between a stream and the wire.
 //!
 //! On the wire it is ordinary gRPC: `adit.tunnel.v1.Tunnel/Open` of `proto/`, one message per batch. Any gRPC implementation can
-//! be the other end; `tests/grpc.rs` is one, with tonic.
+//! be the other end; `tests/tunnel/grpc.rs` is one, with tonic.
 //!
 //! Invariants:
 //! - Nothing lies unread in HTTP/2: the driver reads at once, and what may pile up is bounded by the session's credit. So HTTP/2's
@@ -23,6 +23,8 @@ mod options;
 mod send_buf;
 mod serve;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use adit_mux::{
     Budget, Limits, Misbehaviour, OpenError, Read, RequestBody, SessionError, StreamError,

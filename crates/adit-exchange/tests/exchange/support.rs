@@ -13,16 +13,12 @@ use std::{
 
 use adit_exchange::{Ask, AskError, Asked, HeadLimits, Question};
 use adit_identity::{ActAs, Impersonation};
-use adit_tunnel::{Options, SendBuf, StreamError, Tunnel, TunnelStream, WINDOW, connect, serve};
+use adit_tunnel::{Options, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use tokio::{
-    io::DuplexStream,
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 pub(crate) struct Pair {
     pub(crate) relay: Tunnel,
@@ -31,35 +27,15 @@ pub(crate) struct Pair {
 }
 
 pub(crate) async fn pair() -> Pair {
-    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    let (relay, agent, driver) =
+        adit_tunnel::testing::pair(Options::default(), Options::default()).await;
     let mut tasks = JoinSet::new();
-    let (send, opened) = oneshot::channel();
-    tasks.spawn(serve_one(theirs, send));
-    let token = HeaderValue::from_static("Bearer t");
-    let (agent, driver) = connect(ours, "relay.test", &token, Options::default())
-        .await
-        .unwrap();
-    tasks.spawn(async { drop(driver.await) });
+    tasks.spawn(driver);
     Pair {
-        relay: opened.await.unwrap(),
+        relay,
         agent,
         _tasks: tasks,
     }
-}
-
-/// Serves the one call of an HTTP/2 connection as a tunnel.
-async fn serve_one(io: DuplexStream, opened: oneshot::Sender<Tunnel>) {
-    let mut builder = h2::server::Builder::new();
-    builder
-        .initial_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW);
-    let mut connection = builder.handshake::<_, SendBuf>(io).await.unwrap();
-    let (request, respond) = connection.accept().await.unwrap().unwrap();
-    let (opening, driver) = serve(request, respond, Options::default());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async { drop(opened.send(opening.await.unwrap())) });
-    tasks.spawn(async { drop(driver.await) });
-    let _ = poll_fn(|cx| connection.poll_closed(cx)).await;
 }
 
 impl Pair {

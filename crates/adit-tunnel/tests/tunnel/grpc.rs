@@ -1,34 +1,22 @@
 //! The tunnel is ordinary gRPC: tonic's own generated client and server against our two ends.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    missing_docs,
-    unreachable_pub,
-    dead_code,
-    reason = "tests"
-)]
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    clippy::cast_possible_truncation,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::pin::Pin;
 
 use adit_proto::tunnel::{
     Credit, Frame, Frames, Hello, Welcome, frame::Kind, tunnel_client::TunnelClient, tunnel_server,
 };
-use adit_tunnel::{CloseReason, Options, RequestBody, SessionError, Terms, connect};
+use adit_tunnel::{
+    CloseReason, Options, RequestBody, SessionError, Terms, connect, testing::accept,
+};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream};
 use http::HeaderValue;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{head, pattern, read_all, serve_one, within, write_all};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
+
+use crate::support::{head, pattern, read_all, within, write_all};
 
 fn frame(stream: u64, end: bool, kind: Kind) -> Frames {
     Frames {
@@ -46,7 +34,11 @@ async fn a_tonic_client_can_be_the_agent() {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let mut tasks = JoinSet::new();
         let (opened, relay) = tokio::sync::oneshot::channel();
-        tasks.spawn(serve_one(theirs, Options::default(), opened));
+        tasks.spawn(async move {
+            let (tunnel, driver) = accept(theirs, Options::default()).await;
+            let _ = opened.send(tunnel);
+            driver.await;
+        });
         let mut ours = Some(TokioIo::new(ours));
         let connector = tower::service_fn(move |_| {
             std::future::ready(
@@ -228,7 +220,7 @@ async fn a_tonic_server_can_be_the_relay() {
         let (stream, open) = agent.accept().await.unwrap();
         assert_eq!((stream.id(), open), (5, Bytes::from("GET /tonic")));
         stream.send_head("200".into()).unwrap();
-        write_all(&stream, pattern(10_000), true).await.unwrap();
+        write_all(&stream, pattern(10_000)).await.unwrap();
         let end = agent.closed().await;
         assert!(
             matches!(&*end, SessionError::ClosedByPeer { message, .. } if message == "enough"),

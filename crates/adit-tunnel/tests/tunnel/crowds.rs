@@ -1,0 +1,95 @@
+//! More than there is room for, and callers that leave by the thousand.
+
+use adit_tunnel::{Budget, OpenError, Options, RequestBody, Terms, TunnelStream};
+use bytes::Bytes;
+
+use crate::support::{
+    Pair, has_not_failed, head, pair, pair_with, pattern, read_all, within, write_all,
+};
+
+#[tokio::test]
+async fn past_the_process_budget_the_hungriest_stream_is_reset() {
+    within(async {
+        let relay = Options {
+            budget: Budget::new(300 << 10),
+            ..Options::default()
+        };
+        let mut pair = pair_with(relay.clone()).await;
+        pair.serve(async |stream, _| {
+            stream.send_head(Bytes::new())?;
+            write_all(&stream, pattern(1 << 20)).await
+        });
+        let mut streams = Vec::new();
+        while streams.len() < 5 {
+            match pair
+                .relay
+                .open("x".into(), RequestBody::Absent, Terms::default())
+            {
+                Ok(stream) => streams.push(stream),
+                Err(_) => break,
+            }
+        }
+        for stream in &streams {
+            let _ = head(stream).await;
+        }
+        let mut cut = 0;
+        for stream in streams {
+            cut += usize::from(read_all(&stream).await.is_err());
+        }
+        assert!(cut >= 1);
+        assert_eq!(relay.budget.held(), 0);
+    })
+    .await;
+}
+
+/// Has the agent greet each stream like this, and hold it until it fails.
+fn hold(pair: &mut Pair, greet: impl Fn(&TunnelStream, Bytes) + Send + 'static) {
+    let agent = pair.agent.clone();
+    pair.tasks.spawn(async move {
+        let mut held = Vec::new();
+        while let Some((stream, open)) = agent.accept().await {
+            greet(&stream, open);
+            held.push(stream);
+            held.retain(has_not_failed);
+        }
+    });
+}
+
+#[tokio::test]
+async fn callers_that_cancel_at_once_are_stopped_before_the_agent_loses_patience() {
+    within(async {
+        let mut pair = pair().await;
+        hold(&mut pair, |_, _| {});
+        let mut refused = 0;
+        for _ in 0..40_000 {
+            match pair
+                .relay
+                .open("x".into(), RequestBody::Absent, Terms::default())
+            {
+                Ok(stream) => {
+                    // Its head leaves before it is cancelled.
+                    tokio::task::yield_now().await;
+                    drop(stream);
+                }
+                Err(OpenError::TooManyCancels) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(refused > 0);
+        assert!(!pair.relay.is_closed() && !pair.agent.is_closed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancel_behind_the_answers_head_is_no_abuse() {
+    within(async {
+        let mut pair = pair().await;
+        hold(&mut pair, |stream, open| drop(stream.send_head(open)));
+        for _ in 0..45_000 {
+            head(&pair.get("x")).await.unwrap();
+        }
+        assert!(!pair.relay.is_closed() && !pair.agent.is_closed());
+    })
+    .await;
+}
