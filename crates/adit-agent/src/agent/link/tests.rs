@@ -37,6 +37,29 @@ async fn api_server() -> ApiServer {
     .await
 }
 
+/// It answers as many requests as the gate lets through.
+async fn gated_api_server() -> (ApiServer, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let server = ApiServer::start(Speaks::default(), move |request| {
+        let gate = Arc::clone(&held);
+        async move {
+            if request.uri().path() == "/api" {
+                gate.acquire().await.unwrap().forget();
+            }
+            full("answer")
+        }
+    })
+    .await;
+    (server, gate)
+}
+
+/// An agent of this relay, in front of this API server.
+async fn started(relay: &Relay, server: &ApiServer) -> Agent {
+    let raw = relay.agent(server.kubeconfig());
+    Agent::start(checked(raw)).await.unwrap()
+}
+
 /// A request to the admin listener, and the whole answer.
 async fn admin(agent: &Agent, path: &str) -> String {
     let mut tcp = tokio::net::TcpStream::connect(agent.admin_addr())
@@ -77,9 +100,7 @@ async fn agent_connects_says_who_it_is_and_serves() {
 #[tokio::test]
 async fn lost_tunnel_is_replaced() {
     let (server, mut relay) = (api_server().await, Relay::start().await);
-    let agent = Agent::start(checked(relay.agent(server.kubeconfig())))
-        .await
-        .unwrap();
+    let agent = started(&relay, &server).await;
     for _ in 0..3 {
         let tunnel = relay.tunnel().await;
         assert_eq!(get(&tunnel).await.body(), "answer");
@@ -91,22 +112,9 @@ async fn lost_tunnel_is_replaced() {
 
 #[tokio::test]
 async fn relay_that_drains_is_left_once_the_next_tunnel_is_up() {
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
-    let server = ApiServer::start(Speaks::default(), move |request| {
-        let gate = Arc::clone(&held);
-        async move {
-            if request.uri().path() == "/api" {
-                gate.acquire().await.unwrap().forget();
-            }
-            full("answer")
-        }
-    })
-    .await;
+    let (server, gate) = gated_api_server().await;
     let mut relay = Relay::start().await;
-    let agent = Agent::start(checked(relay.agent(server.kubeconfig())))
-        .await
-        .unwrap();
+    let agent = started(&relay, &server).await;
     let old = relay.tunnel().await;
     let drained = async {
         while old.stats().streams == 0 {
@@ -132,22 +140,9 @@ async fn relay_that_drains_is_left_once_the_next_tunnel_is_up() {
 
 #[tokio::test]
 async fn agent_that_is_stopped_lets_its_requests_end() {
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
-    let server = ApiServer::start(Speaks::default(), move |request| {
-        let gate = Arc::clone(&held);
-        async move {
-            if request.uri().path() == "/api" {
-                gate.acquire().await.unwrap().forget();
-            }
-            full("answer")
-        }
-    })
-    .await;
+    let (server, gate) = gated_api_server().await;
     let mut relay = Relay::start().await;
-    let agent = Agent::start(checked(relay.agent(server.kubeconfig())))
-        .await
-        .unwrap();
+    let agent = started(&relay, &server).await;
     let tunnel = relay.tunnel().await;
     soon(agent.connected()).await;
     let stopping = async {
