@@ -1,8 +1,8 @@
 //! The decoder against prost, another implementation of the same encoding; and against itself with the bytes cut elsewhere.
 #![no_main]
 
-use adit_mux::{Decoder, Frame, Kind, Misbehaviour};
-use adit_proto::tunnel::{self as proto, Frames, frame::Kind as ProtoKind};
+use adit_mux::{Frame, Misbehaviour};
+use adit_proto::tunnel::Frames;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use prost::{
@@ -10,8 +10,19 @@ use prost::{
     encoding::{DecodeContext, decode_key, decode_varint, skip_field},
 };
 
+#[path = "../../crates/adit-mux/tests/session"]
+#[allow(
+    dead_code,
+    reason = "shared with adit-mux's tests, which use all of it"
+)]
+mod session {
+    pub(crate) mod support;
+}
+
 #[cfg(not(fuzzing))]
 compile_error!("no coverage: run cargo in fuzz/ and without RUSTFLAGS");
+
+use session::support::foreign::{as_ours, decode};
 
 fuzz_target!(|input: &[u8]| {
     // The first four bytes say where to cut.
@@ -27,22 +38,6 @@ fuzz_target!(|input: &[u8]| {
     }
     compare(whole, bytes);
 });
-
-/// Below what an input can hold: that a frame is refused for its size is for tests.
-const MAX_FRAME_BYTES: u32 = 1 << 20;
-
-fn decode(chunks: impl IntoIterator<Item = Bytes>) -> Result<Vec<Frame>, Misbehaviour> {
-    let mut decoder = Decoder::new(MAX_FRAME_BYTES);
-    let mut frames = Vec::new();
-    for mut chunk in chunks {
-        while let Some(frame) = decoder.next(&mut chunk)? {
-            frames.push(frame);
-        }
-        assert!(chunk.is_empty(), "a chunk is used up");
-    }
-    decoder.end_of_message()?;
-    Ok(frames)
-}
 
 fn cut(mut bytes: Bytes, lengths: &[u8]) -> Vec<Bytes> {
     let mut chunks = Vec::new();
@@ -104,27 +99,4 @@ fn kinds(mut frame: Bytes) -> usize {
         }
     }
     kinds
-}
-
-fn as_ours(frame: proto::Frame) -> Frame {
-    let kind = match frame.kind {
-        None => Kind::Unknown,
-        Some(ProtoKind::Hello(hello)) => Kind::Hello(hello),
-        Some(ProtoKind::Welcome(welcome)) => Kind::Welcome(welcome),
-        Some(ProtoKind::Open(head)) => Kind::Open(head),
-        Some(ProtoKind::Head(head)) => Kind::Head(head),
-        Some(ProtoKind::Data(data)) => Kind::Data(data),
-        Some(ProtoKind::Trailers(trailers)) => Kind::Trailers(trailers),
-        Some(ProtoKind::Credit(credit)) => Kind::Credit(credit.bytes),
-        Some(ProtoKind::Reset(reset)) => Kind::Reset(reset),
-        Some(ProtoKind::Ping(ping)) => Kind::Ping(ping.token),
-        Some(ProtoKind::Pong(pong)) => Kind::Pong(pong.token),
-        Some(ProtoKind::Drain(drain)) => Kind::Drain(drain),
-        Some(ProtoKind::Close(close)) => Kind::Close(close),
-    };
-    Frame {
-        stream: frame.stream,
-        end: frame.end,
-        kind,
-    }
 }

@@ -1,46 +1,17 @@
-//! How streams and sessions end: once, for one reason, whole or visibly not, and with nothing left behind.
+//! How streams end: once, for one reason, whole or visibly not, and with nothing left behind.
 
 use std::task::Poll;
 
-use adit_mux::{Config, Limits, Read, RequestBody, ResetReason, SessionError, StreamError, Terms};
+use adit_mux::{Config, Read, RequestBody, ResetReason, SessionError, Terms};
 use bytes::Bytes;
 
 use crate::support::{
     alarm::ring,
     pair::{Pair, Side},
+    single::{answer, exchange, parts, read_answer},
     user::{Found, Sent},
-    world::{Exchange, World},
+    world::World,
 };
-
-/// A world with one stream that was accepted.
-fn exchange(has_body: bool) -> World {
-    let mut world = World::new(Config::default(), Config::default());
-    world.open(100, has_body, Terms::default()).expect("room");
-    world.pair.settle();
-    world.accept().expect("an open");
-    world
-}
-
-fn parts(world: &mut World) -> (&mut Pair, &mut Exchange) {
-    (&mut world.pair, &mut world.exchanges[0])
-}
-
-fn answer(pair: &mut Pair, exchange: &mut Exchange, body: usize) {
-    let acceptor = exchange.acceptor.as_mut().unwrap();
-    acceptor.head(pair, 50);
-    acceptor.write(pair, body);
-    acceptor.end(pair);
-}
-
-fn read_answer(pair: &mut Pair, exchange: &mut Exchange) -> Found {
-    let sent: Sent = exchange.acceptor.as_ref().unwrap().sent.clone();
-    loop {
-        let found = exchange.opener.read(pair, &sent);
-        if found != Found::Something {
-            return found;
-        }
-    }
-}
 
 #[test]
 fn both_halves_carry_heads_bodies_and_trailers() {
@@ -220,38 +191,6 @@ fn the_first_reason_stands() {
     assert_eq!(acceptor.read(pair, &Sent::default()), Found::Failure);
 }
 
-/// An answer that had arrived whole was told to be cut off because the connection was lost before its reader came.
-#[test]
-fn what_had_arrived_whole_is_whole_after_the_session_ended() {
-    let mut world = exchange(false);
-    let (pair, exchange) = parts(&mut world);
-    let acceptor = exchange.acceptor.as_mut().unwrap();
-    acceptor.head(pair, 5);
-    acceptor.write(pair, 5_000);
-    acceptor.trailers(pair, 50);
-    pair.settle();
-    pair.session(Side::Opener)
-        .close(SessionError::Transport("gone".to_owned()));
-    assert_eq!(read_answer(pair, exchange), Found::End);
-    exchange.opener.release(pair);
-    assert_eq!(pair.end(Side::Opener).budget.held(), 0);
-}
-
-#[test]
-fn what_had_not_arrived_whole_is_not_whole_after_the_session_ended() {
-    let mut world = exchange(false);
-    let (pair, exchange) = parts(&mut world);
-    let acceptor = exchange.acceptor.as_mut().unwrap();
-    acceptor.head(pair, 5);
-    acceptor.write(pair, 5_000);
-    pair.settle();
-    acceptor.end(pair);
-    pair.session(Side::Opener)
-        .close(SessionError::Transport("gone".to_owned()));
-    assert_eq!(read_answer(pair, exchange), Found::Failure);
-    assert!(exchange.opener.failure.as_ref().unwrap().contains("gone"));
-}
-
 /// A whole answer that was thrown away unread must not look like one that was empty.
 #[test]
 fn what_was_dropped_unread_does_not_look_complete() {
@@ -262,137 +201,6 @@ fn what_was_dropped_unread_does_not_look_complete() {
     exchange.opener.reset(pair, ResetReason::Overloaded);
     assert_eq!(read_answer(pair, exchange), Found::Failure);
     assert!(!pair.session(Side::Opener).is_read_end(exchange.opener.id));
-}
-
-#[test]
-fn a_lost_connection_fails_all_streams_and_frees_what_nobody_holds() {
-    let mut world = exchange(true);
-    for _ in 0..10 {
-        world.open(1_000, true, Terms::default());
-    }
-    world.pair.settle();
-    // Ten were never accepted: the process must not go on counting them.
-    let session = world.pair.session(Side::Acceptor);
-    session.close(SessionError::Transport("gone".to_owned()));
-    ring(session);
-    assert_eq!(session.stats().streams, 1);
-    assert_eq!(world.pair.end(Side::Acceptor).budget.held(), 0);
-    assert_eq!(world.accept(), None);
-    let (pair, exchange) = parts(&mut world);
-    let acceptor = exchange.acceptor.as_mut().unwrap();
-    assert_eq!(acceptor.read(pair, &Sent::default()), Found::Failure);
-    acceptor.release(pair);
-    assert_eq!(pair.session(Side::Acceptor).stats().streams, 0);
-}
-
-#[test]
-fn a_dropped_session_gives_its_share_of_the_budget_back() {
-    let mut world = exchange(true);
-    let (pair, exchange) = parts(&mut world);
-    exchange.opener.write(pair, 60_000);
-    pair.settle();
-    let budget = std::sync::Arc::clone(&pair.end(Side::Acceptor).budget);
-    assert!(budget.held() >= 60_000);
-    drop(world);
-    assert_eq!(budget.held(), 0);
-}
-
-#[test]
-fn past_the_bound_on_unread_bytes_the_stream_that_holds_most_is_cut() {
-    let config = Config {
-        max_buffered_bytes: 100_000,
-        ..Config::default()
-    };
-    let mut world = World::new(Config::default(), config);
-    for length in [60_000, 10_000, 40_000] {
-        let index = world.open(1, true, Terms::default()).unwrap();
-        world.pair.settle();
-        world.accept().unwrap();
-        world.exchanges[index].opener.write(&mut world.pair, length);
-        world.pair.settle();
-    }
-    let failed: Vec<_> = world
-        .exchanges
-        .iter_mut()
-        .map(|exchange| !exchange.opener.has_room(&mut world.pair))
-        .collect();
-    assert_eq!(failed, [true, false, false]);
-    let failure = world.exchanges[0].opener.failure.as_ref().unwrap();
-    assert!(failure.contains("Overloaded"), "{failure}");
-    let (pair, exchange) = parts(&mut world);
-    let acceptor = exchange.acceptor.as_mut().unwrap();
-    assert_eq!(acceptor.read(pair, &Sent::default()), Found::Failure);
-}
-
-#[test]
-fn a_process_that_holds_all_it_may_refuses_new_streams() {
-    let budget = || adit_mux::Budget::new(50_000);
-    let mut pair = Pair::with_budgets(Config::default(), Config::default(), budget(), budget());
-    pair.settle();
-    let open = |pair: &mut Pair| {
-        let session = pair.session(Side::Opener);
-        let opened = session.open(
-            Bytes::from(vec![0; 30_000]),
-            RequestBody::Follows,
-            Terms::default(),
-        );
-        ring(session);
-        opened
-    };
-    let ids = [open(&mut pair).unwrap(), open(&mut pair).unwrap()];
-    pair.settle();
-    // The second open passed the bound: one of the two went, and nothing is over it.
-    assert!(pair.end(Side::Acceptor).budget.held() <= 50_000);
-    let cx = std::task::Context::from_waker(std::task::Waker::noop());
-    let session = pair.session(Side::Opener);
-    let failures = ids.map(|id| session.poll_failure(id, &cx).is_ready());
-    assert_eq!(failures.iter().filter(|failed| **failed).count(), 1);
-}
-
-#[test]
-fn drain_lets_streams_finish_and_opens_nothing_new() {
-    for side in Side::BOTH {
-        let mut world = exchange(true);
-        world.apply(crate::support::operation::Operation::Drain { side });
-        world.pair.settle();
-        assert_eq!(world.open(1, false, Terms::default()), None);
-        for side in Side::BOTH {
-            assert!(world.pair.session(side).is_draining());
-            assert!(!world.pair.session(side).is_drained());
-        }
-        let (pair, exchange) = parts(&mut world);
-        answer(pair, exchange, 1_000);
-        exchange.opener.end(pair);
-        pair.settle();
-        assert_eq!(read_answer(pair, exchange), Found::End);
-        exchange.release(pair);
-        pair.settle();
-        for side in Side::BOTH {
-            assert!(pair.session(side).is_drained(), "{side:?}");
-        }
-    }
-}
-
-#[test]
-fn opens_that_cross_a_drain_are_served() {
-    let mut world = World::new(Config::default(), Config::default());
-    world.open(60_000, false, Terms::default());
-    world.open(60_000, false, Terms::default());
-    world.apply(crate::support::operation::Operation::Drain {
-        side: Side::Acceptor,
-    });
-    world.finish();
-}
-
-#[test]
-fn a_drain_stays_behind_the_opens_that_came_first() {
-    let mut world = World::new(Config::default(), Config::default());
-    world.pair.batch_bytes = 1_024;
-    for _ in 0..20 {
-        world.open(5_000, false, Terms::default());
-    }
-    world.apply(crate::support::operation::Operation::Drain { side: Side::Opener });
-    world.finish();
 }
 
 #[test]
@@ -422,78 +230,6 @@ fn streams_of_one_owner_are_cut_together() {
             !exchange.is_disturbed
         );
     }
-    world.finish();
-}
-
-#[test]
-fn more_streams_than_the_peer_takes_are_not_opened() {
-    let config = Config {
-        limits: Limits {
-            max_streams: 2,
-            ..Limits::default()
-        },
-        ..Config::default()
-    };
-    let mut pair = Pair::open_with(Config::default(), config);
-    let mut open = || {
-        let session = pair.session(Side::Opener);
-        session.open(Bytes::new(), RequestBody::Absent, Terms::default())
-    };
-    assert!(open().is_ok() && open().is_ok());
-    assert_eq!(open(), Err(adit_mux::OpenError::TooManyStreams));
-}
-
-#[test]
-fn a_head_larger_than_the_peer_takes_ends_its_stream_alone() {
-    let mut world = exchange(false);
-    let (pair, exchange) = parts(&mut world);
-    let (session, id) = (pair.session(Side::Acceptor), exchange.opener.id);
-    let refused = session.send_head(id, Bytes::from(vec![0; 65_537]));
-    assert!(
-        matches!(refused, Err(StreamError::Cut { .. })),
-        "{refused:?}"
-    );
-    ring(session);
-    pair.settle();
-    assert_eq!(read_answer(pair, exchange), Found::Failure);
-    pair.check();
-}
-
-/// What a side announces as zero is read as the default by the peer, and must be held to that.
-#[test]
-fn limits_of_zero_mean_the_defaults_at_both_ends() {
-    let zero = || Config {
-        limits: Limits {
-            stream_credit: 0,
-            max_streams: 0,
-            max_head_bytes: 0,
-            max_frame_bytes: 0,
-        },
-        ..Config::default()
-    };
-    let mut world = World::new(zero(), zero());
-    let index = world.open(65_536, true, Terms::default()).unwrap();
-    world.exchanges[index]
-        .opener
-        .write(&mut world.pair, 100_000);
-    world.pair.settle();
-    world.finish();
-}
-
-/// A frame limit below what a head needs is raised by the peer that reads it, so it must be here too.
-#[test]
-fn a_frame_limit_too_small_for_a_head_is_raised() {
-    let narrow = || Config {
-        limits: Limits {
-            max_frame_bytes: 1_000,
-            ..Limits::default()
-        },
-        ..Config::default()
-    };
-    let mut world = World::new(narrow(), narrow());
-    let index = world.open(65_536, true, Terms::default()).unwrap();
-    world.exchanges[index].opener.write(&mut world.pair, 60_000);
-    world.pair.settle();
     world.finish();
 }
 

@@ -9,9 +9,12 @@
     reason = "a test that meets what it does not expect should panic"
 )]
 
+mod bounds;
+mod drain;
 mod ends;
 mod fairness;
 mod hostile;
+mod lost;
 mod properties;
 mod support;
 mod time;

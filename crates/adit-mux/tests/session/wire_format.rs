@@ -1,24 +1,11 @@
 //! The bytes on the wire are the protobuf of `tunnel.proto`, as another implementation reads and writes it, cut anywhere.
 
-use adit_mux::{Decoder, Frame, Kind, Misbehaviour};
 use adit_proto::tunnel::{self as proto, Frames, frame::Kind as ProtoKind};
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::{collection::vec, prelude::*};
 use prost::{Message, encoding::encode_varint};
 
-/// Decodes chunks one after the other.
-fn decode(chunks: impl IntoIterator<Item = Bytes>) -> Result<Vec<Frame>, Misbehaviour> {
-    let mut decoder = Decoder::new(1 << 20);
-    let mut frames = Vec::new();
-    for mut chunk in chunks {
-        while let Some(frame) = decoder.next(&mut chunk)? {
-            frames.push(frame);
-        }
-        assert!(chunk.is_empty(), "a chunk is used up");
-    }
-    decoder.end_of_message()?;
-    Ok(frames)
-}
+use crate::support::foreign::{as_ours, decode};
 
 /// Cuts bytes at these lengths, round and round.
 fn cut(mut bytes: Bytes, lengths: &[usize]) -> Vec<Bytes> {
@@ -31,30 +18,6 @@ fn cut(mut bytes: Bytes, lengths: &[usize]) -> Vec<Bytes> {
     }
     chunks.push(bytes);
     chunks
-}
-
-/// What our decoder must make of another implementation's frame.
-fn ours(frame: proto::Frame) -> Frame {
-    let kind = match frame.kind {
-        None => Kind::Unknown,
-        Some(ProtoKind::Hello(hello)) => Kind::Hello(hello),
-        Some(ProtoKind::Welcome(welcome)) => Kind::Welcome(welcome),
-        Some(ProtoKind::Open(head)) => Kind::Open(head),
-        Some(ProtoKind::Head(head)) => Kind::Head(head),
-        Some(ProtoKind::Data(data)) => Kind::Data(data),
-        Some(ProtoKind::Trailers(trailers)) => Kind::Trailers(trailers),
-        Some(ProtoKind::Credit(credit)) => Kind::Credit(credit.bytes),
-        Some(ProtoKind::Reset(reset)) => Kind::Reset(reset),
-        Some(ProtoKind::Ping(ping)) => Kind::Ping(ping.token),
-        Some(ProtoKind::Pong(pong)) => Kind::Pong(pong.token),
-        Some(ProtoKind::Drain(drain)) => Kind::Drain(drain),
-        Some(ProtoKind::Close(close)) => Kind::Close(close),
-    };
-    Frame {
-        stream: frame.stream,
-        end: frame.end,
-        kind,
-    }
 }
 
 fn payload() -> impl Strategy<Value = Bytes> {
@@ -161,7 +124,7 @@ proptest! {
         lengths in vec(0_usize..200, 1..6),
     ) {
         let bytes = Bytes::from(Frames { frame: frame.clone() }.encode_to_vec());
-        let expected: Vec<_> = frame.into_iter().map(ours).collect();
+        let expected: Vec<_> = frame.into_iter().map(as_ours).collect();
         for chunks in [cut(bytes.clone(), &[1]), cut(bytes.clone(), &lengths), vec![bytes]] {
             prop_assert_eq!(decode(chunks), Ok(expected.clone()));
         }
@@ -187,7 +150,7 @@ proptest! {
             order as usize % (entries.len() + 1),
             delimited(1 << 3 | 2, &all.concat()),
         );
-        prop_assert_eq!(decode([entries.concat().into()]), Ok(vec![ours(frame)]));
+        prop_assert_eq!(decode([entries.concat().into()]), Ok(vec![as_ours(frame)]));
     }
 
     #[test]

@@ -25,16 +25,6 @@ fn accept(rogue: &mut Rogue) {
     assert!(rogue.session.poll_accept(&cx).is_ready());
 }
 
-/// A rogue agent with one stream that was opened to it.
-fn agent() -> (Rogue, u64) {
-    let mut rogue = Rogue::agent().greeted();
-    let opened = rogue
-        .session
-        .open(Bytes::new(), RequestBody::Follows, Terms::default());
-    rogue.heard();
-    (rogue, opened.unwrap())
-}
-
 #[test]
 fn data_up_to_the_credit_is_fine_and_a_byte_more_is_not() {
     let mut rogue = relay();
@@ -46,7 +36,7 @@ fn data_up_to_the_credit_is_fine_and_a_byte_more_is_not() {
 
 #[test]
 fn an_agent_is_held_to_credit_like_a_relay() {
-    let (mut rogue, id) = agent();
+    let (mut rogue, id) = Rogue::agent_with_stream();
     rogue.send(id, Kind::Head(Bytes::new()));
     rogue.send(id, data(WINDOW));
     rogue.send(id, data(1));
@@ -93,14 +83,14 @@ fn a_stream_that_was_refused_excuses_its_first_window_only() {
 
 #[test]
 fn credit_of_nothing_is_impossible() {
-    let (mut rogue, id) = agent();
+    let (mut rogue, id) = Rogue::agent_with_stream();
     rogue.send(id, credit(0));
     rogue.assert_caught(Misbehaviour::ImpossibleCredit(id));
 }
 
 #[test]
 fn credit_may_reach_two_to_the_31st_less_one_and_no_more() {
-    let (mut rogue, id) = agent();
+    let (mut rogue, id) = Rogue::agent_with_stream();
     rogue.send(id, credit((1 << 31) - 1 - WINDOW as u64));
     rogue.assert_unharmed();
     rogue.send(id, credit(1));
@@ -109,14 +99,14 @@ fn credit_may_reach_two_to_the_31st_less_one_and_no_more() {
 
 #[test]
 fn credit_that_overflows_64_bits_is_caught() {
-    let (mut rogue, id) = agent();
+    let (mut rogue, id) = Rogue::agent_with_stream();
     rogue.send(id, credit(u64::MAX));
     rogue.assert_caught(Misbehaviour::ImpossibleCredit(id));
 }
 
 #[test]
 fn credit_for_a_stream_never_opened_is_caught() {
-    let (mut rogue, id) = agent();
+    let (mut rogue, id) = Rogue::agent_with_stream();
     rogue.send(id + 1, credit(1));
     rogue.assert_caught(Misbehaviour::NeverOpened(id + 1));
 }

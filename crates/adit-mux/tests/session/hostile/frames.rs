@@ -25,16 +25,6 @@ fn trailers() -> Kind {
     Kind::Trailers(Bytes::from_static(b"trailers"))
 }
 
-/// A rogue agent, and a stream that was opened to it.
-fn agent() -> (Rogue, u64) {
-    let mut rogue = Rogue::agent().greeted();
-    let opened = rogue
-        .session
-        .open(Bytes::new(), RequestBody::Follows, Terms::default());
-    rogue.heard();
-    (rogue, opened.unwrap())
-}
-
 #[test]
 fn frames_before_the_handshake_are_unexpected() {
     for kind in [open(), head(), data(), trailers(), ping(1), reset("")] {
@@ -116,7 +106,7 @@ fn a_stream_that_was_never_opened_takes_nothing() {
 
 #[test]
 fn an_agent_opens_nothing_and_a_relay_answers_nothing() {
-    let (mut rogue, id) = agent();
+    let (mut rogue, id) = Rogue::agent_with_stream();
     rogue.send(id + 1, open());
     rogue.assert_caught(Misbehaviour::Unexpected("open"));
     let mut rogue = Rogue::relay().greeted();
@@ -131,7 +121,7 @@ fn an_answer_begins_with_a_head() {
         (data(), "data before a head"),
         (trailers(), "trailers before a head"),
     ] {
-        let (mut rogue, id) = agent();
+        let (mut rogue, id) = Rogue::agent_with_stream();
         rogue.send(id, kind);
         rogue.assert_caught(Misbehaviour::Unexpected(rule));
     }
@@ -140,7 +130,7 @@ fn an_answer_begins_with_a_head() {
 #[test]
 fn nothing_comes_after_the_end() {
     for kind in [head(), data(), trailers()] {
-        let (mut rogue, id) = agent();
+        let (mut rogue, id) = Rogue::agent_with_stream();
         rogue.send(id, head());
         rogue.send_last(id, data());
         rogue.send(id, kind);
@@ -178,7 +168,7 @@ fn giant_heads_are_refused_whatever_carries_them() {
     rogue.send(1, Kind::Open(giant.clone()));
     rogue.assert_caught(rule);
     for kind in [Kind::Head(giant.clone()), Kind::Trailers(giant)] {
-        let (mut rogue, id) = agent();
+        let (mut rogue, id) = Rogue::agent_with_stream();
         rogue.send(id, kind);
         rogue.assert_caught(rule);
     }
@@ -188,7 +178,7 @@ fn giant_heads_are_refused_whatever_carries_them() {
 #[test]
 fn heads_that_pile_up_end_their_stream_alone() {
     for head in [Bytes::from(vec![0; 65_536]), Bytes::new()] {
-        let (mut rogue, id) = agent();
+        let (mut rogue, id) = Rogue::agent_with_stream();
         let sent = (0..).take_while(|_| {
             rogue.send(id, Kind::Head(head.clone()));
             rogue.assert_unharmed();
@@ -281,7 +271,7 @@ fn a_peer_that_closes_is_believed_and_not_answered() {
 
 #[test]
 fn a_reset_with_a_reason_from_a_later_version_is_a_reset() {
-    let (mut rogue, id) = agent();
+    let (mut rogue, id) = Rogue::agent_with_stream();
     rogue.send(
         id,
         Kind::Reset(proto::Reset {

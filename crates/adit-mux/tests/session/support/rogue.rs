@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adit_mux::{Budget, Config, Misbehaviour, Moment, Session, SessionError};
+use adit_mux::{Budget, Config, Misbehaviour, Moment, RequestBody, Session, SessionError, Terms};
 use adit_proto::tunnel::{self as proto, Frame, Frames, frame::Kind};
 use bytes::{Buf, Bytes};
 use prost::Message;
@@ -58,6 +58,16 @@ impl Rogue {
         assert!(self.session.is_open());
         self.heard();
         self
+    }
+
+    /// A rogue agent that was greeted, and a stream that was opened to it.
+    pub(crate) fn agent_with_stream() -> (Self, u64) {
+        let mut rogue = Self::agent().greeted();
+        let opened = rogue
+            .session
+            .open(Bytes::new(), RequestBody::Follows, Terms::default());
+        rogue.heard();
+        (rogue, opened.unwrap())
     }
 
     pub(crate) fn send(&mut self, stream: u64, kind: Kind) {
