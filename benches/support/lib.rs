@@ -18,3 +18,4 @@ pub mod path;
 pub mod process;
 pub mod report;
 pub mod rig;
+pub mod shape;

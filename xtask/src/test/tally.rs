@@ -12,7 +12,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Adds what a binary printed, in libtest's words, and what it noted as skipped. False when it printed no result at all.
+    /// Adds what a binary printed, in libtest's words or in those of a bench that runs once, and what it noted as skipped. False when
+    /// it printed no result at all.
     #[must_use]
     pub(super) fn add(&mut self, binary: &str, printed: &str, skips: &Path) -> bool {
         let skips = fs::read_to_string(skips).unwrap_or_default();
@@ -25,7 +26,9 @@ impl Tally {
             .rev()
             .find(|line| line.starts_with("test result:"))
         else {
-            return false;
+            let benches = printed.lines().filter(|line| *line == "Success").count();
+            self.passed += benches;
+            return benches > 0;
         };
         // libtest took a test that skipped itself for passed.
         self.passed += counted(result, "passed").saturating_sub(skips.len());
@@ -75,6 +78,15 @@ test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; 
         assert!(tally.add("unit", PRINTED, skips.path()));
         assert_eq!(tally.passed, 2);
         assert_eq!(tally.skipped.last().unwrap(), "unit: three: no root");
+    }
+
+    #[test]
+    fn a_bench_that_ran_once_is_a_test_that_passed() {
+        let mut tally = Tally::default();
+        let printed =
+            "Testing mux/streams=1/upload\nSuccess\n\nTesting mux/streams=100/upload\nSuccess\n";
+        assert!(tally.add("mux", printed, Path::new("/nonexistent")));
+        assert_eq!((tally.passed, tally.failed.len()), (2, 0));
     }
 
     #[test]
