@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, Direction, Line, TestAgent, World, agent, body,
-    caller::{get, request},
+    AgentBuilder, Answer, Caller, Direction, Kube, Line, TestAgent, TestRelay, World, agent, body,
+    caller::{breaks_off, get, request},
     job, kube, logs, relay, scenario, until, within, world,
 };
 use http::{Method, StatusCode};
@@ -35,9 +35,7 @@ fn relay_that_restarts_gets_its_agents_back() {
         let http2 = world.job.http2().await;
         let watch = http2.send(get("/watch")).await.unwrap();
         world.relay.kill().await;
-        within("the watch's end", Answer::of(watch))
-            .await
-            .expect_err("it must not look complete");
+        breaks_off(watch).await;
         until("the API server's requests are cancelled", || {
             world.kube.open() == 0
         })
@@ -60,9 +58,7 @@ fn agent_that_restarts_serves_again() {
         ];
         world.agent.kill().await;
         for watch in watches {
-            within("the watch's end", Answer::of(watch))
-                .await
-                .expect_err("it must not look complete");
+            breaks_off(watch).await;
         }
         until("the API server's requests are cancelled", || {
             world.kube.open() == 0
@@ -83,9 +79,7 @@ fn api_server_that_restarts_is_found_again() {
         let http2 = world.job.http2().await;
         let watch = http2.send(get("/watch")).await.unwrap();
         world.kube.kill().await;
-        within("the watch's end", Answer::of(watch))
-            .await
-            .expect_err("it must not look complete");
+        breaks_off(watch).await;
         assert_eq!(http2.get("/api").await.refused().hop, "api-server");
         world.kube.revive().await;
         until_answered(&world).await;
@@ -127,38 +121,70 @@ fn api_server_that_says_goodbye_loses_no_request() {
     });
 }
 
+/// The usual case with a line on each of the agent's legs.
+struct Lined {
+    kube: Kube,
+    relay: TestRelay,
+    agent: TestAgent,
+    job: Caller,
+    to_relay: Line,
+    to_kube: Line,
+}
+
+impl Lined {
+    async fn start() -> Self {
+        Self::start_with(async |agent, _, _| agent.start().await).await
+    }
+
+    /// `start` may change the agent, or the lines on which it will dial relay and API server, and starts it.
+    async fn start_with(start: impl AsyncFnOnce(AgentBuilder, &Line, &Line) -> TestAgent) -> Self {
+        let kube = kube().start().await;
+        let relay = relay().start().await;
+        let to_relay = Line::to(relay.address()).await;
+        let to_kube = Line::to(kube.address()).await;
+        let agent = agent("prod")
+            .to(&relay)
+            .via(to_relay.address())
+            .serving_by(kube.kubeconfig_via(to_kube.address()));
+        let agent = start(agent, &to_relay, &to_kube).await;
+        let job = relay.job(9001);
+        Self {
+            kube,
+            relay,
+            agent,
+            job,
+            to_relay,
+            to_kube,
+        }
+    }
+
+    async fn stop(self) {
+        self.relay.stop().await;
+        self.agent.stop().await;
+        drop((self.to_relay, self.to_kube));
+        self.kube.stop().await;
+    }
+}
+
 #[test]
 fn line_that_breaks_is_dialled_again() {
     scenario(async {
-        let kube = kube().start().await;
-        let relay = relay().start().await;
-        let mut line = Line::to(relay.address()).await;
-        let agent = agent("prod")
-            .to(&relay)
-            .via(line.address())
-            .serving(&kube)
-            .start()
-            .await;
+        let mut lined = Lined::start().await;
         for round in 0..5 {
-            let http2 = relay.job(9001).http2().await;
+            let http2 = lined.job.http2().await;
             let watch = http2.send(get("/watch")).await.unwrap();
             if round % 2 == 0 {
-                line.cut();
+                lined.to_relay.cut();
             } else {
-                line.close().await;
-                line.reopen().await;
+                lined.to_relay.close().await;
+                lined.to_relay.reopen().await;
             }
-            within("the watch's end", Answer::of(watch))
-                .await
-                .expect_err("it must not look complete");
+            breaks_off(watch).await;
             // Waits for the agent, which is back in a moment.
             http2.get("/api").await.echo();
-            kube.until_open(0).await;
+            lined.kube.until_open(0).await;
         }
-        relay.stop().await;
-        agent.stop().await;
-        drop(line);
-        kube.stop().await;
+        lined.stop().await;
     });
 }
 
@@ -176,14 +202,7 @@ fn pending_requests_are_told_when_the_agent_dies() {
         });
         for answer in answers {
             let refused = Answer::of(answer.unwrap()).await.unwrap().refused();
-            assert_eq!(
-                (
-                    refused.status,
-                    refused.reason.as_str(),
-                    refused.hop.as_str()
-                ),
-                (502, "agent_lost", "agent")
-            );
+            assert_eq!(refused.told(), (502, "agent_lost", "agent", None));
         }
         world.kube.until_open(0).await;
         drop(http2);
@@ -194,34 +213,20 @@ fn pending_requests_are_told_when_the_agent_dies() {
 #[test]
 fn slow_line_carries_everything() {
     scenario(async {
-        let kube = kube().start().await;
-        let relay = relay().start().await;
-        let line = Line::to(relay.address()).await;
-        line.delay(Duration::from_millis(20));
-        let agent = agent("prod")
-            .to(&relay)
-            .via(line.address())
-            .serving(&kube)
-            .start()
-            .await;
-        let http2 = relay.job(9001).http2().await;
+        let lined = Lined::start().await;
+        lined.to_relay.delay(Duration::from_millis(20));
+        let http2 = lined.job.http2().await;
         let downloads = futures_util::future::join_all((0..4).map(|_| http2.get("/big/1000000")));
         for answer in downloads.await {
             assert_eq!(answer.body.len(), 1_000_000);
         }
         drop(http2);
-        relay.stop().await;
-        agent.stop().await;
-        drop(line);
-        kube.stop().await;
+        lined.stop().await;
     });
 }
 
 /// An agent that will not get in.
-async fn shut_out(
-    world: &World,
-    change: impl FnOnce(adit_tests::AgentBuilder) -> adit_tests::AgentBuilder,
-) -> TestAgent {
+async fn shut_out(world: &World, change: impl FnOnce(AgentBuilder) -> AgentBuilder) -> TestAgent {
     let builder = agent("staging").to(&world.relay).serving(&world.kube);
     change(builder).start_anyway().await
 }
@@ -301,12 +306,8 @@ fn agent_does_not_believe_another_api_server() {
             .await
             .refused();
         assert_eq!(
-            (
-                refused.status,
-                refused.reason.as_str(),
-                refused.hop.as_str()
-            ),
-            (502, "api_server_unreachable", "api-server")
+            refused.told(),
+            (502, "api_server_unreachable", "api-server", None)
         );
         agent.stop().await;
         world.stop().await;
@@ -316,24 +317,18 @@ fn agent_does_not_believe_another_api_server() {
 #[test]
 fn connection_that_goes_silent_in_its_handshake_holds_up_nobody() {
     scenario(async {
-        let kube = kube().start().await;
-        let relay = relay().start().await;
-        let line = Line::to(relay.address()).await;
-        line.swallow(&[Direction::Back]);
-        let agent = agent("prod")
-            .to(&relay)
-            .via(line.address())
-            .serving(&kube)
-            .with("relay", "connect_timeout", "300ms")
-            .start_anyway()
-            .await;
-        until("it tried again", || line.connections() >= 3).await;
-        line.mend();
-        within("its tunnel", agent.connected()).await;
-        relay.job(9001).get("/api").await.echo();
-        relay.stop().await;
-        agent.stop().await;
-        drop(line);
-        kube.stop().await;
+        let lined = Lined::start_with(async |agent, to_relay, _| {
+            to_relay.swallow(&[Direction::Back]);
+            agent
+                .with("relay", "connect_timeout", "300ms")
+                .start_anyway()
+                .await
+        })
+        .await;
+        until("it tried again", || lined.to_relay.connections() >= 3).await;
+        lined.to_relay.mend();
+        within("its tunnel", lined.agent.connected()).await;
+        lined.job.get("/api").await.echo();
+        lined.stop().await;
     });
 }

@@ -143,37 +143,29 @@ fn agents_own_rights_are_used_only_where_configured() {
 #[test]
 fn ceiling_of_the_agent_holds_whatever_the_relay_says() {
     scenario(async {
-        let kube = kube().start().await;
-        let relay = relay().start().await;
-        let agent = adit_tests::agent("prod").to(&relay).serving(&kube);
-        let agent = agent
-            .with("ceiling", "groups", "['gitlab:project:1']")
-            .with("ceiling", "agent", "false")
-            .start()
-            .await;
-        let answer = relay.job(9001).get("/api").await;
+        let bounded = |agent: adit_tests::AgentBuilder| {
+            agent
+                .with("ceiling", "groups", "['gitlab:project:1']")
+                .with("ceiling", "agent", "false")
+        };
+        let world = World::with(kube(), relay(), bounded).await;
+        let answer = world.job.get("/api").await;
         // The agent's own words: the relay passes them on like any answer.
+        let told = answer.json();
         assert_eq!(
             (
                 answer.status,
-                answer.json()["details"]["causes"][0]["message"].as_str()
+                told["details"]["causes"][0]["message"].as_str()
             ),
             (StatusCode::FORBIDDEN, Some("agent"))
         );
-        assert!(
-            answer.json()["message"]
-                .as_str()
-                .unwrap()
-                .contains("ceiling")
-        );
+        assert!(told["message"].as_str().unwrap().contains("ceiling"));
         assert_eq!(
-            kube.request_count(),
+            world.kube.request_count(),
             1,
             "only the agent's own question for the version"
         );
-        relay.stop().await;
-        agent.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 

@@ -1,21 +1,12 @@
 //! Limits are counted and told: with 429 or 503 and when to come back, never with silence.
 
 use adit_tests::{
-    Answer, Refused, World, agent, body,
+    AgentBuilder, Answer, World, agent, body,
     caller::{get, request},
     job, kube, relay, scenario, until, within, world,
 };
 use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-
-fn told(refused: &Refused) -> (u16, &str, &str, Option<u32>) {
-    (
-        refused.status,
-        &refused.reason,
-        &refused.hop,
-        refused.retry_after,
-    )
-}
 
 #[test]
 fn job_has_so_many_requests_at_once() {
@@ -25,7 +16,7 @@ fn job_has_so_many_requests_at_once() {
         let watches = join_all((0..3).map(|_| http2.send(get("/watch")))).await;
         // Counted by job, not by connection.
         assert_eq!(
-            told(&world.job.get("/api").await.refused()),
+            world.job.get("/api").await.refused().told(),
             (429, "job_streams", "client", Some(1))
         );
         world.relay.job(9002).get("/api").await.echo();
@@ -56,7 +47,7 @@ fn job_begins_so_many_requests_a_second() {
         assert!(
             refused
                 .iter()
-                .all(|refused| told(refused) == (429, "job_rate", "client", Some(1)))
+                .all(|refused| refused.told() == (429, "job_rate", "client", Some(1)))
         );
         world.relay.job(9002).get("/api").await.echo();
         drop(http2);
@@ -68,42 +59,31 @@ fn job_begins_so_many_requests_a_second() {
 fn tunnel_takes_so_many_requests_at_once() {
     scenario(async {
         let world = World::of(kube(), relay().with("limits", "streams_per_tunnel", 2)).await;
-        let http2 = world.job.http2().await;
-        let watches = join_all((0..2).map(|_| http2.send(get("/watch")))).await;
-        assert_eq!(
-            told(&world.relay.job(9002).get("/api").await.refused()),
-            (503, "tunnel_full", "agent", Some(1))
-        );
-        drop(watches);
-        world.kube.until_open(0).await;
-        http2.get("/api").await.echo();
-        drop(http2);
+        is_full_with_two(&world).await;
         world.stop().await;
     });
+}
+
+/// Two requests fill the tunnel, whoever asks; a place that becomes free is taken.
+async fn is_full_with_two(world: &World) {
+    let http2 = world.job.http2().await;
+    let watches = join_all((0..2).map(|_| http2.send(get("/watch")))).await;
+    assert_eq!(
+        world.relay.job(9002).get("/api").await.refused().told(),
+        (503, "tunnel_full", "agent", Some(1))
+    );
+    drop(watches);
+    world.kube.until_open(0).await;
+    http2.get("/api").await.echo();
 }
 
 #[test]
 fn agent_takes_so_many_requests_at_once() {
     scenario(async {
-        let kube = kube().start().await;
-        let relay = relay().start().await;
-        let agent = agent("prod")
-            .to(&relay)
-            .serving(&kube)
-            .with("limits", "max_streams", 2)
-            .start()
-            .await;
-        let http2 = relay.job(9001).http2().await;
-        let watches = join_all((0..2).map(|_| http2.send(get("/watch")))).await;
-        assert_eq!(
-            told(&http2.get("/api").await.refused()),
-            (503, "tunnel_full", "agent", Some(1))
-        );
-        drop((watches, http2));
-        kube.until_open(0).await;
-        relay.stop().await;
-        agent.stop().await;
-        kube.stop().await;
+        let takes_two = |agent: AgentBuilder| agent.with("limits", "max_streams", 2);
+        let world = World::with(kube(), relay(), takes_two).await;
+        is_full_with_two(&world).await;
+        world.stop().await;
     });
 }
 

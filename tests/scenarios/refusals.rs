@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, Direction, Line, Refused, agent, body,
+    AgentBuilder, Answer, Direction, Line, Refused, RelayBuilder, World, agent, body,
     caller::{get, request},
     job, kube, relay, scenario, within, world,
 };
@@ -14,23 +14,16 @@ mod forms;
 
 #[track_caller]
 fn expect(refused: &Refused, status: u16, reason: &str, hop: &str, retry_after: Option<u32>) {
-    let got = (
-        refused.status,
-        refused.reason.as_str(),
-        refused.hop.as_str(),
-        refused.retry_after,
-    );
+    let message = &refused.message;
     assert_eq!(
-        got,
+        refused.told(),
         (status, reason, hop, retry_after),
-        "{}",
-        refused.message
+        "{message}"
     );
-    assert!(refused.message.starts_with("adit: "), "{}", refused.message);
+    assert!(message.starts_with("adit: "), "{message}");
     assert!(
-        refused.message.contains(hop) && refused.message.contains(&refused.request_id),
-        "{}",
-        refused.message
+        message.contains(hop) && message.contains(&refused.request_id),
+        "{message}"
     );
 }
 
@@ -40,53 +33,24 @@ fn mistakes_of_the_caller_are_named() {
         let world = world().await;
         let everywhere = world.job.under("");
         let http2 = everywhere.http2().await;
-        expect(
-            &http2.get("/api").await.refused(),
-            404,
-            "unknown_path",
-            "client",
-            None,
-        );
-        expect(
-            &http2.get("/k8s-proxy/api/../x").await.refused(),
-            400,
-            "bad_path",
-            "client",
-            None,
-        );
-        expect(
-            &http2.get("/k8s-proxy/%2e%2E/x").await.refused(),
-            400,
-            "bad_path",
-            "client",
-            None,
-        );
-        expect(
-            &http2.get("/k8s-proxy/agents/x/api").await.refused(),
-            400,
-            "bad_path",
-            "client",
-            None,
-        );
+        for (path, status, reason) in [
+            ("/api", 404, "unknown_path"),
+            ("/k8s-proxy/api/../x", 400, "bad_path"),
+            ("/k8s-proxy/%2e%2E/x", 400, "bad_path"),
+            ("/k8s-proxy/agents/x/api", 400, "bad_path"),
+        ] {
+            let refused = http2.get(path).await.refused();
+            expect(&refused, status, reason, "client", None);
+        }
         let post = request(Method::POST, "/adit/v1/agents", body::empty());
-        expect(
-            &http2.answer(post).await.refused(),
-            405,
-            "bad_method",
-            "client",
-            None,
-        );
+        let refused = http2.answer(post).await.refused();
+        expect(&refused, 405, "bad_method", "client", None);
         let mut impersonating = get("/k8s-proxy/api");
         impersonating
             .headers_mut()
             .insert("impersonate-user", HeaderValue::from_static("x"));
-        expect(
-            &http2.answer(impersonating).await.refused(),
-            400,
-            "bad_request",
-            "client",
-            None,
-        );
+        let refused = http2.answer(impersonating).await.refused();
+        expect(&refused, 400, "bad_request", "client", None);
         assert_eq!(world.kube.request_count(), 1);
 
         let mut connection = everywhere.raw().await;
@@ -127,24 +91,16 @@ fn body_that_is_no_chunks_is_lost_and_the_caller_told() {
 #[test]
 fn head_that_the_agent_would_not_take_is_refused() {
     scenario(async {
-        let kube = kube().start().await;
-        let relay = relay().start().await;
-        let agent = agent("prod")
-            .to(&relay)
-            .serving(&kube)
-            .with("limits", "max_head_bytes", 8192)
-            .start()
-            .await;
+        let strict = |agent: AgentBuilder| agent.with("limits", "max_head_bytes", 8192);
+        let world = World::with(kube(), relay(), strict).await;
         let mut large = get("/api");
         large
             .headers_mut()
             .insert("x-large", HeaderValue::try_from("x".repeat(9000)).unwrap());
-        let refused = relay.job(1).http2().await.answer(large).await.refused();
+        let refused = world.job.http2().await.answer(large).await.refused();
         expect(&refused, 431, "head_too_large", "client", None);
-        relay.job(1).get("/api").await.echo();
-        relay.stop().await;
-        agent.stop().await;
-        kube.stop().await;
+        world.job.get("/api").await.echo();
+        world.stop().await;
     });
 }
 
@@ -215,18 +171,23 @@ fn who_is_not_authenticated_learns_nothing() {
     });
 }
 
+/// A world whose agent was there, and has left.
+async fn left_by_its_agent(relay: RelayBuilder) -> World {
+    let mut world = World::of(kube(), relay).await;
+    world.agent.drain(Duration::from_secs(1)).await;
+    world
+        .relay
+        .until_metric("adit_relay_tunnels_open", |open| open == 0.0)
+        .await;
+    world
+}
+
 #[test]
 fn offline_agent_is_told_at_once_and_since_when() {
     scenario(async {
-        let kube = kube().start().await;
-        let relay = relay().with("route", "reconnecting", "0s").start().await;
-        let agent = agent("prod").to(&relay).serving(&kube).start().await;
-        agent.stop().await;
-        relay
-            .until_metric("adit_relay_tunnels_open", |open| open == 0.0)
-            .await;
+        let world = left_by_its_agent(relay().with("route", "reconnecting", "0s")).await;
         let began = Instant::now();
-        let refused = relay.job(9001).get("/api").await.refused();
+        let refused = world.job.get("/api").await.refused();
         assert!(began.elapsed() < Duration::from_secs(1));
         expect(&refused, 503, "agent_offline", "agent", None);
         assert!(
@@ -237,7 +198,8 @@ fn offline_agent_is_told_at_once_and_since_when() {
             refused.message
         );
 
-        let never = relay
+        let never = world
+            .relay
             .caller(&job(9001), "staging")
             .get("/api")
             .await
@@ -248,56 +210,42 @@ fn offline_agent_is_told_at_once_and_since_when() {
             "{}",
             never.message
         );
-        relay.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 
 #[test]
 fn agent_that_left_a_moment_ago_is_waited_for_and_no_longer() {
     scenario(async {
-        let kube = kube().start().await;
-        let relay = relay().with("route", "wait", "300ms").start().await;
-        let agent = agent("prod").to(&relay).serving(&kube).start().await;
-        agent.stop().await;
-        relay
-            .until_metric("adit_relay_tunnels_open", |open| open == 0.0)
-            .await;
+        let world = left_by_its_agent(relay().with("route", "wait", "300ms")).await;
         let began = Instant::now();
-        let refused = relay.job(9001).get("/api").await.refused();
+        let refused = world.job.get("/api").await.refused();
         assert!(
             (Duration::from_millis(290)..Duration::from_secs(3)).contains(&began.elapsed()),
             "{:?}",
             began.elapsed()
         );
         expect(&refused, 503, "agent_offline", "agent", Some(1));
-        relay.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 
 #[test]
 fn request_that_waits_when_the_relay_stops_is_sent_elsewhere() {
     scenario(async {
-        let kube = kube().start().await;
-        let mut relay = relay().with("route", "wait", "600ms").start().await;
-        let agent = agent("prod").to(&relay).serving(&kube).start().await;
-        agent.stop().await;
-        relay
-            .until_metric("adit_relay_tunnels_open", |open| open == 0.0)
-            .await;
-        let mut http1 = relay.job(9001).http1().await;
+        let mut world = left_by_its_agent(relay().with("route", "wait", "600ms")).await;
+        let mut http1 = world.job.http1().await;
         let (answer, ()) = tokio::join!(http1.get("/api"), async {
             // The request is on its way before the relay hears of its end.
             for _ in 0..50 {
                 tokio::task::yield_now().await;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
-            relay.drain(Duration::from_secs(5)).await;
+            world.relay.drain(Duration::from_secs(5)).await;
         });
         expect(&answer.refused(), 503, "draining", "relay", Some(1));
         drop(http1);
-        kube.stop().await;
+        world.stop().await;
     });
 }
 

@@ -2,14 +2,13 @@
 
 use adit_tests::{
     Answer, body,
-    caller::{get, request},
-    scenario, within, world,
+    caller::{get, next_piece, request},
+    scenario, world,
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use http::Method;
-use http_body_util::BodyExt;
 
-use crate::upgrades::SPDY;
+use crate::upgrades::{SPDY, upgrade};
 
 #[test]
 fn two_hundred_kubectls_at_once() {
@@ -45,12 +44,7 @@ fn metrics_tell_what_goes_on() {
         let world = world().await;
         let http2 = world.job.http2().await;
         let watch = http2.send(get("/watch")).await.unwrap();
-        let mut session = world.job.raw().await;
-        session
-            .write(world.job.head("POST /upgrade", SPDY))
-            .await
-            .unwrap();
-        session.head().await.unwrap();
+        let (session, _) = upgrade(&world.job, SPDY).await;
         http2
             .answer(request(Method::PUT, "/sink", body::pattern(1000)))
             .await;
@@ -137,11 +131,7 @@ fn rollout_status_sees_each_event_as_it_comes() {
             ));
             let (changed, ()) = tokio::join!(change, async { world.kube.event(&at.to_string()) });
             changed.echo();
-            let frame = within("the event", watch.body_mut().frame())
-                .await
-                .unwrap()
-                .unwrap();
-            assert_eq!(frame.into_data().unwrap(), format!("{at}\n"));
+            assert_eq!(next_piece(&mut watch).await, format!("{at}\n"));
         }
         drop((watch, http2));
         world.kube.until_open(0).await;

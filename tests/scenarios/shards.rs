@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, World, agent, body,
-    caller::{get, request},
+    World, agent, body,
+    caller::{breaks_off, get, next_piece, request},
     kube, pattern, relay, scenario, until, within,
 };
 use futures_util::future::join_all;
 use http::Method;
-use http_body_util::BodyExt;
 
-use crate::upgrades::SPDY;
+use crate::upgrades::{SPDY, upgrade};
 
 async fn world() -> World {
     World::of(kube(), relay().on_threads(3)).await
@@ -51,21 +50,12 @@ fn watches_and_sessions_cross_threads() {
             let http2 = world.relay.job(9000 + at).http2().await;
             watches.push((http2.send(get("/watch")).await.unwrap(), http2));
         }
-        let mut session = world.job.raw().await;
-        session
-            .write(world.job.head("POST /upgrade", SPDY))
-            .await
-            .unwrap();
-        session.head().await.unwrap();
+        let (mut session, _) = upgrade(&world.job, SPDY).await;
         for at in 0..20 {
             let line = format!("event {at}");
             world.kube.event(&line);
             for (watch, _) in &mut watches {
-                let frame = within("the event", watch.body_mut().frame())
-                    .await
-                    .unwrap()
-                    .unwrap();
-                assert_eq!(frame.into_data().unwrap(), format!("{line}\n"));
+                assert_eq!(next_piece(watch).await, format!("{line}\n"));
             }
             session.write(&line).await.unwrap();
             assert_eq!(
@@ -107,30 +97,22 @@ fn cancelling_and_stalling_cross_threads() {
 #[test]
 fn relay_on_threads_drains_and_cuts() {
     scenario(async {
-        let World {
-            kube,
-            mut relay,
-            agent,
-            job,
-        } = world().await;
-        let http2 = job.http2().await;
+        let mut world = world().await;
+        let http2 = world.job.http2().await;
         let watch = http2.send(get("/watch")).await.unwrap();
         let (waited, ()) = tokio::join!(
             http2.answer(request(Method::POST, "/wait", body::empty())),
             async {
-                kube.until_open(2).await;
-                tokio::join!(relay.drain(Duration::from_millis(500)), async {
-                    kube.release()
+                world.kube.until_open(2).await;
+                tokio::join!(world.relay.drain(Duration::from_millis(500)), async {
+                    world.kube.release();
                 });
             }
         );
         assert_eq!(waited.text(), "released");
-        within("the watch's end", Answer::of(watch))
-            .await
-            .expect_err("it must not look complete");
+        breaks_off(watch).await;
         drop(http2);
-        agent.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 

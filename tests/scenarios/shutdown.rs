@@ -4,251 +4,182 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, Line, World, agent, body,
-    caller::{get, request},
-    kube, relay, scenario, until, within, world,
+    Answer, Line, agent, body,
+    caller::{breaks_off, get, next_piece, request},
+    kube, relay, scenario, until, world,
 };
 use http::Method;
-use http_body_util::BodyExt;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
+
+use crate::upgrades::{SPDY, upgrade};
 
 /// Longer than any test may take: an end that comes earlier was not waited for.
 const LONG: Duration = Duration::from_secs(40);
 
+/// Fails when it has taken so long already.
+#[track_caller]
+fn is_sooner_than(seconds: u64, began: Instant) {
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(seconds), "{took:?}");
+}
+
 #[test]
 fn relay_lets_running_requests_finish() {
     scenario(async {
-        let World {
-            kube,
-            mut relay,
-            agent,
-            job,
-        } = world().await;
-        let (http2, mut http1) = (job.http2().await, job.http1().await);
+        let mut world = world().await;
+        let (http2, mut http1) = (world.job.http2().await, world.job.http1().await);
         let waiting = async {
             tokio::join!(
                 http2.answer(request(Method::POST, "/wait", body::empty())),
                 http1.get("/wait")
             )
         };
-        let (address, admin) = (relay.address(), relay.admin());
+        let (address, admin) = (world.relay.address(), world.relay.admin());
         let (answers, ()) = tokio::join!(waiting, async {
-            kube.until_open(2).await;
+            world.kube.until_open(2).await;
             let began = Instant::now();
-            tokio::join!(relay.drain(LONG), async {
+            tokio::join!(world.relay.drain(LONG), async {
                 until("nobody is let in", || {
                     std::net::TcpStream::connect(address).is_err()
                 })
                 .await;
-                let mut readiness = TcpStream::connect(admin).await.unwrap();
-                tokio::io::AsyncWriteExt::write_all(
-                    &mut readiness,
-                    b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-                )
-                .await
-                .unwrap();
-                let mut answer = String::new();
-                tokio::io::AsyncReadExt::read_to_string(&mut readiness, &mut answer)
-                    .await
-                    .unwrap();
-                assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-                assert_eq!(kube.open(), 2);
-                kube.release();
+                let (readiness, _) = adit_tests::admin_get(admin, "/readyz").await;
+                assert_eq!(readiness, 503);
+                assert_eq!(world.kube.open(), 2);
+                world.kube.release();
             });
-            assert!(began.elapsed() < LONG / 2, "it left when nothing was left");
+            // It left when nothing was left.
+            is_sooner_than(20, began);
         });
         assert_eq!(
             (answers.0.text().as_str(), answers.1.text().as_str()),
             ("released", "released")
         );
         drop((http2, http1));
-        agent.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 
 #[test]
 fn relay_lets_a_watch_go_on_and_end_well() {
     scenario(async {
-        let World {
-            kube,
-            mut relay,
-            agent,
-            job,
-        } = world().await;
-        let http2 = job.http2().await;
+        let mut world = world().await;
+        let http2 = world.job.http2().await;
         let mut watch = http2.send(get("/watch")).await.unwrap();
-        tokio::join!(relay.drain(LONG), async {
+        tokio::join!(world.relay.drain(LONG), async {
             for event in ["one", "two"] {
-                kube.event(event);
-                let frame = within("an event", watch.body_mut().frame())
-                    .await
-                    .unwrap()
-                    .unwrap();
-                assert_eq!(frame.into_data().unwrap(), format!("{event}\n"));
+                world.kube.event(event);
+                assert_eq!(next_piece(&mut watch).await, format!("{event}\n"));
             }
             // The caller ends it, and so the drain.
             drop(watch);
         });
         drop(http2);
-        agent.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 
 #[test]
 fn what_outlives_the_relays_grace_is_cut_and_looks_so() {
     scenario(async {
-        let World {
-            kube,
-            mut relay,
-            agent,
-            job,
-        } = world().await;
-        let (http2, mut http1) = (job.http2().await, job.http1().await);
+        let mut world = world().await;
+        let (http2, mut http1) = (world.job.http2().await, world.job.http1().await);
         let watches = [
             http2.send(get("/watch")).await.unwrap(),
             http1.send(get("/watch")).await.unwrap(),
         ];
-        let mut exec = job.raw().await;
-        exec.write(job.head("POST /upgrade", crate::upgrades::SPDY))
-            .await
-            .unwrap();
-        exec.head().await.unwrap();
+        let (mut exec, _) = upgrade(&world.job, SPDY).await;
         let began = Instant::now();
-        let ((), ends, (_, end)) = tokio::join!(
-            relay.drain(Duration::from_millis(300)),
-            futures_util::future::join_all(watches.map(Answer::of)),
+        let ((), _, (_, end)) = tokio::join!(
+            world.relay.drain(Duration::from_millis(300)),
+            futures_util::future::join_all(watches.map(breaks_off)),
             exec.rest(),
         );
-        assert!(
-            began.elapsed() < Duration::from_secs(9),
-            "{:?}",
-            began.elapsed()
-        );
-        assert!(
-            ends.iter().all(Result::is_err),
-            "a watch that was cut must not look complete"
-        );
+        is_sooner_than(9, began);
         assert!(
             end.is_err(),
             "a session that was cut must not look complete"
         );
         drop((http2, http1));
-        kube.until_open(0).await;
-        agent.stop().await;
-        kube.stop().await;
+        world.kube.until_open(0).await;
+        world.stop().await;
     });
 }
 
 #[test]
 fn relay_with_nothing_to_finish_stops_at_once() {
     scenario(async {
-        let World {
-            kube,
-            mut relay,
-            agent,
-            job,
-        } = world().await;
+        let mut world = world().await;
+        let job = &world.job;
         // Connections that do nothing are no reason to stay.
         let (http2, mut http1, raw) = (job.http2().await, job.http1().await, job.raw().await);
         http2.get("/api").await.echo();
         http1.get("/api").await.echo();
         let began = Instant::now();
-        relay.drain(LONG).await;
-        assert!(
-            began.elapsed() < Duration::from_secs(7),
-            "{:?}",
-            began.elapsed()
-        );
+        world.relay.drain(LONG).await;
+        is_sooner_than(7, began);
         drop((http2, http1, raw));
-        agent.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 
 #[test]
 fn agent_lets_running_requests_finish_and_the_next_wait_for_its_successor() {
     scenario(async {
-        let World {
-            kube,
-            relay,
-            mut agent,
-            job,
-        } = world().await;
-        let http2 = job.http2().await;
+        let mut world = world().await;
+        let http2 = world.job.http2().await;
         let (answer, ()) = tokio::join!(
             http2.answer(request(Method::POST, "/wait", body::empty())),
             async {
-                kube.until_open(1).await;
-                tokio::join!(agent.drain(LONG), async {
+                world.kube.until_open(1).await;
+                tokio::join!(world.agent.drain(LONG), async {
                     tokio::task::yield_now().await;
-                    kube.release();
+                    world.kube.release();
                 });
             }
         );
         assert_eq!(answer.text(), "released");
-        let (answer, ()) = tokio::join!(http2.get("/api"), agent.revive());
+        let (answer, ()) = tokio::join!(http2.get("/api"), world.agent.revive());
         answer.echo();
         drop(http2);
-        relay.stop().await;
-        agent.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 
 #[test]
 fn what_outlives_the_agents_grace_is_cut_and_named() {
     scenario(async {
-        let World {
-            kube,
-            relay,
-            mut agent,
-            job,
-        } = world().await;
-        let http2 = job.http2().await;
+        let mut world = world().await;
+        let http2 = world.job.http2().await;
         let watch = http2.send(get("/watch")).await.unwrap();
         let (answer, end, ()) = tokio::join!(
             http2.answer(request(Method::POST, "/never", body::empty())),
             Answer::of(watch),
             async {
-                kube.until_open(2).await;
-                agent.drain(Duration::from_millis(200)).await;
+                world.kube.until_open(2).await;
+                world.agent.drain(Duration::from_millis(200)).await;
             }
         );
         assert_eq!(answer.refused().hop, "agent");
         assert!(end.is_err(), "a watch that was cut must not look complete");
-        kube.until_open(0).await;
+        world.kube.until_open(0).await;
         drop(http2);
-        relay.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 
 #[test]
 fn abort_ends_everything_at_once() {
     scenario(async {
-        let World {
-            kube,
-            mut relay,
-            agent,
-            job,
-        } = world().await;
-        let http2 = job.http2().await;
+        let mut world = world().await;
+        let http2 = world.job.http2().await;
         let watch = http2.send(get("/watch")).await.unwrap();
         let began = Instant::now();
-        relay.kill().await;
-        assert!(
-            began.elapsed() < Duration::from_secs(6),
-            "{:?}",
-            began.elapsed()
-        );
-        within("the watch's end", Answer::of(watch))
-            .await
-            .expect_err("it must not look complete");
+        world.relay.kill().await;
+        is_sooner_than(6, began);
+        breaks_off(watch).await;
         drop(http2);
-        agent.stop().await;
-        kube.stop().await;
+        world.stop().await;
     });
 }
 
@@ -271,11 +202,7 @@ fn agent_of_a_relay_that_drains_is_elsewhere_before_the_relay_is_gone() {
                 .await;
             new.job(9002).get("/api").await.echo();
             kube.event("still here");
-            let frame = within("an event", watch.body_mut().frame())
-                .await
-                .unwrap()
-                .unwrap();
-            assert_eq!(frame.into_data().unwrap(), "still here\n");
+            assert_eq!(next_piece(&mut watch).await, "still here\n");
             drop(watch);
         });
         new.job(9002).get("/api").await.echo();

@@ -1,6 +1,6 @@
 //! exec, attach, cp and port-forward: after the API server's 101, and only then, two byte streams that end separately.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use adit_tests::{
     Caller, CallerIo, Io, Raw, World, kube, pattern, raw::field, relay, scenario, until, within,
@@ -9,8 +9,9 @@ use adit_tests::{
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::Notify,
+    time::Instant,
 };
 
 mod refused;
@@ -19,7 +20,7 @@ pub(crate) const SPDY: &str = "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Str
 pub(crate) const WEBSOCKET: &str = "Connection: keep-alive, upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n";
 
 /// Asks for an upgrade and reads the 101.
-async fn upgrade(caller: &Caller, fields: &str) -> (Raw<CallerIo>, String) {
+pub(crate) async fn upgrade(caller: &Caller, fields: &str) -> (Raw<CallerIo>, String) {
     let mut connection = caller.raw().await;
     connection
         .write(caller.head("POST /upgrade", fields))
@@ -164,6 +165,32 @@ fn api_server_may_end_its_half_first() {
     });
 }
 
+/// Sends this much of the pattern, and then the end.
+async fn send_pattern(write: &mut WriteHalf<CallerIo>, size: u64) {
+    let mut sent = 0;
+    while sent < size {
+        let piece = pattern::piece(sent, (size - sent).min(60_000) as usize);
+        write.write_all(&piece).await.unwrap();
+        sent += piece.len() as u64;
+    }
+    write.shutdown().await.unwrap();
+}
+
+/// Reads it back, and the API server's last words.
+async fn receive_pattern(read: &mut ReadHalf<CallerIo>, size: u64) {
+    let mut check = pattern::Check::default();
+    let mut bytes = vec![0; 64 << 10];
+    while check.seen < size {
+        let most = bytes.len().min((size - check.seen) as usize);
+        let len = read.read(&mut bytes[..most]).await.unwrap();
+        assert_ne!(len, 0);
+        check.take(&bytes[..len]);
+    }
+    let mut rest = Vec::new();
+    read.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"bye");
+}
+
 #[test]
 fn much_passes_both_ways_at_once() {
     const SIZE: u64 = 8 << 20;
@@ -171,29 +198,13 @@ fn much_passes_both_ways_at_once() {
         let world = world().await;
         let (connection, _) = upgrade(&world.job, SPDY).await;
         let (mut read, mut write) = tokio::io::split(connection.io);
-        let sending = async {
-            let mut sent = 0;
-            while sent < SIZE {
-                let piece = pattern::piece(sent, (SIZE - sent).min(50_000) as usize);
-                write.write_all(&piece).await.unwrap();
-                sent += piece.len() as u64;
-            }
-            write.shutdown().await.unwrap();
-        };
-        let receiving = async {
-            let mut check = pattern::Check::default();
-            let mut bytes = vec![0; 64 << 10];
-            while check.seen < SIZE {
-                let most = bytes.len().min((SIZE - check.seen) as usize);
-                let len = read.read(&mut bytes[..most]).await.unwrap();
-                assert_ne!(len, 0);
-                check.take(&bytes[..len]);
-            }
-            let mut rest = Vec::new();
-            read.read_to_end(&mut rest).await.unwrap();
-            assert_eq!(rest, b"bye");
-        };
-        within("all", async { tokio::join!(sending, receiving) }).await;
+        within("all", async {
+            tokio::join!(
+                send_pattern(&mut write, SIZE),
+                receive_pattern(&mut read, SIZE)
+            )
+        })
+        .await;
         world.stop().await;
     });
 }
@@ -283,41 +294,20 @@ fn session_that_is_not_read_harms_nobody_and_loses_nothing() {
         let world = world().await;
         let (connection, _) = upgrade(&world.job, SPDY).await;
         let (mut read, mut write) = tokio::io::split(connection.io);
-        // The API server sends back what comes; nobody takes it.
-        let sending = async {
-            let mut sent = 0;
-            while sent < SIZE {
-                let piece = pattern::piece(sent, (SIZE - sent).min(60_000) as usize);
-                write.write_all(&piece).await.unwrap();
-                sent += piece.len() as u64;
-            }
-            write.shutdown().await.unwrap();
-        };
+        // The API server sends back what comes; nobody takes it at first.
         let reading = async {
             for _ in 0..12 {
-                let began = tokio::time::Instant::now();
+                let began = Instant::now();
                 world.relay.job(9002).get("/api").await.echo();
                 assert!(
-                    began.elapsed() < std::time::Duration::from_secs(1),
+                    began.elapsed() < Duration::from_secs(1),
                     "{:?}",
                     began.elapsed()
                 );
             }
-            let mut check = pattern::Check::default();
-            let mut bytes = vec![0; 64 << 10];
-            while check.seen < SIZE {
-                let most = bytes.len().min((SIZE - check.seen) as usize);
-                let len = read.read(&mut bytes[..most]).await.unwrap();
-                assert_ne!(len, 0);
-                check.take(&bytes[..len]);
-            }
+            receive_pattern(&mut read, SIZE).await;
         };
-        tokio::join!(sending, reading);
-        let mut rest = Vec::new();
-        within("the end", read.read_to_end(&mut rest))
-            .await
-            .unwrap();
-        assert_eq!(rest, b"bye");
+        tokio::join!(send_pattern(&mut write, SIZE), reading);
         world.stop().await;
     });
 }

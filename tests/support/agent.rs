@@ -117,7 +117,7 @@ impl TestAgent {
 
     /// Status and body of a GET to its admin port.
     pub async fn admin_get(&self, path: &str) -> (u16, String) {
-        metrics::get(self.agent().admin_addr(), path).await
+        metrics::admin_get(self.agent().admin_addr(), path).await
     }
 
     /// Drains; what still runs after `grace` is cut.

@@ -17,7 +17,7 @@ use crate::{Raw, body, body::Body, pki, tasks::Tasks, within};
 
 mod answer;
 
-pub use answer::{Answer, Echo, Refused};
+pub use answer::{Answer, Echo, Refused, breaks_off, next_piece};
 
 /// Somebody with a credential, or without.
 #[derive(Clone, Debug)]

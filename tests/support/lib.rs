@@ -55,7 +55,7 @@ pub use job::job;
 pub use kube::{GZIPPED, Io, Kube, KubeBuilder, Recorded, kube};
 pub use line::{Direction, Line};
 pub use logs::logs;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, admin_get};
 pub use raw::Raw;
 pub use relay::{RelayBuilder, TestRelay, relay};
 pub use scenario::{SOON, scenario, scenario_logging, until, within};

@@ -18,7 +18,7 @@ impl Metrics {
     ///
     /// When nobody answers there.
     pub async fn read(admin: SocketAddr) -> Self {
-        Self(get(admin, "/metrics").await.1)
+        Self(admin_get(admin, "/metrics").await.1)
     }
 
     /// The sample with exactly this name and labels; 0 when there is none.
@@ -47,7 +47,11 @@ impl Metrics {
 }
 
 /// Status and body of a GET to an admin port.
-pub(crate) async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
+///
+/// # Panics
+///
+/// When nobody answers there.
+pub async fn admin_get(admin: SocketAddr, path: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(admin).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();

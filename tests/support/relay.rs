@@ -245,7 +245,7 @@ impl TestRelay {
 
     /// Status and body of a GET to its admin port.
     pub async fn admin_get(&self, path: &str) -> (u16, String) {
-        metrics::get(self.admin, path).await
+        metrics::admin_get(self.admin, path).await
     }
 
     /// Waits until its admin port says so.

@@ -2,7 +2,7 @@
 
 use adit_tests::{
     World, body,
-    caller::{get, request},
+    caller::{get, next_piece, request},
     kube,
     pattern::Check,
     raw::field,
@@ -103,11 +103,7 @@ fn small_pieces_are_not_held_back() {
         for at in 0..50 {
             world.kube.event(&format!("event {at}"));
             for watch in &mut watches {
-                let frame = within("an event", watch.body_mut().frame())
-                    .await
-                    .unwrap()
-                    .unwrap();
-                assert_eq!(frame.into_data().unwrap(), format!("event {at}\n"));
+                assert_eq!(next_piece(watch).await, format!("event {at}\n"));
             }
         }
         drop((watches, http1, http2));
@@ -131,11 +127,7 @@ fn body_goes_both_ways_at_once() {
                 if word != "first" {
                     hand.data(word).await;
                 }
-                let frame = within("a word", answer.body_mut().frame())
-                    .await
-                    .unwrap()
-                    .unwrap();
-                assert_eq!(frame.into_data().unwrap(), word);
+                assert_eq!(next_piece(&mut answer).await, word);
             }
             drop(hand);
             let end = within("the end", answer.body_mut().collect())

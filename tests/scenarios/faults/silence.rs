@@ -4,64 +4,23 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, Direction, Kube, Line, TestAgent, TestRelay, agent, caller::get, kube, relay, scenario,
-    until,
+    Answer, Direction, body,
+    caller::{get, request},
+    scenario, until,
 };
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::time::{Instant, timeout};
+
+use super::Lined;
 
 const IN_TIME: Duration = Duration::from_secs(20);
 const BOTH: [Direction; 2] = [Direction::There, Direction::Back];
 
-/// A usual case with a line on each leg of the agent's.
-struct Lined {
-    kube: Kube,
-    relay: TestRelay,
-    agent: TestAgent,
-    to_relay: Line,
-    to_kube: Line,
-}
-
-impl Lined {
-    async fn start() -> Self {
-        let kube = kube().start().await;
-        let relay = relay().start().await;
-        let (to_relay, to_kube) = (
-            Line::to(relay.address()).await,
-            Line::to(kube.address()).await,
-        );
-        let agent = agent("prod")
-            .to(&relay)
-            .via(to_relay.address())
-            .serving_by(kube.kubeconfig_via(to_kube.address()))
-            .start()
-            .await;
-        Self {
-            kube,
-            relay,
-            agent,
-            to_relay,
-            to_kube,
-        }
-    }
-
-    async fn stop(self) {
-        self.relay.stop().await;
-        self.agent.stop().await;
-        drop((self.to_relay, self.to_kube));
-        self.kube.stop().await;
-    }
-}
-
 /// A POST without an answer, and a watch with one, both before the silence; how each ended and when.
 async fn ends_in_time(lined: &Lined, silence: impl AsyncFnOnce()) -> Answer {
-    let http2 = lined.relay.job(9001).http2().await;
+    let http2 = lined.job.http2().await;
     let watch = http2.send(get("/watch")).await.unwrap();
-    let mut pending = Box::pin(http2.send(adit_tests::caller::request(
-        http::Method::POST,
-        "/never",
-        adit_tests::body::empty(),
-    )));
+    let mut pending = Box::pin(http2.send(request(Method::POST, "/never", body::empty())));
     tokio::select! {
         _ = pending.as_mut() => panic!("nobody answers"),
         () = lined.kube.until_open(2) => {}
@@ -94,14 +53,7 @@ fn silent_agent_is_given_up() {
             let lined = Lined::start().await;
             let answer = ends_in_time(&lined, async || lined.to_relay.swallow(directions)).await;
             let refused = answer.refused();
-            assert_eq!(
-                (
-                    refused.status,
-                    refused.reason.as_str(),
-                    refused.hop.as_str()
-                ),
-                (502, "agent_lost", "agent")
-            );
+            assert_eq!(refused.told(), (502, "agent_lost", "agent", None));
             // The agent gives the relay up, too, and what it asked for.
             tokio::time::pause();
             until("the API server's requests are cancelled", || {
@@ -137,7 +89,7 @@ fn silent_api_server_is_given_up() {
 
 async fn recovers(lined: &Lined) {
     let began = Instant::now();
-    while lined.relay.job(9001).get("/api").await.status != StatusCode::OK {
+    while lined.job.get("/api").await.status != StatusCode::OK {
         assert!(began.elapsed() < adit_tests::SOON, "it does not recover");
     }
 }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use adit_tests::{Answer, Caller, World, caller::get, job, logs, scenario, until, within, world};
-use http_body_util::BodyExt;
+use adit_tests::{
+    Caller, World,
+    caller::{breaks_off, get, next_piece},
+    job, logs, scenario, until, within, world,
+};
 
-use crate::upgrades::SPDY;
+use crate::upgrades::{SPDY, upgrade};
 
 /// A job whose token ends so soon.
 fn short_lived(world: &World, lifetime: Duration) -> Caller {
@@ -22,16 +25,7 @@ fn what_runs_is_cut_when_the_token_ends_and_other_jobs_go_on() {
 
         let caller = short_lived(&world, Duration::from_secs(2));
         let (http2, mut http1) = (caller.http2().await, caller.http1().await);
-        let mut exec = caller.raw().await;
-        exec.write(caller.head("POST /upgrade", SPDY))
-            .await
-            .unwrap();
-        assert!(
-            within("101", exec.head())
-                .await
-                .unwrap()
-                .starts_with("HTTP/1.1 101")
-        );
+        let (mut exec, _) = upgrade(&caller, SPDY).await;
         let watches = [
             http2.send(get("/watch")).await.unwrap(),
             http1.send(get("/watch")).await.unwrap(),
@@ -41,18 +35,9 @@ fn what_runs_is_cut_when_the_token_ends_and_other_jobs_go_on() {
         let refused = within("the end of the permit", http2.answer(get("/never")))
             .await
             .refused();
-        assert_eq!(
-            (
-                refused.status,
-                refused.reason.as_str(),
-                refused.hop.as_str()
-            ),
-            (401, "permit_ended", "client")
-        );
+        assert_eq!(refused.told(), (401, "permit_ended", "client", None));
         for watch in watches {
-            within("the watch's end", Answer::of(watch))
-                .await
-                .expect_err("it must not look complete");
+            breaks_off(watch).await;
         }
         let (_, end) = within("the session's end", exec.rest()).await;
         assert!(end.is_err(), "it must not look complete");
@@ -67,11 +52,7 @@ fn what_runs_is_cut_when_the_token_ends_and_other_jobs_go_on() {
             (401, "token_expired")
         );
         world.kube.event("still here");
-        let frame = within("an event", stays.body_mut().frame())
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(frame.into_data().unwrap(), "still here\n");
+        assert_eq!(next_piece(&mut stays).await, "still here\n");
         assert!(logs().contains("permit"), "the log says why");
         drop((stays, lasting, http2, http1));
         world.stop().await;

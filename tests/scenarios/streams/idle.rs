@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use adit_tests::{caller::get, job, scenario, until, within, world};
-use http_body_util::BodyExt;
+use adit_tests::{
+    caller::{get, next_piece},
+    job, scenario, until, within, world,
+};
 use tokio::time::sleep;
 
-use crate::upgrades::SPDY;
+use crate::upgrades::{SPDY, upgrade};
 
 #[test]
 fn idle_watch_and_idle_session_outlive_an_hour() {
@@ -23,12 +25,7 @@ fn idle_watch_and_idle_session_outlive_an_hour() {
             http2.send(get("/watch")).await.unwrap(),
             http1.send(get("/watch")).await.unwrap(),
         ];
-        let mut session = caller.raw().await;
-        session
-            .write(caller.head("POST /upgrade", SPDY))
-            .await
-            .unwrap();
-        session.head().await.unwrap();
+        let (mut session, _) = upgrade(&caller, SPDY).await;
         assert_eq!(world.kube.watchers(), 2);
         until("all requests have begun", || world.kube.open() == 3).await;
 
@@ -38,11 +35,7 @@ fn idle_watch_and_idle_session_outlive_an_hour() {
 
         world.kube.event("late");
         for watch in &mut watches {
-            let frame = within("the event", watch.body_mut().frame())
-                .await
-                .unwrap()
-                .unwrap();
-            assert_eq!(frame.into_data().unwrap(), "late\n");
+            assert_eq!(next_piece(watch).await, "late\n");
         }
         session.write("late").await.unwrap();
         assert_eq!(

@@ -17,68 +17,51 @@ fn tireless() -> adit_tests::RelayBuilder {
     relay().with("limits", "opens_per_second", 1_000_000)
 }
 
+/// Runs a round, and then more of them, after which no more memory may be held than after the first. Alone in a
+/// process: `name` is the calling test's.
+fn holds_no_memory(name: &str, rounds: usize, round: impl AsyncFn(&World)) {
+    alone(name, || {
+        scenario(async {
+            let world = World::of(kube(), tireless()).await;
+            round(&world).await;
+            let before = memory();
+            for _ in 0..rounds {
+                round(&world).await;
+            }
+            let more = memory().saturating_sub(before);
+            assert!(more < SLACK, "{} MiB more", more >> 20);
+            world.stop().await;
+        });
+    });
+}
+
 #[test]
 fn ten_thousand_cancelled_requests_hold_no_memory() {
-    alone(
-        "streams::many::ten_thousand_cancelled_requests_hold_no_memory",
-        || {
-            scenario(async {
-                let world = World::of(kube(), tireless()).await;
-                let round = async || {
-                    let http2 = world.job.http2().await;
-                    for _ in 0..10 {
-                        let all = join_all((0..100).map(|_| http2.send(get("/silent")))).await;
-                        assert!(all.iter().all(Result::is_ok));
-                        drop(all);
-                        until("nothing is open", || world.kube.open() == 0).await;
-                        world.kube.forget();
-                    }
-                };
-                round().await;
-                let before = memory();
-                for _ in 0..10 {
-                    round().await;
-                }
-                let after = memory();
-                assert!(
-                    after < before + SLACK,
-                    "{} MiB more",
-                    (after - before) >> 20
-                );
-                world.stop().await;
-            });
-        },
-    );
+    let name = "streams::many::ten_thousand_cancelled_requests_hold_no_memory";
+    holds_no_memory(name, 10, async |world| {
+        let http2 = world.job.http2().await;
+        for _ in 0..10 {
+            let all = join_all((0..100).map(|_| http2.send(get("/silent")))).await;
+            assert!(all.iter().all(Result::is_ok));
+            drop(all);
+            until("nothing is open", || world.kube.open() == 0).await;
+            world.kube.forget();
+        }
+    });
 }
 
 #[test]
 fn connections_that_end_hold_no_memory() {
-    alone("streams::many::connections_that_end_hold_no_memory", || {
-        scenario(async {
-            let world = World::of(kube(), tireless()).await;
-            let round = async || {
-                for _ in 0..10 {
-                    let all = join_all((0..10).map(|_| world.job.get("/api"))).await;
-                    drop(all);
-                    let watch = world.job.http1().await.send(get("/watch")).await;
-                    drop(watch);
-                }
-                until("nothing is open", || world.kube.open() == 0).await;
-                world.kube.forget();
-            };
-            round().await;
-            let before = memory();
-            for _ in 0..5 {
-                round().await;
-            }
-            let after = memory();
-            assert!(
-                after < before + SLACK,
-                "{} MiB more",
-                (after - before) >> 20
-            );
-            world.stop().await;
-        });
+    let name = "streams::many::connections_that_end_hold_no_memory";
+    holds_no_memory(name, 5, async |world| {
+        for _ in 0..10 {
+            let all = join_all((0..10).map(|_| world.job.get("/api"))).await;
+            drop(all);
+            let watch = world.job.http1().await.send(get("/watch")).await;
+            drop(watch);
+        }
+        until("nothing is open", || world.kube.open() == 0).await;
+        world.kube.forget();
     });
 }
 

@@ -3,13 +3,12 @@
 
 use adit_tests::{
     body,
-    caller::{get, request},
+    caller::{get, next_piece, request},
     scenario, within, world,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Method;
-use http_body_util::BodyExt;
 
 #[test]
 fn upload_in_tiny_frames_passes() {
@@ -58,11 +57,7 @@ fn tiny_events_to_readers_that_are_late_break_no_connection() {
         for watch in &mut watches {
             let mut came = Vec::new();
             while came.len() < expected.len() {
-                let frame = within("an event", watch.body_mut().frame())
-                    .await
-                    .unwrap()
-                    .unwrap();
-                came.extend_from_slice(&frame.into_data().unwrap());
+                came.extend_from_slice(&next_piece(watch).await);
             }
             assert_eq!(String::from_utf8(came).unwrap(), expected);
         }
@@ -84,11 +79,7 @@ fn bytes_sent_one_by_one_come_back_one_by_one() {
         for at in 0..300_u32 {
             let byte = [at as u8];
             hand.data(byte.to_vec()).await;
-            let frame = within("the byte", answer.body_mut().frame())
-                .await
-                .unwrap()
-                .unwrap();
-            assert_eq!(frame.into_data().unwrap(), byte.as_slice());
+            assert_eq!(next_piece(&mut answer).await, byte.as_slice());
         }
         drop((hand, answer, http2));
         world.stop().await;

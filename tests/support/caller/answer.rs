@@ -7,6 +7,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
+use crate::within;
+
 /// A whole answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -72,6 +74,27 @@ impl Answer {
     }
 }
 
+/// The next piece of an answer under way, which must come.
+///
+/// # Panics
+///
+/// When the answer ends, or trailers come.
+pub async fn next_piece(answer: &mut Response<Incoming>) -> Bytes {
+    let frame = within("more of an answer", answer.body_mut().frame()).await;
+    frame.unwrap().unwrap().into_data().unwrap()
+}
+
+/// How an answer under way breaks off, which it must.
+///
+/// # Panics
+///
+/// When it looks complete.
+pub async fn breaks_off(answer: Response<Incoming>) -> hyper::Error {
+    within("the end of an answer", Answer::of(answer))
+        .await
+        .expect_err("it must not look complete")
+}
+
 /// A request as the API server got it.
 #[derive(Clone, Debug)]
 pub struct Echo(pub Value);
@@ -122,6 +145,12 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// What programs go by: status, reason, the hop that failed, and when to come back.
+    #[must_use]
+    pub fn told(&self) -> (u16, &str, &str, Option<u32>) {
+        (self.status, &self.reason, &self.hop, self.retry_after)
+    }
+
     fn of(answer: &Answer) -> Self {
         let status = answer.json();
         assert_eq!(
