@@ -12,6 +12,8 @@ use tokio::{
 
 mod agent;
 mod floods;
+mod frames;
+mod logs;
 mod smuggling;
 
 /// Somebody who behaves, and looks whether it shows that others do not.

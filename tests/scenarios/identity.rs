@@ -9,6 +9,7 @@ use adit_tests::{
 use http::{HeaderValue, Method, StatusCode};
 
 mod access;
+mod as_others;
 mod expiry;
 mod smuggling;
 mod tokens;

@@ -1,7 +1,7 @@
 //! Many streams in one tunnel: readers that stop harm nobody, watches are many, and whoever leaves is gone at once.
 
 use adit_tests::{
-    Answer, Caller, World, body,
+    Answer, Caller, TestRelay, World, body,
     caller::{Http1, Http2, get, request},
     kube,
     lonely::{alone, memory, peak_memory},
@@ -54,18 +54,18 @@ async fn stall(world: &World, count: usize) -> Stalled {
             );
         }
     }
-    until_still(world).await;
+    until_still(&world.relay, "answer").await;
     stalled
 }
 
-/// Waits until no more bytes flow: every window is full.
-async fn until_still(world: &World) {
-    let sample = "adit_relay_body_bytes_total{direction=\"answer\"}";
+/// Waits until no more bytes of requests or answers flow: every window is full.
+pub(crate) async fn until_still(relay: &TestRelay, direction: &str) {
+    let sample = format!("adit_relay_body_bytes_total{{direction=\"{direction}\"}}");
     let (mut before, mut still) = (-1.0, 0);
     within("the flow's end", async {
         while still < 5 {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            let now = world.relay.metrics().await.value(sample);
+            let now = relay.metrics().await.value(&sample);
             still = if now == before { still + 1 } else { 0 };
             before = now;
         }
@@ -138,7 +138,7 @@ fn stalled_stream_does_not_stop_others_on_its_connection() {
         let world = world().await;
         let http2 = world.job.http2().await;
         let stalled = http2.send(get("/big/50000000")).await.unwrap();
-        until_still(&world).await;
+        until_still(&world.relay, "answer").await;
         for _ in 0..12 {
             within("a small answer", http2.get("/api")).await.echo();
         }
@@ -156,7 +156,7 @@ fn stalled_reader_that_goes_on_gets_every_byte() {
             http1.send(get("/big/20000000")).await,
             http2.send(get("/sized/20000000")).await,
         ];
-        until_still(&world).await;
+        until_still(&world.relay, "answer").await;
         for answer in answers {
             let mut body = answer.unwrap().into_body();
             let mut check = Check::default();

@@ -19,7 +19,7 @@ use tokio::{
     },
     sync::Notify,
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 /// Seen from whoever connects to the line.
@@ -30,6 +30,12 @@ pub enum Direction {
 }
 
 impl Direction {
+    fn bits(directions: &[Self]) -> u8 {
+        directions
+            .iter()
+            .fold(0, |bits, direction| bits | direction.bit())
+    }
+
     const fn bit(self) -> u8 {
         match self {
             Self::There => 1,
@@ -49,6 +55,10 @@ struct State {
     to: Mutex<SocketAddr>,
     /// Directions in which bytes vanish.
     swallows: AtomicU8,
+    /// The same, of connections that are made from now on.
+    swallows_of_new: AtomicU8,
+    /// Milliseconds without a byte after which a connection is broken off; 0 for never.
+    idle: AtomicU64,
     /// Milliseconds by which bytes come later.
     delay: AtomicU64,
     connections: AtomicUsize,
@@ -63,6 +73,8 @@ impl Line {
         let state = Arc::new(State {
             to: Mutex::new(to),
             swallows: AtomicU8::new(0),
+            swallows_of_new: AtomicU8::new(0),
+            idle: AtomicU64::new(0),
             delay: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
             cut: Notify::new(),
@@ -90,10 +102,22 @@ impl Line {
 
     /// From now on bytes in these directions vanish, on old connections and new ones, and nobody is told.
     pub fn swallow(&self, directions: &[Direction]) {
-        let bits = directions
-            .iter()
-            .fold(0, |bits, direction| bits | direction.bit());
+        let bits = Direction::bits(directions);
         self.state.swallows.store(bits, Ordering::Relaxed);
+    }
+
+    /// Bytes of connections that are made from now on vanish both ways; those there are already go on.
+    pub fn swallow_new(&self) {
+        let bits = Direction::bits(&[Direction::There, Direction::Back]);
+        self.state.swallows_of_new.store(bits, Ordering::Relaxed);
+    }
+
+    /// Breaks off, without a word to either end before, what has carried nothing for so long, as balancers do. For connections that
+    /// are made from now on.
+    pub fn cut_idle(&self, after: Duration) {
+        self.state
+            .idle
+            .store(after.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Carries bytes again; those that vanished stay lost, so old connections are broken for good.
@@ -150,45 +174,70 @@ async fn carry(near: TcpStream, state: Arc<State>) {
     }
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let there = carry_half(near_read, far_write, Direction::There, &state);
-    let back = carry_half(far_read, near_write, Direction::Back, &state);
+    let connection = Connection {
+        swallows: state.swallows_of_new.load(Ordering::Relaxed),
+        moved: Notify::new(),
+        line: &state,
+    };
+    let there = connection.carry(near_read, far_write, Direction::There);
+    let back = connection.carry(far_read, near_write, Direction::Back);
     tokio::select! {
         () = state.cut.notified() => {}
+        () = connection.is_idle() => {}
         _ = async { tokio::join!(there, back) } => {}
     }
 }
 
-/// One direction, to its end. An end is swallowed like bytes: whoever waits for it is not told.
-async fn carry_half(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    direction: Direction,
-    state: &State,
-) {
-    let mut bytes = vec![0; 64 << 10];
-    loop {
-        let read = from.read(&mut bytes).await;
-        let delay = state.delay.load(Ordering::Relaxed);
-        if delay > 0 {
-            sleep_until(Instant::now() + Duration::from_millis(delay)).await;
-        }
-        if state.swallows.load(Ordering::Relaxed) & direction.bit() != 0 {
-            match read {
-                Ok(1..) => continue,
-                // Keeps both halves open, as a line does that carries nothing.
-                Ok(0) | Err(_) => std::future::pending().await,
+struct Connection<'a> {
+    /// Directions in which bytes vanish on this one.
+    swallows: u8,
+    /// Told when bytes have come.
+    moved: Notify,
+    line: &'a State,
+}
+
+impl Connection<'_> {
+    /// One direction, to its end. An end is swallowed like bytes: whoever waits for it is not told.
+    async fn carry(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direction) {
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let read = from.read(&mut bytes).await;
+            self.moved.notify_one();
+            let delay = self.line.delay.load(Ordering::Relaxed);
+            if delay > 0 {
+                sleep_until(Instant::now() + Duration::from_millis(delay)).await;
             }
-        }
-        match read {
-            Ok(len @ 1..) => {
-                if to.write_all(&bytes[..len]).await.is_err() {
+            if self.swallows(direction) {
+                match read {
+                    Ok(1..) => continue,
+                    // Keeps both halves open, as a line does that carries nothing.
+                    Ok(0) | Err(_) => std::future::pending().await,
+                }
+            }
+            match read {
+                Ok(len @ 1..) => {
+                    if to.write_all(&bytes[..len]).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(0) | Err(_) => {
+                    let _ = to.shutdown().await;
                     return;
                 }
             }
-            Ok(0) | Err(_) => {
-                let _ = to.shutdown().await;
-                return;
-            }
         }
+    }
+
+    fn swallows(&self, direction: Direction) -> bool {
+        (self.swallows | self.line.swallows.load(Ordering::Relaxed)) & direction.bit() != 0
+    }
+
+    /// Waits until nothing has come for as long as the line bears.
+    async fn is_idle(&self) {
+        let after = match self.line.idle.load(Ordering::Relaxed) {
+            0 => return std::future::pending().await,
+            millis => Duration::from_millis(millis),
+        };
+        while timeout(after, self.moved.notified()).await.is_ok() {}
     }
 }

@@ -53,6 +53,16 @@ pub fn memory() -> usize {
     status("VmRSS:")
 }
 
+/// The files, sockets among them, that this process has open.
+///
+/// # Panics
+///
+/// On a system without `/proc`.
+#[must_use]
+pub fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
 fn status(field: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status

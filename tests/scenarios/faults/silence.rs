@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use adit_tests::{
     Answer, Direction, body,
-    caller::{get, request},
-    scenario, until,
+    caller::{get, next_piece, request},
+    job,
+    lonely::{alone, memory, peak_memory},
+    scenario, until, within,
 };
+use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use tokio::time::{Instant, timeout};
 
 use super::Lined;
+use crate::{streams::until_still, upgrades::SPDY};
 
 const IN_TIME: Duration = Duration::from_secs(20);
 const BOTH: [Direction; 2] = [Direction::There, Direction::Back];
@@ -85,6 +89,106 @@ fn silent_api_server_is_given_up() {
             lined.stop().await;
         });
     }
+}
+
+#[test]
+fn balancer_that_cuts_what_is_idle_for_a_minute_cuts_nothing() {
+    scenario(async {
+        // Only the pings of tunnel and API server are carried for an hour.
+        let lined = Lined::start_with(async |agent, to_relay, to_kube| {
+            to_relay.cut_idle(Duration::from_secs(60));
+            to_kube.cut_idle(Duration::from_secs(60));
+            agent.start().await
+        })
+        .await;
+        let token = lined
+            .relay
+            .issuer()
+            .token_for(&job(9001), Duration::from_secs(20 * 3600));
+        let caller = lined.relay.showing(&format!("Bearer ci:1:{token}"));
+        let http2 = caller.http2().await;
+        let mut watch = http2.send(get("/watch")).await.unwrap();
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::resume();
+        lined.kube.event("late");
+        assert_eq!(next_piece(&mut watch).await, "late\n");
+        let metrics = lined.relay.metrics().await;
+        assert_eq!(metrics.value("adit_relay_tunnels_opened_total"), 1.0);
+        drop((watch, http2));
+        lined.stop().await;
+    });
+}
+
+#[test]
+fn dial_that_hangs_holds_up_nobody() {
+    scenario(async {
+        let lined = Lined::start_with(async |agent, _, _| {
+            agent
+                .with("kubernetes", "connect_timeout", "500ms")
+                .start()
+                .await
+        })
+        .await;
+        let http2 = lined.job.http2().await;
+        http2.get("/api").await.echo();
+        // Each upgrade has a connection of its own, and none comes about any more.
+        lined.to_kube.swallow_new();
+        let upgrades = join_all((0..5).map(async |_| {
+            let mut connection = lined.job.raw().await;
+            let head = lined.job.head("POST /upgrade", SPDY);
+            connection.write(head).await.unwrap();
+            connection.answer().await
+        }));
+        let others = async {
+            for _ in 0..12 {
+                http2.get("/api").await.echo();
+            }
+        };
+        let (upgrades, ()) = tokio::join!(within("their ends", upgrades), others);
+        for upgrade in upgrades {
+            let (status, _, body) = upgrade.unwrap();
+            assert!(matches!(status, 502 | 504), "{status}");
+            let told = String::from_utf8(body).unwrap();
+            assert!(told.contains("api-server"), "{told}");
+        }
+        drop(http2);
+        lined.stop().await;
+    });
+}
+
+#[test]
+fn uploads_into_silence_take_no_more_memory_than_the_windows() {
+    const UPLOADS: usize = 40;
+    let name = "faults::silence::uploads_into_silence_take_no_more_memory_than_the_windows";
+    alone(name, || {
+        scenario(async {
+            let lined = Lined::start().await;
+            let http2 = lined.job.http2().await;
+            http2.get("/api").await.echo();
+            let before = memory();
+            lined.to_relay.swallow(&BOTH);
+            let upload = || http2.send(request(Method::PUT, "/sink", body::pattern(64 << 20)));
+            let mut uploads = Box::pin(join_all((0..UPLOADS).map(|_| upload())));
+            tokio::select! {
+                _ = uploads.as_mut() => panic!("nobody answers"),
+                () = until_still(&lined.relay, "request") => {}
+            }
+            // Windows of the caller's connection, the relay's credit and what it may queue; nothing of it twice.
+            let more = peak_memory() - before;
+            assert!(
+                more < UPLOADS * (1 << 20) + (48 << 20),
+                "{} MiB",
+                more >> 20
+            );
+            drop(uploads);
+            drop(http2);
+            lined.to_relay.mend();
+            lined.to_relay.cut();
+            recovers(&lined).await;
+            lined.stop().await;
+        });
+    });
 }
 
 async fn recovers(lined: &Lined) {

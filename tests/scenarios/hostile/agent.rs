@@ -7,8 +7,8 @@ use http::{Method, Request};
 
 use super::Bystander;
 
-/// Calls the tunnel as the agent `staging`, by hand.
-async fn tunnel(
+/// Calls the tunnel by hand.
+pub(super) async fn tunnel(
     world: &World,
     authorization: &str,
 ) -> (

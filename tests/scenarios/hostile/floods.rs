@@ -8,7 +8,10 @@ use h2::Reason;
 use http::{HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::Bystander;
+use super::{
+    Bystander,
+    frames::{PREFACE, frame},
+};
 
 #[test]
 fn requests_taken_back_at_once_end_the_connection_and_harm_nobody() {
@@ -93,14 +96,6 @@ fn cancels_of_one_job_do_not_cost_the_others_their_tunnel() {
         world.stop().await;
     });
 }
-
-/// An HTTP/2 frame: RFC 9113 section 4.1.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[test]
 fn frames_that_cost_an_answer_each_do_not_pile_up() {

@@ -205,3 +205,27 @@ fn http_2_fields_that_belong_to_http_1_are_refused() {
         world.stop().await;
     });
 }
+
+#[test]
+fn authority_of_http_2_chooses_nothing() {
+    scenario(async {
+        let world = world().await;
+        for authority in ["169.254.169.254", "elsewhere.test:81", "127.0.0.1:1"] {
+            let mut connection = world.job.h2().await;
+            let mut head = world.job.h2_get("/api");
+            *head.uri_mut() = format!("https://{authority}/k8s-proxy/api")
+                .parse()
+                .unwrap();
+            head.headers_mut()
+                .insert("host", http::HeaderValue::from_static("elsewhere.test"));
+            let (answer, _) = connection.send(head, true);
+            assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+            let came = world.kube.last();
+            assert_eq!(came.target, "/api");
+            for host in came.values("host") {
+                assert!(!host.contains("elsewhere") && host != authority, "{host}");
+            }
+        }
+        world.stop().await;
+    });
+}

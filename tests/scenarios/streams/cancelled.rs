@@ -142,6 +142,13 @@ fn requests_cancelled_at_random_moments_leave_nothing() {
             }
         }
         until("nothing is open", || world.kube.open() == 0).await;
+        // Both ends of the tunnel agree on that.
+        world
+            .relay
+            .until_metric("adit_tunnel_streams_open", |open| open == 0.0)
+            .await;
+        let agent = world.agent.metrics().await;
+        assert_eq!(agent.value("adit_agent_streams_open"), 0.0);
         // The connection's windows must have recovered.
         assert_eq!(http2.get("/big/20000000").await.body.len(), 20_000_000);
         drop(http2);

@@ -4,9 +4,10 @@ use adit_tests::{
     Answer, World, body,
     caller::{get, request},
     kube,
-    lonely::{alone, memory},
+    lonely::{alone, memory, open_files},
     relay, scenario, until, within,
 };
+use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Method;
 
@@ -17,28 +18,29 @@ fn tireless() -> adit_tests::RelayBuilder {
     relay().with("limits", "opens_per_second", 1_000_000)
 }
 
-/// Runs a round, and then more of them, after which no more memory may be held than after the first. Alone in a
+/// Runs a round, and then more of them, after which no more memory and no more files may be held than after the first. Alone in a
 /// process: `name` is the calling test's.
-fn holds_no_memory(name: &str, rounds: usize, round: impl AsyncFn(&World)) {
+fn holds_nothing(name: &str, rounds: usize, round: impl AsyncFn(&World)) {
     alone(name, || {
         scenario(async {
             let world = World::of(kube(), tireless()).await;
             round(&world).await;
-            let before = memory();
+            let (before, files) = (memory(), open_files());
             for _ in 0..rounds {
                 round(&world).await;
             }
             let more = memory().saturating_sub(before);
             assert!(more < SLACK, "{} MiB more", more >> 20);
+            until("no more files are open", || open_files() <= files).await;
             world.stop().await;
         });
     });
 }
 
 #[test]
-fn ten_thousand_cancelled_requests_hold_no_memory() {
-    let name = "streams::many::ten_thousand_cancelled_requests_hold_no_memory";
-    holds_no_memory(name, 10, async |world| {
+fn ten_thousand_cancelled_requests_hold_nothing() {
+    let name = "streams::many::ten_thousand_cancelled_requests_hold_nothing";
+    holds_nothing(name, 10, async |world| {
         let http2 = world.job.http2().await;
         for _ in 0..10 {
             let all = join_all((0..100).map(|_| http2.send(get("/silent")))).await;
@@ -51,9 +53,9 @@ fn ten_thousand_cancelled_requests_hold_no_memory() {
 }
 
 #[test]
-fn connections_that_end_hold_no_memory() {
-    let name = "streams::many::connections_that_end_hold_no_memory";
-    holds_no_memory(name, 5, async |world| {
+fn connections_that_end_hold_nothing() {
+    let name = "streams::many::connections_that_end_hold_nothing";
+    holds_nothing(name, 5, async |world| {
         for _ in 0..10 {
             let all = join_all((0..10).map(|_| world.job.get("/api"))).await;
             drop(all);
@@ -134,6 +136,47 @@ fn answers_of_odd_sizes_arrive_whole() {
             assert_eq!(http2.answer(upload).await.json()["bytes"], size);
         }
         drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn callers_with_windows_of_any_size_get_every_byte() {
+    scenario(async {
+        let world = World::of(kube(), tireless()).await;
+        for (window, size) in [
+            (1, 500),
+            (99, 20_000),
+            (65_534, 300_000),
+            (65_535, 300_000),
+            (65_537, 300_000),
+            (1 << 24, 1_000_000),
+        ] {
+            let io = world.job.tls(adit_tests::pki::HTTP2).await;
+            let mut builder = h2::client::Builder::new();
+            builder.initial_window_size(window);
+            let (mut sender, connection) = builder.handshake::<_, Bytes>(io).await.unwrap();
+            let reading = async {
+                let head = world.job.h2_get(&format!("/big/{size}"));
+                let (answer, _) = sender.send_request(head, true).unwrap();
+                let mut body = answer.await.unwrap().into_body();
+                let mut check = adit_tests::pattern::Check::default();
+                while let Some(data) = body.data().await {
+                    let data = data.unwrap();
+                    body.flow_control().release_capacity(data.len()).unwrap();
+                    check.take(&data);
+                }
+                assert_eq!(check.seen, size, "{window}");
+            };
+            within("the whole answer", async {
+                tokio::select! {
+                    biased;
+                    () = reading => {}
+                    ended = connection => panic!("{window}: {ended:?}"),
+                }
+            })
+            .await;
+        }
         world.stop().await;
     });
 }
