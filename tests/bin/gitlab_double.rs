@@ -38,7 +38,7 @@ struct Arguments {
     /// Without TLS.
     #[arg(long)]
     plain: bool,
-    /// The URL that tokens and pages name, such as https://gitlab.test. Where it listens, by default.
+    /// The URL that tokens and pages name, such as `https://gitlab.test`. Where it listens, by default.
     #[arg(long)]
     external_url: Option<String>,
     /// Where jobs find the Kubernetes API.

@@ -1,5 +1,5 @@
-//! GitLab as a caller of the agent server: what its pages ask, and what it tells after a push. JWT in the metadata, HTTP/2
-//! without TLS, as inside one network. Called by tests against a relay, and against the official kas.
+//! GitLab as a caller of the agent server: what its pages ask, and what it tells after a push, each call with a JWT in its
+//! metadata. Called by tests against a relay, and against the official kas.
 
 use std::net::SocketAddr;
 
@@ -39,15 +39,25 @@ pub struct KasCaller {
 }
 
 impl GitLab {
-    /// Connects to the API that an agent server has for GitLab.
+    /// Connects to the API that an agent server has for GitLab, without TLS.
     ///
     /// # Panics
     ///
     /// When nobody listens there.
     pub async fn connect_to_kas(&self, address: SocketAddr) -> KasCaller {
+        self.kas_over(Grpc::connect(address).await)
+    }
+
+    /// The same over a connection that is there.
+    ///
+    /// # Panics
+    ///
+    /// Never: its own URL is one.
+    #[must_use]
+    pub fn kas_over(&self, wire: Grpc) -> KasCaller {
         let external_url: Uri = self.world().settings.external_url.parse().unwrap();
         KasCaller {
-            wire: Grpc::connect(address).await,
+            wire,
             secret: self.secret(),
             issuer: external_url.host().unwrap_or_default().to_owned(),
         }
