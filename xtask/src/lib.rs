@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod command;
 pub mod image;
 pub mod interrupt;
+mod lock;
 pub mod ports;
 pub mod progress;
 pub mod skip;

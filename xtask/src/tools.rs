@@ -9,14 +9,13 @@ mod module;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 pub use self::build::go;
 pub use self::module::Module;
-use crate::{interrupt, progress};
+use crate::{lock, progress};
 
 /// Where the programs are. Made by [`Tools::ready`], so they are there.
 #[derive(Clone, Debug)]
@@ -98,7 +97,8 @@ fn ready(module: Module, cache: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    let _lock = lock(&cache.join(format!("{}.lock", module.key())))?;
+    let name = module.key();
+    let _lock = lock(&cache.join(format!("{name}.lock")), &name)?;
     if folder.is_dir() {
         return Ok(());
     }
@@ -112,26 +112,10 @@ fn ready(module: Module, cache: &Path) -> Result<()> {
     })
 }
 
-/// Waits until no other process works on the same thing. The lock goes with the file, or with the process.
-pub(crate) fn lock(path: &Path) -> Result<File> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    let mut is_told = false;
-    // Not `lock`: Ctrl-C does not wake it.
-    while file.try_lock().is_err() {
-        interrupt::check()?;
-        if !std::mem::replace(&mut is_told, true) {
-            progress::line(format_args!(
-                "  waiting for another process, which holds {}",
-                path.display()
-            ));
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(file)
+/// Waits until no other process builds the same thing.
+pub(crate) fn lock(path: &Path, name: &str) -> Result<File> {
+    lock::take(path, &format!("the build of {name}"), BUILT_WITHIN)
 }
+
+/// All of Kubernetes from nothing, on a slow machine that has other things to do.
+const BUILT_WITHIN: Duration = Duration::from_hours(1);

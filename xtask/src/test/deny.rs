@@ -24,12 +24,14 @@ pub(super) fn check() -> Result<()> {
 }
 
 fn cargo_deny() -> Result<PathBuf> {
-    let folder = tools::cache()?.join(format!("cargo-deny-{VERSION}"));
+    let name = format!("cargo-deny-{VERSION}");
+    let cache = tools::cache()?;
+    let folder = cache.join(&name);
     let program = folder.join("bin/cargo-deny");
     if program.is_file() {
         return Ok(program);
     }
-    let _lock = tools::lock(&folder.with_extension("lock"))?;
+    let _lock = tools::lock(&cache.join(format!("{name}.lock")), &name)?;
     if !program.is_file() {
         line("  building cargo-deny, once: about four minutes on two cores");
         let mut install = cargo();

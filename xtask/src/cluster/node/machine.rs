@@ -2,14 +2,16 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::super::record::Record;
 use super::super::sweep::sweep;
+use crate::lock;
 use crate::tools::debian;
-use crate::tools::lock;
 
 /// Held while this process has, or takes down, the machine's real node. It holds the folder of the last one.
 #[derive(Debug)]
@@ -18,7 +20,13 @@ pub(in super::super) struct MachineLock(File);
 impl MachineLock {
     /// Waits for the one who has it.
     pub(in super::super) fn take() -> Result<Self> {
-        lock(Path::new(LOCK)).map(Self)
+        let file = lock::take(Path::new(LOCK), "this machine's real node", PATIENCE)?;
+        // Everybody may write where it lies, and what it names is swept away.
+        let owner = file.metadata()?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            bail!("{LOCK} belongs to user {owner}, who may have made it up: remove it");
+        }
+        Ok(Self(file))
     }
 
     fn last_folder(&mut self) -> Result<Option<PathBuf>> {
@@ -91,3 +99,5 @@ const SYSCTLS: [&str; 5] = [
     "net/ipv4/ip_forward",
 ];
 const LOCK: &str = "/tmp/adit-node.lock";
+/// Longer than all tests with a node take on a slow machine.
+const PATIENCE: Duration = Duration::from_mins(15);
