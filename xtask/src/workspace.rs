@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::interrupt;
+
 /// The repository's top folder.
 #[must_use]
 pub fn root() -> &'static Path {
@@ -66,6 +68,8 @@ pub fn executables(command: &mut Command) -> Result<Vec<Built>> {
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
+        // Ctrl-C at a terminal ends cargo, too.
+        interrupt::check()?;
         bail!("the build failed");
     }
     Ok(String::from_utf8_lossy(&output.stdout)
