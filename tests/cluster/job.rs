@@ -52,7 +52,7 @@ impl Job {
     }
 
     /// `adit kubeconfig`, with the variables of the job and nothing else.
-    fn adit_kubeconfig(&self, world: &World, relay: &Relay) -> Ended {
+    pub fn adit_kubeconfig(&self, world: &World, relay: &Relay) -> Call {
         let mut command = Command::new(&world.adit);
         command
             .arg("kubeconfig")
@@ -62,7 +62,7 @@ impl Job {
             .env("ADIT_ID_TOKEN", &self.token)
             .env("KUBE_CONTEXT", CONTEXT)
             .env("KUBECONFIG", self.kubeconfig());
-        Call::new(command, "").run()
+        Call::new(command, "")
     }
 
     /// A call of kubectl; the line is split at blanks.

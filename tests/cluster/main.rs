@@ -40,6 +40,7 @@ mod helm;
 mod identity;
 mod in_cluster;
 mod kube_rs;
+mod kubeconfig;
 mod large;
 mod logs;
 mod objects;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         identity::trials(),
         in_cluster::trials(),
         kube_rs::trials(),
+        kubeconfig::trials(),
         large::trials(),
         logs::trials(),
         objects::trials(),

@@ -7,6 +7,7 @@
 
 mod ask;
 mod document;
+mod mark;
 mod place;
 mod relay_url;
 
@@ -65,7 +66,7 @@ pub(crate) struct KubeconfigArgs {
     /// Where to write, `-` for standard output [default: the variable KUBECONFIG]
     #[arg(long, short, value_name = "FILE")]
     output: Option<OsString>,
-    /// Replace a file that adit did not write
+    /// Replace a file that has entries which adit did not write
     #[arg(long)]
     force: bool,
 }

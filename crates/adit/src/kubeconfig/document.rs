@@ -1,5 +1,6 @@
 //! Decides what stands in the kubeconfig. Names and shape are those GitLab gives to the file it
-//! puts into jobs, so that scripts written for that one work with this one.
+//! puts into jobs, so that scripts written for that one work with this one; a mark on each entry
+//! tells the two apart.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::ask::Reachable;
+use super::mark::{MARKS, Mark};
 use super::relay_url::RelayUrl;
 
 /// All that the file is made of.
@@ -25,13 +27,14 @@ impl Document<'_> {
         // Without block scalars: a long token would be folded, and "one line" is what tools grep for.
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
         let body = serde_saphyr::to_string_with_options(&self.file(), options)?;
-        Ok(format!("{MARK}\n{body}"))
+        Ok(format!("{COMMENT}\n{body}"))
     }
 
     fn file(&self) -> File<'_> {
         let cluster = Cluster {
             server: self.relay.kubernetes(),
             certificate_authority_data: self.ca.map(|pem| STANDARD.encode(pem)),
+            extensions: MARKS,
         };
         File {
             api_version: "v1",
@@ -50,7 +53,10 @@ impl Document<'_> {
         let token = format!("ci:{}:{}", agent.id, self.token.expose_secret());
         NamedUser {
             name: user_name(agent),
-            user: User { token },
+            user: User {
+                token,
+                extensions: MARKS,
+            },
         }
     }
 }
@@ -60,6 +66,7 @@ fn context(agent: &Reachable) -> NamedContext<'_> {
         cluster: CLUSTER,
         user: user_name(agent),
         namespace: agent.default_namespace.as_deref(),
+        extensions: MARKS,
     };
     NamedContext {
         name: &agent.context,
@@ -95,6 +102,7 @@ struct Cluster {
     server: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_authority_data: Option<String>,
+    extensions: [Mark; 1],
 }
 
 #[derive(Serialize)]
@@ -106,6 +114,7 @@ struct NamedUser {
 #[derive(Serialize)]
 struct User {
     token: String,
+    extensions: [Mark; 1],
 }
 
 #[derive(Serialize)]
@@ -120,10 +129,11 @@ struct Context<'a> {
     user: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
+    extensions: [Mark; 1],
 }
 
-/// First line of each file we write: it tells which files may be replaced without asking.
-pub(crate) const MARK: &str = "# Written by `adit kubeconfig`; it holds a token.";
+/// First line of each file we write, for people.
+const COMMENT: &str = "# Written by `adit kubeconfig`; it holds a token.";
 /// What GitLab calls the one cluster of its file.
 const CLUSTER: &str = "gitlab";
 
@@ -134,6 +144,10 @@ mod tests {
     use super::*;
 
     fn written(ca: Option<&[u8]>, current: Option<&str>) -> Kubeconfig {
+        Kubeconfig::from_yaml(&text(ca, current)).unwrap()
+    }
+
+    fn text(ca: Option<&[u8]>, current: Option<&str>) -> String {
         let agents = [
             Reachable::new(41, "group/app:demo", Some("web")),
             Reachable::new(7, "group/app:yes", None),
@@ -147,7 +161,15 @@ mod tests {
             current,
             token: &token,
         };
-        Kubeconfig::from_yaml(&document.to_yaml().unwrap()).unwrap()
+        document.to_yaml().unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_known_again() {
+        assert!(super::super::mark::is_ours(&text(
+            Some(b"-----BEGIN"),
+            None
+        )));
     }
 
     #[test]

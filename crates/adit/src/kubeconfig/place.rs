@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::document::MARK;
+use super::mark;
 
 /// Where to write.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) enum PlaceError {
     Unsaid,
     #[error("KUBECONFIG names several files: give --output FILE")]
     Several,
-    #[error("{} holds something that adit did not write: choose another --output, or give --force", .0.display())]
+    #[error("{} has entries that adit did not write: choose another --output, or give --force", .0.display())]
     Foreign(PathBuf),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -62,7 +62,7 @@ impl Destination {
             return Ok(());
         };
         let is_ours = match fs::read(path) {
-            Ok(content) => content.is_empty() || content.starts_with(MARK.as_bytes()),
+            Ok(content) => content.is_empty() || str::from_utf8(&content).is_ok_and(mark::is_ours),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         if is_ours || force {
@@ -106,6 +106,9 @@ mod tests {
 
     use super::*;
 
+    const OURS: &str =
+        "clusters: [{ name: gitlab, cluster: { extensions: [{ name: adit, extension: {} }] } }]";
+
     fn choose(output: Option<&str>, kubeconfig: Option<&str>) -> Result<Destination, PlaceError> {
         Destination::choose(output.map(Into::into), kubeconfig.map(Into::into))
     }
@@ -133,7 +136,7 @@ mod tests {
     fn file_is_replaced_when_it_is_ours_and_only_its_owner_reads_it() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config");
-        fs::write(&path, format!("{MARK}\nold")).unwrap();
+        fs::write(&path, OURS).unwrap();
         let place = Destination::File(path.clone());
         place.check(false).unwrap();
         place.write("new").unwrap();
@@ -148,9 +151,11 @@ mod tests {
     fn foreign_file_stays_unless_forced() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config");
-        fs::write(&path, "apiVersion: v1").unwrap();
-        let place = Destination::File(path);
-        assert!(matches!(place.check(false), Err(PlaceError::Foreign(_))));
-        place.check(true).unwrap();
+        for foreign in ["apiVersion: v1", "\u{7f}", "# Written by `adit kubeconfig`"] {
+            fs::write(&path, foreign).unwrap();
+            let place = Destination::File(path.clone());
+            assert!(matches!(place.check(false), Err(PlaceError::Foreign(_))));
+            place.check(true).unwrap();
+        }
     }
 }
