@@ -13,11 +13,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use xtask::cluster::{Authority, Node, Processes};
 use xtask::progress::{self, Tone, line, paint, step};
-use xtask::{tools, workspace};
+use xtask::tools::debian;
+use xtask::workspace;
 
 use self::issuer::{Issuer, Whose};
 use self::place::Place;
@@ -50,6 +51,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn run(args: DemoArgs) -> Result<()> {
     let begin = Instant::now();
     line(paint(Tone::Strong, "What it takes"));
+    debian::ready(&[debian::CURL])?;
     let adit = step("adit built", workspace::adit)?;
     let mut place = match args.kubeconfig {
         Some(file) => Place::existing(&file, args.images)?,
@@ -129,10 +131,6 @@ fn shell(
 }
 
 fn run_steps(shell: &Shell, place: &Place) -> Result<()> {
-    let missing = tools::debian::missing(&[tools::debian::CURL]);
-    if !missing.is_empty() {
-        bail!("a step needs curl, which is missing");
-    }
     for step in Step::all()? {
         if step.needs_real_pods() && !place.has_real_pods() {
             line(format_args!(

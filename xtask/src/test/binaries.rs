@@ -32,7 +32,7 @@ pub(super) fn run(tally: &mut Tally) -> Result<()> {
 
 fn rank(binary: &Built) -> u8 {
     match binary.target.as_str() {
-        "cluster" => 2,
+        "cluster" | "demo" => 2,
         "scenarios" => 1,
         _ => 0,
     }
