@@ -2,7 +2,7 @@
 //! the programs built with it there is no control plane, without root on Linux no node.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
 };
@@ -82,6 +82,15 @@ impl Cluster {
     /// There is none.
     pub fn node(&self) -> Result<&Node, &str> {
         self.node.as_ref().map_err(String::as_str)
+    }
+
+    /// The API server's address and port.
+    ///
+    /// # Panics
+    ///
+    /// When its URL has none.
+    pub fn address(&self) -> SocketAddr {
+        self.server.trim_start_matches("https://").parse().unwrap()
     }
 
     /// # Panics

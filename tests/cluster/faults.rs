@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How soon a client must notice.
-const NOTICED: Duration = Duration::from_secs(20);
+pub const NOTICED: Duration = Duration::from_secs(20);
 
 pub fn trials() -> Vec<Trial> {
     let mut all = trials![Needs::ControlPlane;
@@ -147,7 +147,7 @@ fn restarted_api_server_is_found_again(world: &World) {
 }
 
 /// A watch that has begun, and seen an object.
-fn watching(world: &World, job: &Job) -> Running {
+pub fn watching(world: &World, job: &Job) -> Running {
     let name = world.name("sign");
     world
         .admin("create configmap --namespace shop")

@@ -148,22 +148,35 @@ pub struct Agent {
     admin: SocketAddr,
 }
 
+/// Where an agent connects, if not straight to its relay and its API server.
+#[derive(Default)]
+pub struct Ways {
+    pub to_relay: Option<SocketAddr>,
+    pub to_api_server: Option<SocketAddr>,
+}
+
 impl Agent {
     /// An agent of this relay, about to connect.
     pub fn start(world: &World, relay: &Relay) -> Self {
+        Self::by(world, relay, &Ways::default())
+    }
+
+    /// An agent that takes these ways.
+    pub fn by(world: &World, relay: &Relay, ways: &Ways) -> Self {
         let folder = world.new_folder("agent");
         let admin = local();
         let token = folder.join("token");
         fs::write(&token, AGENT_TOKEN).unwrap();
         let mut settings = Settings::default();
-        settings.set("relay", "url", relay.url());
+        let front = ways.to_relay.unwrap_or(relay.address);
+        settings.set("relay", "url", format!("https://{front}"));
         settings.set("relay", "ca_file", relay.ca.display());
         settings.set("relay", "token_file", token.display());
         settings.set("relay", "proxy", "none");
         settings.set(
             "kubernetes",
             "kubeconfig",
-            kubeconfig(world, &folder).display(),
+            kubeconfig(world, &folder, ways).display(),
         );
         settings.set("admin", "address", admin);
         // What deploy/agent says.
@@ -226,7 +239,7 @@ pub fn agents() -> Value {
 }
 
 /// The agent's own kubeconfig: its service account's token, which may impersonate and nothing else.
-fn kubeconfig(world: &World, folder: &Path) -> PathBuf {
+fn kubeconfig(world: &World, folder: &Path, ways: &Ways) -> PathBuf {
     let token = world
         .admin("create token adit-agent --namespace adit-agent --duration 2h")
         .ok();
@@ -234,9 +247,14 @@ fn kubeconfig(world: &World, folder: &Path) -> PathBuf {
         .admin("config view --raw --minify --flatten --output json")
         .ok();
     let admins: Value = serde_json::from_str(&admins).unwrap();
+    let mut cluster = admins["clusters"][0]["cluster"].clone();
+    if let Some(way) = ways.to_api_server {
+        cluster["server"] = format!("https://{way}").into();
+        cluster["tls-server-name"] = world.cluster.address().ip().to_string().into();
+    }
     let own = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "agent",
-        "clusters": [{ "name": "cluster", "cluster": admins["clusters"][0]["cluster"] }],
+        "clusters": [{ "name": "cluster", "cluster": cluster }],
         "users": [{ "name": "agent", "user": { "token": token.trim() } }],
         "contexts": [{ "name": "agent", "context": { "cluster": "cluster", "user": "agent" } }],
     });

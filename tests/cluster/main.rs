@@ -48,6 +48,7 @@ mod port_forward;
 mod replicas;
 mod rollout;
 mod secrets;
+mod silence;
 mod tty;
 mod verbs;
 mod watches;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         replicas::trials(),
         rollout::trials(),
         secrets::trials(),
+        silence::trials(),
         tty::trials(),
         verbs::trials(),
         watches::trials(),
