@@ -17,6 +17,7 @@ mod impersonation;
 mod job;
 mod label;
 pub mod mistakes;
+pub mod operation;
 mod path;
 pub mod size;
 mod slug;
