@@ -9,6 +9,7 @@
     reason = "test code: a failure is a panic with a place"
 )]
 
+mod audit;
 mod bytes;
 mod double;
 mod faults;

@@ -1,8 +1,8 @@
-//! A secret that nobody could overlook stands in every place where a secret may stand; none is ever logged, counted, or told,
-//! at any level of logging.
+//! A secret that nobody could overlook stands in every place where a secret may stand; none is ever logged, recorded, counted, or
+//! told, at any level of logging.
 
 use adit_tests::{
-    Answer, World, agent, body,
+    Answer, AuditLog, World, agent, body,
     caller::{get, request},
     job, kube, logs, relay, scenario_logging, until, within,
 };
@@ -14,7 +14,8 @@ const ALL: &str = "off,adit=trace,adit_relay=trace,adit_agent=trace,adit_tunnel=
 #[test]
 fn secrets_are_never_logged_counted_or_told() {
     scenario_logging(ALL, async {
-        let mut world = World::of(kube(), relay()).await;
+        let log = AuditLog::default();
+        let mut world = World::of(kube(), log.of(relay())).await;
         let token = world.relay.issuer().token(&job(9001));
         let signature = token.rsplit('.').next().unwrap().to_owned();
         let expired = world.relay.issuer().signed(&job(9001), |claims| {
@@ -121,10 +122,11 @@ fn secrets_are_never_logged_counted_or_told() {
         world.stop().await;
         for (place, text) in [
             ("the log", logs()),
+            ("the audit log", log.text()),
             ("the metrics", metrics),
             ("an answer", told),
         ] {
-            assert!(!text.is_empty());
+            assert!(!text.is_empty(), "{place}");
             for secret in [
                 "canary",
                 signature.as_str(),

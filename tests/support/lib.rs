@@ -25,6 +25,7 @@
 )]
 
 mod agent;
+mod audit;
 pub mod body;
 pub mod caller;
 mod connect_proxy;
@@ -47,6 +48,7 @@ mod tasks;
 mod world;
 
 pub use agent::{AgentBuilder, TestAgent, agent};
+pub use audit::AuditLog;
 pub use caller::{Answer, Caller, CallerIo, Refused};
 pub use connect_proxy::ConnectProxy;
 pub use gitlab::{Endpoint, Fault, GitLab, JobStatus, Role, gitlab};

@@ -80,10 +80,9 @@ impl Authenticate {
             return Ok(Arc::clone(known));
         }
         let bearer = Arc::new(self.verify(headers, call.began).await?);
-        self.metrics
-            .stages
-            .authenticate
-            .observe(call.began.elapsed().as_secs_f64());
+        let took = call.began.elapsed();
+        call.took.authenticate.set(took);
+        self.metrics.stages.authenticate.observe(took.as_secs_f64());
         *call.connection.bearer.lock() = Some(Arc::clone(&bearer));
         Ok(bearer)
     }

@@ -5,14 +5,18 @@
 use std::{
     fmt::{self, Display},
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::authenticate::Bearer;
+use crate::{audit::OfConnection, authenticate::Bearer};
 
 /// One request, without the request.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub(crate) struct Call<'a> {
     pub(crate) connection: &'a Connection,
     /// Where informational answers go, if the front can send them.
     pub(crate) early: Option<&'a Early>,
+    pub(crate) took: Took,
 }
 
 impl<'a> Call<'a> {
@@ -31,7 +36,31 @@ impl<'a> Call<'a> {
             began: Instant::now(),
             connection,
             early,
+            took: Took::default(),
         }
+    }
+}
+
+/// How long the stages took that may take any time. Each tells it once.
+#[derive(Debug, Default)]
+pub(crate) struct Took {
+    pub(crate) authenticate: Lap,
+    pub(crate) route: Lap,
+}
+
+/// A time that is told later, through a shared reference.
+#[derive(Debug, Default)]
+pub(crate) struct Lap(AtomicU64);
+
+impl Lap {
+    pub(crate) fn set(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.store(micros, Ordering::Relaxed);
+    }
+
+    /// 0 until it is told.
+    pub(crate) fn micros(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -41,13 +70,16 @@ pub(crate) struct Connection {
     pub(crate) client: SocketAddr,
     /// The last credential that was verified here; see `authenticate.rs`.
     pub(crate) bearer: Mutex<Option<Arc<Bearer>>>,
+    /// Where its requests are written down, if they are.
+    pub(crate) audit: Option<Arc<OfConnection>>,
 }
 
 impl Connection {
-    pub(crate) fn new(client: SocketAddr) -> Self {
+    pub(crate) fn new(client: SocketAddr, audit: Option<Arc<OfConnection>>) -> Self {
         Self {
             client,
             bearer: Mutex::new(None),
+            audit,
         }
     }
 }

@@ -8,13 +8,16 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use adit_authority::{Agents, OidcConfig};
 use adit_process::tls::CertificateFiles;
 
+mod audit;
 mod check;
 mod raw;
 
 pub use raw::{
-    RawAdmin, RawAuthorities, RawConfig, RawDrain, RawLimits, RawListen, RawRoute, RawTunnel,
+    RawAdmin, RawAudit, RawAuditTo, RawAuthorities, RawConfig, RawDrain, RawLimits, RawListen,
+    RawRoute, RawTunnel,
 };
 
+use crate::audit::AuditConfig;
 pub use crate::route::RouteConfig;
 
 /// The checked file.
@@ -38,6 +41,8 @@ pub struct Config {
     pub tunnel: TunnelConfig,
     /// What one connection, job, agent may use.
     pub limits: LimitsConfig,
+    /// What is written down of requests.
+    pub audit: AuditConfig,
     /// How long running requests may go on once the relay is told to stop. Default 5 min: a rollout that a job waits for
     /// takes minutes. The relay ends earlier when nothing is left.
     pub drain_grace: Duration,

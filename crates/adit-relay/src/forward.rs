@@ -26,7 +26,7 @@ use crate::{
 
 mod counted;
 
-use counted::Counted;
+pub(crate) use counted::Counted;
 
 /// The stage between a tunnel and an answer.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Forward {
         errand: &Errand,
         request: Request<B>,
         call: &Call<'_>,
-    ) -> Result<Question<Counted<B>>, Refusal>
+    ) -> Result<Question<B>, Refusal>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display,
@@ -103,7 +103,6 @@ impl Forward {
             upgrade: upgrade.as_ref(),
             limits: self.head_limits,
         };
-        let request = request.map(|body| Counted::new(body, &self.metrics.request_bytes));
         let mut question =
             Question::new(request, ask).map_err(|error| refusal(error, &errand.permit))?;
         if let Some(early) = call.early {

@@ -5,17 +5,19 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use adit_process::{Stop, net::Listener, tls::ServerTls};
+use adit_process::{ShardId, Stop, net::Listener, tls::ServerTls};
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{
-    agents::Agents, call::Connection, config::FrontDoorConfig, forward::chain, handle::Handler,
+    agents::Agents, audit::Audit, call::Connection, config::FrontDoorConfig, forward::chain,
+    handle::Handler,
 };
 
 mod accept;
 mod http1;
 mod http2;
 mod patience;
+mod tallied;
 
 pub(crate) use accept::Places;
 use accept::{HandshakeError, NoPlace, Place, Protocol};
@@ -28,12 +30,13 @@ pub(crate) struct FrontDoor {
     pub(crate) places: Arc<Places>,
     pub(crate) handler: Arc<Handler>,
     pub(crate) agents: Arc<Agents>,
+    pub(crate) audit: Audit,
     pub(crate) stop: Stop,
 }
 
 impl FrontDoor {
     /// Accepts until the process drains, then waits for the connections to end, or for the abort that cuts them.
-    pub(crate) async fn run(self: Arc<Self>, listener: Listener) {
+    pub(crate) async fn run(self: Arc<Self>, shard: ShardId, listener: Listener) {
         let mut connections = JoinSet::new();
         let mut draining = std::pin::pin!(self.stop.draining());
         loop {
@@ -43,7 +46,7 @@ impl FrontDoor {
                 Some(ended) = connections.join_next() => note_panic(ended),
                 (socket, from) = listener.accept() => {
                     if let Some(place) = self.place(from) {
-                        connections.spawn(Arc::clone(&self).serve(socket, from, place));
+                        connections.spawn(Arc::clone(&self).serve(shard, socket, from, place));
                     }
                 }
             }
@@ -78,7 +81,13 @@ impl FrontDoor {
         }
     }
 
-    async fn serve(self: Arc<Self>, socket: TcpStream, from: SocketAddr, place: Place) {
+    async fn serve(
+        self: Arc<Self>,
+        shard: ShardId,
+        socket: TcpStream,
+        from: SocketAddr,
+        place: Place,
+    ) {
         accept::keep_alive(&socket, self.config.keepalive);
         let accepted = accept::accept(
             socket,
@@ -90,7 +99,7 @@ impl FrontDoor {
             Ok(accepted) => accepted,
             Err(error) => return self.handshake_failed(from, &error),
         };
-        let connection = Connection::new(from);
+        let connection = Connection::new(from, self.audit.connection(shard, from));
         match protocol {
             Protocol::Http1 => {
                 let _counted = self.handler.metrics.connection("http1");

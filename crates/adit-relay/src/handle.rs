@@ -1,13 +1,13 @@
 //! Decides nothing itself: it takes a request through the stages and hands back an answer, the API server's or ours.
 //!
 //! Both fronts (`front_door/http1.rs`, `front_door/http2.rs`) call [`Handler::answer`]; [`Handler::handle`] is the walk
-//! that the crate's documentation tells. Invariant: every request leaves with an answer, a log line and a count.
+//! that the crate's documentation tells. Invariant: every request leaves with an answer, a log line, a count, and a record of it.
 
 use std::{
     fmt::Display,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,11 +20,12 @@ use http_body_util::Full;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
+    audit::{Ended, Entry},
     authenticate::Authenticate,
     authorise::Authorise,
     call::Call,
     contexts,
-    forward::{Forward, Forwarded, Hold},
+    forward::{Counted, Forward, Forwarded, Hold},
     in_flight::{Flight, InFlight},
     metrics::{Metrics, Outcome},
     refusal::{Facts, Refusal},
@@ -55,12 +56,15 @@ impl Handler {
         let method = request.method().clone();
         let flight = self.in_flight.begin();
         let running = self.metrics.running();
-        let answer = self.dispatch(request, call).await;
+        let mut entry = Entry::begin(call);
+        let answer = self.dispatch(request, call, &mut entry).await;
         let took = call.began.elapsed();
         self.metrics.stages.answer.observe(took.as_secs_f64());
-        let answer = match answer {
+        let (answer, entry) = match answer {
             Ok(answer) => {
                 running.ended(Outcome::Answered);
+                let is_whole = method == Method::HEAD || answer.body().is_end_stream();
+                entry.answered(&answer, is_whole, call, took);
                 tracing::debug!(
                     request.id = %call.id,
                     client.addr = %call.connection.client,
@@ -68,41 +72,47 @@ impl Handler {
                     http.status = answer.status().as_u16(),
                     "answered"
                 );
-                answer
+                (answer, entry)
             }
             Err(refusal) => {
                 running.ended(Outcome::Refused);
-                self.refuse(&refusal, &method, format, call)
+                entry.refused(&refusal, call, took);
+                let answer = self.refuse(&refusal, &method, format, call);
+                (answer, Entry::none())
             }
         };
         answer.map(|content| Body {
             content,
             end: None,
             flight,
+            entry,
         })
     }
 
     async fn dispatch<B>(
         &self,
-        mut request: Request<B>,
+        request: Request<B>,
         call: &Call<'_>,
+        entry: &mut Entry,
     ) -> Result<Response<Content>, Refusal>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display,
     {
-        if request.method() == Method::CONNECT {
-            let why = "the relay opens no connections for a caller";
-            return Err(Refusal::BadMethod(why));
-        }
-        match Purpose::of(std::mem::take(request.uri_mut()))? {
-            Purpose::Kubernetes(target) => {
-                let answer = self.handle(request, target, call).await?;
+        match purpose(&request) {
+            Ok(Purpose::Kubernetes(target)) => {
+                entry.asks(request.method(), &target.for_api_server());
+                let answer = self.handle(request, target, call, entry).await?;
                 Ok(answer.map(Content::Forwarded))
             }
-            Purpose::Contexts => {
-                let list = self.contexts(&request, call).await?;
+            Ok(Purpose::Contexts) => {
+                entry.asks_relay(request.method(), request.uri().path());
+                let list = self.contexts(&request, call, entry).await?;
                 Ok(list.map(Content::Own))
+            }
+            Err(refusal) => {
+                entry.asks_relay(request.method(), request.uri().path());
+                Err(refusal)
             }
         }
     }
@@ -113,29 +123,41 @@ impl Handler {
         request: Request<B>,
         target: Target,
         call: &Call<'_>,
+        entry: &mut Entry,
     ) -> Result<Response<Forwarded>, Refusal>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display,
     {
         let bearer = self.authenticate.bearer(request.headers(), call).await?;
+        entry.comes_from(&bearer.caller, target.agent().or(bearer.agent));
         let of_job = bearer.job_use.begin(Instant::now())?;
         let errand = self.authorise.errand(bearer, target)?;
-        let place = self.route.tunnel(&errand.permit).await?;
+        entry.permitted(&errand.permit, request.headers());
+        entry.admitted(errand.bearer.ends).await?;
+        let place = self.route.tunnel(&errand.permit, call).await?;
+        let request = request.map(|body| self.counted(body, entry));
         self.forward
             .request(place, of_job, &errand, request, call)
             .await
+    }
+
+    fn counted<B: http_body::Body>(&self, body: B, entry: &mut Entry) -> Counted<B> {
+        let of_body = (!body.is_end_stream()).then(|| entry.request_bytes());
+        Counted::new(body, &self.metrics.request_bytes).also(of_body.flatten())
     }
 
     async fn contexts<B>(
         &self,
         request: &Request<B>,
         call: &Call<'_>,
+        entry: &mut Entry,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
         if request.method() != Method::GET {
             return Err(Refusal::BadMethod("only GET is served here"));
         }
         let bearer = self.authenticate.bearer(request.headers(), call).await?;
+        entry.comes_from(&bearer.caller, None);
         let _of_job = bearer.job_use.begin(Instant::now())?;
         Ok(contexts::list(&self.authorise.reachable(&bearer)))
     }
@@ -156,6 +178,14 @@ impl Handler {
         }
         answer.map(Content::Own)
     }
+}
+
+fn purpose<B>(request: &Request<B>) -> Result<Purpose, Refusal> {
+    if request.method() == Method::CONNECT {
+        let why = "the relay opens no connections for a caller";
+        return Err(Refusal::BadMethod(why));
+    }
+    Purpose::of(request.uri())
 }
 
 /// At `info`, but for what strangers cause: that is at `debug`, and counted like the rest.
@@ -188,6 +218,7 @@ pub(crate) struct Body {
     /// Set once a client is slow to take it.
     end: Option<Pin<Box<Sleep>>>,
     flight: Flight,
+    entry: Entry,
 }
 
 #[derive(Debug)]
@@ -198,10 +229,25 @@ enum Content {
     Forwarded(Forwarded),
 }
 
+impl Content {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => http_body::Body::is_end_stream(body),
+            Self::Forwarded(body) => http_body::Body::is_end_stream(body),
+        }
+    }
+}
+
 impl Body {
     /// Ready once nothing more may be sent, also of what was taken out already: the permit has ended, or a bound was reached. For
     /// the fronts while a client takes nothing, since nobody reads the body then.
     pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_over(cx));
+        self.entry.ended(Ended::Cut);
+        Poll::Ready(())
+    }
+
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ends = match &self.content {
             Content::Own(_) => Instant::now() + OWN_ANSWER_TIME,
             Content::Forwarded(answer) => {
@@ -219,15 +265,28 @@ impl Body {
     }
 
     /// The upgraded connection, when the API server's answer was 101, and what must be held as long as it is used.
-    pub(crate) fn into_upgraded(self) -> Option<(Upgraded, (Hold, Flight))> {
+    pub(crate) fn into_upgraded(self) -> Option<(Upgraded, Held)> {
         match self.content {
             Content::Own(_) => None,
             Content::Forwarded(answer) => {
                 let (upgraded, hold) = answer.into_upgraded()?;
-                Some((upgraded, (hold, self.flight)))
+                let held = Held {
+                    hold,
+                    entry: self.entry,
+                    _flight: self.flight,
+                };
+                Some((upgraded, held))
             }
         }
     }
+}
+
+/// What an upgraded connection holds as long as it is used.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) hold: Hold,
+    pub(crate) entry: Entry,
+    _flight: Flight,
 }
 
 /// For an answer of the relay's own, once its client is slow. It is a few kilobytes; a client may announce a window of none, and would
@@ -242,19 +301,20 @@ impl http_body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        match &mut self.get_mut().content {
+        let this = self.get_mut();
+        let frame = ready!(match &mut this.content {
             Content::Own(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never| match never {}),
             Content::Forwarded(body) => Pin::new(body).poll_frame(cx),
-        }
+        });
+        let content = &this.content;
+        this.entry.sent(frame.as_ref(), || content.is_end_stream());
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Own(body) => body.is_end_stream(),
-            Content::Forwarded(body) => body.is_end_stream(),
-        }
+        self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -279,6 +339,7 @@ mod tests {
             content: Content::Own(Full::from("no")),
             end: None,
             flight: InFlight::default().begin(),
+            entry: Entry::none(),
         };
         let mut within = async |time| {
             let cut = poll_fn(|cx| body.poll_cut(cx));

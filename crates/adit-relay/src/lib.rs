@@ -19,6 +19,8 @@
 //! The answer returns through the same calls. What goes wrong on the way is a [`refusal::Refusal`], which [`respond`] turns
 //! into a Kubernetes `Status`; `docs/errors.md` lists them all.
 //!
+//! What came of each request is written to the [`audit`] log, if there is one.
+//!
 //! Agents come in by the same door: [`agents`] checks the token of their gRPC call and registers the tunnel. [`Relay`]
 //! starts all this and stops it in order.
 //!
@@ -53,6 +55,8 @@ mod target;
 mod agents;
 mod contexts;
 
+mod audit;
+
 mod refusal;
 mod respond;
 
@@ -60,8 +64,9 @@ mod config;
 mod in_flight;
 mod metrics;
 
+pub use audit::{AuditConfig, AuditTo, FileConfig, WhenFull};
 pub use config::{
-    Config, FrontDoorConfig, LimitsConfig, RawAdmin, RawAuthorities, RawConfig, RawDrain,
-    RawLimits, RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig,
+    Config, FrontDoorConfig, LimitsConfig, RawAdmin, RawAudit, RawAuditTo, RawAuthorities,
+    RawConfig, RawDrain, RawLimits, RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig,
 };
 pub use relay::{Relay, StartError};

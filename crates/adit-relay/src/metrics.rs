@@ -33,6 +33,12 @@ pub(crate) enum Outcome {
 
 const PREFIX: &str = "adit_relay";
 
+/// Counted by the thread that writes the audit log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AuditMetrics {
+    pub(crate) write_failures: Counter,
+}
+
 /// The relay's metrics.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -51,6 +57,7 @@ pub(crate) struct Metrics {
     tunnels: Gauge,
     tunnels_opened: Counter,
     tunnels_refused: Family<Reason, Counter>,
+    pub(crate) audit: AuditMetrics,
 }
 
 #[derive(Debug)]
@@ -129,6 +136,7 @@ impl Metrics {
             tunnels: Gauge::default(),
             tunnels_opened: Counter::default(),
             tunnels_refused: Family::default(),
+            audit: AuditMetrics::default(),
         };
         metrics.register_rest(registry);
         Arc::new(metrics)
@@ -191,6 +199,11 @@ impl Metrics {
             "tunnels_refused",
             "Tunnels that were not opened, by reason",
             self.tunnels_refused.clone(),
+        );
+        registry.register(
+            "audit_write_failures",
+            "Attempts to write the audit log that failed",
+            self.audit.write_failures.clone(),
         );
     }
 

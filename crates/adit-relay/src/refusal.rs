@@ -127,6 +127,11 @@ pub(crate) enum Refusal {
         /// Path and name, as in a context.
         name: String,
     },
+    /// What is asked may not happen unrecorded, and there is no room for the record.
+    #[error(
+        "the relay cannot write its audit log, and carries out nothing meanwhile that changes something: its operator finds the reason in the relay's log"
+    )]
+    AuditFull,
     /// The relay is stopping.
     #[error("this relay is stopping: the next attempt reaches another one")]
     Draining,
@@ -240,6 +245,7 @@ impl Refusal {
             Self::JobStreams { .. } => row(429, "job_streams", Client, Some(1)),
             Self::JobRate { .. } => row(429, "job_rate", Client, Some(1)),
             Self::TunnelFull { .. } => row(503, "tunnel_full", Agent, Some(1)),
+            Self::AuditFull => row(503, "audit_full", Relay, Some(1)),
             Self::Draining => row(503, "draining", Relay, Some(1)),
             Self::AgentOffline { reconnecting, .. } => {
                 row(503, "agent_offline", Agent, reconnecting.then_some(1))
@@ -276,6 +282,7 @@ impl Refusal {
             | Self::JobStreams { .. }
             | Self::JobRate { .. }
             | Self::TunnelFull { .. }
+            | Self::AuditFull
             | Self::Draining
             | Self::AgentOffline { .. }
             | Self::AgentNeverConnected { .. }

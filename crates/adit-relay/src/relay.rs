@@ -2,7 +2,7 @@
 //!
 //! The binary and the tests own a [`Relay`]. It starts in the order admin, authorities, front door, and stops in reverse:
 //! readiness off; front doors stop accepting and say GOAWAY; agents are told to drain; exchanges finish or the grace ends;
-//! tunnels close; admin last. Invariant: every task is in a set that belongs to the relay, so dropping it ends them all.
+//! tunnels close; the audit log is written to its end; admin last. Invariant: every task is in a set that belongs to the relay, so dropping it ends them all.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,7 +20,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{config::Config, front_door::FrontDoor, in_flight::InFlight, registry::Registry};
+use crate::{
+    audit::Writer, config::Config, front_door::FrontDoor, in_flight::InFlight, registry::Registry,
+};
 
 mod built;
 
@@ -48,6 +50,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The audit log cannot be opened.
+    #[error("cannot write the audit log")]
+    Audit(#[source] io::Error),
     /// A shard's thread or runtime cannot be made.
     #[error("cannot start the shards")]
     Shards(#[source] io::Error),
@@ -74,6 +79,8 @@ pub struct Relay {
     in_flight: InFlight,
     /// Key refreshes and certificate watch.
     _upkeep: JoinSet<()>,
+    /// After the shards: their last records are written, too.
+    audit: Option<Writer>,
     admin: JoinSet<()>,
     admin_stop: Arc<Notify>,
 }
@@ -156,6 +163,9 @@ impl Relay {
             () = self.shards.join() => {}
             () = abort_later => {}
         }
+        if let Some(audit) = self.audit {
+            audit.finish(LAST_WORDS).await;
+        }
         self.admin_stop.notify_one();
         self.admin.join_all().await;
     }
@@ -175,8 +185,9 @@ impl Relay {
             readiness,
             metrics,
             mut upkeep,
+            audit,
             oidc,
-        } = Built::new(config)?;
+        } = Built::new(config, count)?;
         let accepting = readiness.condition("accepting");
         let keys = readiness.condition("keys");
 
@@ -218,6 +229,7 @@ impl Relay {
             registry,
             in_flight,
             _upkeep: upkeep,
+            audit,
             admin: admin_task,
             admin_stop,
         })
@@ -240,7 +252,7 @@ fn shards(
             .get(shard.0)
             .and_then(|listener| listener.lock().take());
         match listener.map(Listener::new) {
-            Some(Ok(listener)) => door.run(listener).await,
+            Some(Ok(listener)) => door.run(shard, listener).await,
             Some(Err(error)) => {
                 tracing::error!(shard = %shard, error = %error, "shard cannot listen")
             }

@@ -13,6 +13,7 @@ use adit_process::Stop;
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    call::Call,
     metrics::Metrics,
     refusal::Refusal,
     registry::{Absent, OnTunnel, Registry},
@@ -66,10 +67,14 @@ impl Route {
     }
 
     /// A place on the best tunnel of the permit's agent. Cancel-safe.
-    pub(crate) async fn tunnel(&self, permit: &Permit) -> Result<OnTunnel, Refusal> {
+    pub(crate) async fn tunnel(
+        &self,
+        permit: &Permit,
+        call: &Call<'_>,
+    ) -> Result<OnTunnel, Refusal> {
         match self.registry.presence(permit.agent()).pick(None) {
             Ok(place) => Ok(place),
-            Err(absent) => self.wait(permit, absent).await,
+            Err(absent) => self.wait(permit, absent, call).await,
         }
     }
 
@@ -81,17 +86,21 @@ impl Route {
             .ok()
     }
 
-    async fn wait(&self, permit: &Permit, absent: Absent) -> Result<OnTunnel, Refusal> {
+    async fn wait(
+        &self,
+        permit: &Permit,
+        absent: Absent,
+        call: &Call<'_>,
+    ) -> Result<OnTunnel, Refusal> {
         if !self.is_worth_waiting(absent) {
             return Err(self.refusal(permit, absent));
         }
         let began = Instant::now();
         let presence = self.registry.presence(permit.agent());
         let arrival = timeout(self.config.wait, presence.arrival(None)).await;
-        self.metrics
-            .stages
-            .route
-            .observe(began.elapsed().as_secs_f64());
+        let took = began.elapsed();
+        call.took.route.set(took);
+        self.metrics.stages.route.observe(took.as_secs_f64());
         arrival.map_err(|_| {
             let absent = presence.pick(None).err().unwrap_or(absent);
             self.refusal(permit, absent)

@@ -27,15 +27,12 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    pub(crate) fn of(uri: Uri) -> Result<Self, Refusal> {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Refusal> {
         if uri.path() == CONTEXTS {
             return Ok(Self::Contexts);
         }
-        let whole = uri
-            .into_parts()
-            .path_and_query
-            .ok_or(Refusal::UnknownPath)?;
-        Target::of(whole).map(Self::Kubernetes)
+        let whole = uri.path_and_query().ok_or(Refusal::UnknownPath)?;
+        Target::of(whole.clone()).map(Self::Kubernetes)
     }
 }
 
@@ -114,7 +111,7 @@ mod tests {
     use super::*;
 
     fn target(uri: &'static str) -> Result<(Option<u64>, String), &'static str> {
-        match Purpose::of(Uri::from_static(uri)) {
+        match Purpose::of(&Uri::from_static(uri)) {
             Ok(Purpose::Kubernetes(target)) => Ok((
                 target.agent().map(|agent| agent.0),
                 target.for_api_server().into_owned(),

@@ -16,8 +16,8 @@ use hyper_util::rt::TokioIo;
 use kube_client::config::Kubeconfig;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -94,6 +94,40 @@ async fn relay_drains_and_ends_with_0_on_the_first_signal() {
             .unwrap();
         assert_eq!(ended.code(), Some(0), "SIG{name}");
     }
+}
+
+#[tokio::test]
+async fn sigterm_loses_no_audit_record() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    let audit = "audit: { to: stdout, strangers_per_second: 1000000 }\nshards: 2\n";
+    fs::write(&config, format!("{RELAY}{audit}")).unwrap();
+    let mut relay = adit(&["relay", "--config", config.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let mut printed = stdout(&mut relay);
+    let up = line(&mut stderr(&mut relay), "relay is up").await;
+    let address = up.split("address=").nth(1).unwrap();
+    let address = address.split(' ').next().unwrap();
+    let asked = "GET /elsewhere HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+    let mut answers = 0;
+    for _ in 0..50 {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answers += usize::from(answer.starts_with("HTTP/1.1 404"));
+    }
+    signal(&relay, "TERM").await;
+    let ended = timeout(SOON, relay.wait()).await.expect("it ends");
+    assert_eq!(ended.unwrap().code(), Some(0));
+    let mut records = 0;
+    while let Some(line) = printed.next_line().await.unwrap() {
+        let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(record["refusal"], "unknown_path");
+        records += 1;
+    }
+    assert_eq!((answers, records), (50, 50));
 }
 
 #[tokio::test]

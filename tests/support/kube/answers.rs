@@ -6,7 +6,7 @@
 //! | `/sink` | reads the body, then tells its length and SHA-256 |
 //! | `/duplex` | sends the body back while it comes |
 //! | `/early` | 413 before the body was read |
-//! | `/watch` | one line for each event, for ever; `/watch` in any deeper path too |
+//! | `/watch` | one line for each event, for ever; at the end of any path too, and for the query `watch=1` |
 //! | `/wait` | answers after [`super::Kube::release`] |
 //! | `/never` | nothing at all; `/silent` a head and then nothing |
 //! | `/cut/<n>` | breaks off after `n` bytes; `/cut-sized/<n>` after having promised `2n` |
@@ -14,7 +14,7 @@
 //! | `/status/<code>` | that status, with a small body where it may have one |
 //! | `/gzip` | bytes that say they are gzip |
 //! | `/redirect` | 302 to another host |
-//! | `/upgrade` | 101 to who asks for it; sends bytes back, and `bye` when the client's half ended |
+//! | `/upgrade` | 101 to who asks for it; sends bytes back, and `bye` when the client's half ended; at the end of any path too |
 //! | anything else | an echo of the request, as JSON |
 
 use std::sync::{Arc, atomic::Ordering};
@@ -66,7 +66,8 @@ pub(super) async fn answer(
         "gzip" => gzip(),
         "redirect" => redirect(),
         "upgrade" => upgrades::answer(request, state, executor),
-        _ if path.ends_with("/watch") || first == "watch" => {
+        _ if path.ends_with("/upgrade") => upgrades::answer(request, state, executor),
+        _ if path.ends_with("/watch") || first == "watch" || asks_watch(&request) => {
             Response::new(watch(state.events.subscribe()))
         }
         _ => echo(request).await,
@@ -134,6 +135,10 @@ async fn wait(state: &State) -> Response<Body> {
     let mut release = state.release.subscribe();
     let _ = release.changed().await;
     Response::new(body::full("released"))
+}
+
+fn asks_watch(request: &Request<Incoming>) -> bool {
+    request.uri().query() == Some("watch=1")
 }
 
 fn watch(events: broadcast::Receiver<Bytes>) -> Body {

@@ -13,7 +13,7 @@ use adit_process::{Shards, tls::CertificateFiles};
 
 use super::{
     Config, FrontDoorConfig, LimitsConfig, RawConfig, RawLimits, RawListen, RawRoute, RawTunnel,
-    RouteConfig, TunnelConfig,
+    RouteConfig, TunnelConfig, audit,
 };
 
 const DEFAULT_ADDRESS: &str = "0.0.0.0:8150";
@@ -59,6 +59,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let route = route(&raw.route, mistakes);
     let tunnel = tunnel(&raw.tunnel, mistakes);
     let limits = limits(&raw.limits, mistakes);
+    let audit = audit::check(raw.audit, mistakes);
     let drain_grace = Section::new("drain", mistakes).duration(
         "grace",
         raw.drain.grace.as_deref(),
@@ -75,6 +76,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         route,
         tunnel,
         limits,
+        audit: audit?,
         drain_grace,
     })
 }
@@ -311,20 +313,20 @@ fn address(
 
 /// A section of the file and where to tell what is wrong in it. A value that is wrong is told and stands as its default,
 /// which nobody sees, because with a mistake there is no configuration.
-struct Section<'a> {
+pub(super) struct Section<'a> {
     key: Key,
     mistakes: &'a mut Mistakes,
 }
 
 impl<'a> Section<'a> {
-    fn new(name: &str, mistakes: &'a mut Mistakes) -> Self {
+    pub(super) fn new(name: &str, mistakes: &'a mut Mistakes) -> Self {
         Self {
             key: Key::root().field(name),
             mistakes,
         }
     }
 
-    fn mistake(&mut self, name: &str, what: impl std::fmt::Display) {
+    pub(super) fn mistake(&mut self, name: &str, what: impl std::fmt::Display) {
         self.mistakes.add(&self.key.field(name), what);
     }
 
@@ -353,7 +355,7 @@ impl<'a> Section<'a> {
         parsed
     }
 
-    fn size<N: TryFrom<u64>>(
+    pub(super) fn size<N: TryFrom<u64>>(
         &mut self,
         name: &str,
         text: Option<&str>,
@@ -369,7 +371,7 @@ impl<'a> Section<'a> {
         self.within(name, parsed, default, range, "B")
     }
 
-    fn count<N: TryFrom<u64>>(
+    pub(super) fn count<N: TryFrom<u64>>(
         &mut self,
         name: &str,
         count: Option<u64>,

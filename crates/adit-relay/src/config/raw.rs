@@ -9,6 +9,8 @@ use adit_authority::{RawAgent, RawOidc};
 use adit_identity::mistakes::{Key, Mistakes};
 use serde::Deserialize;
 
+use crate::audit::WhenFull;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +31,8 @@ pub struct RawConfig {
     pub tunnel: RawTunnel,
     /// What one connection, job, agent may use.
     pub limits: RawLimits,
+    /// What is written down of requests.
+    pub audit: RawAudit,
     /// Stopping.
     pub drain: RawDrain,
 }
@@ -141,6 +145,40 @@ pub struct RawLimits {
     pub streams_per_tunnel: Option<u64>,
     /// Tunnels at once of one agent.
     pub tunnels_per_agent: Option<u64>,
+}
+
+/// Section `audit`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAudit {
+    /// Where records go.
+    pub to: Option<RawAuditTo>,
+    /// The file, with `to: file`.
+    pub file: Option<PathBuf>,
+    /// Size past which the next file begins.
+    pub file_size: Option<String>,
+    /// Files that are kept beside the one that is written.
+    pub files: Option<u64>,
+    /// Bytes of records that may wait to be written.
+    pub queue: Option<String>,
+    /// When they do: requests that may change something.
+    pub changes_when_full: Option<WhenFull>,
+    /// When they do: requests that only read.
+    pub reads_when_full: Option<WhenFull>,
+    /// Records of requests without a valid token, in a second.
+    pub strangers_per_second: Option<u64>,
+}
+
+/// Where records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawAuditTo {
+    /// There are none.
+    Nowhere,
+    /// Standard output.
+    Stdout,
+    /// `file`.
+    File,
 }
 
 /// Section `drain`.

@@ -1,8 +1,12 @@
 //! Counts the bytes of a body as they pass. They reach the metrics in steps, since an addition there is shared by all cores: every
-//! [`STEP`] bytes, when the body has nothing more for now, and at its end.
+//! [`STEP`] bytes, when the body has nothing more for now, and at its end. Whoever wants to know of one body alone has it at once.
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -24,6 +28,7 @@ pub(crate) struct Counted<B> {
 struct Count {
     bytes: u64,
     total: Counter,
+    of_body: Option<Arc<AtomicU64>>,
 }
 
 impl<B> Counted<B> {
@@ -33,8 +38,15 @@ impl<B> Counted<B> {
             count: Count {
                 bytes: 0,
                 total: total.clone(),
+                of_body: None,
             },
         }
+    }
+
+    /// Counts them there, too.
+    pub(crate) fn also(mut self, of_body: Option<Arc<AtomicU64>>) -> Self {
+        self.count.of_body = of_body;
+        self
     }
 
     pub(crate) fn inner(&self) -> &B {
@@ -80,6 +92,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
 impl Count {
     fn add(&mut self, bytes: u64) {
         self.bytes += bytes;
+        if let Some(of_body) = &self.of_body {
+            of_body.fetch_add(bytes, Ordering::Relaxed);
+        }
         if self.bytes >= STEP {
             self.tell();
         }

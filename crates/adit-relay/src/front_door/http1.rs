@@ -31,13 +31,14 @@ use super::{
     FrontDoor,
     accept::Io,
     patience::{Busy, Exchange, Patience, Patient},
+    tallied::Tallied,
 };
 use crate::{
+    audit::Ended,
     call::{Call, Connection},
     config::FrontDoorConfig,
-    forward::{Hold, chain},
-    handle::Body,
-    in_flight::Flight,
+    forward::chain,
+    handle::{Body, Held},
     metrics::Up,
 };
 
@@ -143,7 +144,7 @@ fn note(error: &hyper::Error, door: &FrontDoor) {
 struct Pending {
     caller: OnUpgrade,
     upgraded: Upgraded,
-    held: (Hold, Flight),
+    held: Held,
 }
 
 async fn exchange(
@@ -189,21 +190,38 @@ async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor, busy
     let Pending {
         caller,
         mut upgraded,
-        held,
+        mut held,
     } = pending;
     let Ok(caller) = caller.await else {
         return;
     };
     let _counted = Up::new(&door.handler.metrics.upgraded);
-    let cut = cut(upgraded.failure(), held.0.ends());
-    let mut caller = TokioIo::new(caller);
+    let cut = cut(upgraded.failure(), held.hold.ends());
+    let (read, written) = (held.entry.request_bytes(), held.entry.answer_bytes());
+    let mut caller = Tallied::new(TokioIo::new(caller), read, written);
     let copied = tokio::select! {
         biased;
         copied = copy_bidirectional_with_sizes(&mut caller, &mut upgraded, COPY_BUFFER, COPY_BUFFER) => copied.map(drop),
-        () = cut => Err(io::ErrorKind::ConnectionAborted.into()),
+        () = cut => Err(io::Error::from(CUT)),
     };
+    held.entry.ended(ended(&copied));
     if let Err(error) = copied {
         tracing::debug!(client.addr = %connection.client, error = %chain(&error), "upgraded connection broke off");
+    }
+}
+
+/// What an upgraded connection ends with that this end cut.
+const CUT: io::ErrorKind = io::ErrorKind::ConnectionAborted;
+
+fn ended(copied: &io::Result<()>) -> Ended {
+    let Err(error) = copied else {
+        return Ended::Answered;
+    };
+    let of_stream = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match of_stream.map(Ended::of) {
+        Some(ended) => ended,
+        None if error.kind() == CUT => Ended::Cut,
+        None => Ended::Cancelled,
     }
 }
 

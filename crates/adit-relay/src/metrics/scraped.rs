@@ -9,7 +9,7 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::{in_flight::InFlight, registry::Registry};
+use crate::{audit::Audit, in_flight::InFlight, registry::Registry};
 
 /// Where they are kept.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(crate) struct Scraped {
     pub(crate) registry: Arc<Registry>,
     pub(crate) oidc: Arc<Oidc>,
     pub(crate) in_flight: InFlight,
+    pub(crate) audit: Audit,
 }
 
 impl Collector for Scraped {
@@ -29,6 +30,7 @@ impl Collector for Scraped {
             queued += stats.queued_bytes;
         });
         let tokens = self.oidc.stats();
+        let audit = self.audit.stats();
         let gauges = [
             (
                 "exchanges_open",
@@ -50,6 +52,16 @@ impl Collector for Scraped {
                 "tokens_cached",
                 "Verified tokens remembered",
                 tokens.cached_tokens,
+            ),
+            (
+                "audit_queue_bytes",
+                "Bytes of audit records that wait to be written, or for which room is kept",
+                audit.bytes,
+            ),
+            (
+                "audit_queue_limit_bytes",
+                "Bytes that may wait, `audit.queue`; 0 without an audit log",
+                self.audit.most_bytes(),
             ),
         ];
         for (name, help, value) in gauges {
@@ -86,6 +98,17 @@ impl Collector for Scraped {
                 "key_fetches_withheld",
                 "Fetches that would have come too soon after the last",
                 tokens.key_fetches_withheld,
+            ),
+            ("audit_records_made", "Audit records made", audit.made),
+            (
+                "audit_records_dropped",
+                "Audit records lost for want of room",
+                audit.missing.dropped,
+            ),
+            (
+                "audit_records_withheld",
+                "Audit records not made, since strangers caused too many",
+                audit.missing.withheld,
             ),
         ];
         for (name, help, value) in counters {

@@ -23,6 +23,7 @@ pub(crate) fn every() -> Vec<Refusal> {
         Refusal::JobStreams { limit: 1 },
         Refusal::JobRate { limit: 1 },
         Refusal::TunnelFull { name: name() },
+        Refusal::AuditFull,
         Refusal::Draining,
         Refusal::AgentOffline {
             name: name(),
@@ -124,6 +125,7 @@ fn kinds_are_all_here() {
             | Refusal::JobStreams { .. }
             | Refusal::JobRate { .. }
             | Refusal::TunnelFull { .. }
+            | Refusal::AuditFull
             | Refusal::Draining
             | Refusal::AgentOffline { .. }
             | Refusal::AgentNeverConnected { .. }

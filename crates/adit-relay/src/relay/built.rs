@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::StartError;
 use crate::{
     agents::{Agents, Seldom},
+    audit::{Audit, Writer},
     authenticate::{Authenticate, Fetch},
     authorise::Authorise,
     config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
@@ -38,11 +39,12 @@ pub(super) struct Built {
     pub(super) readiness: Readiness,
     pub(super) metrics: MetricsRegistry,
     pub(super) upkeep: JoinSet<()>,
+    pub(super) audit: Option<Writer>,
     pub(super) oidc: Arc<Oidc>,
 }
 
 impl Built {
-    pub(super) fn new(config: Config) -> Result<Self, StartError> {
+    pub(super) fn new(config: Config, shards: usize) -> Result<Self, StartError> {
         let mut registered = MetricsRegistry::default();
         adit_process::metrics::register(&mut registered, env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registered);
@@ -57,10 +59,13 @@ impl Built {
             limits.tunnels_per_agent,
             limits.streams_per_tunnel,
         ));
+        let (audit, writer) =
+            Audit::start(config.audit, shards, metrics.audit.clone()).map_err(StartError::Audit)?;
         let scraped = Scraped {
             registry: Arc::clone(&registry),
             oidc: Arc::clone(&oidc),
             in_flight: in_flight.clone(),
+            audit: audit.clone(),
         };
         Metrics::register_scraped(&mut registered, scraped);
         let agents = agents(
@@ -94,6 +99,7 @@ impl Built {
             places: Places::new(limits.connections, limits.connections_per_address),
             handler: Arc::new(handler),
             agents: Arc::new(agents),
+            audit,
             stop: stop.clone(),
             config: config.front_door,
         });
@@ -106,6 +112,7 @@ impl Built {
             readiness,
             metrics: registered,
             upkeep,
+            audit: writer,
             oidc,
         })
     }

@@ -1,0 +1,231 @@
+//! What is known of one request so far, and the records that are made of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use adit_authority::Caller;
+use adit_identity::AgentId;
+use adit_tunnel::StreamError;
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::super::{
+    OfConnection,
+    json::Object,
+    queue::{Behalf, Room},
+    record,
+};
+use crate::{
+    call::{Call, RequestId},
+    refusal::Facts,
+};
+
+/// A request that is not over. Dropping it makes its last record.
+pub(super) struct Open {
+    pub(super) of: Arc<OfConnection>,
+    pub(super) request: RequestId,
+    pub(super) began: Instant,
+    /// Fields, as JSON.
+    pub(super) operation: Vec<u8>,
+    pub(super) who: Who,
+    pub(super) is_read: bool,
+    pub(super) lasts: bool,
+    pub(super) room: Option<Room>,
+    pub(super) ended: Ended,
+    pub(super) status: Option<StatusCode>,
+    pub(super) refused: Option<(Facts, &'static str)>,
+    pub(super) audit_id: Box<str>,
+    times: Times,
+    pub(super) request_bytes: Option<Arc<AtomicU64>>,
+    pub(super) answer_bytes: u64,
+    pub(super) upgraded_bytes: Option<Arc<AtomicU64>>,
+}
+
+/// What is known of the caller.
+pub(super) enum Who {
+    Nobody,
+    Caller(Caller, Option<AgentId>),
+    /// Fields, as JSON: those of the permit, and those of this request alone.
+    Permitted(Arc<[u8]>, Vec<u8>),
+}
+
+/// Microseconds since the beginning, or in a stage.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    authenticate: u64,
+    route: u64,
+    answer: u64,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Its answer was handed on to the last byte.
+    Answered,
+    /// The relay answered itself.
+    Refused,
+    /// The caller left first.
+    Cancelled,
+    /// The relay ended it: its permit was over, or a bound was reached.
+    Cut,
+    /// The agent or the API server ended it in the middle.
+    Broken,
+}
+
+/// What a record tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A whole request.
+    Request,
+    /// The beginning of something that lasts.
+    Start,
+    /// Its end.
+    End,
+}
+
+impl Open {
+    pub(super) fn new(of: Arc<OfConnection>, call: &Call<'_>) -> Self {
+        Self {
+            of,
+            request: call.id,
+            began: call.began,
+            operation: Vec::new(),
+            who: Who::Nobody,
+            is_read: false,
+            lasts: false,
+            room: None,
+            ended: Ended::Cancelled,
+            status: None,
+            refused: None,
+            audit_id: Box::default(),
+            times: Times::default(),
+            request_bytes: None,
+            answer_bytes: 0,
+            upgraded_bytes: None,
+        }
+    }
+
+    pub(super) fn timed(&mut self, call: &Call<'_>, after: Duration) {
+        self.times = Times {
+            authenticate: call.took.authenticate.micros(),
+            route: call.took.route.micros(),
+            answer: micros(after),
+        };
+    }
+
+    pub(super) fn make(&self, event: Event) {
+        let behalf = match (&self.room, &self.who) {
+            (Some(_), _) => Behalf::Promised,
+            (None, Who::Nobody) => Behalf::Stranger,
+            (None, Who::Caller(..) | Who::Permitted(..)) => Behalf::Known,
+        };
+        let fill = |record: &mut Object<'_>| self.fill(event, record);
+        self.of.queue.add(behalf, fill);
+    }
+
+    fn fill(&self, event: Event, record: &mut Object<'_>) {
+        record.text("event", event.as_str());
+        record.text("request_id", self.request.as_str());
+        record.text("client", &self.of.client);
+        match &self.who {
+            Who::Nobody => {}
+            Who::Caller(caller, agent) => record::caller(record, caller, *agent),
+            Who::Permitted(shared, own) => {
+                record.more(shared);
+                record.more(own);
+            }
+        }
+        record.more(&self.operation);
+        if let Some(status) = self.status {
+            record.number("status", status.as_u16().into());
+        }
+        if let Some((facts, detail)) = &self.refused {
+            record.text("refusal", facts.reason);
+            record.text("hop", facts.hop.as_str());
+            if *detail != facts.reason {
+                record.text("detail", detail);
+            }
+        }
+        if event == Event::Start {
+            self.fill_times(record, None);
+        } else {
+            record.text("ended", self.ended.as_str());
+            record.number("request_bytes", counted(self.request_bytes.as_ref()));
+            let answer_bytes = self.answer_bytes + counted(self.upgraded_bytes.as_ref());
+            record.number("answer_bytes", answer_bytes);
+            self.fill_times(record, Some(self.began.elapsed()));
+        }
+        record.some_text("audit_id", &self.audit_id);
+    }
+
+    fn fill_times(&self, record: &mut Object<'_>, total: Option<Duration>) {
+        record.object("microseconds", |fields| {
+            let stages = [
+                ("authenticate", self.times.authenticate),
+                ("route", self.times.route),
+                ("answer", self.times.answer),
+            ];
+            for (stage, micros) in stages {
+                if micros > 0 {
+                    fields.number(stage, micros);
+                }
+            }
+            if let Some(total) = total {
+                fields.number("total", micros(total));
+            }
+        });
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.make(if self.lasts && self.status.is_some() {
+            Event::End
+        } else {
+            Event::Request
+        });
+    }
+}
+
+impl Ended {
+    /// For an exchange whose stream failed.
+    pub(crate) const fn of(error: &StreamError) -> Self {
+        match error {
+            StreamError::Cut { .. } => Self::Cut,
+            StreamError::Reset { .. } | StreamError::SessionEnded(_) => Self::Broken,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Cut => "cut",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+impl Event {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Start => "start",
+            Self::End => "end",
+        }
+    }
+}
+
+fn counted(bytes: Option<&Arc<AtomicU64>>) -> u64 {
+    bytes.map_or(0, |bytes| bytes.load(Ordering::Relaxed))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

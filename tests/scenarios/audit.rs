@@ -1,0 +1,239 @@
+//! The audit log: every kind of request leaves the right record, and nothing of it is lost without a word.
+
+use adit_tests::{
+    AuditLog, World, body,
+    caller::{get, request},
+    job, kube, relay, scenario,
+};
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+mod full;
+mod lasting;
+mod refused;
+
+const PODS: &str = "/api/v1/namespaces/shop/pods";
+
+async fn audited(log: &AuditLog) -> World {
+    World::of(kube(), log.of(relay())).await
+}
+
+/// The one record of that event.
+fn only<'a>(records: &'a [Value], event: &str) -> &'a Value {
+    let mut of_event = records.iter().filter(|record| record["event"] == event);
+    let found = of_event
+        .next()
+        .unwrap_or_else(|| panic!("no {event} in {records:?}"));
+    assert!(of_event.next().is_none(), "one {event} in {records:?}");
+    found
+}
+
+/// What a record says beside who, when and how long.
+fn told(record: &Value) -> Value {
+    let mut told = record.as_object().unwrap().clone();
+    for field in [
+        "time",
+        "request_id",
+        "client",
+        "job",
+        "agent",
+        "act_as",
+        "microseconds",
+    ] {
+        told.remove(field)
+            .unwrap_or_else(|| panic!("{field} is missing in {record}"));
+    }
+    told.into()
+}
+
+#[test]
+fn record_says_who_did_what_where_and_as_whom() {
+    scenario(async {
+        let log = AuditLog::default();
+        let path = format!("{PODS}/web-0/status");
+        let kube = kube().answer(&path, |request| async {
+            request.into_body().collect().await.unwrap();
+            let mut answer = Response::new(body::full("changed"));
+            let id = HeaderValue::from_static("0b8c1a5e-3f0b-4c2b-9a51-5e3c8f4e2c11");
+            answer.headers_mut().insert("audit-id", id);
+            answer
+        });
+        let world = World::of(kube, log.of(relay())).await;
+        let http2 = world.job.http2().await;
+        let asked = format!("{path}?fieldManager=canary&dryRun=All");
+        http2
+            .answer(request(Method::PATCH, &asked, body::full("0123456789")))
+            .await;
+        let records = log.until(1).await;
+        let record = only(&records, "request");
+        let sent = world.kube.last();
+        let address = record["client"].as_str().unwrap();
+        assert!(address.starts_with("127.0.0.1:"), "{record}");
+        assert_eq!(record["request_id"], sent.value("audit-id").unwrap());
+        assert_eq!(
+            record["job"],
+            json!({
+                "authority": job(9001).issuer, "id": 9001, "pipeline": 880, "project": 150,
+                "project_path": "group/sub/app", "user": 12, "login": "dev1",
+            })
+        );
+        assert_eq!(
+            record["agent"],
+            json!({ "id": 1, "name": "group/sub/app:prod" })
+        );
+        assert_eq!(
+            record["act_as"]["user"],
+            sent.value("impersonate-user").unwrap()
+        );
+        assert_eq!(
+            record["act_as"]["groups"],
+            json!(sent.values("impersonate-group"))
+        );
+        let micros = |stage| record["microseconds"][stage].as_u64().unwrap();
+        assert!(micros("authenticate") > 0 && micros("answer") >= micros("authenticate"));
+        assert!(micros("total") >= micros("answer"));
+        assert_eq!(
+            told(record),
+            json!({
+                "event": "request", "status": 200, "ended": "answered",
+                "operation": {
+                    "method": "PATCH", "verb": "patch", "version": "v1", "resource": "pods",
+                    "subresource": "status", "namespace": "shop", "name": "web-0", "kind": "short",
+                },
+                "request_bytes": 10, "answer_bytes": 7,
+                "audit_id": "0b8c1a5e-3f0b-4c2b-9a51-5e3c8f4e2c11",
+            })
+        );
+        drop(http2);
+        world.stop().await;
+        assert!(
+            !log.text().contains("canary"),
+            "nothing of a query is written"
+        );
+    });
+}
+
+#[test]
+fn both_http_versions_and_both_ways_to_name_an_agent_leave_the_same_record() {
+    scenario(async {
+        let log = AuditLog::default();
+        let world = audited(&log).await;
+        let token = world.relay.issuer().token(&job(9001));
+        let named = world
+            .job
+            .showing(&format!("Bearer {token}"))
+            .under("/k8s-proxy/agents/1");
+        for caller in [&world.job, &named] {
+            caller.http1().await.get("/version").await.echo();
+            caller.http2().await.get("/version").await.echo();
+        }
+        let mut records = log.until(4).await;
+        for record in &mut records {
+            for field in [
+                "time",
+                "request_id",
+                "client",
+                "microseconds",
+                "answer_bytes",
+            ] {
+                record[field].take();
+            }
+            assert_eq!(
+                record["operation"],
+                json!({ "method": "GET", "verb": "get", "path": "/version", "kind": "short" })
+            );
+        }
+        assert!(
+            records.iter().all(|record| *record == records[0]),
+            "{records:?}"
+        );
+        world.stop().await;
+    });
+}
+
+#[test]
+fn job_that_acts_as_the_agent_is_recorded_with_whom_it_impersonates() {
+    scenario(async {
+        let log = AuditLog::default();
+        let relay = log.of(relay()).with_agent(
+            "prod",
+            "ci_access: { projects: [{ id: group/sub/app, access_as: { agent: {} } }] }",
+        );
+        let world = World::of(kube(), relay).await;
+        let http2 = world.job.http2().await;
+        http2.get("/api").await.echo();
+        let mut as_others = get("/api");
+        for (name, value) in [
+            ("impersonate-user", "jane"),
+            ("impersonate-group", "a"),
+            ("impersonate-group", "b"),
+        ] {
+            as_others
+                .headers_mut()
+                .append(name, HeaderValue::from_static(value));
+        }
+        http2.answer(as_others).await.echo();
+        let records = log.until(2).await;
+        assert_eq!(records[0]["act_as"], json!({ "agent": true }));
+        assert_eq!(
+            records[1]["act_as"],
+            json!({ "agent": true, "user": "jane", "groups": ["a", "b"] })
+        );
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn drain_writes_everything_down() {
+    scenario(async {
+        let log = AuditLog::default();
+        let mut world = audited(&log).await;
+        let http2 = world.job.http2().await;
+        let watch = http2.send(get("/api/v1/pods?watch=1")).await.unwrap();
+        for _ in 0..20 {
+            http2.get("/version").await.echo();
+        }
+        world.relay.drain(std::time::Duration::ZERO).await;
+        // Without waiting: what is not there now never comes.
+        let records = log.records();
+        assert_eq!(
+            records
+                .iter()
+                .filter(|record| record["event"] == "request")
+                .count(),
+            20
+        );
+        assert_eq!(
+            only(&records, "start")["request_id"],
+            only(&records, "end")["request_id"]
+        );
+        drop((watch, http2));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn every_shard_writes_and_nothing_is_lost() {
+    scenario(async {
+        let log = AuditLog::default();
+        let world = World::of(kube(), log.of(relay()).on_threads(3)).await;
+        let mut ids = std::collections::BTreeSet::new();
+        for _ in 0..12 {
+            let http2 = world.job.http2().await;
+            for _ in 0..5 {
+                let answer = http2.get("/version").await;
+                assert_eq!(answer.status, StatusCode::OK);
+                ids.insert(answer.echo().values("audit-id")[0].to_owned());
+            }
+        }
+        world.stop().await;
+        let records = log.records();
+        let recorded: std::collections::BTreeSet<_> = records
+            .iter()
+            .map(|record| record["request_id"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!((records.len(), recorded), (60, ids));
+    });
+}

@@ -1,0 +1,213 @@
+//! Nobody takes the records: the folder they belong in is gone. What happens then is configured.
+
+use adit_tests::{
+    AuditLog, Caller, RelayBuilder, World, body,
+    caller::{Http2, request},
+    kube, relay, scenario, within,
+};
+use futures_util::{FutureExt as _, future::join_all};
+use http::Method;
+
+use super::PODS;
+use crate::upgrades::SPDY;
+
+const BYTES: &str = "adit_relay_audit_queue_bytes";
+const DROPPED: &str = "adit_relay_audit_records_dropped_total";
+const FAILURES: &str = "adit_relay_audit_write_failures_total";
+
+/// A relay with the smallest queue there is.
+fn small(log: &AuditLog) -> RelayBuilder {
+    log.of(relay()).with("audit", "queue", "1MiB")
+}
+
+/// Has the log stall, and requests fill its queue until one is not recorded.
+async fn fill(world: &World, log: &AuditLog, http2: &Http2) -> usize {
+    log.break_off();
+    let mut sent = 0;
+    while world.relay.metrics().await.value(DROPPED) == 0.0 {
+        join_all((0..50).map(|_| http2.get("/version"))).await;
+        sent += 50;
+    }
+    assert!(world.relay.metrics().await.value(FAILURES) > 0.0);
+    sent
+}
+
+async fn create(http2: &Http2) -> adit_tests::Answer {
+    http2
+        .answer(request(Method::POST, PODS, body::full("{}")))
+        .await
+}
+
+/// The status of an attempt to run something in a pod.
+async fn exec(job: &Caller) -> u16 {
+    let mut connection = job.raw().await;
+    let path = format!("POST {PODS}/web-0/exec/upgrade");
+    connection.write(job.head(&path, SPDY)).await.unwrap();
+    let head = within("a head", connection.head()).await.unwrap();
+    head.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn changes_are_refused_and_reads_go_on_uncounted_for() {
+    scenario(async {
+        let log = AuditLog::default();
+        let world = World::of(kube(), small(&log)).await;
+        let http2 = world.job.http2().await;
+        let sent = fill(&world, &log, &http2).await;
+
+        let refused = create(&http2).await.refused();
+        assert_eq!(
+            (refused.status, refused.reason.as_str(), refused.retry_after),
+            (503, "audit_full", Some(1))
+        );
+        assert_eq!(exec(&world.job).await, 503);
+        assert!(
+            world
+                .kube
+                .requests()
+                .iter()
+                .all(|came| came.method == Method::GET),
+            "nothing that changes came through"
+        );
+        http2.get("/version").await.echo();
+
+        log.mend();
+        world.relay.until_metric(BYTES, |bytes| bytes == 0.0).await;
+        create(&http2).await.echo();
+        assert_eq!(exec(&world.job).await, 101);
+        drop(http2);
+        world.stop().await;
+
+        // Every one is there, or counted.
+        let records = log.records();
+        let of = |event: &str| {
+            records
+                .iter()
+                .filter(|record| record["event"] == event)
+                .count()
+        };
+        let gaps: u64 = records
+            .iter()
+            .filter_map(|record| record["dropped"].as_u64())
+            .sum();
+        assert!(gaps > 0);
+        assert_eq!(of("request") + gaps as usize, sent + 4);
+        assert_eq!((of("start"), of("end")), (1, 1));
+        let gap = records
+            .iter()
+            .position(|record| record["event"] == "gap")
+            .unwrap();
+        let created = records
+            .iter()
+            .position(|record| record["operation"]["verb"] == "create" && record["status"] == 200);
+        assert!(gap < created.unwrap());
+    });
+}
+
+#[test]
+fn blocked_changes_wait_until_there_is_room() {
+    scenario(async {
+        let log = AuditLog::default();
+        let relay = small(&log).with("audit", "changes_when_full", "block");
+        let world = World::of(kube(), relay).await;
+        let http2 = world.job.http2().await;
+        fill(&world, &log, &http2).await;
+        let mut waiting = Box::pin(create(&http2));
+        for _ in 0..5 {
+            http2.get("/version").await.echo();
+            assert!((&mut waiting).now_or_never().is_none());
+        }
+        log.mend();
+        within("its answer", waiting).await.echo();
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn blocked_change_is_refused_when_its_token_ends() {
+    scenario(async {
+        let log = AuditLog::default();
+        let relay = small(&log).with("audit", "changes_when_full", "block");
+        let world = World::of(kube(), relay).await;
+        let http2 = world.job.http2().await;
+        fill(&world, &log, &http2).await;
+        let token = world
+            .relay
+            .issuer()
+            .token_for(&adit_tests::job(9002), std::time::Duration::from_secs(1));
+        let caller = world
+            .relay
+            .showing(&format!("Bearer ci:1:{token}"))
+            .http2()
+            .await;
+        assert_eq!(create(&caller).await.refused().reason, "permit_ended");
+        log.mend();
+        drop((http2, caller));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn reads_are_refused_and_changes_dropped_where_that_is_wanted() {
+    scenario(async {
+        let log = AuditLog::default();
+        let relay = small(&log).with("audit", "changes_when_full", "drop").with(
+            "audit",
+            "reads_when_full",
+            "refuse",
+        );
+        let world = World::of(kube(), relay).await;
+        let http2 = world.job.http2().await;
+        log.break_off();
+        let refused = loop {
+            let answers = join_all((0..50).map(|_| http2.get("/version"))).await;
+            if let Some(refused) = answers.iter().find(|answer| answer.status == 503) {
+                break refused.refused();
+            }
+        };
+        assert_eq!(refused.reason, "audit_full");
+        create(&http2).await.echo();
+        log.mend();
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn full_file_is_replaced_under_load_and_no_line_is_lost() {
+    scenario(async {
+        let log = AuditLog::default();
+        let relay = log.of(relay()).with("audit", "file_size", "1MiB");
+        let world = World::of(kube(), relay).await;
+        let http2 = world.job.http2().await;
+        let mut sent = 0;
+        while log.files() < 3 {
+            join_all((0..100).map(|_| http2.get("/version"))).await;
+            sent += 100;
+        }
+        drop(http2);
+        world.stop().await;
+        assert_eq!(log.records().len(), sent);
+    });
+}
+
+#[test]
+fn relay_does_not_start_without_a_place_for_its_records() {
+    let wrong = |yaml: &str| {
+        let raw = adit_relay::RawConfig::from_yaml(yaml).unwrap();
+        adit_relay::Config::try_from(raw).unwrap_err().to_string()
+    };
+    let listen = "listen: { address: '127.0.0.1:0' }\n";
+    assert!(wrong(&format!("{listen}audit: {{ to: file }}")).contains("audit.file: needed"));
+    assert!(wrong(&format!("{listen}audit: {{ file: x }}")).contains("audit.file: only with"));
+    scenario(async move {
+        let yaml = format!(
+            "{listen}admin: {{ address: '127.0.0.1:0' }}\naudit: {{ to: file, file: /nowhere/at/all }}"
+        );
+        let raw = adit_relay::RawConfig::from_yaml(&yaml).unwrap();
+        let config = adit_relay::Config::try_from(raw).unwrap();
+        let error = adit_relay::Relay::start_here(config).unwrap_err();
+        assert!(matches!(error, adit_relay::StartError::Audit(_)), "{error}");
+    });
+}
