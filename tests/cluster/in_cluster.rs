@@ -1,10 +1,10 @@
 //! The agent where it belongs: in the cluster, from the project's own manifests, its service account, and an image of the
 //! binary. Its relay shows a certificate for the address that pods reach this machine at.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use libtest_mimic::Trial;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use serde_json::json;
 
 use crate::{
     client::Client,
@@ -22,19 +22,17 @@ pub fn trials() -> Vec<Trial> {
 fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
     let node = world.cluster.node().unwrap();
     let folder = world.new_folder("relay");
-    let relay = Relay::behind(world, front(node.address, &folder), folder);
+    let relay = Relay::behind(world, Front::own(node.address, &folder), folder);
 
     let token = relay.folder().join("agent.token");
     fs::write(&token, AGENT_TOKEN).unwrap();
-    let files = [("token", token.as_path()), ("ca.pem", relay.ca.as_path())];
-    let mut secret = world.admin("create secret generic adit-agent-token --namespace adit-agent");
-    for (key, path) in files {
-        secret = secret.arg(format!("--from-file={key}={}", path.display()));
-    }
-    secret.ok();
     world
-        .admin("apply -f -")
-        .input(manifest(world, &relay))
+        .admin("create secret generic adit-agent-token --namespace adit-agent")
+        .arg(format!("--from-file=token={}", token.display()))
+        .ok();
+    world
+        .admin("apply --kustomize")
+        .arg(kustomization(world, &relay))
         .ok();
     world
         .admin("rollout status deployment/adit-agent --namespace adit-agent --timeout=60s")
@@ -54,7 +52,7 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
         .ok();
     assert_eq!(me, job.user());
 
-    // It may impersonate, and nothing else.
+    // It may act as others, and nothing by itself.
     let account = "--as=system:serviceaccount:adit-agent:adit-agent";
     let list = world
         .admin("auth can-i --list --output=name")
@@ -77,63 +75,45 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
         .ok();
 }
 
-/// `deploy/agent/deployment.yaml` with what an operator changes in it, and where this cluster differs: it has no cluster DNS
-/// and no service addresses, so the pod is told where the API server is.
-fn manifest(world: &World, relay: &Relay) -> String {
-    let text = fs::read_to_string(World::deploy("agent/deployment.yaml")).unwrap();
+/// The project's kustomization with what an operator changes in it, and where this cluster differs: it has no service
+/// addresses, so the pod is told where the API server is.
+fn kustomization(world: &World, relay: &Relay) -> PathBuf {
+    let folder = world.new_folder("kustomization");
+    symlink(World::manifests(), folder.join("manifests")).unwrap();
+    let own = folder.join("own");
+    fs::create_dir(&own).unwrap();
+    let (image, tag) = world
+        .cluster
+        .agent_image(&world.adit)
+        .rsplit_once(':')
+        .unwrap();
     let (host, port) = world
         .cluster
         .server
         .trim_start_matches("https://")
         .rsplit_once(':')
         .unwrap();
-    let variables = format!(
-        "          env:
-            - {{ name: KUBERNETES_SERVICE_HOST, value: '{host}' }}
-            - {{ name: KUBERNETES_SERVICE_PORT, value: '{port}' }}"
+    let change = |name: &str, value: &str| json!({ "op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": { "name": name, "value": value } });
+    let patch = json!([
+        change("KUBERNETES_SERVICE_HOST", host),
+        change("KUBERNETES_SERVICE_PORT", port)
+    ]);
+    let kustomization = json!({
+        "resources": ["../manifests/agent/cluster-wide"],
+        "images": [{ "name": "adit", "newName": image, "newTag": tag }],
+        "configMapGenerator": [{
+            "name": "adit-agent", "namespace": "adit-agent", "behavior": "replace", "files": ["agent.yaml", "ca.pem"],
+        }],
+        "patches": [{ "target": { "kind": "Deployment" }, "patch": patch.to_string() }],
+    });
+    let config = fs::read_to_string(World::manifests().join("agent/workload/agent.yaml")).unwrap();
+    let changed = config.replace(
+        "  url: https://relay.example.com",
+        &format!("  url: {}\n  ca_file: /etc/adit/config/ca.pem", relay.url()),
     );
-    let changes = [
-        (
-            "      url: https://relay.example.com",
-            format!(
-                "      url: {}\n      ca_file: /etc/adit/token/ca.pem",
-                relay.url()
-            ),
-        ),
-        (
-            "          image: adit:latest",
-            format!(
-                "          image: {}",
-                world.cluster.agent_image(&world.adit)
-            ),
-        ),
-        (
-            "          imagePullPolicy: IfNotPresent",
-            "          imagePullPolicy: Never".to_owned(),
-        ),
-        ("          env:", variables),
-    ];
-    changes.iter().fold(text, |text, (old, new)| {
-        assert_eq!(
-            text.matches(old).count(),
-            1,
-            "{old} stands in the manifest once"
-        );
-        text.replace(old, new)
-    })
-}
-
-/// A certificate that is its own authority.
-fn front(address: std::net::IpAddr, folder: &Path) -> Front {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed([address.to_string()]).unwrap();
-    let (certificate, key) = (folder.join("relay.pem"), folder.join("relay.key"));
-    fs::write(&certificate, cert.pem()).unwrap();
-    fs::write(&key, signing_key.serialize_pem()).unwrap();
-    Front {
-        address,
-        ca: certificate.clone(),
-        certificate,
-        key,
-    }
+    assert_ne!(config, changed);
+    fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    fs::write(own.join("agent.yaml"), changed).unwrap();
+    fs::copy(&relay.ca, own.join("ca.pem")).unwrap();
+    own
 }

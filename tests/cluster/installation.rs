@@ -10,6 +10,7 @@ use std::{
 
 use adit_authority::token::TokenHash;
 use adit_tests::{Settings, pki};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 use xtask::ports;
 
@@ -66,6 +67,23 @@ pub struct Front {
     pub certificate: PathBuf,
     pub key: PathBuf,
     pub ca: PathBuf,
+}
+
+impl Front {
+    /// A certificate for this address, which is its own authority.
+    pub fn own(address: IpAddr, folder: &Path) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed([address.to_string()]).unwrap();
+        let (certificate, key) = (folder.join("relay.pem"), folder.join("relay.key"));
+        fs::write(&certificate, cert.pem()).unwrap();
+        fs::write(&key, signing_key.serialize_pem()).unwrap();
+        Self {
+            address,
+            ca: certificate.clone(),
+            certificate,
+            key,
+        }
+    }
 }
 
 impl Relay {
@@ -179,7 +197,7 @@ impl Agent {
             kubeconfig(world, &folder, ways).display(),
         );
         settings.set("admin", "address", admin);
-        // What deploy/agent says.
+        // What deploy/manifests says.
         settings.set("ceiling", "agent", false);
         settings.set("ceiling", "users", "['gitlab:*']");
         settings.set("ceiling", "groups", "['gitlab:*']");
@@ -238,7 +256,7 @@ pub fn agents() -> Value {
     json!([own(7, "prod"), own(8, "away"), foreign])
 }
 
-/// The agent's own kubeconfig: its service account's token, which may impersonate and nothing else.
+/// The agent's own kubeconfig: its service account's token, which may act as others and nothing else.
 fn kubeconfig(world: &World, folder: &Path, ways: &Ways) -> PathBuf {
     let token = world
         .admin("create token adit-agent --namespace adit-agent --duration 2h")

@@ -128,7 +128,7 @@ fn whatever_the_cluster_serves_is_discovered(world: &World) {
     );
     let refused = job.kubectl("get --raw /metrics").failure();
     assert!(
-        refused.contains("cannot get path \"/metrics\""),
+        refused.contains("cannot impersonate-on:user-info:get path \"/metrics\""),
         "{refused}"
     );
     job.kubectl("get --raw /api/v1/namespaces/shop/configmaps?limit=1")

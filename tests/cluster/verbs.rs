@@ -221,6 +221,13 @@ metadata: { name: bench, namespace: NAME }
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
+metadata: { name: adit-agent, namespace: NAME }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: adit-agent-in-namespace }
+subjects:
+  - { kind: ServiceAccount, name: adit-agent, namespace: adit-agent }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
 metadata: { name: narrow, namespace: NAME }
 roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: narrow }
 subjects:

@@ -200,19 +200,17 @@ impl World {
         format!("{what}-{}", self.jobs.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A manifest of the project's.
-    pub fn deploy(file: &str) -> PathBuf {
-        workspace::root().join("deploy").join(file)
+    /// The project's manifests.
+    pub fn manifests() -> PathBuf {
+        workspace::root().join("deploy/manifests")
     }
 
-    /// Namespaces, RBAC, the agent's service account; pods where there is a node.
+    /// Namespaces, RBAC, the agent's service account and its rights; pods where there is a node.
     fn furnish(&self) {
-        for file in [
-            "agent/namespace.yaml",
-            "agent/service-account.yaml",
-            "agent/cluster-role.yaml",
-        ] {
-            self.admin("apply -f").arg(Self::deploy(file)).ok();
+        for part in ["agent/access", "agent/everywhere"] {
+            self.admin("apply --kustomize")
+                .arg(Self::manifests().join(part))
+                .ok();
         }
         let (rbac, pods) = FIXTURES
             .split_once("# Pods.\n")

@@ -183,10 +183,8 @@ mod tests {
                     "OFFLINE_HASH",
                 ][..],
             ),
-            (
-                "agent/kustomization.yaml",
-                &["RELAY_URL", "API_HOST", "API_PORT"],
-            ),
+            ("agent/kustomization.yaml", &["API_HOST", "API_PORT"]),
+            ("agent/agent.yaml", &["RELAY_URL"]),
             ("app.yaml", &["APP_IMAGE"]),
             ("rbac.yaml", &[]),
             ("flux.yaml", &[]),

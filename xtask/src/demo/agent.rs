@@ -1,7 +1,8 @@
 //! The demo's agent: a Deployment where pods are real and ours, else a process. Either way with the service account and the
-//! role of `deploy/agent`, which may impersonate and nothing else.
+//! roles of `deploy/manifests`, which let it act as others and nothing else.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -23,13 +24,11 @@ pub(super) fn start(
 ) -> Result<Option<Daemon>> {
     let folder = processes.folder();
     fs::write(folder.join("agent.token"), relay.agent_token())?;
-    for file in [
-        "namespace.yaml",
-        "service-account.yaml",
-        "cluster-role.yaml",
-    ] {
-        place.apply(fs::read_to_string(manifests().join(file))?)?;
-    }
+    symlink(
+        workspace::root().join("deploy/manifests"),
+        folder.join("manifests"),
+    )?;
+    allow(place, folder)?;
     match place.real_node() {
         Some(cluster) => {
             deploy(adit, cluster, folder, relay)?;
@@ -37,6 +36,21 @@ pub(super) fn start(
         }
         None => run(adit, place, processes, relay).map(Some),
     }
+}
+
+/// The agent's namespace, its service account, and what that may do.
+fn allow(place: &mut Place, folder: &Path) -> Result<()> {
+    if place.constrains_impersonation()? {
+        place.apply_folder(&folder.join("manifests/agent/access"))?;
+        return place.apply_folder(&folder.join("manifests/agent/everywhere"));
+    }
+    let before = folder.join("before-1.36");
+    fs::create_dir(&before)?;
+    fs::write(
+        before.join(KUSTOMIZATION),
+        super::read(&format!("before-1.36/{KUSTOMIZATION}"))?,
+    )?;
+    place.apply_folder(&before)
 }
 
 fn deploy(adit: &Path, cluster: &Cluster, folder: &Path, relay: &Relay) -> Result<()> {
@@ -48,33 +62,25 @@ fn deploy(adit: &Path, cluster: &Cluster, folder: &Path, relay: &Relay) -> Resul
     image::adit(if is_stripped { &stripped } else { adit })?.write(&file, IMAGE, Packing::Plain)?;
     cluster.import_image(&file)?;
 
-    let secret = [
-        "--namespace",
-        "adit-agent",
-        "create",
-        "secret",
-        "generic",
-        "adit-agent-token",
-    ];
+    let token = folder.join("agent.token");
     command::text(
         cluster
             .kubectl()
-            .args(secret)
-            .arg(format!(
-                "--from-file=token={}",
-                folder.join("agent.token").display()
-            ))
-            .arg(format!(
-                "--from-file=ca.pem={}",
-                folder.join("ca.pem").display()
-            )),
+            .args(["--namespace", "adit-agent", "create", "secret", "generic"])
+            .arg("adit-agent-token")
+            .arg(format!("--from-file=token={}", token.display())),
     )?;
-    let together = folder.join("agent");
-    fs::create_dir_all(&together)?;
-    for entry in fs::read_dir(manifests())? {
-        let entry = entry?;
-        fs::copy(entry.path(), together.join(entry.file_name()))?;
-    }
+    command::text(
+        cluster
+            .kubectl()
+            .args(["apply", "--kustomize"])
+            .arg(kustomization(cluster, folder, relay)?),
+    )
+    .map(drop)
+}
+
+/// The demo's own folder beside the manifests.
+fn kustomization(cluster: &Cluster, folder: &Path, relay: &Relay) -> Result<std::path::PathBuf> {
     let (_, authority) = cluster
         .server()
         .split_once("//")
@@ -82,22 +88,19 @@ fn deploy(adit: &Path, cluster: &Cluster, folder: &Path, relay: &Relay) -> Resul
     let (host, port) = authority
         .rsplit_once(':')
         .context("the API server has a port")?;
-    let kustomization = template::fill(
-        &super::read("agent/kustomization.yaml")?,
-        &[
-            ("RELAY_URL", relay.url()),
-            ("API_HOST", host),
-            ("API_PORT", port),
-        ],
-    )?;
-    fs::write(together.join("kustomization.yaml"), kustomization)?;
-    command::text(
-        cluster
-            .kubectl()
-            .args(["apply", "--kustomize"])
-            .arg(&together),
-    )
-    .map(drop)
+    let values = [
+        ("RELAY_URL", relay.url()),
+        ("API_HOST", host),
+        ("API_PORT", port),
+    ];
+    let own = folder.join("agent");
+    fs::create_dir(&own)?;
+    for file in [KUSTOMIZATION, "agent.yaml"] {
+        let filled = template::fill(&super::read(&format!("agent/{file}"))?, &values)?;
+        fs::write(own.join(file), filled)?;
+    }
+    fs::copy(folder.join("ca.pem"), own.join("ca.pem"))?;
+    Ok(own)
 }
 
 fn run(adit: &Path, place: &Place, processes: &Processes, relay: &Relay) -> Result<Daemon> {
@@ -133,9 +136,6 @@ fn run(adit: &Path, place: &Place, processes: &Processes, relay: &Relay) -> Resu
     processes.start("agent", agent)
 }
 
-fn manifests() -> std::path::PathBuf {
-    workspace::root().join("deploy/agent")
-}
-
 /// As `kustomization.yaml` has it.
 const IMAGE: &str = "adit.local/adit:demo";
+const KUSTOMIZATION: &str = "kustomization.yaml";

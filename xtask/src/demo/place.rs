@@ -148,6 +148,27 @@ impl Place {
         Ok(())
     }
 
+    /// The same for a folder with a kustomization.
+    pub(super) fn apply_folder(&mut self, folder: &Path) -> Result<()> {
+        let manifests = command::text(self.kubectl().arg("kustomize").arg(folder))?;
+        self.apply(manifests)
+    }
+
+    /// Whether the API server knows constrained impersonation, which came to stay with Kubernetes 1.36.
+    pub(super) fn constrains_impersonation(&self) -> Result<bool> {
+        let version = command::text(self.kubectl().args(["get", "--raw", "/version"]))?;
+        let version: Value = serde_json::from_str(&version)?;
+        let number = |name| {
+            // Some say `36+`.
+            let digits = version.get(name)?.as_str()?.trim_end_matches('+');
+            digits.parse::<u32>().ok()
+        };
+        let version = number("major")
+            .zip(number("minor"))
+            .context("the API server does not say its version")?;
+        Ok(version >= (1, 36))
+    }
+
     pub(super) fn with_input(&self, args: &[&str], input: &str) -> Result<String> {
         command::text_of(self.kubectl().args(args), input, Duration::from_mins(2))
     }

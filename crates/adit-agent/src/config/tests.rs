@@ -96,8 +96,3 @@ fn password_of_a_proxy_is_never_printed() {
             && !format!("{mistakes:?}").contains("hunter2")
     );
 }
-
-#[test]
-fn example_config_is_accepted() {
-    check(include_str!("../../../../deploy/agent.example.yaml")).unwrap();
-}
