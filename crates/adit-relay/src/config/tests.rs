@@ -83,13 +83,12 @@ fn mistake_in_yaml_shows_no_value() {
 }
 
 #[test]
-fn example_is_right() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../deploy/relay.example.yaml"
-    );
-    let text = std::fs::read_to_string(path).unwrap();
-    check(&text).unwrap();
+fn examples_are_right() {
+    check(include_str!("../../../../deploy/relay.example.yaml")).unwrap();
+    check(include_str!(
+        "../../../../deploy/manifests/relay/relay.yaml"
+    ))
+    .unwrap();
 }
 
 #[test]
