@@ -46,6 +46,7 @@ mod logs;
 mod objects;
 mod port_forward;
 mod replicas;
+mod rights;
 mod rollout;
 mod secrets;
 mod silence;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         objects::trials(),
         port_forward::trials(),
         replicas::trials(),
+        rights::trials(),
         rollout::trials(),
         secrets::trials(),
         silence::trials(),

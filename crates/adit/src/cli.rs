@@ -4,7 +4,7 @@
 use adit_process::logging::Format;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{agent, completions, config, dev, kubeconfig, relay, token};
+use crate::{agent, completions, config, dev, kubeconfig, man, manifests, relay, token};
 
 /// Lets CI jobs use kubectl and helm against clusters that only dial out.
 #[derive(Debug, Parser)]
@@ -50,7 +50,9 @@ pub(crate) enum Command {
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Token(token::TokenArgs),
     Config(config::ConfigArgs),
+    Manifests(manifests::ManifestsArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -64,7 +66,9 @@ impl Cli {
             | Command::Kubeconfig(_)
             | Command::Token(_)
             | Command::Config(_)
-            | Command::Completions(_) => "warn,rustls_platform_verifier=off",
+            | Command::Manifests(_)
+            | Command::Completions(_)
+            | Command::Man(_) => "warn,rustls_platform_verifier=off",
         };
         self.logging.filter.as_deref().unwrap_or(default)
     }

@@ -11,6 +11,8 @@ mod completions;
 mod config;
 mod dev;
 mod kubeconfig;
+mod man;
+mod manifests;
 mod relay;
 mod serving;
 mod token;
@@ -42,6 +44,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Token(token::TokenArgs { command }) => token::run(&command),
         Command::Config(config::ConfigArgs { command }) => config::run(&command),
+        Command::Manifests(manifests::ManifestsArgs { command }) => manifests::run(&command),
+        Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

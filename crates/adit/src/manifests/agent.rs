@@ -1,0 +1,174 @@
+//! `adit manifests agent`: an agent, and what the API server lets it do for others.
+//!
+//! Called by [`super::run`]. Invariant: no form lets the agent act for `system:masters`, as a service account, or by itself.
+
+mod access;
+mod version;
+mod workload;
+
+use std::path::PathBuf;
+
+use adit_authority::token::{self, TokenHash};
+use adit_process::Exit;
+use anyhow::{Context, anyhow};
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+
+use self::version::Version;
+use super::document::Place;
+use super::rule::Rule;
+use crate::failure::{Ends, Failure};
+use crate::serving::read_text;
+
+/// Print an agent's manifests: namespace, account, rights, token, pods
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The agent can do nothing by itself. What it may do for a job is what is allowed here *and* to the job's own
+groups. A rule is VERBS:RESOURCES, where `*` stands for all:
+
+  get,list,watch:pods,pods/log    get,create:pods/exec    create,patch:deployments.apps    *:*
+
+Examples:
+  adit manifests agent --relay https://relay.example.com --namespace shop | kubectl apply -f -
+  adit manifests agent --relay https://relay.example.com --token-file agent.token \\
+    --namespace flux-system --allow create,delete:secrets --read-everywhere > agent.yaml
+  adit manifests agent --relay https://relay.example.com --kubernetes 1.35 \\
+    --group gitlab:ci_job --group gitlab:project:150 > agent.yaml")]
+pub(crate) struct AgentArgs {
+    /// The relay that it dials
+    #[arg(long, value_name = "URL", env = "ADIT_RELAY_URL")]
+    relay: String,
+    /// Believe this CA for the relay instead of the system's (PEM)
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA")]
+    ca: Option<PathBuf>,
+    /// The file with the agent's token [default: a new token]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// A namespace, which exists, in which it may act for others
+    #[arg(long = "namespace", short, value_name = "NAME", help_heading = RIGHTS)]
+    namespaces: Vec<String>,
+    /// What it may do there [default: *:*]
+    #[arg(long, value_name = "VERBS:RESOURCES", requires = "namespaces", help_heading = RIGHTS)]
+    allow: Vec<Rule>,
+    /// Let it read Kubernetes' own kinds but secrets in the whole cluster
+    #[arg(long, help_heading = RIGHTS)]
+    read_everywhere: bool,
+    /// What else it may do in the whole cluster
+    #[arg(long, value_name = "VERBS:RESOURCES", help_heading = RIGHTS)]
+    allow_everywhere: Vec<Rule>,
+    /// A group that it may act for; with one, name each group of each job [default: all but system:masters]
+    #[arg(long = "group", value_name = "NAME", value_parser = group, help_heading = RIGHTS)]
+    groups: Vec<String>,
+    /// A user that it may act as [default: all but service accounts and nodes]
+    #[arg(long = "user", value_name = "NAME", help_heading = RIGHTS)]
+    users: Vec<String>,
+    /// An extra that it may set, beside those of GitLab's jobs
+    #[arg(long = "extra", value_name = "KEY", help_heading = RIGHTS)]
+    extras: Vec<String>,
+    /// Let it set a user's uid
+    #[arg(long, help_heading = RIGHTS)]
+    uids: bool,
+    /// The cluster's version. Before 1.36 the API server cannot hold what the agent does, and groups must be named
+    #[arg(long, value_name = "VERSION", default_value_t, help_heading = RIGHTS)]
+    kubernetes: Version,
+
+    /// Its image [default: `adit` with this version as tag]
+    #[arg(long, value_name = "IMAGE", help_heading = PODS)]
+    image: Option<String>,
+    /// How many pods, each with a tunnel of its own
+    #[arg(long, value_name = "COUNT", default_value_t = 2, help_heading = PODS)]
+    replicas: u32,
+    /// What its objects are called, several in one cluster differently
+    #[arg(long, value_name = "NAME", default_value = "adit-agent", help_heading = PODS)]
+    name: String,
+    /// The namespace that is made for it [default: its name]
+    #[arg(long, value_name = "NAME", help_heading = PODS)]
+    install_namespace: Option<String>,
+}
+
+/// The manifests, as YAML.
+pub(super) fn print(args: &AgentArgs) -> Result<String, Failure> {
+    args.check().ends(Exit::BadConfig)?;
+    let token = args.token()?;
+    let mut documents = args.access();
+    documents.extend(args.workload(&token)?);
+    documents
+        .settled(&Place {
+            app: "adit-agent",
+            name: &args.name,
+            namespace: args.install_namespace.as_ref().unwrap_or(&args.name),
+        })
+        .to_yaml(&args.comment(&token))
+        .ends(Exit::Internal)
+}
+
+impl AgentArgs {
+    fn check(&self) -> anyhow::Result<()> {
+        let is_allowed = !self.namespaces.is_empty()
+            || self.read_everywhere
+            || !self.allow_everywhere.is_empty();
+        if self.kubernetes.constrains_impersonation() {
+            if is_allowed {
+                return Ok(());
+            }
+            return Err(anyhow!(
+                "say what the agent may do for others: in which namespaces (--namespace), or in the whole cluster \
+                 (--read-everywhere, --allow-everywhere)"
+            ));
+        }
+        if is_allowed {
+            return Err(anyhow!(
+                "Kubernetes {} cannot hold what an agent does for others, only as whom: leave out --namespace, --allow, \
+                 --read-everywhere and --allow-everywhere; the roles of the jobs' groups decide alone",
+                self.kubernetes
+            ));
+        }
+        if self.groups.is_empty() {
+            return Err(anyhow!(
+                "name each group of each job that may come (--group gitlab:ci_job --group gitlab:project:<id> ...): \
+                 without names, Kubernetes {} lets the agent act for system:masters",
+                self.kubernetes
+            ));
+        }
+        Ok(())
+    }
+
+    fn token(&self) -> Result<SecretString, Failure> {
+        let Some(file) = &self.token_file else {
+            return Ok(token::new());
+        };
+        let token = SecretString::from(read_text(file)?.trim().to_owned());
+        if token.expose_secret().is_empty() {
+            let error = anyhow!("{} holds no token", file.display());
+            return Err(Failure::new(Exit::BadConfig, error));
+        }
+        token::check_format(token.expose_secret())
+            .with_context(|| format!("{} holds no token", file.display()))
+            .ends(Exit::BadConfig)?;
+        Ok(token)
+    }
+
+    fn comment(&self, token: &SecretString) -> String {
+        format!(
+            "An agent for {}. This holds its token: keep it as a secret.\n\
+             The relay knows the token by this hash, which goes into its config at `agents[].tokens`:\n\
+             {INDENT}{}\n",
+            self.relay,
+            TokenHash::of(token.expose_secret()),
+        )
+    }
+}
+
+/// RBAC cannot stop who is in `system:masters`.
+fn group(name: &str) -> Result<String, &'static str> {
+    match name {
+        "" => Err("a group has a name"),
+        "system:masters" => Err("nobody acts for system:masters: RBAC could not stop them"),
+        name => Ok(name.to_owned()),
+    }
+}
+
+const RIGHTS: &str = "Rights";
+const PODS: &str = "Pods";
+const INDENT: &str = "    ";

@@ -1,0 +1,95 @@
+//! The agent's configuration, its token, and its pods.
+//!
+//! Called by [`super::print`]. Invariant: what is printed as its configuration is one that the agent takes.
+
+use adit_agent::{Config, RawConfig};
+use adit_process::Exit;
+use anyhow::Context;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::AgentArgs;
+use crate::failure::{Ends, Failure};
+use crate::manifests::document::{Document, Documents};
+use crate::manifests::{checksum, read_pem};
+
+impl AgentArgs {
+    pub(super) fn workload(&self, token: &SecretString) -> Result<Documents, Failure> {
+        let data = self.files()?;
+        let mut documents = Documents::default();
+        documents.push(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "adit-agent" }, "data": data,
+        }));
+        documents.push(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "adit-agent-token" },
+            "stringData": { "token": token.expose_secret() },
+        }));
+        documents.extend(self.pods(&data));
+        Ok(documents)
+    }
+
+    /// What its ConfigMap holds.
+    fn files(&self) -> Result<Value, Failure> {
+        let config = self.config()?;
+        Ok(match &self.ca {
+            Some(ca) => json!({ "agent.yaml": config, "ca.pem": read_pem(ca)? }),
+            None => json!({ "agent.yaml": config }),
+        })
+    }
+
+    fn config(&self) -> Result<String, Failure> {
+        let mut config = Document::built_in(built_in!("agent/workload/agent.yaml"));
+        config.set("/relay/url", self.relay.as_str());
+        if self.ca.is_some() {
+            config.add("/relay", "ca_file", "/etc/adit/config/ca.pem");
+        }
+        for (key, names) in [
+            ("/ceiling/users", &self.users),
+            ("/ceiling/groups", &self.groups),
+        ] {
+            if !names.is_empty() {
+                config.set(key, names.clone());
+            }
+        }
+        let text = config.to_yaml().ends(Exit::Internal)?;
+        check(&text)
+            .context("the agent could not use what it is told")
+            .ends(Exit::BadConfig)?;
+        Ok(text)
+    }
+
+    fn pods(&self, data: &Value) -> Documents {
+        let mut documents = Documents::of(&[
+            built_in!("agent/workload/deployment.yaml"),
+            built_in!("agent/workload/disruption-budget.yaml"),
+            built_in!("agent/workload/network-policy.yaml"),
+        ]);
+        let deployment = documents.one("Deployment");
+        deployment.set("/spec/replicas", self.replicas);
+        deployment.add("/spec/template/metadata", "annotations", checksum(data));
+        if let Some(image) = &self.image {
+            deployment.set("/spec/template/spec/containers/0/image", image.as_str());
+        }
+        if let Some(port) = self.unusual_port() {
+            documents.one("NetworkPolicy").append(
+                "/spec/egress/1/ports",
+                json!({ "port": port, "protocol": "TCP" }),
+            );
+        }
+        documents
+    }
+
+    /// The relay's, where the network policy does not name it.
+    fn unusual_port(&self) -> Option<u16> {
+        let url: http::Uri = self.relay.parse().ok()?;
+        url.port_u16().filter(|port| ![443, 6443].contains(port))
+    }
+}
+
+/// What the agent will say to it, but that it has a proxy of the pod, not of this shell.
+fn check(config: &str) -> anyhow::Result<()> {
+    let mut raw = RawConfig::from_yaml(config)?;
+    raw.relay.proxy = Some("none".to_owned().into());
+    Config::try_from(raw)?;
+    Ok(())
+}

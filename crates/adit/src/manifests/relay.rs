@@ -1,0 +1,140 @@
+//! `adit manifests relay`: a relay in a cluster, from the config file that it would have elsewhere.
+//!
+//! Called by [`super::run`]. What depends on the pod (addresses, the certificate's place) is the manifests', the rest the file's.
+
+use std::path::PathBuf;
+
+use adit_process::Exit;
+use adit_relay::{Config, RawConfig};
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::document::{Document, Documents, Place};
+use super::{checksum, read_pem};
+use crate::failure::{Ends, Failure};
+use crate::serving::read_text;
+
+/// Print a relay's manifests: namespace, account, config, pods, service
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What the config file has for `listen.address`, `listen.certificate`, `listen.key` and `admin.address` is
+replaced by what holds in the pod; keys that are missing come from deploy/manifests/relay/relay.yaml.
+
+Examples:
+  adit manifests relay --config relay.yaml | kubectl apply -f -
+  kubectl --namespace adit-relay create secret tls adit-relay-tls --cert=relay.crt --key=relay.key
+  adit manifests relay --config relay.yaml --certificate relay.crt --key relay.key > relay-manifests.yaml")]
+pub(crate) struct RelayArgs {
+    /// The relay's config file; `-` reads standard input
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CONFIG")]
+    config: PathBuf,
+    /// Its certificate (PEM, the chain), printed as a Secret [default: the Secret adit-relay-tls is there]
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+    /// Its image [default: `adit` with this version as tag]
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// How its Service is reached: LoadBalancer, NodePort or ClusterIP
+    #[arg(long, value_name = "TYPE", default_value = "LoadBalancer")]
+    #[arg(value_parser = ["LoadBalancer", "NodePort", "ClusterIP"])]
+    service: String,
+    /// What its objects are called, several in one cluster differently
+    #[arg(long, value_name = "NAME", default_value = "adit-relay")]
+    name: String,
+    /// The namespace that is made for it [default: its name]
+    #[arg(long, value_name = "NAME")]
+    install_namespace: Option<String>,
+}
+
+/// The manifests, as YAML.
+pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
+    let data = json!({ "relay.yaml": args.config()? });
+    let mut documents = Documents::of(&[
+        built_in!("relay/namespace.yaml"),
+        built_in!("relay/service-account.yaml"),
+    ]);
+    documents.push(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "adit-relay" }, "data": data,
+    }));
+    let mut comment = "A relay for adit.".to_owned();
+    if let Some((certificate, key)) = args.certificate.as_ref().zip(args.key.as_ref()) {
+        documents.push(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "adit-relay-tls" },
+            "type": "kubernetes.io/tls",
+            "stringData": { "tls.crt": read_pem(certificate)?, "tls.key": read_pem(key)? },
+        }));
+        comment += " This holds its certificate's key: keep it as a secret.";
+    }
+    documents.extend(args.pods(&data));
+    documents
+        .settled(&Place {
+            app: "adit-relay",
+            name: &args.name,
+            namespace: args.install_namespace.as_ref().unwrap_or(&args.name),
+        })
+        .to_yaml(&comment)
+        .ends(Exit::Internal)
+}
+
+impl RelayArgs {
+    /// The file's, over the manifests', but where the pod decides.
+    fn config(&self) -> Result<String, Failure> {
+        let named = || format!("{} cannot be used", self.config.display());
+        let text = read_text(&self.config)?;
+        let own: Value = serde_saphyr::from_str(&text)
+            // The text may hold what nobody should see in a log.
+            .map_err(|error| anyhow::Error::msg(error.without_snippet().to_string()))
+            .with_context(named)
+            .ends(Exit::BadConfig)?;
+        let mut config = Document::built_in(built_in!("relay/relay.yaml"));
+        // Nobody is to be believed by default.
+        config.remove("", "authorities");
+        config.remove("", "agents");
+        config.lay_over(own, &POD_DECIDES);
+        if let Some(key) = config.key_ending_in("_file") {
+            let error = anyhow!(
+                "{key}: the pod has no such file; give what needs none, or mount it by a kustomization"
+            );
+            return Err(Failure::new(Exit::BadConfig, error.context(named())));
+        }
+        let text = config.to_yaml().ends(Exit::Internal)?;
+        RawConfig::from_yaml(&text)
+            .map_err(anyhow::Error::from)
+            .and_then(|raw| Ok(Config::try_from(raw)?))
+            .with_context(named)
+            .ends(Exit::BadConfig)?;
+        Ok(text)
+    }
+
+    fn pods(&self, data: &Value) -> Documents {
+        let mut documents = Documents::of(&[
+            built_in!("relay/deployment.yaml"),
+            built_in!("relay/service.yaml"),
+            built_in!("relay/disruption-budget.yaml"),
+            built_in!("relay/network-policy.yaml"),
+        ]);
+        let deployment = documents.one("Deployment");
+        deployment.add("/spec/template/metadata", "annotations", checksum(data));
+        if let Some(image) = &self.image {
+            deployment.set("/spec/template/spec/containers/0/image", image.as_str());
+        }
+        let service = documents.one("Service");
+        service.set("/spec/type", self.service.as_str());
+        if self.service == "ClusterIP" {
+            service.remove("/spec", "externalTrafficPolicy");
+        }
+        documents
+    }
+}
+
+/// Where it listens, and where its certificate is.
+const POD_DECIDES: [(&str, &str); 4] = [
+    ("listen", "address"),
+    ("listen", "certificate"),
+    ("listen", "key"),
+    ("admin", "address"),
+];

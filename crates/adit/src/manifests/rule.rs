@@ -1,0 +1,229 @@
+//! `VERBS:RESOURCES`: what an agent may do for others, as a command line says it and as RBAC does.
+//!
+//! Called for `--allow` and its like. Invariant: a verb is one that requests have, and a resource outside the core group has
+//! its group, so that a rule that is taken is not one that never holds.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+
+/// Verbs, and the resources they hold for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    verbs: Vec<&'static str>,
+    resources: Vec<Resource>,
+}
+
+/// A resource or subresource, such as `pods/exec` or `deployments.apps`; `*` for all, `*.apps` for all of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Resource {
+    group: String,
+    name: String,
+}
+
+/// The text is no rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadRule {
+    #[error("write verbs, a colon, and resources, such as `get,list,watch:pods,deployments.apps`")]
+    Form,
+    #[error(
+        "`{0}` is no verb of requests; those are get, list, watch, create, update, patch, delete, deletecollection, and `*`{1}"
+    )]
+    Verb(String, &'static str),
+    #[error("`{0}` is no resource; write such as `pods`, `pods/exec`, `deployments.apps` or `*`")]
+    Resource(String),
+    #[error("`{0}` is not in the core group: write it with its group, such as `deployments.apps`")]
+    Group(String),
+}
+
+impl Rule {
+    /// Rules of a role for constrained impersonation: what may be done *for others*.
+    pub(super) fn for_others(&self) -> Vec<Value> {
+        let mut groups = BTreeMap::<_, Vec<_>>::new();
+        for Resource { group, name } in &self.resources {
+            groups.entry(group).or_default().push(name);
+        }
+        let verbs: Vec<_> = self
+            .verbs
+            .iter()
+            .map(|verb| format!("impersonate-on:user-info:{verb}"))
+            .collect();
+        groups
+            .into_iter()
+            .map(|(group, resources)| {
+                json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
+            })
+            .collect()
+    }
+}
+
+impl FromStr for Rule {
+    type Err = BadRule;
+
+    fn from_str(text: &str) -> Result<Self, BadRule> {
+        let (verbs, resources) = text.split_once(':').ok_or(BadRule::Form)?;
+        let mut all = Vec::new();
+        for verb in verbs.split(',') {
+            match VERBS.iter().find(|known| **known == verb) {
+                Some(verb) => all.push(*verb),
+                None if verb == "*" => all.extend(VERBS),
+                None => return Err(BadRule::Verb(verb.to_owned(), hint(verb))),
+            }
+        }
+        let resources = resources
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            verbs: all,
+            resources,
+        })
+    }
+}
+
+impl FromStr for Resource {
+    type Err = BadRule;
+
+    fn from_str(text: &str) -> Result<Self, BadRule> {
+        let (kind, subresource) = match text.split_once('/') {
+            Some((kind, subresource)) => (kind, Some(subresource)),
+            None => (text, None),
+        };
+        let (name, group) = match kind.split_once('.') {
+            Some((name, group)) => (name, Some(group)),
+            None => (kind, None),
+        };
+        if !is_word(name) || !subresource.is_none_or(is_word) || !group.is_none_or(is_group) {
+            return Err(BadRule::Resource(text.to_owned()));
+        }
+        let group = match group {
+            Some(group) => group,
+            None if name == "*" => "*",
+            None if CORE.contains(&name) => "",
+            None => return Err(BadRule::Group(name.to_owned())),
+        };
+        Ok(Self {
+            group: group.to_owned(),
+            name: subresource.map_or_else(|| name.to_owned(), |sub| format!("{name}/{sub}")),
+        })
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text == "*" || (!text.is_empty() && text.bytes().all(is_plain))
+}
+
+fn is_group(text: &str) -> bool {
+    text.split('.').all(|word| is_word(word) && word != "*")
+}
+
+/// What the author may have meant.
+fn hint(verb: &str) -> &'static str {
+    match verb {
+        "exec" => "; kubectl exec is `get,create:pods/exec`",
+        "attach" => "; kubectl attach is `get,create:pods/attach`",
+        "port-forward" | "portforward" => "; kubectl port-forward is `get,create:pods/portforward`",
+        "logs" | "log" => "; kubectl logs is `get:pods,pods/log`",
+        "apply" => "; kubectl apply is `get,create,patch`",
+        _ => "",
+    }
+}
+
+const VERBS: [&str; 8] = [
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+];
+
+/// What the group without a name has; nothing is ever added to it.
+const CORE: [&str; 17] = [
+    "bindings",
+    "componentstatuses",
+    "configmaps",
+    "endpoints",
+    "events",
+    "limitranges",
+    "namespaces",
+    "nodes",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "pods",
+    "podtemplates",
+    "replicationcontrollers",
+    "resourcequotas",
+    "secrets",
+    "serviceaccounts",
+    "services",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(text: &str) -> Value {
+        text.parse::<Rule>().unwrap().for_others().into()
+    }
+
+    #[test]
+    fn resources_come_by_their_groups() {
+        let verbs = [
+            "impersonate-on:user-info:get",
+            "impersonate-on:user-info:create",
+        ];
+        assert_eq!(
+            rules(
+                "get,create:pods/exec,deployments.apps/scale,secrets,gitrepositories.source.toolkit.fluxcd.io"
+            ),
+            json!([
+                { "apiGroups": [""], "resources": ["pods/exec", "secrets"], "verbs": verbs },
+                { "apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": verbs },
+                { "apiGroups": ["source.toolkit.fluxcd.io"], "resources": ["gitrepositories"], "verbs": verbs },
+            ])
+        );
+    }
+
+    #[test]
+    fn star_is_every_verb_of_requests_and_never_every_verb() {
+        let rule = rules("*:*");
+        assert_eq!(rule[0]["apiGroups"], json!(["*"]));
+        assert_eq!(rule[0]["resources"], json!(["*"]));
+        let verbs = rule[0]["verbs"].as_array().unwrap();
+        assert_eq!(verbs.len(), 8);
+        assert!(!verbs.contains(&json!("*")));
+        assert_eq!(rules("get:*.apps")[0]["apiGroups"], json!(["apps"]));
+    }
+
+    #[test]
+    fn rules_that_would_never_hold_are_refused() {
+        let bad = |text: &str| text.parse::<Rule>().unwrap_err();
+        assert_eq!(bad("pods"), BadRule::Form);
+        assert_eq!(bad("get:deployments"), BadRule::Group("deployments".into()));
+        assert!(
+            bad("exec:pods")
+                .to_string()
+                .contains("get,create:pods/exec")
+        );
+        assert!(matches!(bad("impersonate:users"), BadRule::Verb(..)));
+        for odd in [
+            "get:",
+            "get:pods,",
+            "get:Pods",
+            "get:pods/",
+            "get:a.b/c/d",
+            "get:pods.*",
+            ":pods",
+        ] {
+            assert!(
+                matches!(bad(odd), BadRule::Resource(_) | BadRule::Verb(..)),
+                "{odd}"
+            );
+        }
+    }
+}

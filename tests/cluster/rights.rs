@@ -1,0 +1,298 @@
+//! What somebody can do who holds an agent's own credentials: for each form of `adit manifests agent`, whoever takes over relay
+//! and agent tries to break out of it, at the API server itself. What is refused is refused by the agent's own roles: the
+//! group that the thief acts for may do everything.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use xtask::workspace;
+
+use crate::{
+    client::Client,
+    harness::{Needs, trials},
+    job::Call,
+    until::until,
+    world::World,
+};
+
+pub fn trials() -> Vec<Trial> {
+    trials![Needs::ControlPlane;
+        what_is_not_listed_is_refused,
+        nobody_is_a_machine_or_a_master,
+        only_listed_users_and_groups_pass,
+        reading_everywhere_excludes_secrets,
+        before_constrained_impersonation_only_groups_hold,
+        documented_roles_allow_what_is_said_of_them,
+    ]
+}
+
+fn what_is_not_listed_is_refused(world: &World) {
+    let thief = Thief::new(world, |namespace| {
+        format!("--namespace {namespace} --allow create,delete:secrets")
+    });
+    let (namespace, owner) = (&thief.name, thief.owner());
+    thief.until_allowed(&format!(
+        "{owner} create secret generic a --namespace {namespace}"
+    ));
+    thief.is_allowed(&format!(
+        "{owner} delete secret a --namespace {namespace} --wait=false"
+    ));
+    for beyond in [
+        format!("get secrets --namespace {namespace}"),
+        format!("create configmap a --namespace {namespace}"),
+        format!("create token default --namespace {namespace}"),
+        format!(
+            "create rolebinding a --clusterrole=cluster-admin --user=a --namespace {namespace}"
+        ),
+        format!("delete namespace {namespace}"),
+        format!("exec pod --namespace {namespace} -- true"),
+        "create secret generic a --namespace default".into(),
+        "get secrets --namespace kube-system".into(),
+        "get pods --all-namespaces".into(),
+        "get nodes".into(),
+        "create namespace more".into(),
+        "create clusterrolebinding a --clusterrole=cluster-admin --user=a".into(),
+        "get --raw /metrics".into(),
+        "get --raw /api/v1/nodes/adit-node/proxy/metrics".into(),
+    ] {
+        thief.is_refused(
+            &format!("{owner} {beyond}"),
+            "cannot impersonate-on:user-info:",
+        );
+    }
+}
+
+fn nobody_is_a_machine_or_a_master(world: &World) {
+    let thief = Thief::new(world, |namespace| format!("--namespace {namespace}"));
+    let (namespace, owner) = (&thief.name, thief.owner());
+    thief.until_allowed(&format!("{owner} get secrets --namespace {namespace}"));
+    for identity in [
+        "--as=system:masters --as-group=system:masters".to_owned(),
+        format!("{owner} --as-group=system:masters"),
+        "--as=system:serviceaccount:kube-system:default".to_owned(),
+        format!("--as=system:serviceaccount:kube-system:default --as-group={namespace}"),
+        "--as=system:node:adit-node".to_owned(),
+        "--as=system:node:adit-node --as-group=system:nodes".to_owned(),
+        format!("{owner} --as-uid=1"),
+        format!("{owner} --as-user-extra=example.com/a=b"),
+    ] {
+        thief.is_refused(
+            &format!("{identity} get secrets --namespace {namespace}"),
+            "cannot impersonate",
+        );
+    }
+    thief.is_refused(
+        &format!("get secrets --namespace {namespace}"),
+        "cannot list",
+    );
+    thief.is_refused("get namespaces", "cannot list");
+}
+
+fn only_listed_users_and_groups_pass(world: &World) {
+    let thief = Thief::new(world, |namespace| {
+        format!("--namespace {namespace} --group gitlab:ci_job --group {namespace} --user deployer")
+    });
+    let namespace = &thief.name;
+    let listed = format!("--as=deployer --as-group=gitlab:ci_job --as-group={namespace}");
+    thief.until_allowed(&format!("{listed} get secrets --namespace {namespace}"));
+    for identity in [
+        format!("--as=deployer --as-group={namespace} --as-group=others"),
+        "--as=deployer --as-group=kubeadm:cluster-admins".to_owned(),
+        format!("--as=somebody --as-group={namespace}"),
+        "--as=system:kube-controller-manager".to_owned(),
+    ] {
+        thief.is_refused(
+            &format!("{identity} get secrets --namespace {namespace}"),
+            "cannot impersonate",
+        );
+    }
+}
+
+fn reading_everywhere_excludes_secrets(world: &World) {
+    let thief = Thief::new(world, |_| "--read-everywhere".to_owned());
+    let owner = thief.owner();
+    thief.until_allowed(&format!("{owner} get nodes"));
+    thief.is_allowed(&format!(
+        "{owner} get pods,deployments.apps --all-namespaces"
+    ));
+    for beyond in [
+        "get secrets --all-namespaces",
+        "create configmap a --namespace default",
+        "create serviceaccount a --namespace default",
+        "create token default --namespace kube-system",
+        "create clusterrolebinding a --clusterrole=cluster-admin --user=a",
+    ] {
+        thief.is_refused(
+            &format!("{owner} {beyond}"),
+            "cannot impersonate-on:user-info:",
+        );
+    }
+}
+
+/// `docs/rbac.md` says so: the API server holds as whom, not what, and of users it holds only service accounts.
+fn before_constrained_impersonation_only_groups_hold(world: &World) {
+    let thief = Thief::new(world, |namespace| {
+        format!("--kubernetes 1.35 --group gitlab:ci_job --group {namespace}")
+    });
+    let (namespace, owner) = (&thief.name, thief.owner());
+    thief.until_allowed(&format!("{owner} get secrets --namespace {namespace}"));
+    thief.is_allowed(&format!("{owner} get nodes"));
+    thief.is_allowed("--as=system:kube-controller-manager get secrets --namespace kube-system");
+    for identity in [
+        "--as=a --as-group=system:masters".to_owned(),
+        "--as=a --as-group=kubeadm:cluster-admins".to_owned(),
+        "--as=system:serviceaccount:kube-system:default".to_owned(),
+        "--as=system:node:adit-node --as-group=system:nodes".to_owned(),
+        format!("{owner} --as-uid=1"),
+        format!("{owner} --as-user-extra=example.com/a=b"),
+    ] {
+        thief.is_refused(
+            &format!("{identity} get secrets --namespace {namespace}"),
+            "cannot impersonate",
+        );
+    }
+    thief.is_refused(
+        &format!("get secrets --namespace {namespace}"),
+        "cannot list",
+    );
+}
+
+/// The examples of `docs/rbac.md`, one after the other.
+fn documented_roles_allow_what_is_said_of_them(world: &World) {
+    let docs = fs::read_to_string(workspace::root().join("docs/rbac.md")).unwrap();
+    let examples: Vec<_> = docs
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split_once("```").unwrap().0)
+        .collect();
+    // For each: a group of a job, what it may do then, and what not.
+    let said: [&[(&str, &str, &str)]; 4] = [
+        &[("gitlab:ci_job", "create deployments", "create rolebindings")],
+        &[
+            ("gitlab:project:150", "delete pods", "create roles"),
+            ("gitlab:group:23", "list pods", "get secrets"),
+        ],
+        &[
+            (
+                "gitlab:project_env:150:production",
+                "patch services",
+                "create roles",
+            ),
+            (
+                "gitlab:group_env_tier:23:production",
+                "patch services",
+                "create roles",
+            ),
+        ],
+        &[("gitlab:ci_job", "create secrets", "get secrets")],
+    ];
+    assert_eq!(examples.len(), said.len());
+    for (example, said) in examples.into_iter().zip(said) {
+        let namespace = world.name("documented");
+        let may = |group: &str, what: &str| {
+            world
+                .admin("auth can-i --as=somebody")
+                .args(&format!(
+                    "--as-group={group} --namespace {namespace} {what}"
+                ))
+                .run()
+                .code
+                == Some(0)
+        };
+        world.admin("create namespace").arg(&namespace).ok();
+        assert!(example.contains("namespace: shop"));
+        let own = example.replace("namespace: shop", &format!("namespace: {namespace}"));
+        world.admin("apply -f -").input(own).ok();
+        for (group, allowed, refused) in said {
+            until(&format!("{group} may {allowed}"), || {
+                may(group, allowed).then_some(())
+            });
+            assert!(!may(group, refused), "{group} may {refused}");
+        }
+    }
+}
+
+/// Whoever has an agent's service account.
+struct Thief<'a> {
+    world: &'a World,
+    /// Of the agent, its namespace, and a group that may do everything.
+    name: String,
+    kubeconfig: PathBuf,
+}
+
+impl<'a> Thief<'a> {
+    /// Of an agent with manifests of its own, for which `rights` gives the flags.
+    fn new(world: &'a World, rights: impl Fn(&str) -> String) -> Self {
+        let name = world.name("home");
+        let mut adit = Command::new(&world.adit);
+        adit.env_clear();
+        let manifests = Call::new(adit, "manifests agent --relay https://relay.example.com")
+            .args(&format!("--replicas 0 --name {name} {}", rights(&name)))
+            .ok();
+        world.admin("create namespace").arg(&name).ok();
+        world.admin("apply -f -").input(manifests).ok();
+        world
+            .admin("create clusterrolebinding --clusterrole=cluster-admin")
+            .args(&format!("{name} --group={name}"))
+            .ok();
+        let kubeconfig = kubeconfig(world, &name);
+        Self {
+            world,
+            name,
+            kubeconfig,
+        }
+    }
+
+    /// Flags by which it acts for the group that may do everything.
+    fn owner(&self) -> String {
+        format!("--as=somebody --as-group={}", self.name)
+    }
+
+    fn kubectl(&self, line: &str) -> Call {
+        let mut command = Client::ours(self.world).command();
+        command
+            .env("HOME", self.kubeconfig.parent().unwrap())
+            .env("KUBECONFIG", &self.kubeconfig);
+        Call::new(command, line)
+    }
+
+    /// Roles are known to the API server a moment after they were made.
+    fn until_allowed(&self, line: &str) {
+        until(line, || {
+            (self.kubectl(line).run().code == Some(0)).then_some(())
+        });
+    }
+
+    fn is_allowed(&self, line: &str) {
+        self.kubectl(line).ok();
+    }
+
+    fn is_refused(&self, line: &str, because: &str) {
+        let said = self.kubectl(line).failure();
+        assert!(
+            said.contains("orbidden") && said.contains(because),
+            "{line}: {said}"
+        );
+    }
+}
+
+fn kubeconfig(world: &World, name: &str) -> PathBuf {
+    let token = world
+        .admin("create token --duration 1h")
+        .args(&format!("{name} --namespace {name}"))
+        .ok();
+    let admins = world
+        .admin("config view --raw --minify --flatten --output json")
+        .ok();
+    let admins: Value = serde_json::from_str(&admins).unwrap();
+    let own = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "thief",
+        "clusters": [{ "name": "cluster", "cluster": admins["clusters"][0]["cluster"] }],
+        "users": [{ "name": "thief", "user": { "token": token.trim() } }],
+        "contexts": [{ "name": "thief", "context": { "cluster": "cluster", "user": "thief" } }],
+    });
+    let path = world.new_folder("thief").join("kubeconfig");
+    fs::write(&path, own.to_string()).unwrap();
+    path
+}
