@@ -43,6 +43,7 @@ mod kube_rs;
 mod kubeconfig;
 mod large;
 mod logs;
+mod manifests;
 mod objects;
 mod port_forward;
 mod replicas;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         kubeconfig::trials(),
         large::trials(),
         logs::trials(),
+        manifests::trials(),
         objects::trials(),
         port_forward::trials(),
         replicas::trials(),

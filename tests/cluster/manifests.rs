@@ -1,0 +1,350 @@
+//! What is in `deploy/`, and what `adit manifests` prints, as the API server and helm see it: accepted as it is, also where
+//! Pod Security is enforced, and the same whichever way it comes.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path, process::Command};
+
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use xtask::workspace;
+
+use crate::{
+    harness::{Needs, trials},
+    job::Call,
+    world::World,
+};
+
+pub fn trials() -> Vec<Trial> {
+    trials![Needs::ControlPlane;
+        kustomizations_are_accepted,
+        printed_manifests_are_accepted,
+        charts_are_accepted_whatever_their_values,
+        charts_refuse_values_that_would_not_work,
+        chart_and_command_give_what_the_kustomization_gives,
+        relays_chart_and_command_give_what_the_kustomization_gives,
+    ]
+}
+
+fn kustomizations_are_accepted(world: &World) {
+    for whole in ["agent/namespaced", "agent/cluster-wide", "relay"] {
+        Namespace::new(world).accepts(&kustomized(world, whole, &[]));
+    }
+    let before = kustomized(world, "agent/cluster-wide", &["agent/before-1.36"]);
+    Namespace::new(world).accepts(&before);
+    let names: Vec<_> = before.keys().filter(|key| key.contains("Role")).collect();
+    assert_eq!(
+        names,
+        [
+            "ClusterRole adit-agent-impersonator",
+            "ClusterRoleBinding adit-agent-impersonator"
+        ]
+    );
+}
+
+fn printed_manifests_are_accepted(world: &World) {
+    let agent = "agent --relay https://relay.example.com:8443";
+    for line in [
+        format!("{agent} --namespace default --allow get,create:pods/exec --group gitlab:ci_job"),
+        format!(
+            "{agent} --read-everywhere --allow-everywhere *:*.apps --extra example.com/a --uids"
+        ),
+        format!(
+            "{agent} --kubernetes v1.35.2 --group gitlab:ci_job --image registry.example.com/adit:1"
+        ),
+        format!("relay --service ClusterIP --config {}", example().display()),
+    ] {
+        Namespace::new(world).accepts(&printed(world, &line));
+    }
+}
+
+fn charts_are_accepted_whatever_their_values(world: &World) {
+    world.admin("apply -f -").input(MONITORS).ok();
+    world
+        .admin("wait crd --for=condition=Established --timeout=30s")
+        .args("podmonitors.monitoring.coreos.com servicemonitors.monitoring.coreos.com")
+        .ok();
+    for chart in ["adit-agent", "adit-relay"] {
+        let folder = charts().join(chart);
+        let mut values: Vec<_> = fs::read_dir(folder.join("ci"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        values.sort();
+        assert!(!values.is_empty());
+        for values in values {
+            helm(world, "lint --strict")
+                .arg(&folder)
+                .arg("--values")
+                .arg(&values)
+                .ok();
+            Namespace::new(world).accepts(&templated(world, chart, &values));
+        }
+    }
+}
+
+fn charts_refuse_values_that_would_not_work(world: &World) {
+    let template = |chart: &str, set: &str| {
+        helm(world, "template release")
+            .arg(charts().join(chart))
+            .args(set)
+            .failure()
+    };
+    let url = "--set relay.url=https://relay.example.com";
+    for (chart, set, because) in [
+        (
+            "adit-agent",
+            String::new(),
+            "relay.url: say where the relay is",
+        ),
+        (
+            "adit-agent",
+            "--set relay.url=http://relay.example.com".into(),
+            "relay",
+        ),
+        (
+            "adit-agent",
+            format!("{url} --set rbac.impersonation=plain"),
+            "rbac.groups: name each group",
+        ),
+        (
+            "adit-agent",
+            format!("{url} --set rbac.everywhere[0].verbs={{*}}"),
+            "verbs",
+        ),
+        ("adit-agent", format!("{url} --set replica=3"), "replica"),
+        ("adit-relay", String::new(), "config.authorities: say whose"),
+        (
+            "adit-relay",
+            "--set config.authorities.a.b=c,config.listen.address=a".into(),
+            "listen",
+        ),
+    ] {
+        let said = template(chart, &set);
+        assert!(said.contains(because), "{chart} {set}: {said}");
+    }
+}
+
+fn chart_and_command_give_what_the_kustomization_gives(world: &World) {
+    let kustomized = comparable(kustomized(world, "agent/cluster-wide", &[]));
+    let values = charts().join("adit-agent/ci/least.yaml");
+    let mut charted = comparable(templated(world, "adit-agent", &values));
+    // Helm makes the namespace by itself.
+    charted.insert("Namespace".into(), kustomized["Namespace"].clone());
+    assert_same(&charted, &kustomized);
+
+    let line = "agent --relay https://relay.example.com --read-everywhere --namespace shop";
+    let mut printed = comparable(printed(world, line));
+    assert!(printed.remove("Secret adit-agent-token").is_some());
+    assert!(printed.remove("RoleBinding adit-agent in shop").is_some());
+    assert_same(&printed, &kustomized);
+}
+
+fn relays_chart_and_command_give_what_the_kustomization_gives(world: &World) {
+    let kustomized = comparable(kustomized(world, "relay", &[]));
+    let values = charts().join("adit-relay/ci/least.yaml");
+    let mut charted = comparable(templated(world, "adit-relay", &values));
+    charted.insert("Namespace".into(), kustomized["Namespace"].clone());
+    assert_same(&charted, &kustomized);
+
+    let file = World::manifests().join("relay/relay.yaml");
+    let printed = comparable(printed(
+        world,
+        &format!("relay --config {}", file.display()),
+    ));
+    assert_same(&printed, &kustomized);
+}
+
+/// Objects by kind and name.
+type Objects = BTreeMap<String, Value>;
+
+/// A namespace that enforces Pod Security.
+struct Namespace<'a> {
+    world: &'a World,
+    name: String,
+}
+
+impl<'a> Namespace<'a> {
+    fn new(world: &'a World) -> Self {
+        let name = world.name("strict");
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": name, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+        });
+        world.admin("apply -f -").input(namespace.to_string()).ok();
+        // Some pods have no other account.
+        world
+            .admin("wait serviceaccount/default --for=create --timeout=30s --namespace")
+            .arg(&name)
+            .ok();
+        Self { world, name }
+    }
+
+    /// Each object would be made, and so would a pod of each Deployment, to whom alone Pod Security says no.
+    fn accepts(&self, objects: &Objects) {
+        let mut all: Vec<_> = objects
+            .values()
+            .cloned()
+            .map(|object| self.put(object))
+            .collect();
+        // A pod is not looked at before its account is there.
+        for account in all
+            .iter()
+            .filter(|object| object["kind"] == "ServiceAccount")
+        {
+            self.world
+                .admin("apply -f -")
+                .input(account.to_string())
+                .ok();
+        }
+        let pods: Vec<_> = all
+            .iter()
+            .filter_map(pod)
+            .map(|pod| self.put(pod))
+            .collect();
+        assert!(!pods.is_empty());
+        all.extend(pods);
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": all });
+        let said = self
+            .world
+            .admin("apply --dry-run=server -f -")
+            .input(list.to_string())
+            .run();
+        assert_eq!(said.code, Some(0), "{said}");
+        assert!(!said.stderr.contains("Warning"), "{said}");
+    }
+
+    /// In this namespace instead of its own.
+    fn put(&self, mut object: Value) -> Value {
+        let metadata = &mut object["metadata"];
+        if metadata["namespace"].is_string() {
+            metadata["namespace"] = self.name.as_str().into();
+        }
+        object
+    }
+}
+
+/// What a Deployment would make.
+fn pod(deployment: &Value) -> Option<Value> {
+    let template =
+        (deployment["kind"] == "Deployment").then(|| deployment["spec"]["template"].clone())?;
+    let mut pod = json!({ "apiVersion": "v1", "kind": "Pod" });
+    pod["metadata"] = template["metadata"].clone();
+    pod["metadata"]["name"] = "pod".into();
+    pod["metadata"]["namespace"] = "its own".into();
+    pod["spec"] = template["spec"].clone();
+    Some(pod)
+}
+
+fn kustomized(world: &World, whole: &str, components: &[&str]) -> Objects {
+    let folder = world.new_folder("kustomization");
+    symlink(World::manifests(), folder.join("manifests")).unwrap();
+    let own = folder.join("own");
+    fs::create_dir(&own).unwrap();
+    let below = |part: &str| format!("../manifests/{part}");
+    let components: Vec<_> = components.iter().map(|part| below(part)).collect();
+    let kustomization = json!({ "resources": [below(whole)], "components": components });
+    fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    objects(&world.admin("kustomize").arg(own).ok())
+}
+
+fn printed(world: &World, line: &str) -> Objects {
+    let mut adit = Command::new(&world.adit);
+    adit.env_clear().env("HOME", world.new_folder("home"));
+    objects(&Call::new(adit, "manifests").args(line).ok())
+}
+
+fn templated(world: &World, chart: &str, values: &Path) -> Objects {
+    let text = helm(world, "template --namespace")
+        .args(&format!("{chart} {chart}"))
+        .arg(charts().join(chart))
+        .arg("--values")
+        .arg(values)
+        .ok();
+    objects(&text)
+}
+
+fn helm(world: &World, line: &str) -> Call {
+    let mut helm = Command::new(&world.cluster.helm);
+    helm.env_clear().env("HOME", world.new_folder("helm"));
+    Call::new(helm, line)
+}
+
+fn objects(yaml: &str) -> Objects {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
+    let mut objects = Objects::new();
+    for object in documents.into_iter().filter(|object| !object.is_null()) {
+        let text = |place: &Value| place.as_str().unwrap().to_owned();
+        let mut key = format!(
+            "{} {}",
+            text(&object["kind"]),
+            text(&object["metadata"]["name"])
+        );
+        if object["kind"] == "RoleBinding" {
+            key += &format!(" in {}", text(&object["metadata"]["namespace"]));
+        }
+        assert!(
+            objects.insert(key.clone(), object).is_none(),
+            "{key} is there twice"
+        );
+    }
+    objects
+}
+
+/// Without what the ways may differ in: the name of a ConfigMap that says what is in it, marks of helm, comments in config files.
+fn comparable(objects: Objects) -> Objects {
+    let mut all = Objects::new();
+    for (key, mut object) in objects {
+        let mut key = key;
+        if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
+            labels.retain(|label, _| !MARKS.contains(&label.as_str()));
+        }
+        match object["kind"].as_str() {
+            Some("ConfigMap") => {
+                key = "ConfigMap".into();
+                object["metadata"]["name"] = Value::Null;
+                for text in object["data"].as_object_mut().unwrap().values_mut() {
+                    *text = serde_saphyr::from_str(text.as_str().unwrap()).unwrap();
+                }
+            }
+            Some("Deployment") => {
+                let template = &mut object["spec"]["template"];
+                template["metadata"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("annotations");
+                template["spec"]["volumes"][0]["configMap"]["name"] = Value::Null;
+            }
+            Some("Namespace") => key = "Namespace".into(),
+            _ => {}
+        }
+        all.insert(key, object);
+    }
+    all
+}
+
+fn assert_same(left: &Objects, right: &Objects) {
+    assert_eq!(
+        left.keys().collect::<Vec<_>>(),
+        right.keys().collect::<Vec<_>>()
+    );
+    for (key, left) in left {
+        assert_eq!(left, &right[key], "{key}");
+    }
+}
+
+fn charts() -> std::path::PathBuf {
+    workspace::root().join("deploy/charts")
+}
+
+fn example() -> std::path::PathBuf {
+    workspace::root().join("deploy/relay.example.yaml")
+}
+
+/// What helm says of itself.
+const MARKS: [&str; 3] = [
+    "helm.sh/chart",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/version",
+];
+
+/// Stand-ins for the Prometheus operator's kinds, of which only the names are looked at.
+const MONITORS: &str = include_str!("monitors.yaml");
