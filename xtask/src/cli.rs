@@ -32,7 +32,7 @@ enum Command {
     /// Write a container image of the released binary, without a container engine
     Image {
         /// What the image is called
-        #[arg(long, default_value = "adit:latest")]
+        #[arg(long, default_value = concat!("adit:", env!("CARGO_PKG_VERSION")))]
         name: String,
         /// The file to write: a tar of an OCI image layout
         #[arg(
