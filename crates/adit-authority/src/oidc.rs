@@ -10,7 +10,7 @@
 //!
 //! Invariants:
 //!  - Nothing that a token says is used before its signature was checked, but for its issuer and key id, which only
-//!    choose among issuers and keys of our own.
+//!    choose among issuers and keys of our own, and its age, which only chooses between two refusals.
 //!  - A token is accepted from `nbf` to `exp`, give or take the leeway, and only while the key that signed it is held.
 //!  - Verified tokens are known by their HMAC under a key that never leaves this process.
 
@@ -117,9 +117,8 @@ impl Oidc {
     ) -> Result<Caller, TokenError> {
         let unverified = Unverified::read(token.expose())?;
         let (issuer, ring) = self.issuer(unverified.issuer()?)?;
-        if !ring.holds(unverified.key_id()) {
-            ring.fetch_for_unknown_key(issuer).await?;
-        }
+        let age = unverified.age(now)?.saturating_sub(issuer.leeway);
+        ring.seek(unverified.key_id(), age, issuer).await?;
         let (claims, key) = unverified.verify(ring)?;
         let (job, expires_at) = claims.check(issuer, now)?;
         let caller = Caller::new(job, expires_at, tag.owner());

@@ -237,8 +237,10 @@ impl Refusal {
             Self::NoAgentNamed => row(400, "no_agent_named", Client, None),
             Self::AgentsDiffer { .. } => row(400, "agents_differ", Client, None),
             Self::BadCredential(why) => row(401, why.reason(), Client, None),
-            Self::TokenRefused(why) if why.is_transient() => row(503, why.reason(), Relay, Some(2)),
-            Self::TokenRefused(why) => row(401, why.reason(), Client, None),
+            Self::TokenRefused(why) => match why.retry_after() {
+                Some(seconds) => row(503, why.reason(), Relay, Some(seconds)),
+                None => row(401, why.reason(), Client, None),
+            },
             Self::PermitEnded => row(401, "permit_ended", Client, None),
             Self::BodyLost(_) => row(400, "body_lost", Client, None),
             Self::NotPermitted(_) => row(403, "not_permitted", Client, None),

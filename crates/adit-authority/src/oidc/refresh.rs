@@ -86,6 +86,7 @@ impl KeyRefresh {
 
     /// One fetch. Gives the time until the next one that nobody asks for.
     async fn refresh(&self) -> std::time::Duration {
+        let began = Instant::now();
         self.ring.fetches.fetch_add(1, Ordering::Relaxed);
         let fetched = self.document().await.and_then(|document| parse(&document));
         let failed = fetched.is_err();
@@ -102,7 +103,7 @@ impl KeyRefresh {
         }
         let filled = self.ring.attempt.borrow().filled || !failed;
         self.ring.attempt.send_replace(Attempt {
-            ended: Some(Instant::now()),
+            span: Some((began, Instant::now())),
             failed,
             filled,
         });

@@ -29,6 +29,8 @@ const HOUR: Duration = Duration::from_hours(1);
 struct Website {
     // None: the issuer is down.
     document: Mutex<Option<String>>,
+    /// How long it takes to answer.
+    takes: Mutex<Duration>,
     fetches: AtomicU64,
 }
 
@@ -37,6 +39,10 @@ impl FetchKeys for Website {
         Box::pin(async move {
             assert_eq!(url, "https://gitlab.example.com/oauth/discovery/keys");
             self.fetches.fetch_add(1, Ordering::Relaxed);
+            let takes = *self.takes.lock();
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
             self.document
                 .lock()
                 .clone()

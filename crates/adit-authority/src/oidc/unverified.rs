@@ -1,8 +1,12 @@
-//! A token taken apart, before anyone vouched for it. It gives away two things to choose a key by; the rest only for a
-//! signature that fits.
+//! A token taken apart, before anyone vouched for it. It gives away what is needed to look for its key; the rest only for
+//! a signature that fits.
 //! Invariant: there is no way to a [`Claims`] but through [`Unverified::verify`].
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
@@ -50,6 +54,14 @@ impl<'a> Unverified<'a> {
     /// The key that the token says signed it.
     pub(super) fn key_id(&self) -> &str {
         &self.kid
+    }
+
+    /// How long ago it says that it was issued; nothing if it does not say.
+    pub(super) fn age(&self, now: SystemTime) -> Result<Duration, TokenError> {
+        let issued = self.claims.time("iat")?;
+        Ok(issued
+            .and_then(|issued| now.duration_since(issued).ok())
+            .unwrap_or_default())
     }
 
     /// What the token says, and the key that proves it.

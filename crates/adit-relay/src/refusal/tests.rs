@@ -82,8 +82,8 @@ fn credential_errors() -> impl Iterator<Item = CredentialError> {
 fn token_errors() -> impl Iterator<Item = TokenError> {
     use TokenError::{
         AlgorithmMismatch, AlgorithmRefused, BadClaim, BadSignature, CriticalHeader, Expired,
-        KeysUnavailable, LifetimeTooLong, Malformed, MissingClaim, NoKeyId, NotYetValid,
-        UnknownIssuer, UnknownKey, WrongAudience,
+        KeyPending, KeysUnavailable, LifetimeTooLong, Malformed, MissingClaim, NoKeyId,
+        NotYetValid, UnknownIssuer, UnknownKey, WrongAudience,
     };
     let all = [
         Malformed,
@@ -94,6 +94,7 @@ fn token_errors() -> impl Iterator<Item = TokenError> {
         UnknownIssuer,
         UnknownKey,
         KeysUnavailable,
+        KeyPending(10),
         BadSignature,
         MissingClaim("x"),
         BadClaim("x"),

@@ -45,6 +45,63 @@ async fn key_that_was_rotated_out_is_refused_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_key_is_waited_for_while_its_issuer_may_not_be_asked() {
+    let mut world = World::new(KeyKind::EcP256);
+    world.verify(&world.token()).await.unwrap();
+    advance(Duration::from_secs(3)).await;
+    world.now += Duration::from_secs(3);
+    world.issuer.rotate().unwrap();
+    *world.website.document.lock() = Some(world.issuer.jwks());
+    let token = world.token();
+    let refused = world.verify(&token).await.unwrap_err();
+    assert_eq!(refused, TokenError::KeyPending(7));
+    assert_eq!(world.fetches(), 1);
+    // Whoever does as he is told needs no second try.
+    advance(Duration::from_secs(7)).await;
+    world.verify(&token).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_older_than_the_keys_has_an_unknown_key_indeed() {
+    let mut world = World::new(KeyKind::EcP256);
+    let stranger = Issuer::new(ISSUER, KeyKind::EcP256).unwrap();
+    let token = stranger.sign(&world.claims()).unwrap();
+    // The leeway of 10 s is on its side.
+    world.now += Duration::from_secs(30);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    world.verify(&world.token()).await.unwrap();
+    for _ in 0..3 {
+        let refused = world.verify(&token).await.unwrap_err();
+        assert_eq!(refused, TokenError::UnknownKey);
+    }
+    assert!(world.oidc.stats().key_fetches_withheld >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetch_that_began_before_the_token_came_says_nothing_about_its_key() {
+    let world = World::new(KeyKind::EcP256);
+    world.verify(&world.token()).await.unwrap();
+    advance(Duration::from_secs(11)).await;
+    *world.website.takes.lock() = Duration::from_secs(2);
+    let stranger = Issuer::new(ISSUER, KeyKind::EcP256).unwrap();
+    let invented = stranger.sign(&world.claims()).unwrap();
+    let verify = |token| world.oidc.verify(Token::parse(token).unwrap(), world.now);
+    let mut first = Box::pin(verify(&invented));
+    assert!(poll_once(first.as_mut()).await.is_none());
+    while world.fetches() < 2 {
+        tokio::task::yield_now().await;
+    }
+    advance(Duration::from_secs(1)).await;
+    let mut second = Box::pin(verify(&invented));
+    assert!(poll_once(second.as_mut()).await.is_none());
+    assert_eq!(within(first).await.unwrap_err(), TokenError::UnknownKey);
+    assert_eq!(
+        within(second).await.unwrap_err(),
+        TokenError::KeyPending(10)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn unknown_key_ids_cause_few_fetches() {
     let world = World::new(KeyKind::Ed25519);
     world.verify(&world.token()).await.unwrap();
@@ -53,10 +110,11 @@ async fn unknown_key_ids_cause_few_fetches() {
     for _ in 0..600 {
         let stranger = Issuer::new(ISSUER, KeyKind::Ed25519).unwrap();
         let token = stranger.sign(&world.claims()).unwrap();
-        assert_eq!(
-            world.verify(&token).await.unwrap_err(),
-            TokenError::UnknownKey
-        );
+        match world.verify(&token).await.unwrap_err() {
+            TokenError::UnknownKey => {}
+            TokenError::KeyPending(seconds) => assert!((1..=10).contains(&seconds), "{seconds}"),
+            other => panic!("{other}"),
+        }
         advance(Duration::from_millis(100)).await;
     }
     assert!((3..=7).contains(&world.fetches()), "{}", world.fetches());
@@ -113,7 +171,7 @@ async fn without_any_key_nobody_is_told_apart() {
     *world.website.document.lock() = None;
     let refused = world.verify(&world.token()).await.unwrap_err();
     assert_eq!(refused, TokenError::KeysUnavailable);
-    assert!(refused.is_transient());
+    assert_eq!(refused.retry_after(), Some(2));
     assert!(!world.oidc.is_ready());
     *world.website.document.lock() = Some(world.issuer.jwks());
     within(world.oidc.ready()).await;
