@@ -135,7 +135,7 @@ impl Service {
             name(&mut asked);
             if let Err(error) = impersonate::apply(&mut asked.headers, &asked.act_as, &self.ceiling)
             {
-                return self.refuse(stream, error).await;
+                return self.refuse(stream, &asked.request_id, error).await;
             }
             let outcome = match asked.upgrade.take() {
                 // Apart: it is several times as large, and rare.
@@ -236,13 +236,23 @@ impl Service {
     }
 
     /// Whoever is above the ceiling is told so, as by the API server; a relay that sends what it must not gets a reset.
-    async fn refuse(&self, stream: &TunnelStream, error: NotActing) -> Result<(), Unanswered> {
+    async fn refuse(
+        &self,
+        stream: &TunnelStream,
+        request: &str,
+        error: NotActing,
+    ) -> Result<(), Unanswered> {
         let NotActing::Beyond(beyond) = error else {
             return Err(error.into());
         };
-        tracing::info!(stream.id = stream.id(), error = %beyond, "request refused, it is beyond the ceiling");
+        tracing::info!(
+            stream.id = stream.id(),
+            request.id = request,
+            error = %beyond,
+            "request refused, it is beyond the ceiling"
+        );
         self.metrics.failure(Failure::BeyondCeiling);
-        Ok(answer(stream, forbidden(&beyond)).await?)
+        Ok(answer(stream, forbidden(&beyond, request)).await?)
     }
 }
 
@@ -320,28 +330,39 @@ fn name(asked: &mut Asked) {
     }
 }
 
+/// As the relay's own answers look, see `docs/errors.md`.
 /// <https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.33/#status-v1-meta>
-fn forbidden(beyond: &Beyond) -> Response<Full<Bytes>> {
+fn forbidden(beyond: &Beyond, request: &str) -> Response<Full<Bytes>> {
+    let cause = |reason, message| serde_json::json!({ "reason": reason, "message": message });
     let status = serde_json::json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": beyond.to_string(),
+        "message": format!("adit: {beyond} (agent, request {request})"),
         "reason": "Forbidden",
-        "details": { "causes": [{ "reason": "BeyondCeiling", "message": "agent" }] },
+        "details": { "causes": [
+            cause("AditReason", "beyond_ceiling"),
+            cause("AditHop", "agent"),
+            cause("AditRequestId", request),
+        ] },
         "code": 403,
     });
     let mut response = Response::new(Full::from(status.to_string()));
     *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(
+    let headers = response.headers_mut();
+    headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
+    if let Ok(request) = HeaderValue::try_from(request) {
+        headers.insert(REQUEST_ID, request);
+    }
     response
 }
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_RETRIES: u32 = 2;
 /// Per direction of an upgraded connection.
 const COPY_BYTES: usize = 32 << 10;

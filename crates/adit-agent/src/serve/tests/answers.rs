@@ -47,6 +47,7 @@ async fn identity_beyond_the_ceiling_is_answered_and_never_sent() {
         .await
         .unwrap();
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert_eq!(answer.headers()["x-request-id"], "0123456789abcdef");
     let status: serde_json::Value = serde_json::from_str(&text(answer).await).unwrap();
     assert_eq!(
         (&status["kind"], &status["reason"]),
