@@ -147,7 +147,7 @@ impl Kube {
         call: Call,
         body: Option<RequestBody>,
         expectation: Expectation,
-        on_informational: impl FnMut(StatusCode, &HeaderMap),
+        on_informational: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
     ) -> Result<Answer, CallError> {
         let is_own = answers_itself(&call.target);
         let answer = match lease {
@@ -163,7 +163,7 @@ impl Kube {
             }
             Lease::Http1(sender, idle) => {
                 let request = self.request_http1(call)?;
-                let response = http1::call(sender, request, body, idle).await?;
+                let response = http1::call(sender, request, body, idle, on_informational).await?;
                 Answer {
                     response: response.map(AnswerBody::Http1),
                     upload: None,

@@ -169,13 +169,12 @@ impl Service {
         } else {
             Expectation::None
         };
-        let tell = |status, headers: &HeaderMap| {
-            // The final answer will tell whether the stream still lives.
-            let _ = informational(stream, status, headers);
-        };
         let lease =
             unless_left(stream, pin!(self.kube.lease(Window::wished(&asked.target)))).await??;
-        let calling = pin!(self.kube.call(lease, call(asked), body, expectation, tell));
+        let calling = pin!(
+            self.kube
+                .call(lease, call(asked), body, expectation, early(stream))
+        );
         let Answer {
             response,
             mut upload,
@@ -310,6 +309,19 @@ async fn unless_left<T>(
         Pin::new(&mut work).poll(cx).map(Ok)
     })
     .await
+}
+
+/// Passes informational heads on. Weak: a connection to the API server may keep it longer than its stream lives.
+fn early(
+    stream: &Arc<TunnelStream>,
+) -> impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static + use<> {
+    let stream = Arc::downgrade(stream);
+    move |status, headers| {
+        if let Some(stream) = stream.upgrade() {
+            // The final answer will tell whether the stream still lives.
+            let _ = informational(&stream, status, headers);
+        }
+    }
 }
 
 fn call(asked: Asked) -> Call {

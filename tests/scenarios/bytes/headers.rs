@@ -1,7 +1,7 @@
 //! Header fields, trailers and informational heads: in order, unchanged, and those of one hop on that hop only.
 
 use adit_tests::{
-    GZIPPED, World, body,
+    GZIPPED, Raw, World, body,
     caller::{get, request},
     kube, relay, scenario, within, world,
 };
@@ -34,7 +34,7 @@ fn repeated_headers_keep_their_order() {
 #[test]
 fn headers_of_an_answer_pass_and_those_of_one_hop_do_not() {
     scenario(async {
-        let script = async |mut connection: adit_tests::Raw<adit_tests::Io>| {
+        let script = async |mut connection: Raw<adit_tests::Io>| {
             while connection.head().await.is_some() {
                 let answer = "HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nWarning: 299 - \"a\"\r\nwarning: 299 - \"b\"\r\n\
                     Audit-Id: 7\r\nX-Hop: secret\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive, x-hop\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\nok";
@@ -193,33 +193,54 @@ fn informational_answers_pass_to_http_2() {
             }
         };
         let world = World::of(kube().http2_by_hand(script), relay()).await;
-        let mut connection = world.job.h2().await;
-        let (mut response, _) = connection.send(world.job.h2_get("/api"), true);
-        let mut early = Vec::new();
-        let answer = within("an answer", async {
-            std::future::poll_fn(|cx| {
-                while let std::task::Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
-                    early.push(head);
-                }
-                std::pin::Pin::new(&mut response).poll(cx)
-            })
-            .await
-        });
-        assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
-        let early: Vec<_> = early
-            .iter()
-            .map(|head| (head.status().as_u16(), head.headers().get("link").cloned()))
-            .collect();
-        assert_eq!(early, [(103, Some(HeaderValue::from_static("</a>")))]);
+        assert_eq!(early_heads(&world).await, [(103, "</a>".to_owned())]);
         // An HTTP/1.1 client gets the final answer, and nothing that it could take for it.
         let answer = world.job.http1().await.get("/api").await;
         assert_eq!(
             (answer.status, answer.text().as_str()),
             (StatusCode::OK, "ok")
         );
-        drop(connection);
         world.stop().await;
     });
+}
+
+#[test]
+fn informational_answers_of_an_api_server_without_http_2_pass_too() {
+    scenario(async {
+        let script = async |mut connection: Raw<adit_tests::Io>| {
+            while connection.head().await.is_some() {
+                let heads = "HTTP/1.1 100 Continue\r\n\r\n\
+                    HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n\
+                    HTTP/1.1 103 Early Hints\r\nlink: </b>\r\n\r\n\
+                    HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                connection.write(heads).await.unwrap();
+            }
+        };
+        let world = World::of(kube().http1_only().raw(script), relay()).await;
+        // Nobody asked to be told to go on.
+        let expected = [(103, "</a>".to_owned()), (103, "</b>".to_owned())];
+        assert_eq!(early_heads(&world).await, expected);
+        world.stop().await;
+    });
+}
+
+/// The informational heads before an answer: status and `link`.
+async fn early_heads(world: &World) -> Vec<(u16, String)> {
+    let mut connection = world.job.h2().await;
+    let (mut response, _) = connection.send(world.job.h2_get("/api"), true);
+    let mut early = Vec::new();
+    let answer = within("an answer", async {
+        std::future::poll_fn(|cx| {
+            while let std::task::Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
+                let link = head.headers()["link"].to_str().unwrap().to_owned();
+                early.push((head.status().as_u16(), link));
+            }
+            std::pin::Pin::new(&mut response).poll(cx)
+        })
+        .await
+    });
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+    early
 }
 
 #[test]

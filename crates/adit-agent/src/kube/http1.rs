@@ -50,15 +50,23 @@ pub(crate) async fn open(wire: Wire) -> Result<(Sender, Driver), CallError> {
     Ok(builder.handshake(TokioIo::new(wire)).await?)
 }
 
-/// Sends the request, and waits for the answer's head. The body goes out by the connection's driver.
+/// Sends the request, and waits for the answer's head. The body goes out by the connection's driver, which also tells of
+/// informational heads.
 pub(crate) async fn call(
     mut sender: Sender,
     request: Request<()>,
     body: Option<RequestBody>,
     idle: Idle,
+    on_informational: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
 ) -> Result<Response<Receiving>, CallError> {
-    let body = body.unwrap_or_else(no_body);
-    let response = sender.send_request(request.map(|()| body)).await?;
+    let mut request = request.map(|()| body.unwrap_or_else(no_body));
+    hyper::ext::on_informational(&mut request, move |head| {
+        // Nobody asked for a 100: reading the body tells the caller to go on.
+        if head.status() != StatusCode::CONTINUE {
+            on_informational(head.status(), head.headers());
+        }
+    });
+    let response = sender.send_request(request).await?;
     Ok(response.map(|body| {
         let mut receiving = Receiving {
             body,
