@@ -1,9 +1,8 @@
 //! Credit of one stream in one direction, as the receiver keeps it: what was granted, what arrived, what was consumed.
 //!
 //! The window starts small and doubles while its reader takes a whole one in less than two round trips, for then the path could
-//! carry more: it settles at two to four times what path and reader can use, of which half is granted at a time. A whole one,
-//! because whoever comes rarely finds a whole one waiting and takes it in no time. Memory is what lies unread, never the window
-//! itself.
+//! carry more: it settles at two to four times what path and reader can use. A whole one, because whoever comes rarely finds a
+//! whole one waiting and takes it in no time. Memory is what lies unread, never the window itself.
 
 use crate::{Moment, config::MAX_CREDIT};
 
@@ -42,14 +41,20 @@ impl Window {
         self.consumed += bytes;
     }
 
-    /// The credit to give now. Half a window is worth a frame.
+    /// The credit to give now, if it is worth a frame.
     pub(crate) fn grant(&mut self) -> Option<u32> {
         let promised = self.granted - self.consumed;
-        (promised <= u64::from(self.size) / 2).then(|| {
-            let credit = u64::from(self.size) - promised;
+        let credit = u64::from(self.size) - promised;
+        (credit >= self.step().into()).then(|| {
             self.granted += credit;
             u32::try_from(credit).expect("a credit is never larger than the window, a u32")
         })
+    }
+
+    /// What is worth a frame: half of a small window, an eighth of a large one. What is held back of a large one is missing on
+    /// a long path, while frames are few beside the data that causes them.
+    fn step(&self) -> u32 {
+        (self.size / 8).max(STEP).min(self.size.div_ceil(2))
     }
 
     /// Whether the reader keeps up with more than the window lets through. Asked whenever it took something.
@@ -93,6 +98,9 @@ impl Window {
     }
 }
 
+/// A frame for so much data costs next to nothing: a batch of the writer's.
+const STEP: u32 = 64 << 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +118,17 @@ mod tests {
         assert_eq!(consume(&mut window, 1), Some(50));
         assert!(window.receive(50));
         assert!(!window.receive(1), "an overrun is seen");
+    }
+
+    #[test]
+    fn a_large_window_is_granted_in_small_steps() {
+        for (size, step) in [(64, 32), (128, 64), (512, 64), (1024, 128), (16384, 2048)] {
+            let (size, step): (u32, u32) = (size << 10, step << 10);
+            let mut window = Window::new(size, Moment::ZERO);
+            assert!(window.receive(size.into()));
+            assert_eq!(consume(&mut window, u64::from(step) - 1), None, "{size}");
+            assert_eq!(consume(&mut window, 1), Some(step), "{size}");
+        }
     }
 
     #[test]
