@@ -1,7 +1,7 @@
 //! One end of a tunnel: the handshake, the streams, and what is due on the wire. See the crate's documentation.
 //!
 //! The files below hold one concern each: what arrives (`receive`), what leaves (`transmit`), what users of streams do (`streams`),
-//! and whether the peer is alive (`liveness`).
+//! how streams and the session end (`ending`), what they hold meanwhile (`memory`), and whether the peer is alive (`liveness`).
 
 use std::{
     collections::VecDeque,
@@ -9,7 +9,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use adit_proto::tunnel::{self as proto, CloseReason, ResetReason};
+use adit_proto::tunnel as proto;
 use bytes::{Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -20,14 +20,16 @@ use crate::{
     config::{Config, Limits},
     decode::{Decoder, field},
     encode,
-    error::{SessionError, StreamError},
-    flood::{self, Tolerance},
-    session::liveness::Liveness,
+    error::SessionError,
+    flood::Tolerance,
+    session::{ending::Late, liveness::Liveness},
     stream::{Stream, wait},
 };
 
+mod ending;
 mod invariants;
 mod liveness;
+mod memory;
 mod receive;
 mod streams;
 mod transmit;
@@ -133,22 +135,6 @@ pub struct Stats {
     pub credit_stalls: u64,
     /// Resets sent and received.
     pub resets: u64,
-}
-
-/// What may still arrive for streams that we reset, because the peer sent it before it knew.
-#[derive(Debug, Default)]
-struct Late {
-    /// Body bytes: exactly the credit that those streams had left.
-    bytes: u64,
-    /// Other frames: heads, an end, credit, a reset that crossed ours.
-    frames: u64,
-}
-
-impl Late {
-    fn expect(&mut self, bytes: u64) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.frames = self.frames.saturating_add(LATE_FRAMES_PER_STREAM);
-    }
 }
 
 #[derive(Debug, Default)]
@@ -283,39 +269,6 @@ impl Session {
         self.wake_watchers();
     }
 
-    /// Ends the session now. The peer is told if the driver sends what is still due; all streams fail.
-    pub fn close(&mut self, error: SessionError) {
-        if self.end().is_some() {
-            return;
-        }
-        if let Some((reason, message)) = error.farewell() {
-            self.say_goodbye(reason, &message);
-        }
-        let error = Arc::new(error);
-        let ids: Vec<_> = self.streams.keys().copied().collect();
-        for id in ids {
-            if let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.is_over()) {
-                stream.failure = Some(StreamError::SessionEnded(Arc::clone(&error)));
-            }
-            self.fail(id);
-        }
-        self.accepted.clear();
-        self.phase = Phase::Over(error);
-        self.wakes.extend(self.accepting.take());
-        self.wakes.extend(self.outgoing.waker.take());
-        self.wake_watchers();
-    }
-
-    fn say_goodbye(&mut self, reason: CloseReason, message: &str) {
-        let close = proto::Close {
-            reason: reason.into(),
-            message: clip(message),
-        };
-        // Whatever else was due is of no use to anyone any more.
-        self.outgoing.clear();
-        self.control(|out| encode::message(out, 0, field::CLOSE, &close));
-    }
-
     /// Leaves a waker for the next change of [`Session::end`], [`Session::is_draining`], [`Session::is_drained`] or
     /// [`Session::is_open`].
     pub fn watch(&mut self, cx: &Context<'_>) {
@@ -342,125 +295,6 @@ impl Session {
     fn wake_watchers(&mut self) {
         self.wakes.extend(self.watching_end.drain(..));
     }
-
-    /// Resets a stream from this side: tells the peer, fails the handle, lets go of what it held. What is complete and read stays.
-    fn cut(&mut self, id: StreamId, reason: ResetReason, message: &str) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        let was_over = stream.is_over();
-        if was_over && stream.recv.buffered == 0 {
-            return;
-        }
-        // An open that has not left yet needs no reset: it never will leave.
-        let was_announced = stream.send.heads.is_empty() || self.role == Role::Acceptor;
-        let was_answered = stream.recv.has_begun;
-        let outstanding = if stream.recv.has_ended {
-            0
-        } else {
-            stream.recv.window.outstanding()
-        };
-        // What is dropped unread can no longer be complete.
-        stream.recv.has_ended &= stream.recv.buffered == 0;
-        // The first reason stands.
-        stream.failure.get_or_insert_with(|| StreamError::Cut {
-            reason,
-            message: message.to_owned(),
-        });
-        self.drop_received(id);
-        self.fail(id);
-        if was_over {
-            return;
-        }
-        self.counted.resets += 1;
-        if was_announced {
-            self.late.expect(outstanding);
-            if !was_answered {
-                // `open` saw to it that this can be paid for.
-                let _ = self.cancels.spend(flood::COST, "cancels", self.now);
-            }
-            let reset = proto::Reset {
-                reason: reason.into(),
-                message: clip(message),
-            };
-            self.control(|out| encode::message(out, id, field::RESET, &reset));
-        }
-    }
-
-    /// A stream came to its proper end.
-    fn finished(&mut self) {
-        self.tolerance.reward();
-        self.cancels.reward();
-    }
-
-    /// After `failure` was set: nothing more is sent, whoever waits is woken, a stream that nobody holds is forgotten. What was
-    /// received before the peer's reset may still be read.
-    fn fail(&mut self, id: StreamId) {
-        self.drop_queued(id);
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        self.wakes.extend(stream.recv.waker.take());
-        self.wakes.extend(stream.send.waker.take());
-        self.wakes.extend(stream.failure_waker.take());
-        if !stream.is_held {
-            self.forget(id);
-        }
-    }
-
-    fn drop_received(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        let buffered = stream.recv.drop_all();
-        self.uncount_buffered(buffered);
-    }
-
-    fn drop_queued(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        stream.send.data.clear();
-        stream.send.heads.clear();
-        stream.send.trailers = None;
-        let queued = std::mem::take(&mut stream.send.queued);
-        self.uncount_queued(queued);
-    }
-
-    fn forget(&mut self, id: StreamId) {
-        self.drop_received(id);
-        self.drop_queued(id);
-        if let Some(stream) = self.streams.remove(&id) {
-            self.deadlines -= usize::from(stream.deadline.is_some());
-            let beyond = stream
-                .recv
-                .window
-                .size()
-                .saturating_sub(self.config.limits.stream_credit);
-            self.grown = self.grown.saturating_sub(beyond as usize);
-        }
-        if self.is_drained() {
-            self.wake_watchers();
-        }
-    }
-
-    fn uncount_buffered(&mut self, bytes: usize) {
-        self.buffered -= bytes;
-        self.budget.give_back(bytes);
-    }
-
-    fn uncount_queued(&mut self, bytes: usize) {
-        let was_full = self.queued >= self.config.max_queued_bytes;
-        self.queued -= bytes;
-        if was_full && self.queued < self.config.max_queued_bytes {
-            // Whoever waited for the session's bound rather than its stream's own: rare, so look at all.
-            self.wakes.extend(
-                self.streams
-                    .values_mut()
-                    .filter_map(|stream| stream.send.waker.take()),
-            );
-        }
-    }
 }
 
 impl Drop for Session {
@@ -483,5 +317,3 @@ fn clip_to(max_bytes: usize, words: &str) -> String {
 const VERSION: u32 = 1;
 
 const MAX_MESSAGE_BYTES: usize = 512;
-
-const LATE_FRAMES_PER_STREAM: u64 = 8;

@@ -412,29 +412,6 @@ impl Session {
             self.forget_if_released(id);
         }
     }
-
-    /// Counts bytes that lie unread, and resets whoever holds most of them when a bound is passed.
-    fn count_buffered(&mut self, bytes: usize) {
-        if bytes == 0 {
-            return;
-        }
-        self.buffered += bytes;
-        let fits = self.budget.take(bytes);
-        if !fits || self.buffered > self.config.max_buffered_bytes {
-            let most = self
-                .streams
-                .iter()
-                .max_by_key(|(_, stream)| stream.recv.buffered)
-                .map(|(id, _)| *id);
-            if let Some(id) = most {
-                self.cut(
-                    id,
-                    ResetReason::Overloaded,
-                    "its reader fell behind, and the bound on unread bytes was reached",
-                );
-            }
-        }
-    }
 }
 
 fn closed_by_peer(close: proto::Close) -> SessionError {
