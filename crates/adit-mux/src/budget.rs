@@ -1,8 +1,15 @@
 //! The process-wide bound on bytes that lie unread in sessions. Shared by all sessions of a process; counts, never blocks.
+//!
+//! From seven eighths of the bound on, the session that holds most is called on to let go of some, whosever bytes came last. It
+//! may run on another thread, and comes in a moment: for that the last eighth is kept. Past the bound itself a session lets go
+//! of its own, so that one that never comes harms nobody but the late.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Waker},
 };
 
 /// How many bytes all sessions of a process may hold for readers that have not come for them.
@@ -10,6 +17,10 @@ use std::sync::{
 pub struct Budget {
     held: AtomicUsize,
     limit: usize,
+    /// The sessions that can be called on.
+    entries: Mutex<Vec<Arc<Entry>>>,
+    /// Whether one has been called and has not come yet. Nobody else is called meanwhile.
+    is_calling: AtomicBool,
 }
 
 impl Budget {
@@ -19,6 +30,8 @@ impl Budget {
         Arc::new(Self {
             held: AtomicUsize::new(0),
             limit,
+            entries: Mutex::default(),
+            is_calling: AtomicBool::new(false),
         })
     }
 
@@ -34,26 +47,149 @@ impl Budget {
         self.limit
     }
 
-    /// Counts bytes that arrived; false when the bound is passed, and somebody has to let go of some.
-    pub(crate) fn take(&self, bytes: usize) -> bool {
-        self.held
-            .fetch_add(bytes, Ordering::Relaxed)
-            .saturating_add(bytes)
-            <= self.limit
+    fn entries(&self) -> MutexGuard<'_, Vec<Arc<Entry>>> {
+        // Nothing panics while it is locked.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What one more holder does about so many bytes held in all.
+    fn press(&self, own: &Entry, held: usize) -> Pressure {
+        if held > self.limit {
+            return Pressure::Own;
+        }
+        if held <= self.limit - self.limit / 8 || self.is_calling.swap(true, Ordering::AcqRel) {
+            return Pressure::None;
+        }
+        let entries = self.entries();
+        let most = entries.iter().max_by_key(|entry| entry.held());
+        match most.filter(|most| most.held() > own.held()) {
+            Some(most) => {
+                most.is_called.store(true, Ordering::Release);
+                let driver = most.driver.lock().unwrap_or_else(PoisonError::into_inner);
+                driver.clone().map_or(Pressure::None, Pressure::Other)
+            }
+            None => {
+                self.is_calling.store(false, Ordering::Release);
+                Pressure::Own
+            }
+        }
+    }
+}
+
+/// Whose turn it is to let go.
+#[derive(Debug)]
+pub(crate) enum Pressure {
+    /// Nobody's, or it was told before.
+    None,
+    /// The asking session's.
+    Own,
+    /// Another's: its driver is to be woken.
+    Other(Waker),
+}
+
+/// What others see of a session.
+#[derive(Debug, Default)]
+struct Entry {
+    held: AtomicUsize,
+    is_called: AtomicBool,
+    driver: Mutex<Option<Waker>>,
+}
+
+impl Entry {
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// What one session holds of a budget; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Account {
+    budget: Arc<Budget>,
+    entry: Arc<Entry>,
+    /// Whom the entry's waker wakes, to be compared without a lock.
+    driver: Option<Waker>,
+}
+
+impl Account {
+    pub(crate) fn open(budget: Arc<Budget>) -> Self {
+        let entry = Arc::<Entry>::default();
+        budget.entries().push(Arc::clone(&entry));
+        Self {
+            budget,
+            entry,
+            driver: None,
+        }
+    }
+
+    /// Bytes that this session holds.
+    pub(crate) fn held(&self) -> usize {
+        self.entry.held()
+    }
+
+    /// Counts bytes that arrived.
+    pub(crate) fn take(&mut self, bytes: usize) -> Pressure {
+        self.entry.held.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.budget.held.fetch_add(bytes, Ordering::Relaxed);
+        self.budget.press(&self.entry, before.saturating_add(bytes))
     }
 
     /// Counts bytes that were consumed or dropped.
-    pub(crate) fn give_back(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        self.entry.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether so much is held that nothing new should be begun.
+    /// Leaves a waker for when this session is called on.
+    pub(crate) fn attend(&mut self, cx: &Context<'_>) {
+        let is_known = |driver: &Waker| driver.will_wake(cx.waker());
+        if !self.driver.as_ref().is_some_and(is_known) {
+            self.driver = Some(cx.waker().clone());
+            let entry = &self.entry.driver;
+            *entry.lock().unwrap_or_else(PoisonError::into_inner) = self.driver.clone();
+        }
+    }
+
+    /// Whether this session is called on to let go of some.
+    pub(crate) fn is_called(&self) -> bool {
+        self.entry.is_called.load(Ordering::Acquire)
+    }
+
+    /// This session has come: whether it was called. If it was, the next may be.
+    pub(crate) fn come(&mut self) -> bool {
+        let was_called = self.entry.is_called.swap(false, Ordering::AcqRel);
+        if was_called {
+            self.budget.is_calling.store(false, Ordering::Release);
+        }
+        was_called
+    }
+
+    /// Nobody drives the session any more: it cannot come.
+    pub(crate) fn retire(&mut self) {
+        self.budget
+            .entries()
+            .retain(|entry| !Arc::ptr_eq(entry, &self.entry));
+        self.come();
+    }
+
+    /// Whether so much is held by all that somebody has to let go.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.budget.held() > self.budget.limit - self.budget.limit / 8
+    }
+
+    /// Whether so much is held by all that nothing new should be begun.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.held() >= self.limit
+        self.budget.held() >= self.budget.limit
     }
 
-    /// Whether windows may still grow: while less than half is held.
+    /// Whether windows may still grow: while less than half is held by all.
     pub(crate) fn is_roomy(&self) -> bool {
-        self.held() < self.limit / 2
+        self.budget.held() < self.budget.limit / 2
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.retire();
+        self.give_back(self.held());
     }
 }

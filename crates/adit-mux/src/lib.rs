@@ -11,7 +11,8 @@
 //!
 //! - What a peer may send is bounded by credit it was given (`window.rs`): credit goes back when a reader has *consumed* bytes.
 //! - What lies unread is bounded per stream (its window), per session ([`Config::max_buffered_bytes`]) and per process
-//!   ([`Budget`]); past a bound the stream that holds most is reset, never the peer ignored.
+//!   ([`Budget`]); past a bound the stream that holds most is reset, never the peer ignored. For the process's that is a
+//!   stream of the session that holds most, whosever bytes came last.
 //! - The writer pulls. No frame is finished before the wire can take it, so nothing small waits behind something large: control
 //!   first, then heads, then turns of one quantum between streams that have data and credit.
 //! - A stream ends once, with one reason, at each end. What ends by accident is never taken for complete.

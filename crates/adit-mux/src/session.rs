@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Moment, StreamId,
-    budget::Budget,
+    budget::{Account, Budget},
     config::{Config, Limits},
     decode::{Decoder, field},
     encode,
@@ -64,12 +64,12 @@ pub struct Session {
     late: Late,
     liveness: Liveness,
     outgoing: transmit::Outgoing,
-    /// Bytes that lie unread, and those that wait to be sent, over all streams.
-    buffered: usize,
+    /// Bytes that lie unread, over all streams, and what of them the process may hold.
+    account: Account,
+    /// Bytes that wait to be sent, over all streams.
     queued: usize,
     /// By how much windows have grown beyond their start.
     grown: usize,
-    budget: Arc<Budget>,
     /// Streams with a deadline, and when to look at them next.
     deadlines: usize,
     next_deadline: Moment,
@@ -194,10 +194,9 @@ impl Session {
             late: Late::default(),
             liveness: Liveness::new(&config, now),
             outgoing: transmit::Outgoing::default(),
-            buffered: 0,
+            account: Account::open(budget),
             queued: 0,
             grown: 0,
-            budget,
             deadlines: 0,
             next_deadline: Moment::MAX,
             counted: Counted::default(),
@@ -246,7 +245,7 @@ impl Session {
             streams: self.streams.len(),
             opened: self.counted.opened,
             round_trip: self.liveness.round_trip(),
-            buffered_bytes: self.buffered,
+            buffered_bytes: self.account.held(),
             queued_bytes: self.queued,
             received_bytes: self.counted.received_bytes,
             sent_bytes: self.counted.sent_bytes,
@@ -294,12 +293,6 @@ impl Session {
 
     fn wake_watchers(&mut self) {
         self.wakes.extend(self.watching_end.drain(..));
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.budget.give_back(self.buffered);
     }
 }
 

@@ -47,6 +47,7 @@ impl Session {
             self.fail(id);
         }
         self.accepted.clear();
+        self.account.retire();
         self.phase = Phase::Over(error);
         self.wakes.extend(self.accepting.take());
         self.wakes.extend(self.outgoing.waker.take());

@@ -74,6 +74,7 @@ impl Session {
         let dead_at = self.liveness.dead_at();
         match self.phase {
             Phase::Over(_) => None,
+            Phase::Handshake { .. } | Phase::Open if self.account.is_called() => Some(self.now),
             Phase::Handshake { deadline } => Some(deadline.min(dead_at)),
             Phase::Open => Some(dead_at.min(self.liveness.ping_at()).min(self.next_deadline)),
         }
@@ -89,6 +90,9 @@ impl Session {
                 return self.close(SessionError::HandshakeTimedOut);
             }
             Phase::Handshake { .. } | Phase::Open => {}
+        }
+        if self.account.come() {
+            self.relieve();
         }
         if now >= self.liveness.dead_at() {
             return self.close(SessionError::Silent(self.liveness.dead_after.as_secs()));

@@ -2,30 +2,49 @@
 
 use adit_proto::tunnel::ResetReason;
 
-use crate::{Session, StreamId};
+use crate::{Session, StreamId, budget::Pressure};
 
 impl Session {
-    /// Counts bytes that lie unread, and resets whoever holds most of them when a bound is passed.
+    /// Counts bytes that lie unread. Past the session's bound, the stream that holds most of them is reset; past the process's,
+    /// that of the session that holds most.
     pub(super) fn count_buffered(&mut self, bytes: usize) {
         if bytes == 0 {
             return;
         }
-        self.buffered += bytes;
-        let fits = self.budget.take(bytes);
-        if !fits || self.buffered > self.config.max_buffered_bytes {
-            let most = self
-                .streams
-                .iter()
-                .max_by_key(|(_, stream)| stream.recv.buffered)
-                .map(|(id, _)| *id);
-            if let Some(id) = most {
-                self.cut(
-                    id,
-                    ResetReason::Overloaded,
-                    "its reader fell behind, and the bound on unread bytes was reached",
-                );
+        match self.account.take(bytes) {
+            Pressure::None => {}
+            Pressure::Own => {
+                // It holds no less than what has just come.
+                self.cut_largest();
             }
+            Pressure::Other(driver) => self.wakes.push(driver),
         }
+        if self.account.held() > self.config.max_buffered_bytes {
+            self.cut_largest();
+        }
+    }
+
+    /// Lets go until the process holds no more than it should. Done when this session was called on, since it held most.
+    pub(super) fn relieve(&mut self) {
+        while self.account.is_pressed() && self.cut_largest() {}
+    }
+
+    /// Resets the stream that holds most of what lies unread; whether there was one.
+    fn cut_largest(&mut self) -> bool {
+        let largest = self
+            .streams
+            .iter()
+            .max_by_key(|(_, stream)| stream.recv.buffered)
+            .filter(|(_, stream)| stream.recv.buffered > 0)
+            .map(|(id, _)| *id);
+        if let Some(id) = largest {
+            self.cut(
+                id,
+                ResetReason::Overloaded,
+                "its reader fell behind, and the bound on unread bytes was reached",
+            );
+        }
+        largest.is_some()
     }
 
     pub(super) fn drop_received(&mut self, id: StreamId) {
@@ -48,8 +67,7 @@ impl Session {
     }
 
     pub(super) fn uncount_buffered(&mut self, bytes: usize) {
-        self.buffered -= bytes;
-        self.budget.give_back(bytes);
+        self.account.give_back(bytes);
     }
 
     pub(super) fn uncount_queued(&mut self, bytes: usize) {

@@ -156,7 +156,7 @@ impl Session {
             self.tolerance
                 .spend(flood::COST, "opens beyond the limit", self.now)?;
             Some("the agent runs as many streams as it takes")
-        } else if self.budget.is_exhausted() {
+        } else if self.account.is_exhausted() {
             Some("the agent holds as many unread bytes as it may")
         } else {
             None

@@ -76,7 +76,7 @@ impl Session {
         if head.len() > self.limits.max_head_bytes as usize {
             return Err(OpenError::HeadTooLarge);
         }
-        if self.budget.is_exhausted() {
+        if self.account.is_exhausted() {
             return Err(OpenError::Overloaded);
         }
         // At worst all streams are cancelled at once, this one among them.
@@ -193,7 +193,7 @@ impl Session {
         if let Some(failure) = &stream.failure {
             return Poll::Ready(Err(failure.clone()));
         }
-        let is_full = self.queued >= self.config.max_queued_bytes || self.budget.is_exhausted();
+        let is_full = self.queued >= self.config.max_queued_bytes || self.account.is_exhausted();
         let has_room = stream.send.queued < self.config.stream_queue_bytes && !is_full;
         if has_room || stream.send.queued == 0 {
             return Poll::Ready(Ok(()));
@@ -383,7 +383,7 @@ impl Session {
 
     /// A reader took bytes: the peer may send as many again, or more.
     fn consumed(&mut self, id: StreamId, bytes: usize) {
-        let may_grow = self.grown < self.config.max_buffered_bytes / 2 && self.budget.is_roomy();
+        let may_grow = self.grown < self.config.max_buffered_bytes / 2 && self.account.is_roomy();
         let (now, round_trip) = (self.now, self.liveness.round_trip());
         let Some(stream) = self.streams.get_mut(&id) else {
             return;

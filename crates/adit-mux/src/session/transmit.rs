@@ -84,6 +84,7 @@ impl Session {
         cx: &Context<'_>,
         frame: impl FnOnce(usize) -> [u8; N],
     ) -> Option<Batch> {
+        self.account.attend(cx);
         if self.outgoing.is_empty() {
             wait(&mut self.outgoing.waker, cx);
             return None;

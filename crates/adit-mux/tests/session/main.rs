@@ -10,6 +10,7 @@
 )]
 
 mod bounds;
+mod budget;
 mod drain;
 mod ends;
 mod fairness;

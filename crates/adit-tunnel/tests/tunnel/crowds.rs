@@ -1,6 +1,8 @@
 //! More than there is room for, and callers that leave by the thousand.
 
-use adit_tunnel::{Budget, OpenError, Options, RequestBody, Terms, TunnelStream};
+use adit_tunnel::{
+    Budget, OpenError, Options, RequestBody, ResetReason, StreamError, Terms, TunnelStream,
+};
 use bytes::Bytes;
 
 use crate::support::{
@@ -38,6 +40,49 @@ async fn past_the_process_budget_the_hungriest_stream_is_reset() {
         }
         assert!(cut >= 1);
         assert_eq!(relay.budget.held(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn past_the_process_budget_the_tunnel_that_holds_most_lets_go() {
+    within(async {
+        let relay = Options {
+            budget: Budget::new(1 << 20),
+            ..Options::default()
+        };
+        let mut hoarder = pair_with(relay.clone()).await;
+        let mut other = pair_with(relay).await;
+        for pair in [&mut hoarder, &mut other] {
+            pair.serve(async |stream, _| {
+                stream.send_head(Bytes::new())?;
+                stream.write(pattern(64 << 10), true)
+            });
+        }
+        // Nobody reads; seven eighths of the budget are room for 13.
+        let hoarded: Vec<_> = (0..12).map(|_| hoarder.get("x")).collect();
+        while hoarder.relay.stats().buffered_bytes < 12 * (64 << 10) {
+            tokio::task::yield_now().await;
+        }
+        let asked: Vec<_> = (0..3).map(|_| other.get("x")).collect();
+        while hoarder.relay.stats().buffered_bytes >= 12 * (64 << 10) {
+            tokio::task::yield_now().await;
+        }
+        for stream in &asked {
+            assert_eq!(read_all(stream).await.unwrap(), pattern(64 << 10));
+        }
+        let mut cut = 0;
+        for stream in &hoarded {
+            match read_all(stream).await {
+                Ok(whole) => assert_eq!(whole, pattern(64 << 10)),
+                Err(StreamError::Cut { reason, .. }) => {
+                    assert_eq!(reason, ResetReason::Overloaded);
+                    cut += 1;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert!((1..=3).contains(&cut), "{cut}");
     })
     .await;
 }

@@ -39,6 +39,11 @@ impl Default for Alarm {
 }
 
 impl Alarm {
+    /// Whether its waker was called since it was last polled.
+    pub(crate) fn is_rung(&self) -> bool {
+        self.rung.0.load(Ordering::Relaxed)
+    }
+
     /// Polls, wakes whom the session wants woken, and fails when there was something to find although nobody woke this waiter.
     pub(crate) fn poll<T>(
         &mut self,

@@ -25,7 +25,12 @@ impl Rogue {
     }
 
     pub(crate) fn relay_with(config: Config) -> Self {
-        let (budget, now) = (Budget::new(16 << 20), Moment::from_secs(1));
+        Self::relay_of(config, Budget::new(16 << 20))
+    }
+
+    /// One whose session shares its budget with others.
+    pub(crate) fn relay_of(config: Config, budget: Arc<Budget>) -> Self {
+        let now = Moment::from_secs(1);
         let session = Session::acceptor(config, Arc::clone(&budget), now);
         Self::new(session, budget, now)
     }
@@ -114,6 +119,11 @@ impl Rogue {
         self.now += by;
         self.session.handle_timeout(self.now);
         ring(&mut self.session);
+    }
+
+    /// Whether something has woken the session's driver since it last looked.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.driver.is_rung()
     }
 
     /// The rule that the session says was broken.
