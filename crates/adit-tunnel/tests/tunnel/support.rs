@@ -29,7 +29,11 @@ pub(crate) async fn pair() -> Pair {
 
 /// With a relay that is not the usual one.
 pub(crate) async fn pair_with(relay: Options) -> Pair {
-    let (relay, agent, driver) = testing::pair(relay, Options::default()).await;
+    pair_of(relay, Options::default()).await
+}
+
+pub(crate) async fn pair_of(relay: Options, agent: Options) -> Pair {
+    let (relay, agent, driver) = testing::pair(relay, agent).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(driver);
     Pair {
