@@ -119,7 +119,11 @@ impl Dialler {
             to: self.target(),
             source: Arc::new(error),
         })?;
-        let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let (socket, session) = stream.get_ref();
+        let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
+        if alpn.as_deref() == Some(H2) {
+            socket.limit_unsent();
+        }
         Ok(Dialled {
             wire: Either::Right(stream),
             alpn,

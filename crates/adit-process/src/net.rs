@@ -7,5 +7,5 @@
 mod buffered;
 mod listener;
 
-pub use buffered::{BufferedStream, CLIENT_BUFFER, KeepBuffer, TUNNEL_BUFFER};
+pub use buffered::{BufferedStream, CLIENT_BUFFER, KeepBuffer, TUNNEL_BUFFER, UNSENT_LIMIT};
 pub use listener::{Listener, ReusePort, listen, listen_shards};

@@ -1,4 +1,6 @@
+use adit_process::net::UNSENT_LIMIT;
 use adit_process::tls::{ClientTls, H2, TrustRoots};
+use socket2::SockRef;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -70,6 +72,12 @@ async fn certificate_is_checked_by_authority_and_name() {
     };
     let dialled = dial(&ours, "localhost").await.unwrap();
     assert_eq!(dialled.alpn.as_deref(), Some(H2));
+    // What is written last does not wait behind megabytes in the kernel.
+    let Either::Right(tls) = &dialled.wire else {
+        panic!("it is TLS")
+    };
+    let unsent = SockRef::from(tls.get_ref().0).tcp_notsent_lowat().unwrap();
+    assert_eq!(unsent, UNSENT_LIMIT);
     let (_, advice) = attempt(dial(&ours, "other.example.com").await.unwrap_err());
     assert!(advice.contains("host name"), "{advice}");
     let (_, advice) = attempt(dial(&TrustRoots::System, "localhost").await.unwrap_err());

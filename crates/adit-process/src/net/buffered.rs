@@ -5,7 +5,7 @@
 //! invariant: while nothing is to be read and nobody asked to keep it, there is no buffer.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,11 @@ use tokio_util::io::poll_read_buf;
 pub const CLIENT_BUFFER: usize = 32 * 1024;
 /// Size of reads from a connection that carries a tunnel, in bytes: four TLS records.
 pub const TUNNEL_BUFFER: usize = 64 * 1024;
+
+/// Two batches of a tunnel's writer, in bytes. On a line of 20 Mbit/s that is full, what is written
+/// next waits 0.1 s instead of 0.45 s, on one of 100 Mbit/s 25 ms instead of 240 ms, and the line
+/// carries as much as before.
+pub const UNSENT_LIMIT: u32 = 128 * 1024;
 
 /// A TCP stream that reads large pieces and holds no memory while idle.
 ///
@@ -59,21 +64,13 @@ impl BufferedStream {
         self.keep.clone()
     }
 
-    /// Lets at most about `bytes` wait unsent in the kernel before the socket counts as full
-    /// (`TCP_NOTSENT_LOWAT`), so that what is urgent does not queue behind what was written.
-    ///
-    /// # Errors
-    /// What `setsockopt` said.
-    pub fn set_unsent_limit(&self, bytes: u32) -> io::Result<()> {
-        SockRef::from(&self.socket).set_tcp_notsent_lowat(bytes)
-    }
-
-    /// The far end's address.
-    ///
-    /// # Errors
-    /// What `getpeername` said.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.peer_addr()
+    /// Lets at most [`UNSENT_LIMIT`] bytes wait unsent in the kernel before the socket counts as
+    /// full (`TCP_NOTSENT_LOWAT`). For connections that carry many streams: what is small and
+    /// written last must not queue behind megabytes written before.
+    pub fn limit_unsent(&self) {
+        if let Err(error) = SockRef::from(&self.socket).set_tcp_notsent_lowat(UNSENT_LIMIT) {
+            tracing::debug!(%error, "no limit on what a socket holds unsent");
+        }
     }
 
     fn unread(&self) -> &[u8] {
@@ -138,6 +135,12 @@ impl KeepBuffer {
     }
 }
 
+impl AsFd for BufferedStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl AsyncRead for BufferedStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -191,6 +194,7 @@ impl AsyncWrite for BufferedStream {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -318,10 +322,8 @@ mod tests {
     #[tokio::test]
     async fn unsent_limit_is_accepted_by_the_system() {
         let (near, _far) = pair(16).await;
-        near.set_unsent_limit(128 * 1024).unwrap();
-        assert_eq!(
-            SockRef::from(&near.socket).tcp_notsent_lowat().unwrap(),
-            128 * 1024
-        );
+        near.limit_unsent();
+        let limit = SockRef::from(&near).tcp_notsent_lowat().unwrap();
+        assert_eq!(limit, UNSENT_LIMIT);
     }
 }

@@ -126,10 +126,14 @@ pub(crate) async fn accept(
             None => accept_plain(socket).await,
         }
     };
-    match timeout(limit, accepted).await {
-        Ok(result) => result.map_err(HandshakeError::Tls),
-        Err(_) => Err(HandshakeError::TimedOut),
+    let (io, protocol) = timeout(limit, accepted)
+        .await
+        .map_err(|_| HandshakeError::TimedOut)?
+        .map_err(HandshakeError::Tls)?;
+    if protocol == Protocol::Http2 {
+        io.socket().limit_unsent();
     }
+    Ok((io, protocol))
 }
 
 async fn accept_tls(socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io, Protocol)> {
@@ -179,6 +183,15 @@ pub(crate) fn keep_alive(socket: &TcpStream, idle: Duration) {
 pub(crate) enum Io {
     Plain(BufferedStream),
     Tls(Box<TlsStream<BufferedStream>>),
+}
+
+impl Io {
+    fn socket(&self) -> &BufferedStream {
+        match self {
+            Self::Plain(io) => io,
+            Self::Tls(io) => io.get_ref().0,
+        }
+    }
 }
 
 impl AsyncRead for Io {
@@ -241,10 +254,28 @@ impl AsyncWrite for Io {
 
 #[cfg(test)]
 mod tests {
+    use adit_process::net::UNSENT_LIMIT;
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn kernel_holds_little_of_a_connection_with_many_streams() {
+        let listener = tokio::net::TcpListener::bind((HERE, 0)).await.unwrap();
+        for (start, limited) in [("PRI * HTTP/2.0", true), ("GET / HTTP/1.1", false)] {
+            let mut far = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
+            far.write_all(start.as_bytes()).await.unwrap();
+            let (near, _) = listener.accept().await.unwrap();
+            let (io, _) = accept(near, None, Duration::from_secs(5)).await.unwrap();
+            let limit = SockRef::from(io.socket()).tcp_notsent_lowat().unwrap();
+            assert_eq!(limit == UNSENT_LIMIT, limited, "{start}");
+        }
+    }
 
     #[test]
     fn connections_are_limited_in_all_and_by_address() {
