@@ -203,7 +203,11 @@ fn options(config: &Config) -> Options {
         handshake_timeout: config.relay.connect_timeout,
         max_streams: config.limits.max_streams,
         max_head_bytes: config.limits.max_head_bytes,
+        stream_credit: config.limits.stream_credit,
+        max_stream_credit: config.limits.max_stream_credit,
         max_buffered_bytes: config.limits.max_buffered_bytes,
+        max_queued_bytes: config.limits.max_queued_bytes,
+        stream_queue_bytes: config.limits.stream_queue_bytes,
         budget: Budget::new(config.limits.max_buffered_bytes),
         ..Options::default()
     }
@@ -211,3 +215,38 @@ fn options(config: &Config) -> Options {
 
 /// How long a goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RawConfig;
+
+    #[test]
+    fn bounds_of_tunnels_reach_their_sessions() {
+        let raw = RawConfig::from_yaml(
+            "
+            relay: { url: 'https://relay.example.com', token_file: token, proxy: none }
+            limits:
+              max_streams: 7
+              max_head_bytes: 16384
+              max_buffered_bytes: 1000
+              max_queued_bytes: 2000
+              stream_queue_bytes: 3000
+              stream_credit_bytes: 4096
+              max_stream_credit_bytes: 5000
+            ",
+        );
+        let config = Config::try_from(raw.unwrap()).unwrap();
+        let options = options(&config);
+        assert_eq!((options.max_streams, options.max_head_bytes), (7, 16_384));
+        let found = [
+            options.max_buffered_bytes,
+            options.budget.limit(),
+            options.max_queued_bytes,
+            options.stream_queue_bytes,
+            options.stream_credit as usize,
+            options.max_stream_credit as usize,
+        ];
+        assert_eq!(found, [1000, 1000, 2000, 3000, 4096, 5000]);
+    }
+}

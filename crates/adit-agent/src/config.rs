@@ -7,6 +7,7 @@ mod raw;
 mod relay_url;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +100,13 @@ pub(crate) struct Limits {
     pub(crate) max_head_bytes: u32,
     pub(crate) max_fields: usize,
     pub(crate) max_buffered_bytes: usize,
+    /// Of answers, in one tunnel.
+    pub(crate) max_queued_bytes: usize,
+    /// Of one answer.
+    pub(crate) stream_queue_bytes: usize,
+    /// The window of a request's body, at first and at most.
+    pub(crate) stream_credit: u32,
+    pub(crate) max_stream_credit: u32,
 }
 
 impl TryFrom<RawConfig> for Config {
@@ -304,14 +312,14 @@ fn patterns(raw: Option<Vec<String>>, key: &Key, mistakes: &mut Mistakes) -> Opt
 }
 
 fn check_limits(raw: RawLimits, key: &Key, mistakes: &mut Mistakes) -> Limits {
-    let head_key = key.field("max_head_bytes");
-    let max_head_bytes = raw.max_head_bytes.unwrap_or(DEFAULT_HEAD_BYTES);
-    if !HEAD_BYTES.contains(&max_head_bytes) {
-        mistakes.add(
-            &head_key,
-            format_args!("it must be {} to {}", HEAD_BYTES.start(), HEAD_BYTES.end()),
-        );
-    }
+    let max_head_bytes = bytes(
+        raw.max_head_bytes,
+        64 << 10,
+        // Less would refuse ordinary requests; more than a megabyte is no head.
+        8 << 10..=1 << 20,
+        &key.field("max_head_bytes"),
+        mistakes,
+    );
     let buffered = count(
         raw.max_buffered_bytes,
         64 << 20,
@@ -319,9 +327,41 @@ fn check_limits(raw: RawLimits, key: &Key, mistakes: &mut Mistakes) -> Limits {
         mistakes,
     );
     let streams = count(raw.max_streams, 10_000, &key.field("max_streams"), mistakes);
+    let credit_key = key.field("max_stream_credit_bytes");
+    let stream_credit = bytes(
+        raw.stream_credit_bytes,
+        64 << 10,
+        4 << 10..=1 << 30,
+        &key.field("stream_credit_bytes"),
+        mistakes,
+    );
+    let max_stream_credit = bytes(
+        raw.max_stream_credit_bytes,
+        16 << 20,
+        4 << 10..=1 << 30,
+        &credit_key,
+        mistakes,
+    );
+    if max_stream_credit < stream_credit {
+        mistakes.add(&credit_key, "it must be no less than stream_credit_bytes");
+    }
     Limits {
         max_streams: u32::try_from(streams).unwrap_or(u32::MAX),
         max_head_bytes,
+        max_queued_bytes: count(
+            raw.max_queued_bytes,
+            64 << 20,
+            &key.field("max_queued_bytes"),
+            mistakes,
+        ),
+        stream_queue_bytes: count(
+            raw.stream_queue_bytes,
+            128 << 10,
+            &key.field("stream_queue_bytes"),
+            mistakes,
+        ),
+        stream_credit,
+        max_stream_credit,
         max_fields: count(raw.max_fields, 256, &key.field("max_fields"), mistakes),
         max_buffered_bytes: buffered,
     }
@@ -375,6 +415,23 @@ fn count(raw: Option<usize>, default: usize, key: &Key, mistakes: &mut Mistakes)
     count
 }
 
+fn bytes(
+    raw: Option<u32>,
+    default: u32,
+    range: RangeInclusive<u32>,
+    key: &Key,
+    mistakes: &mut Mistakes,
+) -> u32 {
+    let bytes = raw.unwrap_or(default);
+    if !range.contains(&bytes) {
+        mistakes.add(
+            key,
+            format_args!("it must be {} to {}", range.start(), range.end()),
+        );
+    }
+    bytes
+}
+
 /// A pod's name, or else something that tells processes on one machine apart.
 fn default_replica() -> String {
     let host = || {
@@ -397,9 +454,6 @@ fn default_replica() -> String {
 }
 
 const DEFAULT_ADMIN: &str = "127.0.0.1:8152";
-const DEFAULT_HEAD_BYTES: u32 = 64 << 10;
-/// Less would refuse ordinary requests; more than a megabyte is no head.
-const HEAD_BYTES: std::ops::RangeInclusive<u32> = (8 << 10)..=(1 << 20);
 
 #[cfg(test)]
 mod tests;

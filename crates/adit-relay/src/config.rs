@@ -84,12 +84,20 @@ pub struct TunnelConfig {
     pub dead_after: Duration,
     /// Longest time for opening a session. Default 10 s.
     pub handshake_timeout: Duration,
+    /// Window that a stream from an agent starts with, in bytes. Default 64 KiB: most answers need no more, and ten thousand
+    /// watches that nobody reads hold 640 MB at most.
+    pub stream_credit: u32,
     /// How far the window of one stream may grow, in bytes. Default 16 MiB: 160 MB/s over a path of 100 ms.
     pub max_stream_credit: u32,
     /// Bytes that may lie unread in one tunnel. Default 256 MiB; beyond it the largest holders are reset.
     pub max_buffered_bytes: usize,
     /// Bytes that may lie unread in all tunnels. Default 1 GiB.
     pub max_buffered_bytes_in_all: usize,
+    /// Bytes of requests that may wait in one tunnel for an agent's credit or for the wire. Default 64 MiB; beyond it only
+    /// streams with nothing queued have room.
+    pub max_queued_bytes: usize,
+    /// Bytes that one stream may have waiting. Default 128 KiB: two batches, so that the wire never waits for a writer.
+    pub stream_queue_bytes: usize,
 }
 
 /// What one connection, job, agent may use.
@@ -119,9 +127,12 @@ impl Default for TunnelConfig {
             ping_interval: session.ping_interval,
             dead_after: session.dead_after,
             handshake_timeout: session.handshake_timeout,
+            stream_credit: session.stream_credit,
             max_stream_credit: session.max_stream_credit,
             max_buffered_bytes: session.max_buffered_bytes,
-            max_buffered_bytes_in_all: 1 << 30,
+            max_buffered_bytes_in_all: session.budget.limit(),
+            max_queued_bytes: session.max_queued_bytes,
+            stream_queue_bytes: session.stream_queue_bytes,
         }
     }
 }

@@ -26,6 +26,11 @@ pub struct Options {
     pub max_stream_credit: u32,
     /// Bytes that may lie unread in one tunnel. Default 256 MiB.
     pub max_buffered_bytes: usize,
+    /// Bytes that may wait in one tunnel for credit or for the wire. Default 64 MiB. Past it only streams with nothing queued
+    /// have room.
+    pub max_queued_bytes: usize,
+    /// Bytes that one stream may have waiting. Default 128 KiB.
+    pub stream_queue_bytes: usize,
     /// Bytes that may lie unread in all tunnels of the process that share this budget. Default 1 GiB.
     pub budget: Arc<Budget>,
 }
@@ -36,6 +41,8 @@ impl Default for Options {
             limits,
             max_stream_credit,
             max_buffered_bytes,
+            max_queued_bytes,
+            stream_queue_bytes,
             ping_interval,
             dead_after,
             handshake_timeout,
@@ -52,6 +59,8 @@ impl Default for Options {
             stream_credit: limits.stream_credit,
             max_stream_credit,
             max_buffered_bytes,
+            max_queued_bytes,
+            stream_queue_bytes,
             budget: Budget::new(1 << 30),
         }
     }
@@ -73,6 +82,8 @@ impl Options {
             limits,
             max_stream_credit: self.max_stream_credit,
             max_buffered_bytes: self.max_buffered_bytes,
+            max_queued_bytes: self.max_queued_bytes,
+            stream_queue_bytes: self.stream_queue_bytes,
             ping_interval: self.ping_interval,
             dead_after: self.dead_after,
             handshake_timeout: self.handshake_timeout,

@@ -14,14 +14,14 @@ impl Config {
         let connections = pool.max_connections * PER_CONNECTION;
         // Unread in the tunnel, and in hand.
         let uploads = 2 * limits.max_buffered_bytes;
-        BASE + pool.max_read_ahead_bytes + QUEUED + uploads + requests + upgrades + connections
+        // While the relay drains there are two tunnels.
+        let queued = 2 * limits.max_queued_bytes;
+        BASE + pool.max_read_ahead_bytes + queued + uploads + requests + upgrades + connections
     }
 }
 
 /// Code, TLS roots, two runtimes, fragmentation.
 const BASE: usize = 32 << 20;
-/// A tunnel's queue holds 64 MiB for readers at the relay, and while the relay drains there are two.
-const QUEUED: usize = 2 * (64 << 20);
 /// A handler, its stream at both ends, and the header fields it waits with.
 const PER_REQUEST: usize = 16 << 10;
 /// Two buffers of 32 KiB, a chunk before and behind each of them, TLS.

@@ -109,6 +109,14 @@ pub struct RawLimits {
     pub max_fields: Option<usize>,
     /// Bytes of requests that lie unread in tunnels, and as many again on their way to the API server. Default 67108864.
     pub max_buffered_bytes: Option<usize>,
+    /// Bytes of answers that wait in one tunnel for the relay. Default 67108864.
+    pub max_queued_bytes: Option<usize>,
+    /// Bytes of one answer that wait in a tunnel. Default 131072.
+    pub stream_queue_bytes: Option<usize>,
+    /// Bytes of a request's body that the relay may send before the agent reads, at first. Default 65536.
+    pub stream_credit_bytes: Option<u32>,
+    /// The same, once the path has shown that it carries more. Default 16777216.
+    pub max_stream_credit_bytes: Option<u32>,
 }
 
 /// `admin:`

@@ -34,7 +34,7 @@ fn all_mistakes_are_told_at_once() {
 relay: { url: 'http://relay.example.com', backoff_base: 5, ping_interval: 20s }
 kubernetes: { max_connections: 0, connect_timeout: 0s }
 ceiling: { groups: [ok, 'a*b'] }
-limits: { max_head_bytes: 100 }
+limits: { max_head_bytes: 100, max_queued_bytes: 0, stream_credit_bytes: 8192, max_stream_credit_bytes: 4096 }
 admin: { address: localhost }
 ";
     let mistakes = check(yaml).unwrap_err();
@@ -51,6 +51,8 @@ admin: { address: localhost }
         "kubernetes.max_connections",
         "ceiling.groups[1]",
         "limits.max_head_bytes",
+        "limits.max_queued_bytes",
+        "limits.max_stream_credit_bytes",
         "admin.address",
     ];
     let sorted = |mut keys: Vec<&str>| {
@@ -95,4 +97,19 @@ fn password_of_a_proxy_is_never_printed() {
         mistakes.to_string().starts_with("relay.proxy: ")
             && !format!("{mistakes:?}").contains("hunter2")
     );
+}
+
+#[test]
+fn every_key_is_documented() {
+    let docs = include_str!("../../../../docs/agent.md");
+    let keys = include_str!("raw.rs").lines().filter_map(|line| {
+        let (name, rest) = line.trim().strip_prefix("pub ")?.split_once(": ")?;
+        rest.starts_with("Option<").then_some(name)
+    });
+    for key in keys {
+        assert!(
+            docs.contains(&format!("{key}`")),
+            "{key} is not in docs/agent.md"
+        );
+    }
 }

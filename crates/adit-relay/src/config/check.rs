@@ -210,6 +210,12 @@ fn tunnel(raw: &RawTunnel, mistakes: &mut Mistakes) -> TunnelConfig {
             raw.handshake_timeout.as_deref(),
             default.handshake_timeout,
         ),
+        stream_credit: section.size(
+            "stream_credit",
+            raw.stream_credit.as_deref(),
+            default.stream_credit,
+            4 << 10..=1 << 30,
+        ),
         max_stream_credit: section.size(
             "max_stream_credit",
             raw.max_stream_credit.as_deref(),
@@ -228,11 +234,29 @@ fn tunnel(raw: &RawTunnel, mistakes: &mut Mistakes) -> TunnelConfig {
             default.max_buffered_bytes_in_all,
             1 << 20..=1 << 40,
         ),
+        max_queued_bytes: section.size(
+            "max_queued",
+            raw.max_queued.as_deref(),
+            default.max_queued_bytes,
+            1 << 20..=1 << 40,
+        ),
+        stream_queue_bytes: section.size(
+            "stream_queue",
+            raw.stream_queue.as_deref(),
+            default.stream_queue_bytes,
+            16 << 10..=1 << 30,
+        ),
     };
     if config.dead_after <= config.ping_interval {
         section.mistake(
             "dead_after",
             "must be longer than ping_interval, or a silent agent is never asked",
+        );
+    }
+    if config.max_stream_credit < config.stream_credit {
+        section.mistake(
+            "max_stream_credit",
+            "must be no less than stream_credit, with which every window starts",
         );
     }
     config

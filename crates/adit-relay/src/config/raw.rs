@@ -111,12 +111,18 @@ pub struct RawTunnel {
     pub dead_after: Option<String>,
     /// Longest time for opening a session.
     pub handshake_timeout: Option<String>,
+    /// Window that a stream starts with.
+    pub stream_credit: Option<String>,
     /// Largest window of one stream.
     pub max_stream_credit: Option<String>,
     /// Bytes that may lie unread in one tunnel.
     pub max_buffered: Option<String>,
     /// Bytes that may lie unread in all tunnels.
     pub max_buffered_in_all: Option<String>,
+    /// Bytes that may wait to be sent in one tunnel.
+    pub max_queued: Option<String>,
+    /// Bytes that may wait to be sent of one stream.
+    pub stream_queue: Option<String>,
 }
 
 /// Section `limits`.

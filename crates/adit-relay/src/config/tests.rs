@@ -50,7 +50,7 @@ fn all_mistakes_are_told_at_once() {
         admin: {address: '8151'}
         shards: 0
         route: {wait: soon}
-        tunnel: {ping_interval: 20s, max_stream_credit: 1B}
+        tunnel: {ping_interval: 20s, max_stream_credit: 1B, stream_queue: 1B, max_queued: 1B}
         limits: {connections: 0, head_size: 64}
         drain: {grace: -1s}
         ",
@@ -63,11 +63,24 @@ fn all_mistakes_are_told_at_once() {
         "route.wait",
         "shards",
         "tunnel.dead_after",
+        "tunnel.max_queued",
         "tunnel.max_stream_credit",
+        "tunnel.stream_queue",
     ];
     for key in expected {
         assert!(told.contains(key), "{key} is missing in {told:?}");
     }
+}
+
+#[test]
+fn window_that_starts_above_its_limit_is_a_mistake() {
+    let told = mistakes(
+        "{listen: {address: '127.0.0.1:0'}, tunnel: {stream_credit: 2MiB, max_stream_credit: 1MiB}}",
+    );
+    assert_eq!(
+        told,
+        BTreeSet::from(["tunnel.max_stream_credit".to_owned()])
+    );
 }
 
 #[test]

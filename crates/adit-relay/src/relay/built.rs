@@ -193,9 +193,45 @@ fn options(tunnel: TunnelConfig) -> Options {
         ping_interval: tunnel.ping_interval,
         dead_after: tunnel.dead_after,
         handshake_timeout: tunnel.handshake_timeout,
+        stream_credit: tunnel.stream_credit,
         max_stream_credit: tunnel.max_stream_credit,
         max_buffered_bytes: tunnel.max_buffered_bytes,
+        max_queued_bytes: tunnel.max_queued_bytes,
+        stream_queue_bytes: tunnel.stream_queue_bytes,
         budget: Budget::new(tunnel.max_buffered_bytes_in_all),
         ..Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RawConfig;
+
+    #[test]
+    fn bounds_of_tunnels_reach_their_sessions() {
+        let raw = RawConfig::from_yaml(
+            "
+            listen: {address: '127.0.0.1:0'}
+            tunnel:
+              stream_credit: 32KiB
+              max_stream_credit: 2MiB
+              max_buffered: 3MiB
+              max_buffered_in_all: 4MiB
+              max_queued: 5MiB
+              stream_queue: 64KiB
+            ",
+        );
+        let options = options(Config::try_from(raw.unwrap()).unwrap().tunnel);
+        let found = [
+            options.stream_credit as usize,
+            options.max_stream_credit as usize,
+            options.max_buffered_bytes,
+            options.budget.limit(),
+            options.max_queued_bytes,
+            options.stream_queue_bytes,
+        ];
+        let said = [32, 2 << 10, 3 << 10, 4 << 10, 5 << 10, 64];
+        assert_eq!(found, said.map(|kib| kib << 10));
     }
 }
