@@ -184,6 +184,8 @@ fn line_that_breaks_is_dialled_again() {
             http2.get("/api").await.echo();
             lined.kube.until_open(0).await;
         }
+        let metric = "adit_relay_tunnel_ends_total{cause=\"lost\"}";
+        lined.relay.until_metric(metric, |ends| ends == 5.0).await;
         lined.stop().await;
     });
 }

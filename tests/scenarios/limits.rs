@@ -221,8 +221,29 @@ fn unread_bytes_of_a_tunnel_are_bounded_and_those_who_hold_most_are_cut() {
                 answer.text()
             );
         }
+        world
+            .relay
+            .until_metric("adit_relay_tunnel_streams_overloaded_total", |cut| {
+                cut > 0.0
+            })
+            .await;
+        let agent = world.agent.metrics().await;
+        assert!(agent.value("adit_agent_tunnel_credit_stalls_total") > 0.0);
+        assert!(agent.value("adit_agent_tunnel_queued_bytes") > 0.0);
+        assert_eq!(
+            agent.value("adit_agent_tunnel_streams_overloaded_total"),
+            0.0
+        );
         drop((stalled, http2));
         until("nothing is open", || world.kube.open() == 0).await;
+        assert_eq!(
+            world
+                .agent
+                .metrics()
+                .await
+                .value("adit_agent_tunnel_queued_bytes"),
+            0.0
+        );
         other.get("/api").await.echo();
         drop(other);
         world.stop().await;

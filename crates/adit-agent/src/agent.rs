@@ -25,7 +25,7 @@ use crate::explain::chain;
 use crate::in_hand::InHand;
 use crate::kube::Kube;
 use crate::kube::endpoint::EndpointError;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Tunnels};
 use crate::serve::Service;
 
 /// A running agent. Dropping it ends it at once.
@@ -72,6 +72,8 @@ impl Agent {
         let mut registry = Registry::default();
         adit_process::metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registry);
+        let options = options(&config);
+        let listed = Tunnels::register(Arc::clone(&options.budget), &mut registry);
         let kube = Kube::load(&config.kubernetes, metrics.clone())
             .await
             .map_err(StartError::from)?;
@@ -97,7 +99,8 @@ impl Agent {
 
         let (stop, (up, tunnels)) = (Stop::new(), watch::channel(0));
         let link = Link {
-            options: options(&config),
+            options,
+            listed,
             relay: config.relay,
             dialler,
             service: Arc::new(Service {

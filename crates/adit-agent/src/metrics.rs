@@ -1,6 +1,8 @@
 //! What the agent counts. Made once by [`crate::agent`] and shared; every stage counts where it decides.
 //! Invariant: labels come from enums. No job, user, path or host is ever one.
 
+mod tunnels;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+pub(crate) use self::tunnels::Tunnels;
 
 /// Counted by one label.
 type By = Family<[(&'static str, &'static str); 1], Counter>;

@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Waker},
 };
@@ -21,6 +21,17 @@ pub struct Budget {
     entries: Mutex<Vec<Arc<Entry>>>,
     /// Whether one has been called and has not come yet. Nobody else is called meanwhile.
     is_calling: AtomicBool,
+    credit_stalls: AtomicU64,
+    overloaded: AtomicU64,
+}
+
+/// What happened in all sessions of a [`Budget`] since its start, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// How often a stream had data and no credit.
+    pub credit_stalls: u64,
+    /// Streams that were reset because a bound on unread bytes was reached, the session's or the process's.
+    pub overloaded: u64,
 }
 
 impl Budget {
@@ -32,6 +43,8 @@ impl Budget {
             limit,
             entries: Mutex::default(),
             is_calling: AtomicBool::new(false),
+            credit_stalls: AtomicU64::new(0),
+            overloaded: AtomicU64::new(0),
         })
     }
 
@@ -45,6 +58,15 @@ impl Budget {
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            credit_stalls: self.credit_stalls.load(Ordering::Relaxed),
+            overloaded: self.overloaded.load(Ordering::Relaxed),
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Arc<Entry>>> {
@@ -169,6 +191,16 @@ impl Account {
             .entries()
             .retain(|entry| !Arc::ptr_eq(entry, &self.entry));
         self.come();
+    }
+
+    /// Counts a stream that has data and no credit.
+    pub(crate) fn stalled(&self) {
+        self.budget.credit_stalls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a stream that was reset because a bound was reached.
+    pub(crate) fn overloaded(&self) {
+        self.budget.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether so much is held by all that somebody has to let go.

@@ -36,7 +36,7 @@ pub use adit_proto::tunnel::{About, CloseReason, ResetReason};
 
 pub use crate::{
     batch::Batch,
-    budget::Budget,
+    budget::{Budget, Totals},
     config::{Config, Limits},
     decode::{Decoder, Frame, Kind},
     error::{Misbehaviour, OpenError, SessionError, StreamError},

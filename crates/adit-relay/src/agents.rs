@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 use adit_authority::{AgentTokens, Credential};
 use adit_identity::AgentId;
 use adit_process::Stop;
-use adit_tunnel::{CloseReason, Options, PATH, SendBuf, Tunnel};
+use adit_tunnel::{CloseReason, Options, PATH, SendBuf, SessionError, Tunnel};
 use h2::{RecvStream, server::SendResponse};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     forward::chain,
-    metrics::Metrics,
+    metrics::{Metrics, Up},
     registry::{Registration, Registry},
 };
 
@@ -113,19 +113,22 @@ impl Agents {
                 return;
             }
         };
-        let registration = self.register(agent, &tunnel, from);
-        let counted = self.metrics.tunnel();
-        let over = tokio::select! {
+        let _live = LiveTunnel {
+            agent,
+            tunnel: tunnel.clone(),
+            metrics: &self.metrics,
+            _counted: self.metrics.tunnel(),
+            _registration: self.register(agent, &tunnel, from),
+        };
+        tokio::select! {
             biased;
-            over = &mut driver => over,
+            _ = &mut driver => {}
             // The callers have read everything: the agent, which asked to go, may.
             () = tunnel.drained() => {
                 tunnel.close(CloseReason::Done, "drained");
-                driver.await
+                driver.await;
             }
-        };
-        drop((registration, counted));
-        tracing::info!(agent.id = %agent, tunnel.id = %tunnel.peer().session, error = %chain(&*over), "tunnel ended");
+        }
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<AgentId, Denied> {
@@ -201,6 +204,67 @@ impl Agents {
         }
         // An agent that is gone needs no answer.
         let _ = respond.send_response(answer, true);
+    }
+}
+
+/// A tunnel as long as it lives. Its end is told when this is dropped, which it is unasked when the connection breaks.
+struct LiveTunnel<'a> {
+    agent: AgentId,
+    tunnel: Tunnel,
+    metrics: &'a Metrics,
+    _counted: Up,
+    _registration: Option<Registration>,
+}
+
+impl Drop for LiveTunnel<'_> {
+    fn drop(&mut self) {
+        let (over, session) = (self.tunnel.end(), self.tunnel.peer().session);
+        let end = over.as_deref().map_or(TunnelEnd::Lost, TunnelEnd::of);
+        self.metrics.tunnel_ended(end);
+        let error = over.map_or_else(|| "the connection broke".to_owned(), |over| chain(&*over));
+        tracing::info!(agent.id = %self.agent, tunnel.id = session, error, "tunnel ended");
+    }
+}
+
+/// Why a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TunnelEnd {
+    /// In good order, by either side.
+    Closed,
+    /// One side heard nothing of the other for `dead_after`.
+    Silent,
+    /// One side broke the protocol, or flooded the other.
+    Misbehaved,
+    /// The connection broke.
+    Lost,
+}
+
+impl TunnelEnd {
+    fn of(over: &SessionError) -> Self {
+        match over {
+            SessionError::PeerMisbehaved(_) => Self::Misbehaved,
+            SessionError::Silent(_) | SessionError::HandshakeTimedOut => Self::Silent,
+            SessionError::ClosedByPeer { reason, .. } => match reason {
+                CloseReason::Protocol | CloseReason::Version => Self::Misbehaved,
+                CloseReason::Silent => Self::Silent,
+                CloseReason::Unspecified
+                | CloseReason::Done
+                | CloseReason::Revoked
+                | CloseReason::Stopping => Self::Closed,
+            },
+            SessionError::Closed { .. } => Self::Closed,
+            SessionError::Version { .. } => Self::Misbehaved,
+            SessionError::Transport(_) => Self::Lost,
+        }
+    }
+
+    pub(crate) const fn cause(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Silent => "silent",
+            Self::Misbehaved => "misbehaved",
+            Self::Lost => "lost",
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::agents::TunnelEnd;
+
 mod scraped;
 
 pub(crate) use scraped::Scraped;
@@ -58,6 +60,7 @@ pub(crate) struct Metrics {
     tunnels_opened: Counter,
     tunnels_refused: Family<Reason, Counter>,
     pub(crate) audit: AuditMetrics,
+    tunnel_ends: Family<Cause, Counter>,
 }
 
 #[derive(Debug)]
@@ -81,6 +84,11 @@ pub(crate) struct Stages {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cause {
+    cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -137,6 +145,7 @@ impl Metrics {
             tunnels_opened: Counter::default(),
             tunnels_refused: Family::default(),
             audit: AuditMetrics::default(),
+            tunnel_ends: Family::default(),
         };
         metrics.register_rest(registry);
         Arc::new(metrics)
@@ -205,6 +214,11 @@ impl Metrics {
             "Attempts to write the audit log that failed",
             self.audit.write_failures.clone(),
         );
+        registry.register(
+            "tunnel_ends",
+            "Tunnels that ended, by cause",
+            self.tunnel_ends.clone(),
+        );
     }
 
     /// A request on its way to an answer; dropped before [`Running::ended`] it counts as cancelled.
@@ -237,6 +251,11 @@ impl Metrics {
 
     pub(crate) fn tunnel_refused(&self, reason: &'static str) {
         self.tunnels_refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub(crate) fn tunnel_ended(&self, end: TunnelEnd) {
+        let cause = end.cause();
+        self.tunnel_ends.get_or_create(&Cause { cause }).inc();
     }
 
     /// A connection, counted until the guard is dropped.

@@ -155,6 +155,12 @@ impl Tunnel {
             .await;
     }
 
+    /// Why the session is over, once it is.
+    #[must_use]
+    pub fn end(&self) -> Option<Arc<SessionError>> {
+        self.shared.with(|session| session.end().cloned())
+    }
+
     /// Whether the session is over.
     #[must_use]
     pub fn is_closed(&self) -> bool {

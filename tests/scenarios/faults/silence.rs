@@ -69,6 +69,10 @@ fn silent_agent_is_given_up() {
             // Or the agent waits out the connection that it tried meanwhile.
             lined.to_relay.cut();
             recovers(&lined).await;
+            if directions == BOTH {
+                let metric = "adit_relay_tunnel_ends_total{cause=\"silent\"}";
+                lined.relay.until_metric(metric, |ends| ends >= 1.0).await;
+            }
             lined.stop().await;
         });
     }

@@ -28,11 +28,12 @@ use crate::config::{RelayConfig, TokenSource};
 use crate::dial::{Dialled, Dialler};
 use crate::explain::{ConnectFailure, chain};
 use crate::kube::credentials::bearer;
-use crate::metrics::{Attempt, End, Held};
+use crate::metrics::{Attempt, End, Held, Tunnels};
 use crate::serve::{Service, serve};
 
 pub(crate) struct Link {
     pub(crate) options: Options,
+    pub(crate) listed: Tunnels,
     pub(crate) relay: RelayConfig,
     pub(crate) dialler: Dialler,
     pub(crate) service: Arc<Service>,
@@ -153,7 +154,9 @@ impl Link {
         let (service, stop) = (Arc::clone(&self.service), self.stop.clone());
         let metrics = service.metrics.clone();
         let up = Up::raise(self.up.clone(), self.ready.clone());
+        let listed = self.listed.list(&tunnel);
         async move {
+            let _listed = listed;
             let _held = Held::by(&metrics.tunnels);
             let mut tasks = JoinSet::new();
             tasks.spawn(async move {

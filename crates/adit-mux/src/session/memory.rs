@@ -38,6 +38,7 @@ impl Session {
             .filter(|(_, stream)| stream.recv.buffered > 0)
             .map(|(id, _)| *id);
         if let Some(id) = largest {
+            self.account.overloaded();
             self.cut(
                 id,
                 ResetReason::Overloaded,

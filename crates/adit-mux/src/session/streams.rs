@@ -358,6 +358,7 @@ impl Session {
         } else if !stream.send.data.is_empty() && !stream.send.is_stalled {
             stream.send.is_stalled = true;
             self.counted.credit_stalls += 1;
+            self.account.stalled();
         }
     }
 

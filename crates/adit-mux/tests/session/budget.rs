@@ -81,6 +81,7 @@ fn whoever_holds_most_lets_go_and_not_whose_bytes_came_last() {
     assert_eq!(turn(&mut hoarder), [6], "its largest stream");
     assert!(budget.held() <= PRESSED);
     assert_eq!(held(&other), 120_000);
+    assert_eq!(budget.totals().overloaded, 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use adit_authority::Oidc;
+use adit_tunnel::Budget;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -15,6 +16,8 @@ use crate::{audit::Audit, in_flight::InFlight, registry::Registry};
 #[derive(Debug)]
 pub(crate) struct Scraped {
     pub(crate) registry: Arc<Registry>,
+    /// Of all tunnels.
+    pub(crate) budget: Arc<Budget>,
     pub(crate) oidc: Arc<Oidc>,
     pub(crate) in_flight: InFlight,
     pub(crate) audit: Audit,
@@ -22,15 +25,14 @@ pub(crate) struct Scraped {
 
 impl Collector for Scraped {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let (mut streams, mut buffered, mut queued) = (0, 0, 0);
+        let (mut streams, mut queued) = (0, 0);
         self.registry.each_tunnel(|tunnel| {
             let stats = tunnel.stats();
             streams += stats.streams;
-            buffered += stats.buffered_bytes;
             queued += stats.queued_bytes;
         });
-        let tokens = self.oidc.stats();
         let audit = self.audit.stats();
+        let (tokens, tunnels) = (self.oidc.stats(), self.budget.totals());
         let gauges = [
             (
                 "exchanges_open",
@@ -41,7 +43,7 @@ impl Collector for Scraped {
             (
                 "tunnel_buffered_bytes",
                 "Bytes from agents that lie unread",
-                buffered,
+                self.budget.held(),
             ),
             (
                 "tunnel_queued_bytes",
@@ -69,6 +71,16 @@ impl Collector for Scraped {
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         let counters = [
+            (
+                "tunnel_credit_stalls",
+                "Times that a request's body waited for an agent's credit",
+                tunnels.credit_stalls,
+            ),
+            (
+                "tunnel_streams_overloaded",
+                "Streams reset because a bound on unread bytes was reached",
+                tunnels.overloaded,
+            ),
             (
                 "token_cache_hits",
                 "Tokens that were remembered",

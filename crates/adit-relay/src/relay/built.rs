@@ -61,21 +61,16 @@ impl Built {
         ));
         let (audit, writer) =
             Audit::start(config.audit, shards, metrics.audit.clone()).map_err(StartError::Audit)?;
+        let options = options(config.tunnel);
         let scraped = Scraped {
             registry: Arc::clone(&registry),
+            budget: Arc::clone(&options.budget),
             oidc: Arc::clone(&oidc),
             in_flight: in_flight.clone(),
             audit: audit.clone(),
         };
         Metrics::register_scraped(&mut registered, scraped);
-        let agents = agents(
-            &config.agents,
-            config.tunnel,
-            &limits,
-            &registry,
-            &stop,
-            &metrics,
-        );
+        let agents = agents(&config.agents, options, &limits, &registry, &stop, &metrics);
         let route = Arc::new(Route::new(
             Arc::clone(&registry),
             config.route,
@@ -167,7 +162,7 @@ fn head_limits(config: &FrontDoorConfig) -> HeadLimits {
 
 fn agents(
     allowed: &AllowedAgents,
-    tunnel: TunnelConfig,
+    options: Options,
     limits: &LimitsConfig,
     registry: &Arc<Registry>,
     stop: &Stop,
@@ -176,7 +171,7 @@ fn agents(
     Agents {
         tokens: allowed.tokens().clone(),
         registry: Arc::clone(registry),
-        options: options(tunnel),
+        options,
         max_credential_bytes: limits.credential_bytes,
         stop: stop.clone(),
         metrics: Arc::clone(metrics),
