@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tokio::sync::oneshot;
 
-use crate::support::{data, fed, headers, pair, question, within};
+use crate::support::{Pair, data, fed, headers, pair, question, side_by_side, whole, within};
 
 fn post<B>(body: B) -> Request<B> {
     Request::post("/api").body(body).unwrap()
@@ -16,25 +16,21 @@ fn post<B>(body: B) -> Request<B> {
 
 #[tokio::test]
 async fn an_upload_and_a_download_flow_at_the_same_time() {
-    within(async {
-        let pair = pair().await;
-        let agent = async {
-            let (asked, stream) = pair.asked().await;
-            answer(&stream, Response::new(asked.body(&stream)))
-                .await
-                .unwrap();
-        };
-        let sent: Bytes = (0..3_000_000_u32)
-            .map(|at| at.to_le_bytes()[at as usize % 3])
-            .collect();
-        let relay = async {
-            let response = pair.ask(post(Full::new(sent.clone()))).await.unwrap();
-            let came = response.into_body().collect().await.unwrap().to_bytes();
-            assert!(came == sent, "{} of {} bytes", came.len(), sent.len());
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let agent = async |pair: &Pair| {
+        let (asked, stream) = pair.asked().await;
+        answer(&stream, Response::new(asked.body(&stream)))
+            .await
+            .unwrap();
+    };
+    let sent: Bytes = (0..3_000_000_u32)
+        .map(|at| at.to_le_bytes()[at as usize % 3])
+        .collect();
+    let relay = async |pair: &Pair| {
+        let response = pair.ask(post(Full::new(sent.clone()))).await.unwrap();
+        let came = whole(response).await;
+        assert!(came == sent, "{} of {} bytes", came.len(), sent.len());
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
@@ -77,33 +73,26 @@ fn head_of_200() -> Bytes {
 
 #[tokio::test]
 async fn an_answer_may_begin_and_end_while_the_body_still_flows() {
-    within(async {
-        let pair = pair().await;
-        let (upload, body) = fed();
-        let agent = async {
-            let (asked, stream) = pair.asked().await;
-            let mut body = asked.body(&stream);
-            assert_eq!(data(&mut body).await, "first");
-            answer(
-                &stream,
-                Response::new(Full::new(Bytes::from_static(b"enough"))),
-            )
-            .await
-            .unwrap();
-        };
-        let relay = async {
-            upload.data("first").await;
-            let response = pair.ask(post(body)).await.unwrap();
-            assert_eq!(
-                response.into_body().collect().await.unwrap().to_bytes(),
-                "enough"
-            );
-            // Nobody wants the rest.
-            upload.frames.closed().await;
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let (upload, body) = fed();
+    let agent = async |pair: &Pair| {
+        let (asked, stream) = pair.asked().await;
+        let mut body = asked.body(&stream);
+        assert_eq!(data(&mut body).await, "first");
+        answer(
+            &stream,
+            Response::new(Full::new(Bytes::from_static(b"enough"))),
+        )
+        .await
+        .unwrap();
+    };
+    let relay = async |pair: &Pair| {
+        upload.data("first").await;
+        let response = pair.ask(post(body)).await.unwrap();
+        assert_eq!(whole(response).await, "enough");
+        // Nobody wants the rest.
+        upload.frames.closed().await;
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
@@ -147,195 +136,162 @@ async fn settled(relay: &adit_tunnel::Tunnel) {
 
 #[tokio::test]
 async fn trailers_cross_both_ways_without_what_must_not() {
-    within(async {
-        let pair = pair().await;
-        let (upload, body) = fed();
-        let (download, answered) = fed();
-        let agent = async {
-            let (asked, stream) = pair.asked().await;
-            let collected = asked.body(&stream).collect().await.unwrap();
-            assert_eq!(
-                *collected.trailers().unwrap(),
-                headers(&[("x-sum", "1"), ("x-sum", "2")])
-            );
-            assert_eq!(collected.to_bytes(), "up");
-            tokio::join!(
-                async {
-                    answer(&stream, Response::new(Box::pin(answered)))
-                        .await
-                        .unwrap()
-                },
-                async {
-                    download.data("down").await;
-                    download.trailers(headers(&[("x-sum", "3")])).await;
-                }
-            );
-        };
-        let relay = async {
-            let (response, ()) = tokio::join!(pair.ask(post(body)), async {
-                upload.data("up").await;
-                let trailers = [
-                    ("x-sum", "1"),
-                    ("impersonate-user", "root"),
-                    ("x-sum", "2"),
-                    ("authorization", "x"),
-                    ("host", "x"),
-                ];
-                upload.trailers(headers(&trailers)).await;
-            });
-            let collected = response.unwrap().into_body().collect().await.unwrap();
-            assert_eq!(*collected.trailers().unwrap(), headers(&[("x-sum", "3")]));
-            assert_eq!(collected.to_bytes(), "down");
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let (upload, body) = fed();
+    let (download, answered) = fed();
+    let agent = async |pair: &Pair| {
+        let (asked, stream) = pair.asked().await;
+        let collected = asked.body(&stream).collect().await.unwrap();
+        assert_eq!(
+            *collected.trailers().unwrap(),
+            headers(&[("x-sum", "1"), ("x-sum", "2")])
+        );
+        assert_eq!(collected.to_bytes(), "up");
+        tokio::join!(
+            async {
+                answer(&stream, Response::new(Box::pin(answered)))
+                    .await
+                    .unwrap()
+            },
+            async {
+                download.data("down").await;
+                download.trailers(headers(&[("x-sum", "3")])).await;
+            }
+        );
+    };
+    let relay = async |pair: &Pair| {
+        let (response, ()) = tokio::join!(pair.ask(post(body)), async {
+            upload.data("up").await;
+            let trailers = [
+                ("x-sum", "1"),
+                ("impersonate-user", "root"),
+                ("x-sum", "2"),
+                ("authorization", "x"),
+                ("host", "x"),
+            ];
+            upload.trailers(headers(&trailers)).await;
+        });
+        let collected = response.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(*collected.trailers().unwrap(), headers(&[("x-sum", "3")]));
+        assert_eq!(collected.to_bytes(), "down");
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
 async fn empty_frames_are_not_passed_on() {
-    within(async {
-        let pair = pair().await;
-        let (upload, body) = fed();
-        let agent = async {
-            let (asked, stream) = pair.asked().await;
-            let mut body = asked.body(&stream);
-            assert_eq!(data(&mut body).await, "x");
-            assert!(body.frame().await.is_none());
+    let (upload, body) = fed();
+    let agent = async |pair: &Pair| {
+        let (asked, stream) = pair.asked().await;
+        let mut body = asked.body(&stream);
+        assert_eq!(data(&mut body).await, "x");
+        assert!(body.frame().await.is_none());
+    };
+    let relay = async |pair: &Pair| {
+        let feed = async {
+            for piece in ["", "", "x", "", ""] {
+                upload.data(piece).await;
+            }
+            drop(upload);
         };
-        let relay = async {
-            let feed = async {
-                for piece in ["", "", "x", "", ""] {
-                    upload.data(piece).await;
-                }
-                drop(upload);
-            };
-            tokio::join!(feed, async { drop(pair.ask(post(body)).await) });
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+        tokio::join!(feed, async { drop(pair.ask(post(body)).await) });
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
 async fn a_body_that_waits_for_100_is_not_touched_before() {
-    within(async {
-        let pair = pair().await;
-        let (upload, body) = fed();
-        let mut request = post(body);
-        request
-            .headers_mut()
-            .insert("expect", "100-Continue".parse().unwrap());
-        let (polled, was_polled) = oneshot::channel();
-        let agent = async {
-            let (asked, stream) = pair.asked().await;
-            assert!(asked.expect_continue);
-            assert!(
-                !asked.headers.contains_key("expect"),
-                "it crosses as a flag"
-            );
-            was_polled.await.unwrap();
-            let came = asked.body(&stream).collect().await.unwrap().to_bytes();
-            answer(&stream, Response::new(Full::new(came)))
-                .await
-                .unwrap();
+    let (upload, body) = fed();
+    let mut request = post(body);
+    request
+        .headers_mut()
+        .insert("expect", "100-Continue".parse().unwrap());
+    let (polled, was_polled) = oneshot::channel();
+    let agent = async |pair: &Pair| {
+        let (asked, stream) = pair.asked().await;
+        assert!(asked.expect_continue);
+        assert!(
+            !asked.headers.contains_key("expect"),
+            "it crosses as a flag"
+        );
+        was_polled.await.unwrap();
+        let came = asked.body(&stream).collect().await.unwrap().to_bytes();
+        answer(&stream, Response::new(Full::new(came)))
+            .await
+            .unwrap();
+    };
+    let relay = async |pair: &Pair| {
+        let mut question = question(request).unwrap();
+        let (told, was_told) = oneshot::channel();
+        let mut told = Some(told);
+        question.on_informational(move |status, _| told.take().unwrap().send(status).unwrap());
+        let asking = question.put(&pair.relay, Default::default());
+        let feeding = async {
+            upload.data("body").await;
+            assert_eq!(upload.polls(), 0);
+            polled.send(()).unwrap();
+            assert_eq!(was_told.await.unwrap(), StatusCode::CONTINUE);
+            drop(upload);
         };
-        let relay = async {
-            let mut question = question(request).unwrap();
-            let (told, was_told) = oneshot::channel();
-            let mut told = Some(told);
-            question.on_informational(move |status, _| told.take().unwrap().send(status).unwrap());
-            let asking = question.put(&pair.relay, Default::default());
-            let feeding = async {
-                upload.data("body").await;
-                assert_eq!(upload.polls(), 0);
-                polled.send(()).unwrap();
-                assert_eq!(was_told.await.unwrap(), StatusCode::CONTINUE);
-                drop(upload);
-            };
-            let (response, ()) = tokio::join!(asking, feeding);
-            assert_eq!(
-                response
-                    .unwrap()
-                    .into_body()
-                    .collect()
-                    .await
-                    .unwrap()
-                    .to_bytes(),
-                "body"
-            );
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+        let (response, ()) = tokio::join!(asking, feeding);
+        assert_eq!(whole(response.unwrap()).await, "body");
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
 async fn a_final_answer_instead_of_100_leaves_the_body_alone() {
-    within(async {
-        let pair = pair().await;
-        let (upload, body) = fed();
-        let mut request = post(body);
-        request
-            .headers_mut()
-            .insert("expect", "100-continue".parse().unwrap());
-        let agent = async {
-            let (_, stream) = pair.asked().await;
-            let response = Response::builder()
-                .status(401)
-                .body(Full::new(Bytes::from_static(b"no")))
-                .unwrap();
-            answer(&stream, response).await.unwrap();
-        };
-        let relay = async {
-            let response = pair.ask(request).await.unwrap();
-            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-            assert_eq!(
-                response.into_body().collect().await.unwrap().to_bytes(),
-                "no"
-            );
-            assert_eq!(upload.polls(), 0);
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let (upload, body) = fed();
+    let mut request = post(body);
+    request
+        .headers_mut()
+        .insert("expect", "100-continue".parse().unwrap());
+    let agent = async |pair: &Pair| {
+        let (_, stream) = pair.asked().await;
+        let response = Response::builder()
+            .status(401)
+            .body(Full::new(Bytes::from_static(b"no")))
+            .unwrap();
+        answer(&stream, response).await.unwrap();
+    };
+    let relay = async |pair: &Pair| {
+        let response = pair.ask(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(whole(response).await, "no");
+        assert_eq!(upload.polls(), 0);
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
 async fn informational_heads_come_before_the_answer() {
-    within(async {
-        let pair = pair().await;
-        let agent = async {
-            let (_, stream) = pair.asked().await;
-            let hints = headers(&[("link", "</style.css>")]);
-            informational(&stream, StatusCode::EARLY_HINTS, &hints).unwrap();
-            informational(&stream, StatusCode::PROCESSING, &HeaderMap::new()).unwrap();
-            let not = informational(&stream, StatusCode::SWITCHING_PROTOCOLS, &hints);
-            assert!(matches!(not, Err(AnswerError::Status(_))));
-            answer(&stream, Response::new(Full::new(Bytes::new())))
-                .await
-                .unwrap();
-        };
-        let relay = async {
-            let (send, mut heads) = tokio::sync::mpsc::channel(4);
-            let mut question = question(Request::get("/").body(Full::default()).unwrap()).unwrap();
-            question
-                .on_informational(move |status, headers| send.try_send((status, headers)).unwrap());
-            let response = question.put(&pair.relay, Default::default()).await.unwrap();
-            assert!(response.body().is_end_stream());
-            let (status, hints) = heads.recv().await.unwrap();
-            assert_eq!(
-                (status, hints),
-                (
-                    StatusCode::EARLY_HINTS,
-                    headers(&[("link", "</style.css>")])
-                )
-            );
-            assert_eq!(heads.recv().await.unwrap().0, StatusCode::PROCESSING);
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let agent = async |pair: &Pair| {
+        let (_, stream) = pair.asked().await;
+        let hints = headers(&[("link", "</style.css>")]);
+        informational(&stream, StatusCode::EARLY_HINTS, &hints).unwrap();
+        informational(&stream, StatusCode::PROCESSING, &HeaderMap::new()).unwrap();
+        let not = informational(&stream, StatusCode::SWITCHING_PROTOCOLS, &hints);
+        assert!(matches!(not, Err(AnswerError::Status(_))));
+        answer(&stream, Response::new(Full::new(Bytes::new())))
+            .await
+            .unwrap();
+    };
+    let relay = async |pair: &Pair| {
+        let (send, mut heads) = tokio::sync::mpsc::channel(4);
+        let mut question = question(Request::get("/").body(Full::default()).unwrap()).unwrap();
+        question.on_informational(move |status, headers| send.try_send((status, headers)).unwrap());
+        let response = question.put(&pair.relay, Default::default()).await.unwrap();
+        assert!(response.body().is_end_stream());
+        let (status, hints) = heads.recv().await.unwrap();
+        assert_eq!(
+            (status, hints),
+            (
+                StatusCode::EARLY_HINTS,
+                headers(&[("link", "</style.css>")])
+            )
+        );
+        assert_eq!(heads.recv().await.unwrap().0, StatusCode::PROCESSING);
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 
-use crate::support::{data, fed, lost, pair, within};
+use crate::support::{Pair, data, fed, lost, pair, side_by_side, within};
 
 fn get() -> Request<Empty<Bytes>> {
     Request::get("/api").body(Empty::new()).unwrap()
@@ -19,80 +19,83 @@ fn is_reset(error: &StreamError, expected: ResetReason) -> bool {
 
 #[tokio::test]
 async fn an_upload_that_breaks_off_never_looks_complete() {
-    within(async {
-        let pair = pair().await;
-        let (upload, body) = fed();
-        let agent = async {
-            let (asked, stream) = pair.asked().await;
-            let mut body = asked.body(&stream);
-            assert_eq!(data(&mut body).await, "half");
-            let error = body.frame().await.unwrap().unwrap_err();
-            assert!(is_reset(&error, ResetReason::Cancelled), "{error:?}");
-            assert!(body.frame().await.unwrap().is_err(), "nor on a second look");
-        };
-        let relay = async {
-            let request = Request::post("/api").body(body).unwrap();
-            let (error, ()) = tokio::join!(pair.ask(request), async {
-                upload.data("half").await;
-                upload.fail().await;
-            });
-            assert!(matches!(error, Err(AskError::BodyLost(why)) if why == "cut off"));
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let (upload, body) = fed();
+    let agent = async |pair: &Pair| {
+        let (asked, stream) = pair.asked().await;
+        let mut body = asked.body(&stream);
+        assert_eq!(data(&mut body).await, "half");
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert!(is_reset(&error, ResetReason::Cancelled), "{error:?}");
+        assert!(body.frame().await.unwrap().is_err(), "nor on a second look");
+    };
+    let relay = async |pair: &Pair| {
+        let request = Request::post("/api").body(body).unwrap();
+        let (error, ()) = tokio::join!(pair.ask(request), async {
+            upload.data("half").await;
+            upload.fail().await;
+        });
+        assert!(matches!(error, Err(AskError::BodyLost(why)) if why == "cut off"));
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
 async fn an_upload_that_breaks_off_after_the_answers_head_cuts_the_answer() {
-    within(async {
-        let pair = pair().await;
-        let (upload, body) = fed();
-        let (_download, answered) = fed();
-        let agent = async {
-            let (_, stream) = pair.asked().await;
-            let error = answer(&stream, Response::new(answered)).await.unwrap_err();
-            assert!(matches!(&error, AnswerError::Stream(error) if is_reset(error, ResetReason::Cancelled)), "{error:?}");
-        };
-        let relay = async {
-            let response = pair.ask(Request::post("/api").body(body).unwrap()).await.unwrap();
-            upload.fail().await;
-            let error = response.into_body().collect().await.unwrap_err();
-            assert!(matches!(error, StreamError::Cut { reason: ResetReason::Cancelled, .. }), "{error:?}");
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let (upload, body) = fed();
+    let (_download, answered) = fed();
+    let agent = async |pair: &Pair| {
+        let (_, stream) = pair.asked().await;
+        let error = answer(&stream, Response::new(answered)).await.unwrap_err();
+        assert!(
+            matches!(&error, AnswerError::Stream(error) if is_reset(error, ResetReason::Cancelled)),
+            "{error:?}"
+        );
+    };
+    let relay = async |pair: &Pair| {
+        let response = pair
+            .ask(Request::post("/api").body(body).unwrap())
+            .await
+            .unwrap();
+        upload.fail().await;
+        let error = response.into_body().collect().await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StreamError::Cut {
+                    reason: ResetReason::Cancelled,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_never_looks_complete() {
-    within(async {
-        let pair = pair().await;
-        let (download, answered) = fed();
-        let agent = async {
-            let (_, stream) = pair.asked().await;
-            let (error, ()) = tokio::join!(answer(&stream, Response::new(answered)), async {
-                download.data("half").await;
-                download.fail().await;
-            });
-            assert!(matches!(error, Err(AnswerError::ApiServerLost(why)) if why == "cut off"));
+    let (download, answered) = fed();
+    let agent = async |pair: &Pair| {
+        let (_, stream) = pair.asked().await;
+        let (error, ()) = tokio::join!(answer(&stream, Response::new(answered)), async {
+            download.data("half").await;
+            download.fail().await;
+        });
+        assert!(matches!(error, Err(AnswerError::ApiServerLost(why)) if why == "cut off"));
+    };
+    let relay = async |pair: &Pair| {
+        let mut body = pair.ask(get()).await.unwrap().into_body();
+        let error = loop {
+            match body.frame().await.expect("no clean end") {
+                Ok(frame) => assert_eq!(frame.into_data().unwrap(), "half"),
+                Err(error) => break error,
+            }
         };
-        let relay = async {
-            let mut body = pair.ask(get()).await.unwrap().into_body();
-            let error = loop {
-                match body.frame().await.expect("no clean end") {
-                    Ok(frame) => assert_eq!(frame.into_data().unwrap(), "half"),
-                    Err(error) => break error,
-                }
-            };
-            assert!(is_reset(&error, ResetReason::ApiServerLost), "{error:?}");
-            assert!(!http_body::Body::is_end_stream(&body));
-            assert!(body.frame().await.unwrap().is_err(), "nor on a second look");
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+        assert!(is_reset(&error, ResetReason::ApiServerLost), "{error:?}");
+        assert!(!http_body::Body::is_end_stream(&body));
+        assert!(body.frame().await.unwrap().is_err(), "nor on a second look");
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
@@ -142,27 +145,23 @@ async fn a_caller_that_leaves_before_the_answer_is_noticed() {
 
 #[tokio::test]
 async fn an_answer_that_the_agent_gives_up_is_cut() {
-    within(async {
-        let pair = pair().await;
-        let (_download, answered) = fed();
-        let agent = async {
-            let (_, stream) = pair.asked().await;
-            let mut answering = Box::pin(answer(&stream, Response::new(answered)));
-            assert!((&mut answering).now_or_never().is_none());
-            drop(answering);
-            stream
+    let (_download, answered) = fed();
+    let agent = async |pair: &Pair| {
+        let (_, stream) = pair.asked().await;
+        let mut answering = Box::pin(answer(&stream, Response::new(answered)));
+        assert!((&mut answering).now_or_never().is_none());
+        drop(answering);
+        stream
+    };
+    let relay = async |pair: &Pair| {
+        let error = match pair.ask(get()).await {
+            Ok(response) => response.into_body().collect().await.unwrap_err(),
+            Err(AskError::NoAnswer(error)) => error,
+            Err(error) => panic!("{error:?}"),
         };
-        let relay = async {
-            let error = match pair.ask(get()).await {
-                Ok(response) => response.into_body().collect().await.unwrap_err(),
-                Err(AskError::NoAnswer(error)) => error,
-                Err(error) => panic!("{error:?}"),
-            };
-            assert!(is_reset(&error, ResetReason::Cancelled), "{error:?}");
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+        assert!(is_reset(&error, ResetReason::Cancelled), "{error:?}");
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
@@ -217,39 +216,35 @@ async fn a_bad_head_from_the_agent_is_no_answer() {
 
 #[tokio::test]
 async fn trailers_that_must_not_come_cut_the_body() {
-    within(async {
-        let pair = pair().await;
-        let agent = async {
-            let (_, stream) = pair.asked().await;
-            stream.send_head(Bytes::from_static(&[8, 200, 1])).unwrap();
-            stream
-                .send_trailers(Bytes::from_static(b"\x0a\x09\x12\x04host\x1a\x01x"))
-                .unwrap();
-            stream
-        };
-        let relay = async {
-            let error = pair
-                .ask(get())
-                .await
-                .unwrap()
-                .into_body()
-                .collect()
-                .await
-                .unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    StreamError::Cut {
-                        reason: ResetReason::Protocol,
-                        ..
-                    }
-                ),
-                "{error:?}"
-            );
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let agent = async |pair: &Pair| {
+        let (_, stream) = pair.asked().await;
+        stream.send_head(Bytes::from_static(&[8, 200, 1])).unwrap();
+        stream
+            .send_trailers(Bytes::from_static(b"\x0a\x09\x12\x04host\x1a\x01x"))
+            .unwrap();
+        stream
+    };
+    let relay = async |pair: &Pair| {
+        let error = pair
+            .ask(get())
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StreamError::Cut {
+                    reason: ResetReason::Protocol,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full};
 use tokio::task::JoinSet;
 
-use crate::support::{headers, job, pair, question, within};
+use crate::support::{Pair, headers, job, pair, question, side_by_side, whole, within};
 
 fn get(lines: &[(&'static str, &'static str)]) -> Request<Empty<Bytes>> {
     let mut request = Request::get("https://relay.test/api")
@@ -29,87 +29,71 @@ fn refused(lines: &[(&'static str, &'static str)]) -> BadRequest {
 
 #[tokio::test]
 async fn a_request_and_its_answer_cross_as_they_were() {
-    within(async {
-        let pair = pair().await;
-        let agent = async {
-            let (asked, stream) = pair.asked().await;
-            assert_eq!(asked.method, Method::GET);
-            assert_eq!(asked.target, "/api//v1/%2Fx;y?labelSelector=a%3Db&&limit=5");
-            assert_eq!(
-                asked.headers,
-                headers(&[("accept", "b"), ("accept", "a"), ("x-own", "\t!~")])
-            );
-            assert_eq!(asked.act_as, job());
-            assert_eq!(asked.request_id, "r-1");
-            assert_eq!(asked.upgrade, None);
-            assert!(asked.body(&stream).is_end_stream());
-            let mut response = Response::new(Full::new(Bytes::from_static(b"pods")));
-            *response.headers_mut() = headers(&[
-                ("warning", "299 - one"),
-                ("warning", "299 - two"),
-                ("connection", "close"),
-            ]);
-            answer(&stream, response).await.unwrap();
-        };
-        let relay = async {
-            let mut request = get(&[
-                ("accept", "b"),
-                ("x-own", "\t!~"),
-                ("accept", "a"),
-                ("authorization", "Bearer secret"),
-            ]);
-            *request.uri_mut() = "https://relay.test/api//v1/%2Fx;y?labelSelector=a%3Db&&limit=5"
-                .parse()
-                .unwrap();
-            let response = pair.ask(request).await.unwrap();
-            assert_eq!(response.status(), StatusCode::OK);
-            assert_eq!(
-                *response.headers(),
-                headers(&[("warning", "299 - one"), ("warning", "299 - two")])
-            );
-            let mut body = response.into_body();
-            assert_eq!(
-                body.frame().await.unwrap().unwrap().into_data().unwrap(),
-                "pods"
-            );
-            assert!(body.is_end_stream(), "the end came with the last bytes");
-            assert!(body.frame().await.is_none());
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let agent = async |pair: &Pair| {
+        let (asked, stream) = pair.asked().await;
+        assert_eq!(asked.method, Method::GET);
+        assert_eq!(asked.target, "/api//v1/%2Fx;y?labelSelector=a%3Db&&limit=5");
+        assert_eq!(
+            asked.headers,
+            headers(&[("accept", "b"), ("accept", "a"), ("x-own", "\t!~")])
+        );
+        assert_eq!(asked.act_as, job());
+        assert_eq!(asked.request_id, "r-1");
+        assert_eq!(asked.upgrade, None);
+        assert!(asked.body(&stream).is_end_stream());
+        let mut response = Response::new(Full::new(Bytes::from_static(b"pods")));
+        *response.headers_mut() = headers(&[
+            ("warning", "299 - one"),
+            ("warning", "299 - two"),
+            ("connection", "close"),
+        ]);
+        answer(&stream, response).await.unwrap();
+    };
+    let relay = async |pair: &Pair| {
+        let mut request = get(&[
+            ("accept", "b"),
+            ("x-own", "\t!~"),
+            ("accept", "a"),
+            ("authorization", "Bearer secret"),
+        ]);
+        *request.uri_mut() = "https://relay.test/api//v1/%2Fx;y?labelSelector=a%3Db&&limit=5"
+            .parse()
+            .unwrap();
+        let response = pair.ask(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(
+            *response.headers(),
+            headers(&[("warning", "299 - one"), ("warning", "299 - two")])
+        );
+        let mut body = response.into_body();
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "pods"
+        );
+        assert!(body.is_end_stream(), "the end came with the last bytes");
+        assert!(body.frame().await.is_none());
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
 async fn an_answer_without_body_keeps_its_content_length() {
-    within(async {
-        let pair = pair().await;
-        let agent = async {
-            let (_, stream) = pair.asked().await;
-            let response = Response::builder()
-                .status(304)
-                .header("content-length", "77")
-                .body(Empty::<Bytes>::new())
-                .unwrap();
-            answer(&stream, response).await.unwrap();
-        };
-        let relay = async {
-            let response = pair.ask(get(&[])).await.unwrap();
-            assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
-            assert_eq!(response.headers()["content-length"], "77");
-            assert!(
-                response
-                    .into_body()
-                    .collect()
-                    .await
-                    .unwrap()
-                    .to_bytes()
-                    .is_empty()
-            );
-        };
-        tokio::join!(agent, relay);
-    })
-    .await;
+    let agent = async |pair: &Pair| {
+        let (_, stream) = pair.asked().await;
+        let response = Response::builder()
+            .status(304)
+            .header("content-length", "77")
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        answer(&stream, response).await.unwrap();
+    };
+    let relay = async |pair: &Pair| {
+        let response = pair.ask(get(&[])).await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(response.headers()["content-length"], "77");
+        assert!(whole(response).await.is_empty());
+    };
+    side_by_side(agent, relay).await;
 }
 
 #[tokio::test]
@@ -313,7 +297,7 @@ async fn identities_never_cross_over() {
                         adit_exchange::ask(&pair.relay, get(&[]), ask, Default::default())
                             .await
                             .unwrap();
-                    let body = response.into_body().collect().await.unwrap().to_bytes();
+                    let body = whole(response).await;
                     assert_eq!(body, format!("{user} {target}"));
                 }
             });

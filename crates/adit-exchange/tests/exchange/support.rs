@@ -63,6 +63,23 @@ impl Pair {
     }
 }
 
+/// The agent's part and the relay's, on a pair of their own. What the agent's returns is held until the relay's is over.
+pub(crate) async fn side_by_side<Kept>(
+    agent: impl AsyncFnOnce(&Pair) -> Kept,
+    relay: impl AsyncFnOnce(&Pair),
+) {
+    within(async {
+        let pair = pair().await;
+        tokio::join!(agent(&pair), relay(&pair));
+    })
+    .await;
+}
+
+/// An answer's whole body.
+pub(crate) async fn whole(response: http::Response<adit_exchange::AnswerBody>) -> Bytes {
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
 pub(crate) fn question<B>(mut request: Request<B>) -> Result<Question<B>, AskError>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
