@@ -53,11 +53,7 @@ fn mistakes_of_the_caller_are_named() {
         expect(&refused, 400, "bad_request", "client", None);
         assert_eq!(world.kube.request_count(), 1);
 
-        let mut connection = everywhere.raw().await;
-        connection
-            .write(everywhere.head("CONNECT localhost:443", ""))
-            .await
-            .unwrap();
+        let mut connection = everywhere.raw_asking("CONNECT localhost:443", "").await;
         let (status, _, body) = within("an answer", connection.answer()).await.unwrap();
         assert_eq!(status, 405, "{}", String::from_utf8_lossy(&body));
         drop(http2);

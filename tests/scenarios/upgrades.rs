@@ -21,11 +21,7 @@ pub(crate) const WEBSOCKET: &str = "Connection: keep-alive, upgrade\r\nUpgrade: 
 
 /// Asks for an upgrade and reads the 101.
 pub(crate) async fn upgrade(caller: &Caller, fields: &str) -> (Raw<CallerIo>, String) {
-    let mut connection = caller.raw().await;
-    connection
-        .write(caller.head("POST /upgrade", fields))
-        .await
-        .unwrap();
+    let mut connection = caller.raw_asking("POST /upgrade", fields).await;
     let head = within("101", connection.head()).await.unwrap();
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     (connection, head)

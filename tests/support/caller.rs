@@ -137,6 +137,13 @@ impl Caller {
         Raw::new(self.tls(pki::HTTP1).await)
     }
 
+    /// HTTP/1.1 by hand, after a head; see [`Caller::head`].
+    pub async fn raw_asking(&self, request: &str, fields: &str) -> Raw<CallerIo> {
+        let mut connection = self.raw().await;
+        connection.write(self.head(request, fields)).await.unwrap();
+        connection
+    }
+
     /// TLS with this one protocol.
     pub async fn tls(&self, alpn: &'static [u8]) -> CallerIo {
         self.try_tls(alpn)

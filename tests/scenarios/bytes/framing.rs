@@ -173,14 +173,13 @@ fn expect_is_answered_before_the_body_is_sent() {
 fn expect_that_is_refused_leaves_no_body_on_the_connection() {
     scenario(async {
         let world = world().await;
-        let mut connection = world.job.raw().await;
-        connection
-            .write(world.job.head(
+        let mut connection = world
+            .job
+            .raw_asking(
                 "POST /early",
                 "Content-Length: 5\r\nExpect: 100-continue\r\n",
-            ))
-            .await
-            .unwrap();
+            )
+            .await;
         let (status, head, _) = within("an answer", connection.answer()).await.unwrap();
         assert_eq!(status, 413, "{head}");
         // Whatever the client sends now is no request: CVE-2024-24791.

@@ -153,11 +153,7 @@ fn targets_with_other_bytes_are_refused() {
             "/%2E./x",
             "/a/%2e",
         ] {
-            let mut connection = world.job.raw().await;
-            connection
-                .write(world.job.head(&format!("GET {path}"), ""))
-                .await
-                .unwrap();
+            let mut connection = world.job.raw_asking(&format!("GET {path}"), "").await;
             if let Some((status, _, _)) = within("an answer or the end", connection.answer()).await
                 && status == 200
             {

@@ -35,10 +35,11 @@ const LINES: [&str; 18] = [
 ];
 
 /// Sends a head by hand and checks that it was refused, or came as the job and as nobody else.
-async fn try_head(world: &World, head: &str) {
+async fn try_head(world: &World, request: &str, fields: &str) {
+    let head = world.job.head(request, fields);
     let before = world.kube.request_count();
     let mut connection = world.job.raw().await;
-    connection.write(head).await.unwrap();
+    connection.write(&head).await.unwrap();
     let status = match within("an answer or the end", connection.answer()).await {
         Some((status, _, _)) => status,
         // Refused without a word.
@@ -66,7 +67,7 @@ fn headers_that_name_somebody_else_never_arrive() {
         let world = world().await;
         for line in LINES {
             for request in ["GET /api", "POST /api", "DELETE /api"] {
-                try_head(&world, &world.job.head(request, &format!("{line}\r\n"))).await;
+                try_head(&world, request, &format!("{line}\r\n")).await;
             }
         }
         nobody_of_the_system_came(&world);
@@ -95,23 +96,11 @@ fn connection_cannot_strip_the_identity() {
                 format!("keep-alive\r\nConnection: {name}"),
                 format!(" ,, {name} ,"),
             ] {
-                try_head(
-                    &world,
-                    &world
-                        .job
-                        .head("GET /api", &format!("Connection: {list}\r\n")),
-                )
-                .await;
+                try_head(&world, "GET /api", &format!("Connection: {list}\r\n")).await;
             }
         }
         for list in ["\"impersonate-user\"", "a b", "im personate-user", "@"] {
-            try_head(
-                &world,
-                &world
-                    .job
-                    .head("GET /api", &format!("Connection: {list}\r\n")),
-            )
-            .await;
+            try_head(&world, "GET /api", &format!("Connection: {list}\r\n")).await;
         }
         world.stop().await;
     });
@@ -123,18 +112,12 @@ fn upgrades_carry_no_other_identity() {
         let world = world().await;
         for line in LINES {
             for fields in [SPDY, WEBSOCKET] {
-                try_head(
-                    &world,
-                    &world
-                        .job
-                        .head("POST /upgrade", &format!("{fields}{line}\r\n")),
-                )
-                .await;
+                try_head(&world, "POST /upgrade", &format!("{fields}{line}\r\n")).await;
             }
         }
         for fields in [SPDY, WEBSOCKET] {
             let fields = fields.replacen("Connection: ", "Connection: Impersonate-User, ", 1);
-            try_head(&world, &world.job.head("POST /upgrade", &fields)).await;
+            try_head(&world, "POST /upgrade", &fields).await;
         }
         world.kube.until_open(0).await;
         world.stop().await;

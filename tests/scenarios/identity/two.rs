@@ -108,10 +108,7 @@ fn upgrades_and_requests_beside_each_other_keep_their_identities() {
         let world = world().await;
         let http2 = world.relay.job(9002).http2().await;
         for at in 0..20 {
-            let mut exec = world.job.raw().await;
-            exec.write(world.job.head("POST /upgrade", SPDY))
-                .await
-                .unwrap();
+            let mut exec = world.job.raw_asking("POST /upgrade", SPDY).await;
             let (head, ()) = tokio::join!(exec.head(), ask(&http2, 9002, at));
             assert!(head.unwrap().starts_with("HTTP/1.1 101"));
             let upgrades = world.kube.requests();

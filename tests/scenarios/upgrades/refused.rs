@@ -123,11 +123,7 @@ fn refused_upgrades_leave_nothing_behind() {
         )
         .await;
         for _ in 0..100 {
-            let mut connection = world.job.raw().await;
-            connection
-                .write(world.job.head("GET /exec", WEBSOCKET))
-                .await
-                .unwrap();
+            let mut connection = world.job.raw_asking("GET /exec", WEBSOCKET).await;
             let (status, _, _) = within("the answer", connection.answer()).await.unwrap();
             assert_eq!(status, 403);
         }
@@ -157,11 +153,10 @@ fn upgrade_with_a_body_is_refused() {
     scenario(async {
         let world = world().await;
         for framing in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
-            let mut connection = world.job.raw().await;
-            connection
-                .write(world.job.head("POST /upgrade", &format!("{SPDY}{framing}")))
-                .await
-                .unwrap();
+            let mut connection = world
+                .job
+                .raw_asking("POST /upgrade", &format!("{SPDY}{framing}"))
+                .await;
             let (status, _, _) = within("the answer", connection.answer()).await.unwrap();
             assert_eq!(status, 400, "{framing}");
         }
@@ -218,11 +213,11 @@ fn token_as_a_subprotocol_is_refused() {
 fn refused_by_the_relay_the_connection_is_no_tunnel() {
     scenario(async {
         let world = world().await;
-        let mut connection = world.job.anonymous().raw().await;
-        connection
-            .write(world.job.anonymous().head("POST /upgrade", SPDY))
-            .await
-            .unwrap();
+        let mut connection = world
+            .job
+            .anonymous()
+            .raw_asking("POST /upgrade", SPDY)
+            .await;
         let (status, _, _) = within("the answer", connection.answer()).await.unwrap();
         assert_eq!(status, 401);
         let _ = connection.write("\0\0\0\0 not HTTP \r\n\r\n").await;
