@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_exchange::HeadLimits;
-use adit_process::Stop;
 use adit_process::admin::{Admin, Readiness};
 use adit_process::tls::TlsError;
+use adit_process::{Stop, chain};
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
@@ -21,7 +21,6 @@ use tokio::task::JoinSet;
 use self::link::Link;
 use crate::config::{Config, RelayConfig};
 use crate::dial::{Dialler, Tls};
-use crate::explain::chain;
 use crate::in_hand::InHand;
 use crate::kube::Kube;
 use crate::kube::endpoint::EndpointError;

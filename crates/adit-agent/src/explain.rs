@@ -2,7 +2,6 @@
 //! [`crate::agent`] after each failed attempt.
 //! Invariant: nothing here shows a token; errors are shown with their sources, which never hold one.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,22 +62,6 @@ impl ConnectFailure {
             Self::Tunnel(error) => tunnel_advice(error),
         }
     }
-}
-
-/// An error and its sources, for one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some libraries repeat their source in their own message.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn dial_advice(error: &DialError) -> &'static str {
@@ -279,14 +262,5 @@ mod tests {
                 .advice()
                 .contains("not an adit relay")
         );
-    }
-
-    #[test]
-    fn chain_tells_every_level_once() {
-        let error = DialError::Connect {
-            to: "10.0.0.1:443".into(),
-            source: Arc::new(io::Error::new(io::ErrorKind::ConnectionRefused, "refused")),
-        };
-        assert_eq!(chain(&error), "cannot connect to 10.0.0.1:443: refused");
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use adit_exchange::{AnswerError, Asked, BadHead, HeadLimits, answer, informational, switch};
+use adit_process::chain;
 use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -15,7 +16,6 @@ use http_body_util::Full;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::explain::chain;
 use crate::impersonate::{self, Beyond, Ceiling, NotActing};
 use crate::in_hand::{self, InHand};
 use crate::kube::{Answer, Call, CallError, Expectation, Kube, RequestBody, Upgrading, Window};

@@ -8,6 +8,7 @@
 //! Nothing here installs a process-wide default except [`logging::init`]; nothing spawns a task:
 //! what must run is returned as a future for the owner to run.
 
+mod chain;
 pub mod exit;
 pub mod logging;
 pub mod signals;
@@ -20,6 +21,7 @@ pub mod tls;
 pub mod admin;
 pub mod metrics;
 
+pub use chain::chain;
 pub use exit::Exit;
 pub use shards::{ShardId, Shards};
 pub use signals::Stop;

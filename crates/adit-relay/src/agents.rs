@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use adit_authority::{AgentTokens, Credential};
 use adit_identity::AgentId;
-use adit_process::Stop;
+use adit_process::{Stop, chain};
 use adit_tunnel::{CloseReason, Options, PATH, SendBuf, SessionError, Tunnel};
 use h2::{RecvStream, server::SendResponse};
 use http::{
@@ -17,7 +17,6 @@ use http::{
 use tokio::time::Instant;
 
 use crate::{
-    forward::chain,
     metrics::{Metrics, Up},
     registry::{Registration, Registry},
 };

@@ -13,6 +13,7 @@ use std::{
 
 use adit_authority::Permit;
 use adit_exchange::{AnswerBody, Ask, AskError, HeadLimits, Question, Upgraded, upgrade_asked};
+use adit_process::chain;
 use adit_tunnel::{OpenError, ResetReason, StreamError, Terms};
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -254,16 +255,4 @@ fn reset(reason: ResetReason, why: String, name: String) -> Refusal {
         | ResetReason::Protocol
         | ResetReason::Internal => Refusal::AgentFailed { name, why },
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        source = error.source();
-    }
-    line
 }

@@ -5,12 +5,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use adit_process::{ShardId, Stop, net::Listener, tls::ServerTls};
+use adit_process::{ShardId, Stop, chain, net::Listener, tls::ServerTls};
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{
-    agents::Agents, audit::Audit, call::Connection, config::FrontDoorConfig, forward::chain,
-    handle::Handler,
+    agents::Agents, audit::Audit, call::Connection, config::FrontDoorConfig, handle::Handler,
 };
 
 mod accept;

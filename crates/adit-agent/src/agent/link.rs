@@ -12,8 +12,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_process::Stop;
 use adit_process::admin::Condition;
+use adit_process::{Stop, chain};
 use adit_tunnel::{CloseReason, Driver, Options, Tunnel};
 use http::HeaderValue;
 use secrecy::zeroize::Zeroize;
@@ -26,7 +26,7 @@ use tokio_util::either::Either;
 use crate::backoff::Backoff;
 use crate::config::{RelayConfig, TokenSource};
 use crate::dial::{Dialled, Dialler};
-use crate::explain::{ConnectFailure, chain};
+use crate::explain::ConnectFailure;
 use crate::kube::credentials::bearer;
 use crate::metrics::{Attempt, End, Held, Tunnels};
 use crate::serve::{Service, serve};

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use adit_process::chain;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Empty;
@@ -19,8 +20,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
-
-use crate::explain::chain;
 
 /// The agent's own credential for the API server.
 pub(crate) struct Credentials {

@@ -25,6 +25,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
 use super::{TlsError, pem, protocols, provider};
+use crate::chain;
 
 /// Where the certificate chain and its key lie, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,11 +171,6 @@ async fn watch(tls: ServerTls) {
             }
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source())
-        .fold(error.to_string(), |text, error| format!("{text}: {error}"))
 }
 
 fn server_config(resolver: Arc<Shown>, alpn: &[&[u8]]) -> Result<ServerConfig, TlsError> {

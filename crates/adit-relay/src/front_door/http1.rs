@@ -15,6 +15,7 @@ use std::{
 };
 
 use adit_exchange::Upgraded;
+use adit_process::chain;
 use adit_tunnel::StreamError;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::UPGRADE};
@@ -37,7 +38,6 @@ use crate::{
     audit::Ended,
     call::{Call, Connection},
     config::FrontDoorConfig,
-    forward::chain,
     handle::{Body, Held},
     metrics::Up,
 };

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use adit_process::chain;
 use adit_tunnel::{MAX_FRAME_BYTES, SEND_BUFFER_BYTES, SendBuf, WINDOW};
 use futures_util::{Stream as _, stream::FuturesUnordered};
 use h2::{
@@ -20,7 +21,7 @@ use http::Request;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::{FrontDoor, accept::Io};
-use crate::{agents::Arrival, call::Connection, config::FrontDoorConfig, forward::chain};
+use crate::{agents::Arrival, call::Connection, config::FrontDoorConfig};
 
 mod answer;
 mod body;
