@@ -1,12 +1,16 @@
 //! Decides how a process logs: what passes, in which form, and always to standard error.
 //!
-//! `main` calls [`init`] once. Standard output stays free for what a command prints.
+//! `main` calls [`init`] once. Standard output stays free for what a command prints. Invariant: who logs never waits for whoever reads
+//! the log. A thread of its own writes the lines; while it cannot, because a pipe is full, so many wait and the rest is lost and
+//! counted.
 
 use std::env;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use tracing::Subscriber;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -52,19 +56,44 @@ pub enum LoggingError {
     Installed(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// Keep it until the process ends: dropping it writes the lines that wait, if somebody reads them within a second.
+#[derive(Debug)]
+#[must_use]
+pub struct Logging(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
+
 /// Logs to standard error what `filter` lets pass, such as `info,adit_relay=debug`.
 ///
 /// # Errors
 /// When the filter is wrong, or something has set up logging already.
-pub fn init(filter: &str, format: Format) -> Result<(), LoggingError> {
+pub fn init(filter: &str, format: Format) -> Result<Logging, LoggingError> {
     let filter = EnvFilter::builder().parse(filter)?;
-    let layer = layer(format, is_coloured(), io::stderr);
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(MAX_WAITING_LINES)
+        .thread_name("log")
+        .finish(io::stderr());
+    let lost = writer.error_counter();
+    let layer = layer(format, is_coloured(), writer);
     tracing_subscriber::registry()
         .with(filter)
         .with(layer)
         .try_init()?;
-    Ok(())
+    let _ = LOST.set(lost);
+    Ok(Logging(guard))
 }
+
+/// Lines that were lost because nobody read the log, since the start.
+pub(crate) fn lost_lines() -> u64 {
+    LOST.get().map_or(0, |lost| {
+        u64::try_from(lost.dropped_lines()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Of the one log that a process has.
+static LOST: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Lines that may wait: some seconds of a busy process, and a few megabytes.
+const MAX_WAITING_LINES: usize = 10_000;
 
 fn is_coloured() -> bool {
     // https://no-color.org: any value but the empty one.

@@ -2,14 +2,20 @@
 //!
 //! The certificate's expiry is registered by [`ServerTls::register`](crate::tls::ServerTls::register).
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Registers `adit_build_info{version}` and `process_start_time_seconds`, with now as the start.
+use crate::logging;
+
+/// Registers `adit_build_info{version}`, `process_start_time_seconds`, with now as the start, and `adit_log_lines_lost_total`.
 pub fn register(registry: &mut Registry, version: &'static str) {
     registry.register(
         "adit_build",
@@ -25,6 +31,21 @@ pub fn register(registry: &mut Registry, version: &'static str) {
     );
     let help = "When the process started, in seconds since 1970";
     registry.register_with_unit("process_start_time", help, Unit::Seconds, started);
+    registry.register_collector(Box::new(LostLines));
+}
+
+/// Counted where lines are written, read when somebody asks.
+#[derive(Debug)]
+struct LostLines;
+
+impl Collector for LostLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counter = ConstCounter::new(logging::lost_lines());
+        let help = "Lines of the log that were lost because nobody read it";
+        let encoder =
+            encoder.encode_descriptor("adit_log_lines_lost", help, None, counter.metric_type())?;
+        counter.encode(encoder)
+    }
 }
 
 #[cfg(test)]
@@ -44,5 +65,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\nprocess_start_time_seconds "), "{text}");
+        assert!(text.contains("\nadit_log_lines_lost_total 0\n"), "{text}");
     }
 }

@@ -36,7 +36,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    adit_process::logging::init(cli.log_filter(), cli.logging.format).ends(Exit::BadConfig)?;
+    let _logging =
+        adit_process::logging::init(cli.log_filter(), cli.logging.format).ends(Exit::BadConfig)?;
     match cli.command {
         Command::Dev(args) => dev::run(args),
         Command::Relay(args) => relay::run(&args),

@@ -96,6 +96,48 @@ async fn relay_drains_and_ends_with_0_on_the_first_signal() {
     }
 }
 
+/// A log that nobody reads once stopped the thread that wrote it, and with it every connection of that thread.
+#[tokio::test]
+async fn relay_whose_log_is_not_read_goes_on_and_ends() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    fs::write(&config, RELAY).unwrap();
+    let mut relay = adit(&[
+        "relay",
+        "--log",
+        "debug",
+        "--config",
+        config.to_str().unwrap(),
+    ])
+    .spawn()
+    .unwrap();
+    let mut diary = stderr(&mut relay);
+    let up = line(&mut diary, "relay is up").await;
+    let io = TokioIo::new(TcpStream::connect(address_in(&up)).await.unwrap());
+    let (mut send, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    // Each is worth a line of the log, and a pipe holds a few hundred.
+    let asking = async {
+        for _ in 0..3_000 {
+            let request = Request::get("/k8s-proxy/api").header("host", "relay");
+            let request = request.body(Full::<Bytes>::default()).unwrap();
+            let answer = send.send_request(request).await.unwrap();
+            assert_eq!(answer.status(), 401);
+        }
+    };
+    timeout(SOON, asking).await.expect("all are answered");
+    signal(&relay, "TERM").await;
+    let ended = timeout(SOON, relay.wait()).await.expect("it ends").unwrap();
+    assert_eq!(ended.code(), Some(0));
+}
+
+/// The address in a line of the log.
+fn address_in(line: &str) -> &str {
+    let address = line.split("address=").nth(1).unwrap();
+    address.split(' ').next().unwrap()
+}
+
 #[tokio::test]
 async fn sigterm_loses_no_audit_record() {
     let folder = TempDir::new().unwrap();
@@ -107,8 +149,7 @@ async fn sigterm_loses_no_audit_record() {
         .unwrap();
     let mut printed = stdout(&mut relay);
     let up = line(&mut stderr(&mut relay), "relay is up").await;
-    let address = up.split("address=").nth(1).unwrap();
-    let address = address.split(' ').next().unwrap();
+    let address = address_in(&up);
     let asked = "GET /elsewhere HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
     let mut answers = 0;
     for _ in 0..50 {
@@ -210,13 +251,7 @@ async fn agent_reaches_a_relay_by_flags_and_variables_alone() {
         .unwrap();
     let mut diary = stderr(&mut relay);
     let up = line(&mut diary, "relay is up").await;
-    let address = up
-        .split("address=")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .next()
-        .unwrap();
+    let address = address_in(&up);
     let mut agent = adit(&[
         "agent",
         "--kubeconfig",
