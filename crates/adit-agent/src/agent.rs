@@ -211,7 +211,6 @@ fn options(config: &Config) -> Options {
         max_queued_bytes: config.limits.max_queued_bytes,
         stream_queue_bytes: config.limits.stream_queue_bytes,
         budget: Budget::new(config.limits.max_buffered_bytes),
-        ..Options::default()
     }
 }
 
