@@ -92,7 +92,7 @@ fn reader_that_leaves_while_stalled_leaves_nothing() {
         world.kube.until_open(0).await;
         world
             .relay
-            .until_metric("adit_tunnel_streams_open", |open| open == 0.0)
+            .until_metric("adit_relay_tunnel_streams_open", |open| open == 0.0)
             .await;
         world.stop().await;
     });
@@ -145,7 +145,7 @@ fn requests_cancelled_at_random_moments_leave_nothing() {
         // Both ends of the tunnel agree on that.
         world
             .relay
-            .until_metric("adit_tunnel_streams_open", |open| open == 0.0)
+            .until_metric("adit_relay_tunnel_streams_open", |open| open == 0.0)
             .await;
         let agent = world.agent.metrics().await;
         assert_eq!(agent.value("adit_agent_streams_open"), 0.0);
