@@ -3,7 +3,7 @@
 //! GitLab administrator and works against GitLab.com.
 //!
 //! A token is asked about once for all who show it at the same time, again while something runs under it, and no more than GitLab
-//! takes. See [`vouch`] for a token's way, [`line`] for a call's, [`book`] for what is remembered.
+//! takes. See `vouch.rs` for a token's way, `line.rs` for a call's, `book.rs` for what is remembered.
 //!
 //! Invariants:
 //!  - GitLab's 401, 403 and 404 end a token's access; its trouble (5xx, silence, 429, nonsense) never says anything about a token.

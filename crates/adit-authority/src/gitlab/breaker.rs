@@ -38,7 +38,7 @@ enum State {
     Probing { until: Instant, times: u32 },
 }
 
-/// What [`Breaker::state`] says.
+/// What becomes of calls to GitLab now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     /// GitLab answers.
