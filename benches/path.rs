@@ -9,11 +9,12 @@ use std::{fs, path::PathBuf};
 
 use adit_benches::{
     load,
-    path::{Kind, Path},
+    path::{Contender, Path},
+    process::Process,
     report::{Measure, table},
     rig::{LARGE_BYTES, Rig},
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
 
 /// Measures adit beside nghttpx and HAProxy pairs, all legs TLS, on this machine.
@@ -31,6 +32,12 @@ struct Args {
     /// Only these paths: nghttpx, haproxy, adit.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// One more build of adit, to compare two.
+    #[arg(long, value_name = "NAME=BINARY", value_parser = build)]
+    also: Vec<(String, PathBuf)>,
+    /// Measures nothing: starts one path, prints how to load it, and keeps it until standard input ends. For profilers.
+    #[arg(long)]
+    hold: bool,
     /// Where to write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -41,30 +48,70 @@ fn main() -> Result<()> {
     if args.quick {
         (args.rounds, args.seconds) = (1, 1);
     }
-    let is_wanted = |kind: &Kind| {
-        args.only.is_empty() || args.only.iter().any(|name| kind.name().starts_with(name))
-    };
-    let kinds: Vec<_> = Kind::ALL.into_iter().filter(is_wanted).collect();
+    let contenders = contenders(&args)?;
     let rig = Rig::start()?;
+    if args.hold {
+        return hold(&contenders, &rig);
+    }
     let mut sheet = Sheet::new();
     for round in 1..=args.rounds {
-        for kind in &kinds {
-            eprintln!("round {round} of {}: {}", args.rounds, kind.name());
-            let mut path = kind.start(&rig)?;
-            sheet.measure(*kind, &path, args.seconds)?;
+        for contender in &contenders {
+            let name = &contender.name;
+            eprintln!("round {round} of {}: {name}", args.rounds);
+            let mut path = contender.start(&rig)?;
+            sheet.measure(name, &path, args.seconds)?;
             for hop in &mut path.hops {
                 hop.check_alive()?;
             }
         }
     }
     let measures = sheet.into_measures();
-    println!("{}", table(&measures, &kinds));
+    let names: Vec<_> = contenders.iter().map(|one| one.name.as_str()).collect();
+    println!("{}", table(&measures, &names));
     println!(
-        "In brackets: against the nghttpx pair. 2 KiB GET unless said; CPU is that of the two hops together."
+        "In brackets: against the first column. 2 KiB GET unless said; CPU is that of the two hops together."
     );
     if let Some(file) = args.json {
         fs::write(file, serde_json::to_string_pretty(&measures)?)?;
     }
+    Ok(())
+}
+
+/// Who is measured, in the order of the columns.
+fn contenders(args: &Args) -> Result<Vec<Contender>> {
+    let is_wanted = |one: &Contender| {
+        args.only.is_empty()
+            || args
+                .only
+                .iter()
+                .any(|name| one.name.to_lowercase().starts_with(name))
+    };
+    let usual = Contender::usual()?.into_iter().filter(is_wanted);
+    let also = args.also.iter();
+    Ok(usual
+        .chain(also.map(|(name, binary)| Contender::adit(name, binary.clone())))
+        .collect())
+}
+
+fn build(text: &str) -> Result<(String, PathBuf)> {
+    let (name, binary) = text.split_once('=').context("it is NAME=BINARY")?;
+    Ok((name.to_owned(), binary.into()))
+}
+
+/// Keeps a path up for whoever wants to look into its processes.
+fn hold(contenders: &[Contender], rig: &Rig) -> Result<()> {
+    let [contender] = contenders else {
+        anyhow::bail!("--hold is for one path: name it with --only");
+    };
+    let path = contender.start(rig)?;
+    let [outer, inner] = path.hops.each_ref().map(Process::id);
+    println!("outer={outer}\ninner={inner}");
+    let target = path.target("small");
+    println!("url={}", target.url);
+    for header in target.headers {
+        println!("header={header}");
+    }
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())
 }
 
@@ -111,7 +158,7 @@ impl ClosedLoop {
         }
     }
 
-    fn measure(&mut self, kind: Kind, path: &Path, seconds: u32) -> Result<()> {
+    fn measure(&mut self, contender: &str, path: &Path, seconds: u32) -> Result<()> {
         let target = path.target("small");
         let run = |seconds: u32| match self.load {
             Load::Http1 { connections } => load::http1(&target, connections, seconds),
@@ -131,11 +178,12 @@ impl ClosedLoop {
                 .map_or(0, |(after, before)| after - before)
         };
         let per_request = |ns: u64| ns as f64 / 1000.0 / seen.requests as f64;
-        self.cpu.add(kind, per_request(spent(0) + spent(1)));
-        self.front_cpu.add(kind, per_request(spent(0)));
-        self.rate.add(kind, seen.requests as f64 / seen.seconds);
-        self.p50.add(kind, seen.p50_us);
-        self.p99.add(kind, seen.p99_us);
+        self.cpu.add(contender, per_request(spent(0) + spent(1)));
+        self.front_cpu.add(contender, per_request(spent(0)));
+        self.rate
+            .add(contender, seen.requests as f64 / seen.seconds);
+        self.p50.add(contender, seen.p50_us);
+        self.p99.add(contender, seen.p99_us);
         Ok(())
     }
 }
@@ -158,9 +206,9 @@ impl Sheet {
         }
     }
 
-    fn measure(&mut self, kind: Kind, path: &Path, seconds: u32) -> Result<()> {
+    fn measure(&mut self, contender: &str, path: &Path, seconds: u32) -> Result<()> {
         for closed_loop in &mut self.closed_loops {
-            closed_loop.measure(kind, path, seconds)?;
+            closed_loop.measure(contender, path, seconds)?;
         }
         let before = path.cpu_ns();
         let (bytes, took) = load::download(&path.target("large"))?;
@@ -174,10 +222,10 @@ impl Sheet {
             bytes == LARGE_BYTES as u64,
             "the download was cut at {bytes} bytes"
         );
-        self.download_cpu.add(kind, spent as f64 / 1e9);
-        self.download_rate.add(kind, bytes as f64 / 1e6 / took);
+        self.download_cpu.add(contender, spent as f64 / 1e9);
+        self.download_rate.add(contender, bytes as f64 / 1e6 / took);
         self.memory.add(
-            kind,
+            contender,
             path.hops
                 .iter()
                 .map(|hop| hop.resident_kib() as f64 / 1024.0)

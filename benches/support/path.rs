@@ -1,5 +1,7 @@
 //! One way from the load generator to the backend: two processes, and where to knock.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::{load::Target, process::Process, rig::Rig};
@@ -33,33 +35,51 @@ impl Path {
     }
 }
 
-/// The paths there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
+/// A path by its name in tables.
+#[derive(Clone, Debug)]
+pub struct Contender {
+    pub name: String,
+    way: Way,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
     /// The peer that ratios refer to.
     Nghttpx,
     Haproxy,
-    Adit,
+    /// Relay and agent of this binary.
+    Adit(PathBuf),
 }
 
-impl Kind {
-    pub const ALL: [Self; 3] = [Self::Nghttpx, Self::Haproxy, Self::Adit];
+impl Contender {
+    /// The pairs of proxies, and adit as it was built beside this program.
+    pub fn usual() -> Result<Vec<Self>> {
+        let binary = std::env::current_exe()?.with_file_name("adit");
+        Ok(vec![
+            Self::new("nghttpx pair", Way::Nghttpx),
+            Self::new("HAProxy pair", Way::Haproxy),
+            Self::adit("adit", binary),
+        ])
+    }
 
+    /// One more build of adit.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nghttpx => "nghttpx pair",
-            Self::Haproxy => "HAProxy pair",
-            Self::Adit => "adit",
+    pub fn adit(name: &str, binary: PathBuf) -> Self {
+        Self::new(name, Way::Adit(binary))
+    }
+
+    fn new(name: &str, way: Way) -> Self {
+        Self {
+            name: name.to_owned(),
+            way,
         }
     }
 
-    pub fn start(self, rig: &Rig) -> Result<Path> {
-        match self {
-            Self::Nghttpx => nghttpx::start(rig),
-            Self::Haproxy => haproxy::start(rig),
-            Self::Adit => adit::start(rig),
+    pub fn start(&self, rig: &Rig) -> Result<Path> {
+        match &self.way {
+            Way::Nghttpx => nghttpx::start(rig),
+            Way::Haproxy => haproxy::start(rig),
+            Way::Adit(binary) => adit::start(rig, binary),
         }
     }
 }

@@ -32,6 +32,11 @@ impl Process {
         })
     }
 
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU time of all its threads, in nanoseconds: what the scheduler says, so that short runs count in full.
     #[must_use]
     pub fn cpu_ns(&self) -> u64 {

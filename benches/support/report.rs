@@ -1,10 +1,8 @@
-//! Medians, ratios against the nghttpx pair, a table and a JSON file.
+//! Medians, ratios against the first contender, a table and a JSON file.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-
-use crate::path::Kind;
 
 /// One measure: its runs, by path.
 #[derive(Debug, Default, Serialize)]
@@ -13,7 +11,7 @@ pub struct Measure {
     /// Whether less is better.
     pub is_cost: bool,
     pub unit: &'static str,
-    runs: BTreeMap<&'static str, Vec<f64>>,
+    runs: BTreeMap<String, Vec<f64>>,
 }
 
 impl Measure {
@@ -37,39 +35,47 @@ impl Measure {
         }
     }
 
-    pub fn add(&mut self, kind: Kind, value: f64) {
-        self.runs.entry(kind.name()).or_default().push(value);
+    pub fn add(&mut self, contender: &str, value: f64) {
+        self.runs
+            .entry(contender.to_owned())
+            .or_default()
+            .push(value);
     }
 
     #[must_use]
-    pub fn median(&self, kind: Kind) -> Option<f64> {
-        let mut runs = self.runs.get(kind.name())?.clone();
+    pub fn median(&self, contender: &str) -> Option<f64> {
+        let mut runs = self.runs.get(contender)?.clone();
         runs.sort_by(f64::total_cmp);
         runs.get(runs.len() / 2).copied()
     }
 
-    /// Against the nghttpx pair.
     #[must_use]
-    pub fn ratio(&self, kind: Kind) -> Option<f64> {
-        Some(self.median(kind)? / self.median(Kind::Nghttpx)?)
+    pub fn ratio(&self, contender: &str, against: &str) -> Option<f64> {
+        Some(self.median(contender)? / self.median(against)?)
     }
 }
 
-/// The table for people, in Markdown.
+/// The table for people, in Markdown: medians, and in brackets their ratios to the first contender.
 #[must_use]
-pub fn table(measures: &[Measure], kinds: &[Kind]) -> String {
-    let heads = kinds
+pub fn table(measures: &[Measure], contenders: &[&str]) -> String {
+    let heads = contenders
         .iter()
-        .map(|kind| format!(" {} |", kind.name()))
+        .map(|name| format!(" {name} |"))
         .collect::<String>();
-    let mut table = format!("| Measure |{heads}\n|---|{}\n", "---|".repeat(kinds.len()));
+    let mut table = format!(
+        "| Measure |{heads}\n|---|{}\n",
+        "---|".repeat(contenders.len())
+    );
     for measure in measures {
-        let cell = |kind: &Kind| match (measure.median(*kind), measure.ratio(*kind)) {
-            (Some(median), Some(ratio)) => format!(" {} ({ratio:.2}) |", number(median)),
-            (Some(median), None) => format!(" {} |", number(median)),
-            _ => " - |".to_owned(),
+        let cell = |name: &&str| {
+            let first = contenders.first().copied().unwrap_or_default();
+            match (measure.median(name), measure.ratio(name, first)) {
+                (Some(median), Some(ratio)) => format!(" {} ({ratio:.2}) |", number(median)),
+                (Some(median), None) => format!(" {} |", number(median)),
+                (None, _) => " - |".to_owned(),
+            }
         };
-        let cells = kinds.iter().map(cell).collect::<String>();
+        let cells = contenders.iter().map(cell).collect::<String>();
         table += &format!("| {}, {} |{cells}\n", measure.name, measure.unit);
     }
     table

@@ -20,7 +20,8 @@ use crate::{
     rig::{Rig, free_port, listens},
 };
 
-pub(super) fn start(rig: &Rig) -> Result<Path> {
+pub(super) fn start(rig: &Rig, binary: &std::path::Path) -> Result<Path> {
+    anyhow::ensure!(binary.exists(), "there is no {}", binary.display());
     let (front, relay_admin, agent_admin) = (free_port()?, free_port()?, free_port()?);
     let issuer = Issuer::new("https://gitlab.bench.test", KeyKind::Rsa)?;
     let agent_token = token::new();
@@ -39,13 +40,17 @@ pub(super) fn start(rig: &Rig) -> Result<Path> {
 
     let relay = Process::start(
         "adit-relay",
-        adit()?.args(["relay", "--config"]).arg(relay_config),
+        Command::new(binary)
+            .args(["relay", "--config"])
+            .arg(relay_config),
         &rig.logs(),
     )?;
     until("the relay listens", || listens(front))?;
     let agent = Process::start(
         "adit-agent",
-        adit()?.args(["agent", "--config"]).arg(agent_config),
+        Command::new(binary)
+            .args(["agent", "--config"])
+            .arg(agent_config),
         &rig.logs(),
     )?;
     let path = Path {
@@ -60,17 +65,6 @@ pub(super) fn start(rig: &Rig) -> Result<Path> {
         crate::load::download(&path.target("small")).is_ok()
     })?;
     Ok(path)
-}
-
-/// The binary that `cargo build --release` put beside this one.
-fn adit() -> Result<Command> {
-    let binary = std::env::current_exe()?.with_file_name("adit");
-    anyhow::ensure!(
-        binary.exists(),
-        "there is no {}: build it with `cargo build --release`",
-        binary.display()
-    );
-    Ok(Command::new(binary))
 }
 
 fn relay_config(rig: &Rig, port: u16, admin: u16, token_hash: &str) -> String {
