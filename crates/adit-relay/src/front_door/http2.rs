@@ -10,7 +10,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use adit_process::chain;
+use adit_process::{
+    chain,
+    net::{Corked, cork},
+};
 use adit_tunnel::{MAX_FRAME_BYTES, SEND_BUFFER_BYTES, SendBuf, WINDOW};
 use futures_util::{Stream as _, stream::FuturesUnordered};
 use h2::{
@@ -35,7 +38,8 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Serves the connection to its end.
 pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) {
     let connection = Arc::new(connection);
-    let handshake = builder(&door.config).handshake::<_, SendBuf>(io);
+    let (io, cork) = cork(io);
+    let handshake = cork.run(builder(&door.config).handshake::<_, SendBuf>(io));
     let http2 = match timeout(door.config.head_timeout, handshake).await {
         Ok(Ok(http2)) => http2,
         Ok(Err(error)) => return ended(&connection, &error),
@@ -60,7 +64,7 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
         }
         served.poll(cx, &open)
     });
-    if let Err(error) = result.await {
+    if let Err(error) = cork.run(result).await {
         served.note_calmed(&error);
         ended(&connection, &error);
     }
@@ -124,7 +128,7 @@ async fn stream(
 
 /// A connection and its streams.
 struct Served<'a, F> {
-    http2: Http2<Io, SendBuf>,
+    http2: Http2<Corked<Io>, SendBuf>,
     streams: FuturesUnordered<F>,
     door: &'a FrontDoor,
     /// `None` once it was too many.
@@ -145,7 +149,7 @@ enum Windows {
 }
 
 impl<'a, F: Future<Output = Ended>> Served<'a, F> {
-    fn new(http2: Http2<Io, SendBuf>, door: &'a FrontDoor) -> Self {
+    fn new(http2: Http2<Corked<Io>, SendBuf>, door: &'a FrontDoor) -> Self {
         Self {
             http2,
             streams: FuturesUnordered::new(),
