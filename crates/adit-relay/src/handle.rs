@@ -131,7 +131,7 @@ impl Handler {
     {
         let bearer = self.authenticate.bearer(request.headers(), call).await?;
         entry.comes_from(&bearer.caller, target.agent().or(bearer.agent));
-        let of_job = bearer.job_use.begin(Instant::now())?;
+        let of_job = bearer.job_use.begin(call.began)?;
         let errand = self.authorise.errand(bearer, target)?;
         entry.permitted(&errand.permit, request.headers());
         entry.admitted(errand.bearer.ends).await?;
@@ -158,7 +158,7 @@ impl Handler {
         }
         let bearer = self.authenticate.bearer(request.headers(), call).await?;
         entry.comes_from(&bearer.caller, None);
-        let _of_job = bearer.job_use.begin(Instant::now())?;
+        let _of_job = bearer.job_use.begin(call.began)?;
         Ok(contexts::list(&self.authorise.reachable(&bearer)))
     }
 

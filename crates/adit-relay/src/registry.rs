@@ -27,7 +27,7 @@ pub(crate) trait TakesStreams {
 
 impl TakesStreams for Tunnel {
     fn takes_streams(&self) -> bool {
-        !self.is_closed() && !self.is_draining()
+        Self::takes_streams(self)
     }
 }
 

@@ -173,6 +173,13 @@ impl Tunnel {
         self.shared.with(|session| session.is_draining())
     }
 
+    /// Whether a stream may be opened, limits apart: the session is neither over nor about to end.
+    #[must_use]
+    pub fn takes_streams(&self) -> bool {
+        self.shared
+            .with(|session| session.end().is_none() && !session.is_draining())
+    }
+
     /// What the peer said of itself.
     #[must_use]
     pub fn peer(&self) -> Peer {
