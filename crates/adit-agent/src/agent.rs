@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use self::link::Link;
 use crate::config::{Config, RelayConfig};
 use crate::dial::{Dialler, Tls};
+use crate::impersonate::Identities;
 use crate::in_hand::InHand;
 use crate::kube::Kube;
 use crate::kube::endpoint::EndpointError;
@@ -104,7 +105,7 @@ impl Agent {
             dialler,
             service: Arc::new(Service {
                 kube,
-                ceiling: config.ceiling,
+                identities: Identities::new(config.ceiling),
                 head_limits: HeadLimits {
                     max_fields: config.limits.max_fields,
                     max_bytes: config.limits.max_head_bytes as usize,

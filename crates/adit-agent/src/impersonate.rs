@@ -1,18 +1,25 @@
-//! Decides which `Impersonate-*` fields a request carries to the API server. Called by [`crate::serve`] once per request,
-//! after everything else was stripped or added, so that nothing can change the identity afterwards.
+//! Decides which `Impersonate-*` fields a request carries to the API server. [`crate::serve`] has each request's identity read by
+//! [`Identities`], and calls [`Acting::apply`] after everything else was stripped or added, so that nothing can change the identity
+//! afterwards.
 //! Invariant: a request that leaves here on behalf of somebody carries exactly one `Impersonate-User`, and nothing of the
 //! kind that a caller wrote. One that acts as the agent itself carries what the caller wrote (`kubectl --as`), as GitLab
 //! has it for `access_as: agent`: then the ceiling holds for those names.
 
 mod ceiling;
+mod fields;
+mod identities;
 
-use adit_identity::{ActAs, Impersonation};
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use adit_identity::ActAs;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub(crate) use self::ceiling::{Beyond, Ceiling, Pattern};
+pub(crate) use self::identities::Identities;
 
 /// Why the agent does not act on a request.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotActing {
     /// The relay let a field through that it must never forward: it is broken, or somebody else.
     #[error("the request came with the field `{0}`, which only the agent may set")]
@@ -25,27 +32,65 @@ pub(crate) enum NotActing {
     Unwritable,
 }
 
-/// Writes the identity into `headers`, last.
-///
-/// # Errors
-/// A field of the caller's is in the way, or the identity is not one this agent acts as. `headers` must not be sent then.
-pub(crate) fn apply(
-    headers: &mut HeaderMap,
-    act_as: &ActAs,
-    ceiling: &Ceiling,
-) -> Result<(), NotActing> {
-    refuse(headers, is_credential)?;
-    match act_as {
-        ActAs::Agent => {
-            ceiling.check_agent()?;
-            check_own(headers, ceiling)
+/// An identity and what it means here, found out once for all requests that carry it. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Acting(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    act_as: ActAs,
+    ceiling: Arc<Ceiling>,
+    /// What to write; nothing for the agent itself.
+    fields: Result<Vec<(HeaderName, HeaderValue)>, NotActing>,
+}
+
+impl Acting {
+    pub(crate) fn new(act_as: ActAs, ceiling: Arc<Ceiling>) -> Self {
+        let fields = match &act_as {
+            ActAs::Agent => ceiling
+                .check_agent()
+                .map(|()| Vec::new())
+                .map_err(NotActing::from),
+            ActAs::Impersonate(impersonation) => ceiling
+                .check(impersonation)
+                .map_err(NotActing::from)
+                .and_then(|()| fields::of(impersonation)),
+        };
+        Self(Arc::new(Known {
+            act_as,
+            ceiling,
+            fields,
+        }))
+    }
+
+    /// Writes the identity into `headers`, last.
+    ///
+    /// # Errors
+    /// A field of the caller's is in the way, or the identity is not one this agent acts as. `headers` must not be sent then.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap) -> Result<(), NotActing> {
+        refuse(headers, is_credential)?;
+        let known = &*self.0;
+        match known.act_as {
+            ActAs::Agent => {
+                known.fields.as_ref().map_err(NotActing::clone)?;
+                check_own(headers, &known.ceiling)
+            }
+            ActAs::Impersonate(_) => {
+                refuse(headers, is_impersonation)?;
+                let fields = known.fields.as_ref().map_err(NotActing::clone)?;
+                headers.reserve(fields.len());
+                for (name, value) in fields {
+                    headers.append(name, value.clone());
+                }
+                assert_one_user(headers)
+            }
         }
-        ActAs::Impersonate(impersonation) => {
-            refuse(headers, is_impersonation)?;
-            ceiling.check(impersonation)?;
-            write(headers, impersonation)?;
-            assert_one_user(headers)
-        }
+    }
+}
+
+impl Borrow<ActAs> for Acting {
+    fn borrow(&self) -> &ActAs {
+        &self.0.act_as
     }
 }
 
@@ -82,23 +127,6 @@ fn text(value: &HeaderValue) -> Result<&str, NotActing> {
         .map_err(|_| NotActing::Unwritable)
 }
 
-fn write(headers: &mut HeaderMap, impersonation: &Impersonation) -> Result<(), NotActing> {
-    headers.insert(USER, value(impersonation.user())?);
-    if let Some(uid) = impersonation.uid() {
-        headers.insert(UID, value(uid)?);
-    }
-    for group in impersonation.groups() {
-        headers.append(GROUP, value(group)?);
-    }
-    for extra in impersonation.extra() {
-        let name = extra_name(&extra.key)?;
-        for text in &extra.values {
-            headers.append(&name, value(text)?);
-        }
-    }
-    Ok(())
-}
-
 /// The last look before a request may leave: an API server that is not told whom to impersonate would act with all the
 /// agent's own rights (CVE-2021-31999 was that).
 fn assert_one_user(headers: &HeaderMap) -> Result<(), NotActing> {
@@ -109,33 +137,8 @@ fn assert_one_user(headers: &HeaderMap) -> Result<(), NotActing> {
     }
 }
 
-/// Names of users and groups may be any UTF-8, and the API server reads them as such.
-fn value(text: &str) -> Result<HeaderValue, NotActing> {
-    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| NotActing::Unwritable)
-}
-
-/// The API server unescapes the key, so that keys may hold what a field's name may not, such as a slash.
-/// <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation>
-fn extra_name(key: &str) -> Result<HeaderName, NotActing> {
-    let mut name = String::with_capacity(EXTRA.len() + key.len() + 8);
-    name.push_str(EXTRA);
-    for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
-            name.push(char::from(byte));
-        } else {
-            name.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                name.extend(char::from_digit(digit.into(), 16));
-            }
-        }
-    }
-    HeaderName::try_from(name).map_err(|_| NotActing::Unwritable)
-}
-
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
-const UID: HeaderName = HeaderName::from_static("impersonate-uid");
 const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
-const EXTRA: &str = "impersonate-extra-";
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,8 @@ use self::endpoint::{Endpoint, EndpointError};
 pub(crate) use self::http1::Upgrading;
 pub(crate) use self::http2::upload::{Expectation, Upload};
 pub(crate) use self::http2::window::Window;
-use self::pool::{Lease, Pool};
+pub(crate) use self::pool::Lease;
+use self::pool::Pool;
 use crate::config::KubernetesConfig;
 use crate::dial::DialError;
 use crate::metrics::{Held, Loss, Metrics};
@@ -163,7 +164,9 @@ impl Kube {
             }
             Lease::Http1(sender, idle) => {
                 let request = self.request_http1(call)?;
-                let response = http1::call(sender, request, body, idle, on_informational).await?;
+                // Apart: nearly every API server speaks HTTP/2.
+                let calling = http1::call(sender, request, body, idle, on_informational);
+                let response = Box::pin(calling).await?;
                 Answer {
                     response: response.map(AnswerBody::Http1),
                     upload: None,

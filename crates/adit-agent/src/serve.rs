@@ -11,21 +11,24 @@ use adit_exchange::{AnswerError, Asked, BadHead, HeadLimits, answer, information
 use adit_process::chain;
 use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::impersonate::{self, Beyond, Ceiling, NotActing};
+use crate::impersonate::{Acting, Beyond, Identities, NotActing};
 use crate::in_hand::{self, InHand};
-use crate::kube::{Answer, Call, CallError, Expectation, Kube, RequestBody, Upgrading, Window};
+use crate::kube::{
+    Answer, Call, CallError, Expectation, Kube, Lease, RequestBody, Upgrading, Window,
+};
 use crate::metrics::{Failure, Held, Metrics};
 
 /// What every handler needs.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) kube: Kube,
-    pub(crate) ceiling: Ceiling,
+    pub(crate) identities: Identities,
     pub(crate) head_limits: HeadLimits,
     /// Through all tunnels: while a relay drains there are two.
     pub(crate) max_streams: usize,
@@ -41,7 +44,8 @@ pub(crate) async fn serve(tunnel: Tunnel, service: Arc<Service>) {
             biased;
             accepted = tunnel.accept() => match accepted {
                 Some((stream, head)) => {
-                    handlers.spawn(handle(Arc::clone(&service), stream, head));
+                    // Boxed: tokio moves what it is given several times, and this is large.
+                    handlers.spawn(Box::pin(handle(Arc::clone(&service), stream, head)));
                 }
                 None => break,
             },
@@ -89,10 +93,12 @@ enum Unanswered {
 
 async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
     let stream = Arc::new(stream);
-    let request = Asked::read(&head, service.head_limits)
-        .map(|asked| asked.request_id)
-        .unwrap_or_default();
-    let Err(error) = service.admit(&stream, head).await else {
+    let mut asked = service.read(&head);
+    let outcome = match &mut asked {
+        Ok(asked) => service.admit(&stream, asked, head).await,
+        Err(error) => Err(error.clone().into()),
+    };
+    let Err(error) = outcome else {
         return;
     };
     service.metrics.failure(error.kind());
@@ -102,7 +108,7 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
     let message = chain(&error);
     tracing::info!(
         stream.id = stream.id(),
-        request.id = request,
+        request.id = asked.as_ref().map_or("", |asked| &asked.request_id),
         error = message,
         "request not answered"
     );
@@ -110,47 +116,56 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
 }
 
 impl Service {
-    async fn admit(&self, stream: &Arc<TunnelStream>, head: Bytes) -> Result<(), Unanswered> {
+    fn read(&self, head: &Bytes) -> Result<Asked<Acting>, BadHead> {
+        let identify = |encoded: &[u8]| self.identities.read(encoded);
+        let mut asked = Asked::read_by(head, self.head_limits, identify)?;
+        name(&mut asked);
+        Ok(asked)
+    }
+
+    async fn admit(
+        &self,
+        stream: &Arc<TunnelStream>,
+        asked: &mut Asked<Acting>,
+        head: Bytes,
+    ) -> Result<(), Unanswered> {
         let (streams, max) = (&self.metrics.streams, self.max_streams);
         let _held = Held::within(streams, 1, max).ok_or(Unanswered::TooMany)?;
         let held = self.in_hand.take(head.len()).ok_or(Unanswered::HandsFull)?;
-        self.exchange(
-            stream,
-            Head {
-                bytes: head,
-                _held: held,
-            },
-        )
-        .await
+        let mut head = Some(Head {
+            bytes: head,
+            _held: held,
+        });
+        self.exchange(stream, asked, &mut head).await
     }
 
-    async fn exchange(&self, stream: &Arc<TunnelStream>, head: Head) -> Result<(), Unanswered> {
-        let mut kept = Some(head);
+    async fn exchange(
+        &self,
+        stream: &Arc<TunnelStream>,
+        asked: &mut Asked<Acting>,
+        head: &mut Option<Head>,
+    ) -> Result<(), Unanswered> {
         let mut attempts = 0;
         loop {
-            let Some(head) = &kept else {
-                return Err(Unanswered::BrokenOff);
-            };
-            let mut asked = Asked::read(&head.bytes, self.head_limits)?;
-            name(&mut asked);
-            if let Err(error) = impersonate::apply(&mut asked.headers, &asked.act_as, &self.ceiling)
-            {
-                return self.refuse(stream, &asked.request_id, error).await;
+            if let Err(error) = asked.act_as.apply(&mut asked.headers) {
+                return Box::pin(self.refuse(stream, &asked.request_id, error)).await;
             }
             let outcome = match asked.upgrade.take() {
                 // Apart: it is several times as large, and rare.
-                Some(protocols) => {
-                    Box::pin(self.upgrade(stream, asked, protocols, &mut kept)).await
-                }
-                None => self.forward(stream, asked, &mut kept).await,
+                Some(protocols) => Box::pin(self.upgrade(stream, asked, protocols, head)).await,
+                None => self.forward(stream, asked, head).await,
             };
-            // An API server that closes a connection says what it has not looked at: that goes onto another one.
             match outcome {
                 Err(Unanswered::Call(CallError::NotTaken(_))) if attempts < MAX_RETRIES => {
                     attempts += 1
                 }
                 outcome => return outcome,
             }
+            // An API server that closes a connection says what it has not looked at: that goes onto another one.
+            let Some(head) = head else {
+                return Err(Unanswered::BrokenOff);
+            };
+            *asked = self.read(&head.bytes)?;
         }
     }
 
@@ -158,27 +173,19 @@ impl Service {
     async fn forward(
         &self,
         stream: &Arc<TunnelStream>,
-        asked: Asked,
+        asked: &mut Asked<Acting>,
         head: &mut Option<Head>,
     ) -> Result<(), Unanswered> {
         let began = Instant::now();
-        let body = (!stream.is_read_end()).then(|| self.in_hand.count(asked.body(stream), stream));
-        let body = body.map(RequestBody::new);
-        let expectation = if asked.expect_continue {
-            Expectation::Continue
-        } else {
-            Expectation::None
-        };
         let lease =
             unless_left(stream, pin!(self.kube.lease(Window::wished(&asked.target)))).await??;
-        let calling = pin!(
-            self.kube
-                .call(lease, call(asked), body, expectation, early(stream))
-        );
         let Answer {
             response,
             mut upload,
-        } = unless_left(stream, calling).await??;
+        } = {
+            let calling = pin!(self.call(lease, stream, asked));
+            unless_left(stream, calling).await??
+        };
         *head = None;
         self.metrics.answer(response.status(), began.elapsed());
         let mut answering = pin!(answer(stream, response));
@@ -191,16 +198,33 @@ impl Service {
         Ok(answered?)
     }
 
+    fn call<'a>(
+        &'a self,
+        lease: Lease,
+        stream: &'a Arc<TunnelStream>,
+        asked: &mut Asked<Acting>,
+    ) -> impl Future<Output = Result<Answer, CallError>> + use<'a> {
+        let body = (!stream.is_read_end()).then(|| self.in_hand.count(asked.body(stream), stream));
+        let body = body.map(RequestBody::new);
+        let expectation = if asked.expect_continue {
+            Expectation::Continue
+        } else {
+            Expectation::None
+        };
+        self.kube
+            .call(lease, take(asked), body, expectation, early(stream))
+    }
+
     /// Two byte streams, once the API server has said 101, and not a byte before (CVE-2018-1002105).
     async fn upgrade(
         &self,
         stream: &Arc<TunnelStream>,
-        asked: Asked,
+        asked: &mut Asked<Acting>,
         protocols: HeaderValue,
         head: &mut Option<Head>,
     ) -> Result<(), Unanswered> {
         let began = Instant::now();
-        let calling = pin!(self.kube.upgrade(call(asked), protocols));
+        let calling = pin!(self.kube.upgrade(take(asked), protocols));
         let (upgrading, _held) = unless_left(stream, calling).await??;
         *head = None;
         let (headers, mut theirs) = match upgrading {
@@ -324,20 +348,23 @@ fn early(
     }
 }
 
-fn call(asked: Asked) -> Call {
+/// What is asked of the API server. Nothing of the head stays behind, which it would pin.
+fn take(asked: &mut Asked<Acting>) -> Call {
     Call {
-        method: asked.method,
-        target: asked.target,
-        headers: asked.headers,
+        method: asked.method.clone(),
+        target: std::mem::replace(&mut asked.target, PathAndQuery::from_static("/")),
+        headers: std::mem::take(&mut asked.headers),
     }
 }
 
 /// The API server's audit log shows the relay's id of the request, unless the caller gave one.
-fn name(asked: &mut Asked) {
+fn name(asked: &mut Asked<Acting>) {
     if !asked.headers.contains_key(&AUDIT_ID)
-        && let Ok(id) = HeaderValue::try_from(&asked.request_id)
+        && let Ok(mut id) = HeaderValue::try_from(&asked.request_id)
         && !id.is_empty()
     {
+        // It is new each time: HPACK's table is to hold what is not.
+        id.set_sensitive(true);
         asked.headers.insert(AUDIT_ID, id);
     }
 }

@@ -1,7 +1,7 @@
 //! The agent's side: reads what was asked and sends what the API server answers. The agent calls it once per accepted stream.
 //! Invariant: an answer that the API server did not finish is reset, never ended.
 
-use std::{fmt::Display, future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{borrow::Borrow, fmt::Display, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use adit_identity::ActAs;
 use adit_tunnel::{ResetReason, StreamError, TunnelStream};
@@ -12,13 +12,14 @@ use http_body::Body;
 use crate::{
     body::{RequestBody, Requesting},
     head::{BadHead, HeadLimits, HeadTooLarge, request, response},
+    identity::{BadIdentity, read as read_identity},
     pour::{Broken, poll_pour},
     upgraded::Upgraded,
 };
 
-/// What was asked.
+/// What was asked. `I` is the identity as its reader wants it; see [`Asked::read_by`].
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct Asked<I = ActAs> {
     /// Never CONNECT.
     pub method: Method,
     /// Path and query as the caller sent them, byte for byte.
@@ -27,7 +28,7 @@ pub struct Asked {
     /// are slices of the head: keeping one keeps all.
     pub headers: HeaderMap,
     /// As whom to ask the API server.
-    pub act_as: ActAs,
+    pub act_as: I,
     /// The protocols that the caller would switch to. The request has no body then.
     pub upgrade: Option<HeaderValue>,
     /// The caller sends its body only when told to go on, which [`Asked::body`] sees to.
@@ -42,7 +43,22 @@ impl Asked {
     /// # Errors
     /// It is not what a relay may send: reset the stream, with [`ResetReason::Protocol`].
     pub fn read(head: &Bytes, limits: HeadLimits) -> Result<Self, BadHead> {
-        request::read(head, limits)
+        Self::read_by(head, limits, read_identity)
+    }
+}
+
+impl<I: Borrow<ActAs>> Asked<I> {
+    /// Reads a stream's `open`, and has its identity read by `identify`: [`read_identity`], or something that remembers what that
+    /// said of the same bytes. Many requests come with one identity, and it is most of what reading a head costs.
+    ///
+    /// # Errors
+    /// As [`Asked::read`].
+    pub fn read_by(
+        head: &Bytes,
+        limits: HeadLimits,
+        identify: impl FnOnce(&[u8]) -> Result<I, BadIdentity>,
+    ) -> Result<Self, BadHead> {
+        request::read(head, limits, identify)
     }
 
     /// The request's body. If the caller waits for 100 Continue, it is told so when this is first polled.

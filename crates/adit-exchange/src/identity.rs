@@ -36,7 +36,10 @@ pub(crate) fn encoded_len(act_as: &ActAs) -> usize {
 }
 
 /// Reads an `Identity`.
-pub(crate) fn read(identity: &[u8]) -> Result<ActAs, BadIdentity> {
+///
+/// # Errors
+/// It is not one to act as. The same bytes are always read alike.
+pub fn read(identity: &[u8]) -> Result<ActAs, BadIdentity> {
     let mut found = None;
     let mut reader = Reader::new(identity);
     while let Some((number, value)) = reader.field()? {

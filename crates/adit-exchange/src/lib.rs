@@ -38,6 +38,6 @@ pub use crate::{
     body::{AnswerBody, RequestBody},
     head::{BadHead, HeadLimits, HeadTooLarge},
     hop::upgrade_asked,
-    identity::BadIdentity,
+    identity::{BadIdentity, read as read_identity},
     upgraded::Upgraded,
 };

@@ -1,5 +1,5 @@
 //! Decides as whom this agent ever acts, whatever a relay asks: a relay that was taken over must not own the cluster.
-//! Called by [`super::apply`] for each request.
+//! Called by [`super::Acting`]: once for what a relay names, and for each request for what its caller does.
 //! Invariant: names that begin with `system:` are Kubernetes' own (its components, node accounts, service accounts and
 //! `system:masters`, whom RBAC cannot stop): only a pattern that itself begins with `system:` covers one, and
 //! `system:masters` only its full name.

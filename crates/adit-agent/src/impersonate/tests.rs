@@ -1,4 +1,4 @@
-use adit_identity::Extra;
+use adit_identity::{Extra, Impersonation};
 
 use super::*;
 
@@ -22,6 +22,10 @@ fn job() -> Impersonation {
         ],
     )
     .unwrap()
+}
+
+fn apply(headers: &mut HeaderMap, act_as: ActAs) -> Result<(), NotActing> {
+    Acting::new(act_as, Arc::new(Ceiling::default())).apply(headers)
 }
 
 fn written(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -49,7 +53,7 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 #[test]
 fn every_part_of_an_identity_is_written_as_it_is() {
     let mut all = headers(&[("accept", "*/*")]);
-    apply(&mut all, &ActAs::Impersonate(job()), &Ceiling::default()).unwrap();
+    apply(&mut all, ActAs::Impersonate(job())).unwrap();
     let want = [
         ("accept", "*/*"),
         ("impersonate-user", "gitlab:ci_job:7"),
@@ -71,7 +75,7 @@ fn every_part_of_an_identity_is_written_as_it_is() {
 #[test]
 fn agent_itself_is_sent_without_any_identity() {
     let mut all = headers(&[("accept", "*/*")]);
-    apply(&mut all, &ActAs::Agent, &Ceiling::default()).unwrap();
+    apply(&mut all, ActAs::Agent).unwrap();
     assert_eq!(all, headers(&[("accept", "*/*")]));
 }
 
@@ -86,7 +90,7 @@ fn identity_that_came_in_is_refused_while_impersonating() {
     ];
     for name in names {
         let mut all = headers(&[("accept", "*/*"), (name, "x")]);
-        let refused = apply(&mut all, &ActAs::Impersonate(job()), &Ceiling::default());
+        let refused = apply(&mut all, ActAs::Impersonate(job()));
         assert_eq!(
             refused,
             Err(NotActing::Smuggled(HeaderName::from_static(name))),
@@ -99,7 +103,7 @@ fn identity_that_came_in_is_refused_while_impersonating() {
 fn credentials_that_came_in_are_always_refused() {
     for name in ["authorization", "proxy-authorization"] {
         for act_as in [ActAs::Agent, ActAs::Impersonate(job())] {
-            let refused = apply(&mut headers(&[(name, "x")]), &act_as, &Ceiling::default());
+            let refused = apply(&mut headers(&[(name, "x")]), act_as);
             assert_eq!(
                 refused,
                 Err(NotActing::Smuggled(HeaderName::from_static(name))),
@@ -113,7 +117,7 @@ fn credentials_that_came_in_are_always_refused() {
 fn agent_passes_on_whom_its_caller_names_up_to_the_ceiling() {
     let ask = |fields: &[(&'static str, &'static str)]| {
         let mut all = headers(fields);
-        apply(&mut all, &ActAs::Agent, &Ceiling::default()).map(|()| all.len())
+        apply(&mut all, ActAs::Agent).map(|()| all.len())
     };
     assert_eq!(
         ask(&[("impersonate-user", "jane"), ("impersonate-group", "dev")]),
@@ -149,7 +153,7 @@ fn identity_beyond_the_ceiling_is_refused() {
     let masters =
         Impersonation::new("a".into(), None, vec!["system:masters".into()], vec![]).unwrap();
     let mut all = HeaderMap::new();
-    let refused = apply(&mut all, &ActAs::Impersonate(masters), &Ceiling::default());
+    let refused = apply(&mut all, ActAs::Impersonate(masters));
     assert_eq!(
         refused,
         Err(NotActing::Beyond(Beyond::Group("system:masters".into())))

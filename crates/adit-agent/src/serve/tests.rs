@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::fake::{ApiServer, Terms as Speaks, empty, full, soon};
+use crate::impersonate::Ceiling;
 
 const MAX_IN_HAND: usize = 256 << 10;
 
@@ -31,7 +32,7 @@ fn service(kube: Kube) -> Service {
     let metrics = Metrics::unregistered();
     Service {
         kube,
-        ceiling: Ceiling::default(),
+        identities: Identities::new(Ceiling::default()),
         head_limits: HeadLimits::default(),
         max_streams: 200,
         in_hand: InHand {

@@ -1,5 +1,7 @@
 //! A request's head: [`encode`] at the relay, [`read`] at the agent.
 
+use std::borrow::Borrow;
+
 use adit_identity::ActAs;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
@@ -52,12 +54,16 @@ pub(crate) fn encode<E: From<HeadTooLarge>>(
 }
 
 /// Reads a head, and refuses one that holds what a relay must not send.
-pub(crate) fn read(head: &Bytes, limits: HeadLimits) -> Result<Asked, BadHead> {
+pub(crate) fn read<I: Borrow<ActAs>>(
+    head: &Bytes,
+    limits: HeadLimits,
+    identify: impl FnOnce(&[u8]) -> Result<I, BadIdentity>,
+) -> Result<Asked<I>, BadHead> {
     check_len(head, limits)?;
     let mut fields = Fields::new(head, limits);
     let (mut method, mut target, mut upgrade, mut request_id) = (&[][..], &[][..], &[][..], "");
     let mut expect_continue = false;
-    let mut act_as = None;
+    let mut identity = None;
     let mut impersonation: Option<HeaderName> = None;
     let mut reader = Reader::new(head);
     while let Some((number, value)) = reader.field()? {
@@ -74,16 +80,16 @@ pub(crate) fn read(head: &Bytes, limits: HeadLimits) -> Result<Asked, BadHead> {
                 hop::Kind::HopByHop | hop::Kind::Credential | hop::Kind::RemoteUser => false,
             })?,
             // Twice would be once too often: which of them would count?
-            4 if act_as.is_some() => return Err(BadIdentity::Ambiguous.into()),
-            4 => act_as = Some(identity::read(value.bytes()?)?),
+            4 if identity.is_some() => return Err(BadIdentity::Ambiguous.into()),
+            4 => identity = Some(value.bytes()?),
             5 => upgrade = value.bytes()?,
             6 => expect_continue = value.varint()? != 0,
             7 => request_id = value.text()?,
             _ => {}
         }
     }
-    let act_as = act_as.ok_or(BadIdentity::Absent)?;
-    if let (ActAs::Impersonate(_), Some(name)) = (&act_as, impersonation) {
+    let act_as = identify(identity.ok_or(BadIdentity::Absent)?)?;
+    if let (ActAs::Impersonate(_), Some(name)) = (act_as.borrow(), impersonation) {
         return Err(BadHead::Forbidden(name));
     }
     check_subprotocols(&fields.headers)?;

@@ -185,7 +185,7 @@ mod tests {
             100_000,
             3,
         ];
-        let sent: Vec<u8> = (0..sizes.iter().sum::<usize>() as u32)
+        let sent: Vec<u8> = (0..sizes.iter().sum::<usize>())
             .map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1])
             .collect();
         for room in [1, 100, 1 << 20] {

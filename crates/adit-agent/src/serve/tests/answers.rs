@@ -153,7 +153,7 @@ async fn handler_of_a_plain_request_is_small() {
         Bytes::new(),
     ));
     assert!(
-        size < 4 << 10,
+        size <= 2304,
         "ten thousand idle watches hold one each: {size} bytes"
     );
 }

@@ -15,7 +15,7 @@ proptest! {
         let (ours, theirs) = (sample.ours(), sample.theirs());
         prop_assert_eq!(&ours[..], &theirs.encode_to_vec()[..]);
         prop_assert_eq!(proto::RequestHead::decode(ours.clone()).unwrap(), theirs);
-        sample.is(&request::read(&ours, LIMITS).unwrap());
+        sample.is(&Asked::read(&ours, LIMITS).unwrap());
     }
 
     #[test]
@@ -52,17 +52,17 @@ proptest! {
         }
         let ours = sample.ours();
         let bytes = if before { [&unknown[..], &ours].concat() } else { [&ours, &unknown[..]].concat() };
-        sample.is(&request::read(&bytes.into(), LIMITS).unwrap());
+        sample.is(&Asked::read(&bytes.into(), LIMITS).unwrap());
     }
 
     #[test]
     fn a_head_that_was_cut_off_or_changed_is_no_panic(sample in samples(), at in any::<prop::sample::Index>(), byte: u8) {
         let ours = sample.ours();
         let at = at.index(ours.len());
-        let _ = request::read(&ours.slice(..at), LIMITS);
+        let _ = Asked::read(&ours.slice(..at), LIMITS);
         let mut changed = ours.to_vec();
         changed[at] = byte;
-        let _ = request::read(&changed.clone().into(), LIMITS);
+        let _ = Asked::read(&changed.clone().into(), LIMITS);
         let _ = response::read(&changed.clone().into(), LIMITS);
         let _ = read_trailers(&changed.into(), LIMITS);
     }
@@ -70,7 +70,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
         let bytes = Bytes::from(bytes);
-        let _ = request::read(&bytes, LIMITS);
+        let _ = Asked::read(&bytes, LIMITS);
         let _ = response::read(&bytes, LIMITS);
         let _ = read_trailers(&bytes, LIMITS);
     }

@@ -12,7 +12,7 @@ fn head(change: impl FnOnce(&mut proto::RequestHead)) -> Result<Asked, BadHead> 
         ..Default::default()
     };
     change(&mut head);
-    request::read(&head.encode_to_vec().into(), LIMITS)
+    Asked::read(&head.encode_to_vec().into(), LIMITS)
 }
 
 fn named(name: &'static str, value: &'static str) -> proto::Field {
@@ -46,7 +46,7 @@ fn a_head_with_two_identities_is_refused() {
     };
     let twice = [one.encode_to_vec(), one.encode_to_vec()].concat();
     assert_eq!(
-        request::read(&twice.into(), LIMITS).unwrap_err(),
+        Asked::read(&twice.into(), LIMITS).unwrap_err(),
         BadHead::Identity(BadIdentity::Ambiguous)
     );
 }
