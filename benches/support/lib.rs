@@ -13,6 +13,7 @@
     reason = "a program that measures and prints; its items are documented where a name does not say it"
 )]
 
+pub mod job;
 pub mod load;
 pub mod path;
 pub mod process;

@@ -11,15 +11,19 @@ use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
-use crate::process::{Process, until};
+use crate::{
+    job::Job,
+    process::{Process, until},
+};
 
 /// The size of the large body, in bytes.
 pub const LARGE_BYTES: usize = 256 << 20;
 
-/// Certificates, bodies and the backend.
+/// Certificates, bodies, who calls, and the backend.
 #[derive(Debug)]
 pub struct Rig {
     folder: TempDir,
+    pub job: Job,
     pub backend_port: u16,
     _backend: Process,
 }
@@ -36,6 +40,7 @@ impl Rig {
         let backend = start_backend(folder.path(), backend_port)?;
         Ok(Self {
             folder,
+            job: Job::new()?,
             backend_port,
             _backend: backend,
         })

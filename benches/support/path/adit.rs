@@ -1,20 +1,14 @@
-//! adit with everything on that production has: token check, grants, impersonation, metrics. One shard, as the peers have one
+//! adit with everything on that production has: token check, grants, impersonation, metrics, an audit record per request. One shard, as the peers have one
 //! thread per hop.
 
-use std::{
-    process::Command,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::process::Command;
 
-use adit_authority::{
-    issuer::{Issuer, KeyKind},
-    token,
-};
-use anyhow::{Context as _, Result};
+use adit_authority::token;
+use anyhow::Result;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
 
 use crate::{
+    job::ISSUER,
     path::Path,
     process::{Process, until},
     rig::{Rig, free_port, listens},
@@ -23,10 +17,9 @@ use crate::{
 pub(super) fn start(rig: &Rig, binary: &std::path::Path) -> Result<Path> {
     anyhow::ensure!(binary.exists(), "there is no {}", binary.display());
     let (front, relay_admin, agent_admin) = (free_port()?, free_port()?, free_port()?);
-    let issuer = Issuer::new("https://gitlab.bench.test", KeyKind::Rsa)?;
     let agent_token = token::new();
     rig.write("agent.token", agent_token.expose_secret())?;
-    rig.write("jwks.json", &issuer.jwks())?;
+    rig.write("jwks.json", &rig.job.jwks())?;
     let hash = token::TokenHash::of(agent_token.expose_secret());
     let relay_config = rig.write(
         "relay.yaml",
@@ -56,10 +49,7 @@ pub(super) fn start(rig: &Rig, binary: &std::path::Path) -> Result<Path> {
     let path = Path {
         hops: [relay, agent],
         base: format!("https://127.0.0.1:{front}/k8s-proxy"),
-        headers: vec![format!(
-            "Authorization: Bearer ci:1:{}",
-            job_token(&issuer)?
-        )],
+        headers: vec![rig.job.authorization()],
     };
     until("the agent serves", || {
         crate::load::download(&path.target("small")).is_ok()
@@ -74,10 +64,11 @@ fn relay_config(rig: &Rig, port: u16, admin: u16, token_hash: &str) -> String {
 admin: {{address: '127.0.0.1:{admin}'}}
 shards: 1
 limits: {{opens_per_second: 1000000}}
+audit: {{to: file, file: {root}/audit.log}}
 authorities:
   oidc:
     issuers:
-      - {{url: 'https://gitlab.bench.test', audiences: [adit], jwks_file: {root}/jwks.json}}
+      - {{url: '{ISSUER}', audiences: [adit], jwks_file: {root}/jwks.json}}
 agents:
   - id: 1
     name: bench
@@ -110,21 +101,4 @@ admin: {{address: '127.0.0.1:{admin}'}}
 ",
         kubeconfig.display()
     )
-}
-
-/// A job's ID token in GitLab's shape, good for an hour.
-fn job_token(issuer: &Issuer) -> Result<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let claims = json!({
-        "iss": issuer.url(), "aud": "adit", "sub": "project_path:group/app:ref_type:branch:ref:main",
-        "iat": now.as_secs(), "nbf": now.as_secs() - 5, "exp": (now + Duration::from_secs(3600)).as_secs(), "jti": "bench",
-        "project_id": "150", "project_path": "group/app", "namespace_id": "25", "namespace_path": "group",
-        "user_id": "12", "user_login": "dev1", "user_email": "dev1@example.com", "user_access_level": "developer",
-        "pipeline_id": "880", "pipeline_source": "push", "job_id": "9001", "ref": "main", "ref_type": "branch",
-        "ref_path": "refs/heads/main", "ref_protected": "true", "runner_id": 1, "runner_environment": "self-hosted",
-        "sha": "0123456789abcdef0123456789abcdef01234567", "project_visibility": "private",
-    });
-    issuer
-        .sign(claims.as_object().context("claims are an object")?)
-        .context("signing the job's token")
 }

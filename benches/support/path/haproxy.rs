@@ -18,7 +18,7 @@ pub(super) fn start(rig: &Rig) -> Result<Path> {
     Ok(Path {
         hops: [outer, inner],
         base: format!("https://127.0.0.1:{front}"),
-        headers: Vec::new(),
+        headers: vec![rig.job.authorization()],
     })
 }
 
