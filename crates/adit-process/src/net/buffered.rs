@@ -2,13 +2,11 @@
 //!
 //! rustls asks for 4 KiB at a time; a system call for each would cost more than the decryption.
 //! Both ends of every TLS connection put a [`BufferedStream`] between it and the socket. The
-//! invariant: while nothing is to be read and nobody asked to keep it, there is no buffer.
+//! invariant: while nothing is to be read, there is no buffer.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
@@ -37,7 +35,6 @@ pub struct BufferedStream {
     /// Where in `buffer` the unread bytes begin.
     start: usize,
     capacity: usize,
-    keep: KeepBuffer,
 }
 
 impl BufferedStream {
@@ -49,19 +46,7 @@ impl BufferedStream {
             buffer: Vec::new(),
             start: 0,
             capacity,
-            keep: KeepBuffer::default(),
         }
-    }
-
-    /// Changes the size of reads from the next one on: a connection may turn out to be a tunnel.
-    pub const fn set_capacity(&mut self, capacity: usize) {
-        self.capacity = capacity;
-    }
-
-    /// The switch that keeps this stream's buffer; works when TLS or h2 own the stream already.
-    #[must_use]
-    pub fn keep_buffer(&self) -> KeepBuffer {
-        self.keep.clone()
     }
 
     /// Lets at most [`UNSENT_LIMIT`] bytes wait unsent in the kernel before the socket counts as
@@ -89,10 +74,7 @@ impl BufferedStream {
 
     fn release(&mut self) {
         self.start = 0;
-        self.buffer.clear();
-        if !self.keep.is_on() {
-            self.buffer = Vec::new();
-        }
+        self.buffer = Vec::new();
     }
 
     /// Reads once into the empty buffer. Memory is taken only when the socket has bytes.
@@ -101,7 +83,7 @@ impl BufferedStream {
         self.buffer.clear();
         let filled = match self.socket.poll_read_ready(cx) {
             Poll::Ready(Ok(())) => {
-                if self.buffer.capacity() != self.capacity {
+                if self.buffer.capacity() == 0 {
                     self.buffer = Vec::with_capacity(self.capacity);
                 }
                 poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.buffer)
@@ -113,25 +95,6 @@ impl BufferedStream {
             self.release();
         }
         filled.map_ok(|_| ())
-    }
-}
-
-/// Keeps a [`BufferedStream`]'s buffer while a connection is busy, which saves an allocation per
-/// read. Clones switch the same stream; off at first.
-///
-/// Switched off, the buffer goes with the next read that finds nothing.
-#[derive(Clone, Debug, Default)]
-pub struct KeepBuffer(Arc<AtomicBool>);
-
-impl KeepBuffer {
-    /// Keep it from now on, or no longer.
-    pub fn set(&self, keep: bool) {
-        // It guards no other memory: the worst of a late sight is one allocation.
-        self.0.store(keep, Ordering::Relaxed);
-    }
-
-    fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -297,24 +260,6 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(near.buffer.capacity(), 16, "more was likely");
-        assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
-        assert_eq!(near.buffer.capacity(), 0);
-    }
-
-    #[tokio::test]
-    async fn buffer_is_kept_while_busy_and_given_back_after() {
-        let (mut near, mut far) = pair(4096).await;
-        let keep = near.keep_buffer();
-        keep.set(true);
-        far.write_all(b"ab").await.unwrap();
-        timeout(SOON, near.read_exact(&mut [0; 2]))
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
-        assert_eq!(near.buffer.capacity(), 4096);
-
-        keep.set(false);
         assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
         assert_eq!(near.buffer.capacity(), 0);
     }
