@@ -16,20 +16,36 @@ pub fn parse(text: &str) -> Result<Duration, BadDuration> {
     if number.is_empty() {
         return Err(BadDuration::Number);
     }
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(BadDuration::Unit),
-    };
+    let (_, milliseconds) = UNITS
+        .into_iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or(BadDuration::Unit)?;
     let number: u64 = number.parse().map_err(|_| BadDuration::TooLong)?;
     number
         .checked_mul(milliseconds)
         .map(Duration::from_millis)
         .ok_or(BadDuration::TooLong)
 }
+
+/// A duration of whole milliseconds as [`parse`] reads it, in the largest unit that it is a multiple of.
+#[must_use]
+pub fn show(duration: Duration) -> String {
+    let total = duration.as_millis();
+    let (unit, milliseconds) = UNITS
+        .into_iter()
+        .rfind(|(_, milliseconds)| total > 0 && total.is_multiple_of((*milliseconds).into()))
+        .unwrap_or(("s", 1_000));
+    format!("{}{unit}", total / u128::from(milliseconds))
+}
+
+/// Their names, and their milliseconds, smallest first.
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 
 /// Why a text is no duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_unit_is_read() {
+    fn each_unit_is_read_and_shown() {
         let cases = [
             ("0s", 0),
             ("500ms", 500),
@@ -65,7 +81,9 @@ mod tests {
                 Ok(Duration::from_millis(milliseconds)),
                 "{text:?}"
             );
+            assert_eq!(show(Duration::from_millis(milliseconds)), text);
         }
+        assert_eq!(show(Duration::from_secs(90)), "90s");
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //! takes `&mut Mistakes` and the [`Key`] it stands at; the binary prints the whole and exits with code 64.
 //! Invariant: a message names the key and the rule; values are shown by whoever adds the mistake, and never secrets.
 
+mod section;
+
 use std::fmt;
+
+pub use section::Section;
 
 /// Where in a config file something stands, such as `agents[2].ci_access.projects[0].id`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,11 +1,8 @@
 //! Decides whether section `audit` is right.
 
-use adit_identity::mistakes::Mistakes;
+use adit_identity::mistakes::{Mistakes, Section};
 
-use super::{
-    check::Section,
-    raw::{RawAudit, RawAuditTo},
-};
+use super::raw::{RawAudit, RawAuditTo};
 use crate::audit::{AuditConfig, AuditTo, FileConfig};
 
 pub(super) fn check(raw: RawAudit, mistakes: &mut Mistakes) -> Option<AuditConfig> {

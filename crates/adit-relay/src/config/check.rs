@@ -1,14 +1,10 @@
 //! Decides whether a configuration file is right: every value is looked at, and everything that is wrong is told at once,
 //! each with its key.
 
-use std::{net::SocketAddr, num::NonZero, ops::RangeInclusive, time::Duration};
+use std::{net::SocketAddr, num::NonZero, time::Duration};
 
 use adit_authority::{AccessAs, Agents, Authorities, OidcConfig};
-use adit_identity::{
-    duration,
-    mistakes::{Key, Mistakes},
-    size,
-};
+use adit_identity::mistakes::{Key, Mistakes, Section};
 use adit_process::{Shards, tls::CertificateFiles};
 
 use super::{
@@ -64,7 +60,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         "grace",
         raw.drain.grace.as_deref(),
         DEFAULT_GRACE,
-        Duration::ZERO,
+        Section::ANY_TIME,
     );
     Some(Config {
         front_door: front_door?,
@@ -185,12 +181,12 @@ fn route(raw: &RawRoute, mistakes: &mut Mistakes) -> RouteConfig {
     let default = RouteConfig::default();
     let mut section = Section::new("route", mistakes);
     RouteConfig {
-        wait: section.duration("wait", raw.wait.as_deref(), default.wait, Duration::ZERO),
+        wait: section.duration("wait", raw.wait.as_deref(), default.wait, Section::ANY_TIME),
         reconnecting: section.duration(
             "reconnecting",
             raw.reconnecting.as_deref(),
             default.reconnecting,
-            Duration::ZERO,
+            Section::ANY_TIME,
         ),
     }
 }
@@ -334,102 +330,3 @@ fn address(
         parsed.map_err(|_| "not an address and port, such as 0.0.0.0:8150 or [::]:8150"),
     )
 }
-
-/// A section of the file and where to tell what is wrong in it. A value that is wrong is told and stands as its default,
-/// which nobody sees, because with a mistake there is no configuration.
-pub(super) struct Section<'a> {
-    key: Key,
-    mistakes: &'a mut Mistakes,
-}
-
-impl<'a> Section<'a> {
-    pub(super) fn new(name: &str, mistakes: &'a mut Mistakes) -> Self {
-        Self {
-            key: Key::root().field(name),
-            mistakes,
-        }
-    }
-
-    pub(super) fn mistake(&mut self, name: &str, what: impl std::fmt::Display) {
-        self.mistakes.add(&self.key.field(name), what);
-    }
-
-    /// A duration above nothing.
-    fn time(&mut self, name: &str, text: Option<&str>, default: Duration) -> Duration {
-        self.duration(name, text, default, Duration::from_millis(1))
-    }
-
-    fn duration(
-        &mut self,
-        name: &str,
-        text: Option<&str>,
-        default: Duration,
-        least: Duration,
-    ) -> Duration {
-        let Some(text) = text else {
-            return default;
-        };
-        let parsed = self
-            .mistakes
-            .check(&self.key.field(name), duration::parse(text))
-            .unwrap_or(default);
-        if parsed < least || parsed > MOST_TIME {
-            self.mistake(name, format_args!("must be from {least:?} to 365d"));
-        }
-        parsed
-    }
-
-    pub(super) fn size<N: TryFrom<u64>>(
-        &mut self,
-        name: &str,
-        text: Option<&str>,
-        default: N,
-        range: RangeInclusive<u64>,
-    ) -> N {
-        let Some(text) = text else {
-            return default;
-        };
-        let parsed = self
-            .mistakes
-            .check(&self.key.field(name), size::parse(text));
-        self.within(name, parsed, default, range, "B")
-    }
-
-    pub(super) fn count<N: TryFrom<u64>>(
-        &mut self,
-        name: &str,
-        count: Option<u64>,
-        default: N,
-        range: RangeInclusive<u64>,
-    ) -> N {
-        self.within(name, count, default, range, "")
-    }
-
-    fn within<N: TryFrom<u64>>(
-        &mut self,
-        name: &str,
-        value: Option<u64>,
-        default: N,
-        range: RangeInclusive<u64>,
-        unit: &str,
-    ) -> N {
-        let Some(value) = value else {
-            return default;
-        };
-        if !range.contains(&value) {
-            self.mistake(
-                name,
-                format_args!(
-                    "must be from {}{unit} to {}{unit}",
-                    range.start(),
-                    range.end()
-                ),
-            );
-            return default;
-        }
-        N::try_from(value).unwrap_or(default)
-    }
-}
-
-/// A timer cannot hold much more, and nobody means it.
-const MOST_TIME: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,13 +1,9 @@
 //! GitLab as a relay's config names it, and the check. Read at start.
 //! Invariant: the check notes every mistake with its key.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use adit_identity::{
-    duration,
-    mistakes::{Key, Mistakes},
-    size,
-};
+use adit_identity::mistakes::{Key, Mistakes, Section};
 use http::Uri;
 use serde::Deserialize;
 
@@ -56,13 +52,13 @@ impl GitLabConfig {
         if raw.ci_user {
             config.ci_user = CiUser::Accepted;
         }
-        let mut check = Check { key, mistakes };
-        config.take_times(&raw, &mut check);
-        config.take_bounds(&raw, &mut check);
+        let mut section = Section::at(key.clone(), mistakes);
+        config.take_times(&raw, &mut section);
+        config.take_bounds(&raw, &mut section);
         url.map(|()| config)
     }
 
-    fn take_times(&mut self, raw: &RawGitLab, check: &mut Check<'_>) {
+    fn take_times(&mut self, raw: &RawGitLab, section: &mut Section<'_>) {
         const HOUR: Duration = Duration::from_hours(1);
         let times = [
             ("recheck", &raw.recheck, &mut self.recheck, HOUR),
@@ -71,17 +67,17 @@ impl GitLabConfig {
             ("refused_for", &raw.refused_for, &mut self.refused_for, HOUR),
         ];
         for (name, text, field, most) in times {
-            check.time(name, text.as_deref(), field, most);
+            *field = section.duration(name, text.as_deref(), *field, LEAST..=most);
         }
         if self.max_stale < self.recheck {
-            check.mistake(
+            section.mistake(
                 "max_stale",
                 "shorter than recheck, so jobs would be refused between two calls",
             );
         }
     }
 
-    fn take_bounds(&mut self, raw: &RawGitLab, check: &mut Check<'_>) {
+    fn take_bounds(&mut self, raw: &RawGitLab, section: &mut Section<'_>) {
         let rates = [
             (
                 "calls_per_second",
@@ -96,19 +92,18 @@ impl GitLabConfig {
             ),
         ];
         for (name, value, field) in rates {
-            check.count(name, value, field, 1..=100_000);
+            *field = section.count(name, value, *field, 1..=100_000);
         }
-        check.count(
+        self.max_tokens = section.count(
             "max_tokens",
             raw.max_tokens,
-            &mut self.max_tokens,
+            self.max_tokens,
             1..=10_000_000,
         );
-        let memory = raw.max_memory.as_deref();
-        check.size(
+        self.max_memory = section.size(
             "max_memory",
-            memory,
-            &mut self.max_memory,
+            raw.max_memory.as_deref(),
+            self.max_memory,
             1 << 20..=1 << 40,
         );
     }
@@ -130,80 +125,6 @@ fn check_url(url: &str, key: &Key, mistakes: &mut Mistakes) -> Option<()> {
         return None;
     }
     Some(())
-}
-
-/// Where values are checked, and what is wrong with them told.
-struct Check<'a> {
-    key: &'a Key,
-    mistakes: &'a mut Mistakes,
-}
-
-impl Check<'_> {
-    fn mistake(&mut self, name: &str, what: impl std::fmt::Display) {
-        self.mistakes.add(&self.key.field(name), what);
-    }
-
-    fn time(&mut self, name: &str, text: Option<&str>, field: &mut Duration, most: Duration) {
-        let parsed = text.map(duration::parse);
-        let Some(parsed) =
-            parsed.and_then(|parsed| self.mistakes.check(&self.key.field(name), parsed))
-        else {
-            return;
-        };
-        if parsed < LEAST || parsed > most {
-            self.mistake(
-                name,
-                format_args!("must be from {LEAST:?} to {}s", most.as_secs()),
-            );
-        }
-        *field = parsed;
-    }
-
-    fn count<N: TryFrom<u64>>(
-        &mut self,
-        name: &str,
-        value: Option<u64>,
-        field: &mut N,
-        range: RangeInclusive<u64>,
-    ) {
-        self.within(name, value, field, range, "");
-    }
-
-    fn size(
-        &mut self,
-        name: &str,
-        text: Option<&str>,
-        field: &mut usize,
-        range: RangeInclusive<u64>,
-    ) {
-        let parsed = text.map(size::parse);
-        let parsed = parsed.and_then(|parsed| self.mistakes.check(&self.key.field(name), parsed));
-        self.within(name, parsed, field, range, "B");
-    }
-
-    fn within<N: TryFrom<u64>>(
-        &mut self,
-        name: &str,
-        value: Option<u64>,
-        field: &mut N,
-        range: RangeInclusive<u64>,
-        unit: &str,
-    ) {
-        let Some(value) = value else {
-            return;
-        };
-        match N::try_from(value) {
-            Ok(value_of_its_type) if range.contains(&value) => *field = value_of_its_type,
-            Ok(_) | Err(_) => self.mistake(
-                name,
-                format_args!(
-                    "must be from {}{unit} to {}{unit}",
-                    range.start(),
-                    range.end()
-                ),
-            ),
-        }
-    }
 }
 
 /// Of a duration: less is a busy loop.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use adit_identity::{
-    FullPath, GroupId, duration,
-    mistakes::{Key, Mistakes},
+    FullPath, GroupId,
+    mistakes::{Key, Mistakes, Section},
 };
 use http::Uri;
 use serde::Deserialize;
@@ -112,42 +112,56 @@ impl RawIssuer {
         let keys = self.key_source(key, mistakes)?;
         let audiences: Vec<_> = self.audiences.iter().map(String::as_str).collect();
         let mut issuer = OidcIssuer::new(&self.url, &audiences, keys);
-        let mut set = |name, text: &Option<String>, field: &mut Duration| {
-            let parsed = text
-                .as_ref()
-                .map(|text| mistakes.check(&key.field(name), duration::parse(text)));
-            *field = parsed.flatten().unwrap_or(*field);
-        };
-        set("leeway", &self.leeway, &mut issuer.leeway);
-        set("max_lifetime", &self.max_lifetime, &mut issuer.max_lifetime);
-        set(
-            "refresh_interval",
-            &self.refresh_interval,
-            &mut issuer.refresh_interval,
-        );
-        set(
-            "min_refresh_interval",
-            &self.min_refresh_interval,
-            &mut issuer.min_refresh_interval,
-        );
-        set(
-            "fetch_timeout",
-            &self.fetch_timeout,
-            &mut issuer.fetch_timeout,
-        );
-        set(
-            "keep_removed_keys",
-            &self.keep_removed_keys,
-            &mut issuer.keep_removed_keys,
-        );
-        set("max_stale", &self.max_stale, &mut issuer.max_stale);
-        issuer.check_durations(key, mistakes);
+        self.check_times(&mut issuer, &mut Section::at(key.clone(), mistakes));
         issuer.group_ids = Arc::new(check_groups(
             self.group_ids,
             &key.field("group_ids"),
             mistakes,
         )?);
         Some(issuer)
+    }
+
+    fn check_times(&self, issuer: &mut OidcIssuer, section: &mut Section<'_>) {
+        let times = [
+            ("max_lifetime", &self.max_lifetime, &mut issuer.max_lifetime),
+            (
+                "refresh_interval",
+                &self.refresh_interval,
+                &mut issuer.refresh_interval,
+            ),
+            (
+                "min_refresh_interval",
+                &self.min_refresh_interval,
+                &mut issuer.min_refresh_interval,
+            ),
+            (
+                "fetch_timeout",
+                &self.fetch_timeout,
+                &mut issuer.fetch_timeout,
+            ),
+            ("max_stale", &self.max_stale, &mut issuer.max_stale),
+        ];
+        for (name, text, field) in times {
+            *field = section.time(name, text.as_deref(), *field);
+        }
+        issuer.leeway = section.duration(
+            "leeway",
+            self.leeway.as_deref(),
+            issuer.leeway,
+            Duration::ZERO..=MAX_LEEWAY,
+        );
+        issuer.keep_removed_keys = section.duration(
+            "keep_removed_keys",
+            self.keep_removed_keys.as_deref(),
+            issuer.keep_removed_keys,
+            Section::ANY_TIME,
+        );
+        if issuer.max_stale < issuer.refresh_interval {
+            section.mistake(
+                "max_stale",
+                "shorter than refresh_interval, so keys would expire between fetches",
+            );
+        }
     }
 
     fn key_source(&mut self, key: &Key, mistakes: &mut Mistakes) -> Option<KeySource> {
@@ -174,35 +188,6 @@ impl RawIssuer {
     }
 }
 
-impl OidcIssuer {
-    fn check_durations(&self, key: &Key, mistakes: &mut Mistakes) {
-        let required = [
-            ("max_lifetime", self.max_lifetime),
-            ("refresh_interval", self.refresh_interval),
-            ("min_refresh_interval", self.min_refresh_interval),
-            ("fetch_timeout", self.fetch_timeout),
-            ("max_stale", self.max_stale),
-        ];
-        for (name, duration) in required {
-            if duration.is_zero() {
-                mistakes.add(&key.field(name), "must be above 0");
-            }
-        }
-        if self.leeway > MAX_LEEWAY {
-            mistakes.add(
-                &key.field("leeway"),
-                "at most 5m: a wider leeway keeps expired tokens alive",
-            );
-        }
-        if self.max_stale < self.refresh_interval {
-            mistakes.add(
-                &key.field("max_stale"),
-                "shorter than refresh_interval, so keys would expire between fetches",
-            );
-        }
-    }
-}
-
 fn check_groups(
     raw: BTreeMap<String, u64>,
     key: &Key,
@@ -224,4 +209,5 @@ fn check_groups(
     (groups.len() == count).then_some(groups)
 }
 
+/// A wider one keeps expired tokens alive.
 const MAX_LEEWAY: Duration = Duration::from_mins(5);
