@@ -69,13 +69,13 @@ pub struct RawKubernetes {
     /// From the name's resolution to the end of the TLS handshake. Default `10s`.
     pub connect_timeout: Option<String>,
     /// Most connections to the API server at once. Default 256.
-    pub max_connections: Option<usize>,
+    pub max_connections: Option<u64>,
     /// Most upgraded connections (exec, attach, port-forward) to the API server at once, beside those. Default 1000.
-    pub max_upgrades: Option<usize>,
+    pub max_upgrades: Option<u64>,
     /// Bytes that answers may be ahead of their readers, beside 16 KiB that each may. Default 67108864.
-    pub max_read_ahead_bytes: Option<usize>,
+    pub max_read_ahead_bytes: Option<u64>,
     /// Most requests at once on one connection, if the API server allows as many. Default 1000.
-    pub max_streams_per_connection: Option<usize>,
+    pub max_streams_per_connection: Option<u64>,
     /// How often a connection is asked for a sign of life. Default `10s`.
     pub ping_interval: Option<String>,
     /// Silence after which a connection is dead. Default `15s`.
@@ -102,21 +102,21 @@ pub struct RawCeiling {
 #[serde(deny_unknown_fields, default)]
 pub struct RawLimits {
     /// Requests at once, through one tunnel and through all. Default 10000.
-    pub max_streams: Option<usize>,
+    pub max_streams: Option<u64>,
     /// Bytes of one request's head. Default 65536.
-    pub max_head_bytes: Option<u32>,
+    pub max_head_bytes: Option<u64>,
     /// Fields in one request's head. Default 256.
-    pub max_fields: Option<usize>,
+    pub max_fields: Option<u64>,
     /// Bytes of requests that lie unread in tunnels, and as many again on their way to the API server. Default 67108864.
-    pub max_buffered_bytes: Option<usize>,
+    pub max_buffered_bytes: Option<u64>,
     /// Bytes of answers that wait in one tunnel for the relay. Default 67108864.
-    pub max_queued_bytes: Option<usize>,
+    pub max_queued_bytes: Option<u64>,
     /// Bytes of one answer that wait in a tunnel. Default 131072.
-    pub stream_queue_bytes: Option<usize>,
+    pub stream_queue_bytes: Option<u64>,
     /// Bytes of a request's body that the relay may send before the agent reads, at first. Default 65536.
-    pub stream_credit_bytes: Option<u32>,
+    pub stream_credit_bytes: Option<u64>,
     /// The same, once the path has shown that it carries more. Default 16777216.
-    pub max_stream_credit_bytes: Option<u32>,
+    pub max_stream_credit_bytes: Option<u64>,
 }
 
 /// `admin:`

@@ -1,0 +1,311 @@
+//! Decides whether a configuration is right: every value is looked at, and everything that is wrong is told at once, each with
+//! its key.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use adit_identity::mistakes::{Key, Mistakes, Section};
+use adit_process::tls::TrustRoots;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Config, KubernetesConfig, Limits, PoolLimits, RawAdmin, RawCeiling, RawConfig, RawKubernetes,
+    RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
+};
+use crate::backoff::BackoffTerms;
+use crate::dial::proxy::{Proxy, ProxyEnvironment};
+use crate::impersonate::{Ceiling, Pattern};
+
+const DEFAULT_ADMIN: &str = "127.0.0.1:8152";
+const DEFAULT_GRACE: Duration = Duration::from_secs(25);
+
+impl TryFrom<RawConfig> for Config {
+    type Error = Mistakes;
+
+    fn try_from(raw: RawConfig) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::new();
+        let config = check(raw, &mut mistakes);
+        mistakes.finish(config)
+    }
+}
+
+fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
+    let relay = relay(raw.relay, raw.token, mistakes);
+    let kubernetes = kubernetes(raw.kubernetes, mistakes);
+    let ceiling = ceiling(raw.ceiling, mistakes);
+    let limits = limits(&raw.limits, mistakes);
+    let admin = admin(&raw.admin, mistakes);
+    let drain_grace = Section::at(Key::root(), mistakes).time(
+        "drain_grace",
+        raw.drain_grace.as_deref(),
+        DEFAULT_GRACE,
+    );
+    let replica = raw
+        .replica
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(default_replica);
+    Some(Config {
+        relay: relay?,
+        kubernetes,
+        ceiling,
+        limits,
+        admin: admin?,
+        replica,
+        drain_grace,
+    })
+}
+
+fn relay(
+    raw: RawRelay,
+    given: Option<SecretString>,
+    mistakes: &mut Mistakes,
+) -> Option<RelayConfig> {
+    let mut section = Section::new("relay", mistakes);
+    let url = match &raw.url {
+        Some(url) => section.check("url", url.parse::<RelayUrl>()),
+        None => {
+            section.mistake(
+                "url",
+                "missing: the relay's address, such as https://relay.example.com",
+            );
+            None
+        }
+    };
+    let proxy = url.as_ref().and_then(|url| {
+        let raw = raw.proxy.as_ref().map(ExposeSecret::expose_secret);
+        proxy(raw, url, &mut section)
+    });
+    let token = token(raw.token_file, given, &mut section);
+    let connect_timeout = section.time(
+        "connect_timeout",
+        raw.connect_timeout.as_deref(),
+        Duration::from_secs(10),
+    );
+    let backoff = BackoffTerms {
+        base: section.time(
+            "backoff_base",
+            raw.backoff_base.as_deref(),
+            Duration::from_millis(500),
+        ),
+        cap: section.time(
+            "backoff_cap",
+            raw.backoff_cap.as_deref(),
+            Duration::from_secs(10),
+        ),
+    };
+    let healthy_after = section.time(
+        "healthy_after",
+        raw.healthy_after.as_deref(),
+        Duration::from_secs(30),
+    );
+    let (ping_interval, dead_after) = liveness(
+        raw.ping_interval.as_deref(),
+        raw.dead_after.as_deref(),
+        &mut section,
+    );
+    Some(RelayConfig {
+        url: url?,
+        roots: raw.ca_file.map_or(TrustRoots::System, TrustRoots::Only),
+        token: token?,
+        proxy: proxy?,
+        connect_timeout,
+        backoff,
+        healthy_after,
+        ping_interval,
+        dead_after,
+    })
+}
+
+/// `Some(None)`: no proxy. A plain connection, which only goes to loopback, never takes one.
+fn proxy(raw: Option<&str>, url: &RelayUrl, section: &mut Section<'_>) -> Option<Option<Proxy>> {
+    if !url.is_tls {
+        return Some(None);
+    }
+    match raw {
+        Some("none") => Some(None),
+        Some(proxy) => section.check("proxy", Proxy::parse(proxy)).map(Some),
+        None => {
+            let proxy = ProxyEnvironment::read().proxy_for(&url.host, url.port);
+            section.check(
+                "proxy",
+                proxy.map_err(|bad| format!("{bad} (from HTTPS_PROXY or ALL_PROXY)")),
+            )
+        }
+    }
+}
+
+fn token(
+    file: Option<PathBuf>,
+    given: Option<SecretString>,
+    section: &mut Section<'_>,
+) -> Option<TokenSource> {
+    let why = match (file, given) {
+        (Some(file), None) => return Some(TokenSource::File(file)),
+        (None, Some(token)) => return Some(TokenSource::Given(token)),
+        (Some(_), Some(_)) => "the environment gives a token, too: leave one of both out",
+        (None, None) => {
+            "missing: the file with the agent's token, or ADIT_AGENT_TOKEN in the environment"
+        }
+    };
+    section.mistake("token_file", why);
+    None
+}
+
+fn kubernetes(raw: RawKubernetes, mistakes: &mut Mistakes) -> KubernetesConfig {
+    let mut section = Section::new("kubernetes", mistakes);
+    let (ping_interval, dead_after) = liveness(
+        raw.ping_interval.as_deref(),
+        raw.dead_after.as_deref(),
+        &mut section,
+    );
+    KubernetesConfig {
+        kubeconfig: raw.kubeconfig,
+        context: raw.context,
+        connect_timeout: section.time(
+            "connect_timeout",
+            raw.connect_timeout.as_deref(),
+            Duration::from_secs(10),
+        ),
+        pool: PoolLimits {
+            max_connections: section.count(
+                "max_connections",
+                raw.max_connections,
+                256,
+                1..=u64::MAX,
+            ),
+            max_upgrades: section.count("max_upgrades", raw.max_upgrades, 1000, 1..=u64::MAX),
+            max_read_ahead_bytes: section.count(
+                "max_read_ahead_bytes",
+                raw.max_read_ahead_bytes,
+                64 << 20,
+                1..=u64::MAX,
+            ),
+            max_streams_per_connection: section.count(
+                "max_streams_per_connection",
+                raw.max_streams_per_connection,
+                1000,
+                1..=u64::MAX,
+            ),
+            ping_interval,
+            dead_after,
+            idle_after: section.time(
+                "idle_after",
+                raw.idle_after.as_deref(),
+                Duration::from_secs(90),
+            ),
+        },
+    }
+}
+
+fn ceiling(raw: RawCeiling, mistakes: &mut Mistakes) -> Ceiling {
+    let default = Ceiling::default();
+    let mut section = Section::new("ceiling", mistakes);
+    let mut patterns = |name, texts: Option<Vec<String>>, default: Vec<Pattern>| match texts {
+        Some(texts) => section.each(name, &texts, str::parse::<Pattern>),
+        None => default,
+    };
+    Ceiling {
+        agent: raw.agent.unwrap_or(default.agent),
+        users: patterns("users", raw.users, default.users),
+        groups: patterns("groups", raw.groups, default.groups),
+    }
+}
+
+fn limits(raw: &RawLimits, mistakes: &mut Mistakes) -> Limits {
+    let mut section = Section::new("limits", mistakes);
+    let limits = Limits {
+        max_streams: section.count("max_streams", raw.max_streams, 10_000, 1..=u32::MAX.into()),
+        // Less would refuse ordinary requests; more than a megabyte is no head.
+        max_head_bytes: section.count(
+            "max_head_bytes",
+            raw.max_head_bytes,
+            64 << 10,
+            8 << 10..=1 << 20,
+        ),
+        max_fields: section.count("max_fields", raw.max_fields, 256, 1..=u64::MAX),
+        max_buffered_bytes: section.count(
+            "max_buffered_bytes",
+            raw.max_buffered_bytes,
+            64 << 20,
+            1..=u64::MAX,
+        ),
+        max_queued_bytes: section.count(
+            "max_queued_bytes",
+            raw.max_queued_bytes,
+            64 << 20,
+            1..=u64::MAX,
+        ),
+        stream_queue_bytes: section.count(
+            "stream_queue_bytes",
+            raw.stream_queue_bytes,
+            128 << 10,
+            1..=u64::MAX,
+        ),
+        stream_credit: section.count(
+            "stream_credit_bytes",
+            raw.stream_credit_bytes,
+            64 << 10,
+            4 << 10..=1 << 30,
+        ),
+        max_stream_credit: section.count(
+            "max_stream_credit_bytes",
+            raw.max_stream_credit_bytes,
+            16 << 20,
+            4 << 10..=1 << 30,
+        ),
+    };
+    if limits.max_stream_credit < limits.stream_credit {
+        section.mistake(
+            "max_stream_credit_bytes",
+            "must be no less than stream_credit_bytes",
+        );
+    }
+    limits
+}
+
+fn admin(raw: &RawAdmin, mistakes: &mut Mistakes) -> Option<SocketAddr> {
+    let address = raw.address.as_deref().unwrap_or(DEFAULT_ADMIN);
+    let checked = address
+        .parse()
+        .map_err(|_| "not an address and port, such as 127.0.0.1:8152");
+    Section::new("admin", mistakes).check("address", checked)
+}
+
+/// Ping interval and the silence that means death; the second must leave time for an answer.
+fn liveness(
+    ping: Option<&str>,
+    dead: Option<&str>,
+    section: &mut Section<'_>,
+) -> (Duration, Duration) {
+    let ping = section.time("ping_interval", ping, Duration::from_secs(10));
+    let dead = section.time("dead_after", dead, Duration::from_secs(15));
+    if dead <= ping {
+        section.mistake(
+            "dead_after",
+            "must be longer than ping_interval: the answer needs time to come",
+        );
+    }
+    (ping, dead)
+}
+
+/// A pod's name, or else something that tells processes on one machine apart.
+fn default_replica() -> String {
+    let host = || {
+        let named = std::env::var("HOSTNAME")
+            .ok()
+            .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+        let host = named
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty());
+        format!(
+            "{}-{}",
+            host.as_deref().unwrap_or("agent"),
+            std::process::id()
+        )
+    };
+    std::env::var("POD_NAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(host)
+}
