@@ -1,5 +1,6 @@
 //! Who a caller is and as whom an agent acts: ids, job identities and impersonations. Parsed, checked and printed here;
-//! nothing in this crate reads a file, a socket or a clock, and nothing in it holds a token.
+//! nothing in this crate reads a file, a socket or a clock, and nothing in it holds a token. How config files are checked
+//! ([`mistakes`]) is here, too, below all crates that have some.
 //!
 //! Invariants that the rest of adit builds on:
 //!  - An [`Impersonation`] can be sent as `Impersonate-*` headers and arrives as it was: it has a user, and none of its
@@ -10,7 +11,6 @@
 
 mod ci_job;
 mod ci_user;
-pub mod duration;
 mod environment;
 mod ids;
 mod impersonation;
@@ -19,7 +19,6 @@ mod label;
 pub mod mistakes;
 pub mod operation;
 mod path;
-pub mod size;
 mod slug;
 
 pub use environment::{BadEnvironment, Environment, Tier, UnknownTier};

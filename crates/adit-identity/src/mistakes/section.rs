@@ -5,8 +5,7 @@
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
-use super::{Key, Mistakes};
-use crate::{duration, size};
+use super::{Key, Mistakes, duration, size};
 
 /// A timer cannot hold much more, and nobody means it.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,9 +1,9 @@
-//! Sizes as config files write them: `64KiB`, `16MiB`, `1GiB`, `512B`. Called by the checks of all configs.
+//! Sizes as config files write them: `64KiB`, `16MiB`, `1GiB`, `512B`. Called by [`super::Section`].
 //! Invariant: a number without unit is refused, since nobody remembers which one was meant.
 
 /// Why a text is no size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadSize {
+pub(super) enum BadSize {
     /// No whole number, or no unit of those listed.
     #[error("a size needs a whole number and a unit of B, KiB, MiB, GiB, such as 64KiB")]
     Form,
@@ -17,7 +17,7 @@ pub enum BadSize {
 /// # Errors
 ///
 /// There is no whole number, no unit of `B`, `KiB`, `MiB`, `GiB` after it, or the whole is past 64 bits.
-pub fn parse(text: &str) -> Result<u64, BadSize> {
+pub(super) fn parse(text: &str) -> Result<u64, BadSize> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit())
         .filter(|at| *at > 0)
