@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
@@ -35,8 +36,25 @@ impl Call {
 
     /// The token of `Authorization: Bearer`.
     pub(super) fn bearer(&self) -> Option<&str> {
-        let (scheme, token) = self.header("authorization")?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token)
+        self.authorization("bearer")
+    }
+
+    /// Name and password of `Authorization: Basic`.
+    pub(super) fn basic(&self) -> Option<(String, String)> {
+        let pair = STANDARD.decode(self.authorization("basic")?).ok()?;
+        let pair = String::from_utf8(pair).ok()?;
+        let (name, password) = pair.split_once(':')?;
+        Some((name.to_owned(), password.to_owned()))
+    }
+
+    /// A personal access token, in one of two headers.
+    pub(super) fn personal_token(&self) -> Option<&str> {
+        self.header("private-token").or_else(|| self.bearer())
+    }
+
+    fn authorization(&self, scheme: &str) -> Option<&str> {
+        let (shown, credential) = self.header("authorization")?.split_once(' ')?;
+        shown.eq_ignore_ascii_case(scheme).then_some(credential)
     }
 
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
@@ -114,6 +132,16 @@ impl Answer {
 
     pub(super) fn unauthorized() -> Self {
         Self::error(StatusCode::UNAUTHORIZED, "401 Unauthorized")
+    }
+
+    /// A token that is good for other things than these.
+    pub(super) fn insufficient_scope(scopes: &[&str]) -> Self {
+        let answer = json!({
+            "error": "insufficient_scope",
+            "error_description": "The request requires higher privileges than provided by the access token.",
+            "scope": scopes.join(" "),
+        });
+        Self::json(StatusCode::FORBIDDEN, &answer)
     }
 
     pub(super) fn not_found(what: &str) -> Self {

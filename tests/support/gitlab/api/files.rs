@@ -5,7 +5,7 @@ use http::{HeaderName, StatusCode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Result, users::insufficient_scope};
+use super::Result;
 use crate::gitlab::{
     State,
     call::{Answer, Call},
@@ -101,26 +101,20 @@ impl Found {
 }
 
 /// The project, when whoever asks may read its code.
-pub(super) fn readable_project(call: &Call, world: &World, name: &str) -> Result<u64> {
+fn readable_project(call: &Call, world: &World, name: &str) -> Result<u64> {
     const SCOPES: [&str; 3] = ["api", "read_api", "read_repository"];
     let project = world.project_named(name);
-    let token = call.header("private-token").or_else(|| call.bearer());
-    let Some(token) = token else {
+    let Some(token) = call.personal_token() else {
         return project
             .filter(|project| project.visibility == Visibility::Public)
             .map(|project| project.id)
             .ok_or_else(|| Answer::not_found("Project"));
     };
     let (user, token) = world
-        .find_personal_token(token)
-        .filter(|(user, token)| !token.is_over && !user.is_blocked)
+        .user_by_token(token)
         .ok_or_else(Answer::unauthorized)?;
-    if !token
-        .scopes
-        .iter()
-        .any(|scope| SCOPES.contains(&scope.as_str()))
-    {
-        return Err(insufficient_scope("api read_api read_repository"));
+    if !token.has_scope(&SCOPES) {
+        return Err(Answer::insufficient_scope(&SCOPES));
     }
     project
         .filter(|project| {

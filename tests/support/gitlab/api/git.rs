@@ -1,6 +1,5 @@
 //! Git over HTTP, for clones and fetches: what Flux's source-controller follows. gitprotocol-http(5).
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode, header};
 
 use super::Result;
@@ -21,9 +20,8 @@ pub(super) fn serve(call: &Call, state: &State) -> Result<Answer> {
     let repository = world.repository(project);
     match (&call.method, asked) {
         (&Method::GET, "info/refs") if call.parameter("service") == Some("git-upload-pack") => {
-            let mut body = b"001e# service=git-upload-pack\n0000".to_vec();
-            body.extend(repository.advertisement());
             let kind = "application/x-git-upload-pack-advertisement";
+            let body = repository.advertisement();
             Ok(uncached(Answer::new(StatusCode::OK, kind, body)))
         }
         (&Method::POST, "git-upload-pack") => {
@@ -56,7 +54,9 @@ fn readable_project(call: &Call, world: &World, path: &str) -> Result<u64> {
     let project = world.find_project(path);
     let may_read = project.is_some_and(|project| {
         project.visibility == Visibility::Public
-            || password(call).is_some_and(|password| is_reader(world, &password, project.id))
+            || call
+                .basic()
+                .is_some_and(|(_, password)| is_reader(world, &password, project.id))
     });
     match project.filter(|_| may_read) {
         Some(project) => Ok(project.id),
@@ -72,24 +72,11 @@ fn readable_project(call: &Call, world: &World, path: &str) -> Result<u64> {
 }
 
 fn is_reader(world: &World, password: &str, project: u64) -> bool {
-    let by_token = world
-        .find_personal_token(password)
-        .is_some_and(|(user, token)| {
-            let is_scoped = token.scopes.iter().any(|scope| scope == "read_repository");
-            is_scoped
-                && !token.is_over
-                && !user.is_blocked
-                && world.role_in_project(user.id, project).is_some()
-        });
+    let by_token = world.user_by_token(password).is_some_and(|(user, token)| {
+        token.has_scope(&["read_repository"]) && world.role_in_project(user.id, project).is_some()
+    });
     let by_job = world
         .job_by_token(password)
         .is_some_and(|job| job.project == project);
     by_token || by_job
-}
-
-fn password(call: &Call) -> Option<String> {
-    let pair = call.header("authorization")?.strip_prefix("Basic ")?;
-    let pair = String::from_utf8(STANDARD.decode(pair).ok()?).ok()?;
-    pair.split_once(':')
-        .map(|(_, password)| password.to_owned())
 }

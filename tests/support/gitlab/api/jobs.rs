@@ -1,6 +1,5 @@
 //! What a job may ask about itself.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, StatusCode};
 use serde_json::{Value, json};
 
@@ -97,11 +96,8 @@ fn of_token<'a>(call: &Call, world: &'a World) -> Result<&'a Job> {
         return Ok(job);
     }
     // Somebody else, who is welcome but has no job.
-    let token = call.header("private-token").or_else(|| call.bearer());
-    let known = token
-        .and_then(|token| world.find_personal_token(token))
-        .filter(|(user, token)| !user.is_blocked && !token.is_over);
-    match known {
+    let known = call.personal_token();
+    match known.and_then(|token| world.user_by_token(token)) {
         Some(_) => Err(Answer::not_found("Job")),
         None => Err(Answer::unauthorized()),
     }
@@ -111,15 +107,8 @@ fn job_token(call: &Call) -> Option<String> {
     call.header("job-token")
         .or_else(|| call.parameter("job_token"))
         .map(str::to_owned)
-        .or_else(|| basic(call))
-}
-
-/// `gitlab-ci-token` and the token.
-fn basic(call: &Call) -> Option<String> {
-    let (scheme, pair) = call.header("authorization")?.split_once(' ')?;
-    let pair = scheme
-        .eq_ignore_ascii_case("basic")
-        .then(|| STANDARD.decode(pair).ok())??;
-    let pair = String::from_utf8(pair).ok()?;
-    pair.strip_prefix("gitlab-ci-token:").map(str::to_owned)
+        .or_else(|| {
+            let (name, password) = call.basic()?;
+            (name == "gitlab-ci-token").then_some(password)
+        })
 }

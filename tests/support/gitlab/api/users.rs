@@ -51,25 +51,15 @@ fn of_session<'a>(world: &'a World, cookie: &str, csrf_token: &str) -> Result<&'
 }
 
 fn of_token<'a>(world: &'a World, value: &str) -> Result<&'a User> {
+    const SCOPES: [&str; 1] = ["k8s_proxy"];
     let (user, token) = world
-        .find_personal_token(value)
-        .filter(|(user, token)| !token.is_over && !user.is_blocked)
+        .user_by_token(value)
         .ok_or_else(Answer::unauthorized)?;
-    if token.scopes.iter().any(|scope| scope == "k8s_proxy") {
+    if token.has_scope(&SCOPES) {
         Ok(user)
     } else {
-        Err(insufficient_scope("k8s_proxy"))
+        Err(Answer::insufficient_scope(&SCOPES))
     }
-}
-
-/// A token that is good for other things.
-pub(super) fn insufficient_scope(scopes: &str) -> Answer {
-    let answer = json!({
-        "error": "insufficient_scope",
-        "error_description": "The request requires higher privileges than provided by the access token.",
-        "scope": scopes,
-    });
-    Answer::json(StatusCode::FORBIDDEN, &answer)
 }
 
 fn text<'a>(posted: &'a Value, name: &str) -> Result<&'a str> {

@@ -25,6 +25,15 @@ pub struct PersonalToken {
     pub is_over: bool,
 }
 
+impl PersonalToken {
+    /// Whether one of these scopes is among its own.
+    pub(in crate::gitlab) fn has_scope(&self, any: &[&str]) -> bool {
+        self.scopes
+            .iter()
+            .any(|scope| any.contains(&scope.as_str()))
+    }
+}
+
 /// A browser that is logged in.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -89,14 +98,11 @@ impl World {
         value
     }
 
-    pub(in crate::gitlab) fn find_personal_token(
-        &self,
-        value: &str,
-    ) -> Option<(&User, &PersonalToken)> {
-        self.users.values().find_map(|user| {
-            let token = user.tokens.iter().find(|token| token.value == value)?;
-            Some((user, token))
-        })
+    /// The user of a personal access token that works.
+    pub(in crate::gitlab) fn user_by_token(&self, value: &str) -> Option<(&User, &PersonalToken)> {
+        let users = self.users.values().filter(|user| !user.is_blocked);
+        let mut tokens = users.flat_map(|user| user.tokens.iter().map(move |token| (user, token)));
+        tokens.find(|(_, token)| !token.is_over && token.value == value)
     }
 
     /// Logs a browser in: the value of its cookie `_gitlab_kas`, not URL-escaped, and the CSRF token of its pages.
