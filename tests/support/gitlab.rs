@@ -73,7 +73,7 @@ pub use webhook::Delivery;
 pub use world::{
     Agent, AgentToken, Environment, Hook, Job, JobBuilder, JobStatus, Kind, Licence, Namespace,
     PersonalToken, Project, Repository, Role, Session, Settings, TokenForm, TooManyTokens,
-    TreeItem, User, Visibility, World,
+    TreeItem, TreeKind, User, Visibility, World,
 };
 
 /// A GitLab about to be started.

@@ -29,6 +29,9 @@ use crate::{
 mod commits;
 mod refs;
 
+/// The name of the one storage there is.
+pub(super) const STORAGE: &str = "default";
+
 /// A running Gitaly. Dropping it ends it.
 #[derive(Debug)]
 pub struct Gitaly {
@@ -214,7 +217,7 @@ impl Handle {
     fn project(&self, repository: Option<&adit_proto::gitaly::Repository>) -> Result<u64, Status> {
         let repository =
             repository.ok_or_else(|| Status::invalid_argument("repository not set"))?;
-        if repository.storage_name != "default" {
+        if repository.storage_name != STORAGE {
             return Err(Status::invalid_argument("storage name not found"));
         }
         self.0

@@ -28,7 +28,7 @@ use http::Uri;
 use serde_json::json;
 use tonic::{Request, Status};
 
-use super::{GitLab, Secret, grpc::Grpc, jwt};
+use super::{GitLab, Secret, gitaly::STORAGE, grpc::Grpc, jwt};
 
 /// GitLab's connection to an agent server.
 #[derive(Clone)]
@@ -68,9 +68,9 @@ impl GitLab {
     pub fn repository_info(&self, project: u64) -> (GitalyRepository, GitalyInfo) {
         let world = self.world();
         let repository = GitalyRepository {
-            storage_name: "default".to_owned(),
+            storage_name: STORAGE.to_owned(),
             relative_path: world.relative_path(project).display().to_string(),
-            gl_repository: format!("project-{project}"),
+            gl_repository: world.gl_repository(project),
             gl_project_path: world.project_path(project),
             ..GitalyRepository::default()
         };

@@ -28,7 +28,7 @@ pub use job_token::TokenForm;
 pub use member::Role;
 pub use namespace::{Kind, Namespace};
 pub use project::{Hook, Licence, Project, Visibility};
-pub use repository::{Repository, TreeItem};
+pub use repository::{Repository, TreeItem, TreeKind};
 pub(super) use user::Cookie;
 pub use user::{PersonalToken, Session, User};
 

@@ -7,6 +7,7 @@ use super::Result;
 use crate::gitlab::{
     State,
     call::{Answer, Call},
+    gitaly::STORAGE,
     world::{Visibility, World},
 };
 
@@ -120,11 +121,11 @@ fn with_repository(mut answer: Value, project: u64, world: &World, state: &State
         "features": state.gitaly.features,
     });
     answer["gitaly_repository"] = json!({
-        "storage_name": "default",
+        "storage_name": STORAGE,
         "relative_path": world.relative_path(project),
         "git_object_directory": "",
         "git_alternate_object_directories": [],
-        "gl_repository": format!("project-{project}"),
+        "gl_repository": world.gl_repository(project),
         "gl_project_path": world.project_path(project),
     });
     answer["default_branch"] = json!(world.project_of(project).default_branch);

@@ -9,7 +9,7 @@ use super::Result;
 use crate::gitlab::{
     State,
     call::{Answer, Call},
-    world::{Repository, Role, TreeItem, Visibility, World},
+    world::{Repository, Role, TreeItem, TreeKind, Visibility, World},
 };
 
 /// A file of a commit.
@@ -79,7 +79,7 @@ impl Found {
     fn read(repository: &Repository, commit: String, git_ref: &str, path: &str) -> Option<Self> {
         let item = repository
             .item(&commit, path)
-            .filter(|item| item.kind == "blob")?;
+            .filter(|item| item.kind == TreeKind::Blob)?;
         Some(Self {
             bytes: repository.blob(&item.id),
             last_change: repository.last_change(&commit, path)?,

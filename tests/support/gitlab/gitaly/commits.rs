@@ -14,7 +14,7 @@ use prost::Message;
 use tonic::{Code, Request, Response, Status};
 
 use super::{GitalyCall, Handle};
-use crate::gitlab::TreeItem;
+use crate::gitlab::{TreeItem, TreeKind};
 
 /// Bytes of a file in one message.
 const PIECE: usize = 128 << 10;
@@ -48,15 +48,14 @@ impl CommitService for Handle {
                 "object size is bigger than the maximum",
             ));
         }
-        let mut data = match item.kind.as_str() {
-            "blob" => repository.blob(&item.id),
-            _ => Vec::new(),
+        let mut data = match item.kind {
+            TreeKind::Blob => repository.blob(&item.id),
+            TreeKind::Tree | TreeKind::Commit => Vec::new(),
         };
         if asked.limit > 0 {
             data.truncate(usize::try_from(asked.limit).unwrap_or(usize::MAX));
         }
         let messages = entry_messages(&item, data).into_iter().map(Ok);
-        let messages: Vec<_> = messages.collect();
         Ok(Response::new(futures_util::stream::iter(messages).boxed()))
     }
 
@@ -96,10 +95,10 @@ impl CommitService for Handle {
 /// The first says what it is; each has a piece of it.
 fn entry_messages(item: &TreeItem, data: Vec<u8>) -> Vec<TreeEntryResponse> {
     let data = Bytes::from(data);
-    let kind = match item.kind.as_str() {
-        "blob" => ObjectType::Blob,
-        "tree" => ObjectType::Tree,
-        _ => ObjectType::Commit,
+    let kind = match item.kind {
+        TreeKind::Blob => ObjectType::Blob,
+        TreeKind::Tree => ObjectType::Tree,
+        TreeKind::Commit => ObjectType::Commit,
     };
     let mut messages = vec![TreeEntryResponse {
         r#type: kind.into(),
@@ -117,10 +116,10 @@ fn entry_messages(item: &TreeItem, data: Vec<u8>) -> Vec<TreeEntryResponse> {
 }
 
 fn entry(item: &TreeItem, commit: &str) -> TreeEntry {
-    let kind = match item.kind.as_str() {
-        "blob" => EntryType::Blob,
-        "tree" => EntryType::Tree,
-        _ => EntryType::Commit,
+    let kind = match item.kind {
+        TreeKind::Blob => EntryType::Blob,
+        TreeKind::Tree => EntryType::Tree,
+        TreeKind::Commit => EntryType::Commit,
     };
     TreeEntry {
         oid: item.id.clone(),

@@ -23,9 +23,8 @@ impl SmartHttpService for Handle {
         self.admit(request.metadata())?;
         let project = self.project(request.get_ref().repository.as_ref())?;
         self.note(GitalyCall::InfoRefsUploadPack { project });
-        let mut data = b"001e# service=git-upload-pack\n0000".to_vec();
-        data.extend(self.repository(project).advertisement());
-        let pieces: Vec<_> = data
+        let refs = self.repository(project).advertisement();
+        let pieces: Vec<_> = refs
             .chunks(PIECE)
             .map(|piece| {
                 let data = Bytes::copy_from_slice(piece);

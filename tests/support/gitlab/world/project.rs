@@ -163,6 +163,12 @@ impl World {
         PathBuf::from(format!("@hashed/project-{project}.git"))
     }
 
+    /// What GitLab calls its repository.
+    #[must_use]
+    pub fn gl_repository(&self, project: u64) -> String {
+        format!("project-{project}")
+    }
+
     pub(in crate::gitlab) fn project_at(&self, relative_path: &str) -> Option<u64> {
         self.projects
             .keys()

@@ -19,12 +19,22 @@ pub struct Repository {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeItem {
     pub mode: u32,
-    /// `blob`, `tree` or `commit`.
-    pub kind: String,
+    pub kind: TreeKind,
     pub id: String,
     /// Bytes of a blob; 0 of anything else.
     pub size: u64,
     pub path: String,
+}
+
+/// What a [`TreeItem`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeKind {
+    /// A file.
+    Blob,
+    /// A folder.
+    Tree,
+    /// Another repository.
+    Commit,
 }
 
 impl Repository {
@@ -116,7 +126,7 @@ impl Repository {
     #[must_use]
     pub fn tree(&self, commit: &str, path: &str, is_recursive: bool) -> Option<Vec<TreeItem>> {
         let path = path.trim_matches('/');
-        if !path.is_empty() && self.item(commit, path)?.kind != "tree" {
+        if !path.is_empty() && self.item(commit, path)?.kind != TreeKind::Tree {
             return None;
         }
         let treeish = format!("{commit}:{path}");
@@ -143,10 +153,12 @@ impl Repository {
         Some(String::from_utf8(id).ok()?.trim().to_owned())
     }
 
-    /// Git's smart HTTP ref advertisement, as `upload-pack` writes it.
+    /// Git's smart HTTP ref advertisement: what `upload-pack` writes, after a line that names the service.
     #[must_use]
     pub fn advertisement(&self) -> Vec<u8> {
-        self.upload_pack(&["--http-backend-info-refs"], &[])
+        let mut refs = b"001e# service=git-upload-pack\n0000".to_vec();
+        refs.extend(self.upload_pack(&["--http-backend-info-refs"], &[]));
+        refs
     }
 
     /// What git's `upload-pack` answers to a request of the smart HTTP protocol.
@@ -198,10 +210,21 @@ impl TreeItem {
         let mut facts = facts.split_ascii_whitespace();
         Some(Self {
             mode: u32::from_str_radix(facts.next()?, 8).ok()?,
-            kind: facts.next()?.to_owned(),
+            kind: TreeKind::parse(facts.next()?)?,
             id: facts.next()?.to_owned(),
             size: facts.next()?.parse().unwrap_or(0),
             path: path.to_owned(),
         })
+    }
+}
+
+impl TreeKind {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "blob" => Some(Self::Blob),
+            "tree" => Some(Self::Tree),
+            "commit" => Some(Self::Commit),
+            _ => None,
+        }
     }
 }
