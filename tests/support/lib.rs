@@ -30,6 +30,7 @@ pub mod body;
 pub mod caller;
 mod connect_proxy;
 pub mod gitlab;
+mod hex;
 mod issuer;
 mod job;
 mod kube;

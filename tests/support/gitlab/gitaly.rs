@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use super::{jwt, world::World};
 use crate::{
-    pki,
+    hex, pki,
     tasks::{Executor, Tasks},
 };
 
@@ -203,7 +203,7 @@ impl Handle {
             let rest = shown.strip_prefix("Bearer v2.")?;
             let (tag, time) = rest.split_once('.')?;
             let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.token.as_bytes());
-            hmac::verify(&key, time.as_bytes(), &unhex(tag)?).ok()?;
+            hmac::verify(&key, time.as_bytes(), &hex::decode(tag)?).ok()?;
             time.parse::<u64>().ok()
         };
         parts().is_some_and(|time| time.abs_diff(jwt::now()) <= 30)
@@ -238,17 +238,5 @@ pub fn gitaly_token(secret: &str, offset: i64) -> String {
     let time = jwt::now().saturating_add_signed(offset).to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, time.as_bytes());
-    let tag: String = tag
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("Bearer v2.{tag}.{time}")
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect()
+    format!("Bearer v2.{}.{time}", hex::encode(tag.as_ref()))
 }

@@ -1,14 +1,12 @@
 //! ID tokens of jobs, by the issuer that the tests have for such.
 
-use std::time::SystemTime;
-
 use adit_identity::{
     Environment, GitRef, GroupId, JobId, JobIdentity, Namespace, PipelineId, Project, ProjectId,
     RefKind, User, UserId,
 };
 use serde_json::json;
 
-use super::{GitLab, world::World};
+use super::{GitLab, Role, jwt, world::World};
 
 impl GitLab {
     /// An ID token of a job, for this audience, in force as long as the job may run.
@@ -24,13 +22,10 @@ impl GitLab {
             let role = world.role_in_project(job.user, job.project);
             (world.identity(job.id), job.began + job.timeout, role)
         };
-        let expires = ends
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
         self.issuer().signed(&identity, |claims| {
             claims.insert("aud".to_owned(), json!(audience));
-            claims.insert("exp".to_owned(), json!(expires.as_secs()));
-            let role = role.map(super::Role::name);
+            claims.insert("exp".to_owned(), json!(jwt::seconds(ends)));
+            let role = role.map(Role::name);
             claims.insert("user_access_level".to_owned(), json!(role));
         })
     }

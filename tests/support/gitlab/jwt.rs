@@ -67,6 +67,11 @@ fn key(secret: &Secret) -> hmac::Key {
 
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    seconds(SystemTime::now())
+}
+
+/// The same of another time.
+pub(super) fn seconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
 }

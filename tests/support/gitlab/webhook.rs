@@ -1,6 +1,6 @@
 //! The end of a job, and who is told: job events to the project's webhooks.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Uri};
@@ -12,7 +12,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    GitLab,
+    GitLab, jwt,
     world::{Hook, Job, JobStatus, World},
 };
 use crate::{pki, tasks::Tasks};
@@ -64,10 +64,6 @@ impl World {
         let user = self.user_of(job.user);
         let path = self.project_path(job.project);
         let is_over = job.status != JobStatus::Running;
-        let seconds = |time: SystemTime| {
-            let since = time.duration_since(SystemTime::UNIX_EPOCH);
-            since.unwrap_or_default().as_secs()
-        };
         json!({
             "object_kind": "build",
             "ref": job.git_ref,
@@ -76,8 +72,8 @@ impl World {
             "build_name": job.name,
             "build_stage": "deploy",
             "build_status": job.status.word(),
-            "build_started_at": seconds(job.began),
-            "build_finished_at": is_over.then(|| seconds(SystemTime::now())),
+            "build_started_at": jwt::seconds(job.began),
+            "build_finished_at": is_over.then(jwt::now),
             "build_allow_failure": false,
             "build_failure_reason": "unknown_failure",
             "pipeline_id": job.pipeline,

@@ -24,11 +24,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tokio::sync::broadcast;
 
 use super::{State, upgrades};
 use crate::{
     body::{self, Body},
+    hex,
     tasks::Executor,
 };
 
@@ -102,7 +104,7 @@ async fn echo(request: Request<Incoming>) -> Response<Body> {
         "headers": fields(&head.headers),
         "body": String::from_utf8_lossy(&bytes),
         "bytes": bytes.len(),
-        "sha256": sha256(&bytes),
+        "sha256": hex::encode(&Sha256::digest(&bytes)),
         "trailers": trailers.as_ref().map(fields),
     });
     json_answer(&echo)
@@ -236,14 +238,6 @@ fn json_answer(value: &serde_json::Value) -> Response<Body> {
         HeaderValue::from_static("application/json"),
     );
     response
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 fn number(text: &str) -> u64 {

@@ -6,10 +6,13 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::Result;
-use crate::gitlab::{
-    State,
-    call::{Answer, Call},
-    world::{Repository, Role, TreeItem, TreeKind, Visibility, World},
+use crate::{
+    gitlab::{
+        State,
+        call::{Answer, Call},
+        world::{Repository, Role, TreeItem, TreeKind, Visibility, World},
+    },
+    hex,
 };
 
 /// A file of a commit.
@@ -95,8 +98,7 @@ impl Found {
     }
 
     fn sha256(&self) -> String {
-        let digest = Sha256::digest(&self.bytes);
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&Sha256::digest(&self.bytes))
     }
 }
 

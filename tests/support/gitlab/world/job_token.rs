@@ -3,13 +3,14 @@
 
 use std::{
     sync::LazyLock,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use adit_authority::issuer::{Issuer, KeyKind};
 use serde_json::json;
 
 use super::{Job, JobStatus, World, random};
+use crate::gitlab::jwt;
 
 /// GitLab's forms of job tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -57,7 +58,7 @@ impl JobToken {
                     "sub": format!("gid://gitlab/Ci::Build/{job}"),
                     "jti": random::text(20),
                     "iss": world.settings.external_url,
-                    "exp": seconds(expires),
+                    "exp": jwt::seconds(expires),
                     "c": "1",
                     "o": "1",
                     "p": base36(project),
@@ -100,12 +101,6 @@ impl World {
         };
         token.prefix == self.settings.token_prefix && SystemTime::now() < expires
     }
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }
 
 fn base36(mut number: u64) -> String {
