@@ -4,7 +4,10 @@
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 /// The owner's end.
 #[derive(Clone, Default)]
@@ -19,6 +22,19 @@ impl Tasks {
 
     pub(crate) fn executor(&self) -> Executor {
         Executor(Arc::downgrade(&self.0))
+    }
+}
+
+/// Accepts connections until dropped, which ends them all, as a killed process would.
+pub(crate) async fn accept<F>(listener: TcpListener, serve: impl Fn(TcpStream, Executor) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let tasks = Tasks::default();
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        let _ = socket.set_nodelay(true);
+        tasks.spawn(serve(socket, tasks.executor()));
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     call::{Answer, Call},
     seed::JobSeed,
 };
-use crate::{body::Body, tasks::Tasks};
+use crate::{body::Body, tasks::accept};
 
 /// `POST /jobs/:id/status`
 #[derive(Deserialize)]
@@ -49,20 +49,17 @@ struct CommitOrder {
 
 /// Obeys whoever calls, until dropped.
 pub async fn control(listener: TcpListener, gitlab: Arc<GitLab>) {
-    let tasks = Tasks::default();
-    loop {
-        let Ok((socket, _)) = listener.accept().await else {
-            continue;
-        };
+    accept(listener, |socket, _| {
         let gitlab = Arc::clone(&gitlab);
-        tasks.spawn(async move {
+        async move {
             let service = service_fn(|request| exchange(request, Arc::clone(&gitlab)));
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(socket), service)
                 .await;
-        });
-    }
+        }
+    })
+    .await;
 }
 
 async fn exchange(

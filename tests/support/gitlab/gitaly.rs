@@ -23,7 +23,7 @@ use tower_service::Service;
 use super::{jwt, world::World};
 use crate::{
     hex, pki,
-    tasks::{Executor, Tasks},
+    tasks::{Executor, Tasks, accept},
 };
 
 mod commits;
@@ -134,19 +134,18 @@ impl Gitaly {
 }
 
 async fn over_tcp(listener: TcpListener, tls: Option<TlsAcceptor>, handle: Handle) {
-    let tasks = Tasks::default();
-    loop {
-        let (socket, _) = listener.accept().await.unwrap();
-        let (tls, handle, executor) = (tls.clone(), handle.clone(), tasks.executor());
-        tasks.spawn(async move {
+    accept(listener, |socket, executor| {
+        let (tls, handle) = (tls.clone(), handle.clone());
+        async move {
             let Some(tls) = tls else {
                 return connection(socket, handle, executor).await;
             };
             if let Ok(io) = tls.accept(socket).await {
                 connection(io, handle, executor).await;
             }
-        });
-    }
+        }
+    })
+    .await;
 }
 
 async fn over_unix(listener: UnixListener, handle: Handle) {

@@ -1,5 +1,4 @@
-//! Accepts connections and carries requests to the answers, past the faults. Every task is in a set of the accept loop's, so
-//! ending that loop ends them all.
+//! Accepts connections and carries requests to the answers, past the faults.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use super::{State, api, call::Call, endpoint::Endpoint, fault::HungUp};
 use crate::{
     body::Body,
     pki,
-    tasks::{Executor, Tasks},
+    tasks::{Executor, accept},
 };
 
 /// Bytes of a request's body.
@@ -30,16 +29,10 @@ const MAX_BODY: usize = 16 << 20;
 pub(super) async fn run(listener: TcpListener, is_plain: bool, state: Arc<State>) {
     let config = pki::shared().server(&[pki::HTTP2, pki::HTTP1]);
     let tls = (!is_plain).then(|| TlsAcceptor::from(config));
-    let tasks = Tasks::default();
-    loop {
-        let (socket, _) = listener.accept().await.unwrap();
-        tasks.spawn(connection(
-            socket,
-            tls.clone(),
-            Arc::clone(&state),
-            tasks.executor(),
-        ));
-    }
+    accept(listener, |socket, executor| {
+        connection(socket, tls.clone(), Arc::clone(&state), executor)
+    })
+    .await;
 }
 
 async fn connection(
@@ -48,7 +41,6 @@ async fn connection(
     state: Arc<State>,
     executor: Executor,
 ) {
-    let _ = socket.set_nodelay(true);
     let Some(tls) = tls else {
         return serve_http1(socket, state).await;
     };

@@ -1,5 +1,4 @@
-//! Accepts connections and serves each by the HTTP it speaks. Every task is in a set of the accept loop's, so ending that
-//! loop ends them all, as a killed process would.
+//! Accepts connections and serves each by the HTTP it speaks.
 
 use std::{
     convert::Infallible,
@@ -24,7 +23,7 @@ use crate::{
     Raw,
     body::Body,
     pki,
-    tasks::{Executor, Tasks},
+    tasks::{Executor, accept},
 };
 
 pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
@@ -33,20 +32,13 @@ pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
         Http2::Offered(_) | Http2::ByHand(_) => &[pki::HTTP2, pki::HTTP1],
     };
     let tls = TlsAcceptor::from(pki::shared().server(alpn));
-    let tasks = Tasks::default();
-    loop {
-        let (socket, _) = listener.accept().await.unwrap();
-        tasks.spawn(connection(
-            socket,
-            tls.clone(),
-            Arc::clone(&state),
-            tasks.executor(),
-        ));
-    }
+    accept(listener, |socket, executor| {
+        connection(socket, tls.clone(), Arc::clone(&state), executor)
+    })
+    .await;
 }
 
 async fn connection(socket: TcpStream, tls: TlsAcceptor, state: Arc<State>, executor: Executor) {
-    let _ = socket.set_nodelay(true);
     let Ok(io) = tls.accept(socket).await else {
         return;
     };
