@@ -12,7 +12,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use adit_tests::{
     gitlab,
-    gitlab::{Seed, control},
+    gitlab::{K8S_PROXY_URL, Seed, control},
     pki,
 };
 use anyhow::{Context, Result};
@@ -42,7 +42,7 @@ struct Arguments {
     #[arg(long)]
     external_url: Option<String>,
     /// Where jobs find the Kubernetes API.
-    #[arg(long, default_value = "https://kas.gitlab.test/k8s-proxy")]
+    #[arg(long, default_value = K8S_PROXY_URL)]
     k8s_proxy_url: String,
     /// Takes orders here: loopback only, it asks nobody who they are.
     #[arg(long)]

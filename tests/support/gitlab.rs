@@ -76,6 +76,9 @@ pub use world::{
     TreeItem, TreeKind, User, Visibility, World,
 };
 
+/// Where jobs find the Kubernetes API, unless told otherwise.
+pub const K8S_PROXY_URL: &str = "https://kas.gitlab.test/k8s-proxy";
+
 /// A GitLab about to be started.
 #[must_use]
 pub fn gitlab() -> GitLabBuilder {
@@ -84,7 +87,7 @@ pub fn gitlab() -> GitLabBuilder {
         gitaly: GitalyTransport::default(),
         address: "127.0.0.1:0".to_owned(),
         external_url: None,
-        k8s_proxy_url: "https://kas.gitlab.test/k8s-proxy".to_owned(),
+        k8s_proxy_url: K8S_PROXY_URL.to_owned(),
     }
 }
 
@@ -167,16 +170,16 @@ impl GitLabBuilder {
             issuer: OnceLock::new(),
             requests: AtomicU64::new(0),
         });
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve::run(listener, self.is_plain, Arc::clone(&state)));
-        GitLab {
+        let mut gitlab = GitLab {
             state,
             address,
             secret_file,
-            tasks: Some(tasks),
+            tasks: JoinSet::new(),
             is_plain: self.is_plain,
             _folder: folder,
-        }
+        };
+        gitlab.serve(listener);
+        gitlab
     }
 }
 
@@ -216,8 +219,7 @@ pub struct GitLab {
     state: Arc<State>,
     address: SocketAddr,
     secret_file: PathBuf,
-    /// `None` while it is away.
-    tasks: Option<JoinSet<()>>,
+    tasks: JoinSet<()>,
     is_plain: bool,
     _folder: TempDir,
 }
@@ -289,9 +291,7 @@ impl GitLab {
 
     /// Ends all connections without a word, and answers nobody until [`GitLab::be_back`].
     pub async fn be_away(&mut self) {
-        if let Some(mut tasks) = self.tasks.take() {
-            tasks.shutdown().await;
-        }
+        self.tasks.shutdown().await;
     }
 
     /// Is there again, at the same address.
@@ -301,8 +301,11 @@ impl GitLab {
     /// When somebody took the address meanwhile.
     pub async fn be_back(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve::run(listener, self.is_plain, Arc::clone(&self.state)));
-        self.tasks = Some(tasks);
+        self.serve(listener);
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        let serving = serve::run(listener, self.is_plain, Arc::clone(&self.state));
+        self.tasks.spawn(serving);
     }
 }

@@ -1,13 +1,13 @@
 //! A world from a file: what the `gitlab-double` program starts with. YAML or JSON; ids and most else may be left out.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use adit_identity::Tier;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{GitLab, Hook, JobBuilder, Licence, Role, TokenForm, Visibility, World};
+use super::{GitLab, Hook, Licence, Role, TokenForm, Visibility, World};
 
 /// The file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -98,7 +98,7 @@ impl Seed {
     /// # Errors
     ///
     /// It cannot be read, or is no such file.
-    pub fn read(path: &PathBuf) -> Result<Self> {
+    pub fn read(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_saphyr::from_str(&text)
@@ -248,11 +248,11 @@ impl World {
     fn seed_agent(&mut self, seed: &AgentSeed) -> Result<Value> {
         let id = self.numbered(seed.id).agent(&seed.project, &seed.name);
         let tokens: Result<Vec<_>, _> = (0..seed.tokens).map(|_| self.agent_token(id)).collect();
+        let tokens = tokens.map_err(|_| anyhow!("{} has too many tokens", seed.name))?;
         if let Some(configuration) = &seed.configuration {
             self.configure(id, configuration)
-                .map_err(|_| anyhow::anyhow!("an entry of {} has no id", seed.name))?;
+                .map_err(|_| anyhow!("an entry of {} has no id", seed.name))?;
         }
-        let tokens = tokens.map_err(|_| anyhow::anyhow!("{} has too many tokens", seed.name))?;
         Ok(json!({ "id": id, "name": seed.name, "project": seed.project, "tokens": tokens }))
     }
 
@@ -276,6 +276,6 @@ impl World {
             (Some(name), None) => job.environment(name),
             (None, _) => job,
         };
-        Ok(JobBuilder::run(job))
+        Ok(job.run())
     }
 }
