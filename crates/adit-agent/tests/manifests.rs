@@ -6,6 +6,7 @@
 )]
 
 use adit_agent::{Config, RawConfig};
+use adit_identity::{AgentId, Environment, JobIdentity, ProjectId, Tier};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -71,6 +72,27 @@ fn roles_allow_the_agent_to_act_as_others_and_nothing_by_itself() {
     allow_only(&in_namespace.rules.unwrap(), "impersonate-on:user-info:");
     let binding: RoleBinding = read(file!("namespaced/role-binding.yaml"));
     assert_eq!(Some(binding.role_ref.name), in_namespace.metadata.name);
+}
+
+#[test]
+fn every_extra_of_a_job_may_be_set_and_no_other() {
+    let job = JobIdentity {
+        environment: Some(Environment::named("production", Tier::Production, true).unwrap()),
+        ..JobIdentity::example("https://gitlab.example.com", "group/app")
+    };
+    let user = job.impersonation(AgentId(41), Some(ProjectId(7))).unwrap();
+    let extras: Vec<_> = user
+        .extra()
+        .iter()
+        .map(|extra| format!("userextras/{}", extra.key))
+        .collect();
+    for text in [
+        file!("access/identities.yaml"),
+        file!("before-1.36/identities.yaml"),
+    ] {
+        let rules = bound_role(text);
+        assert_eq!(rules[2].resources.as_ref(), Some(&extras));
+    }
 }
 
 #[test]

@@ -201,6 +201,19 @@ mod tests {
     }
 
     #[test]
+    fn chart_and_manifests_know_the_same_verbs() {
+        let schema = include_str!("../../../../deploy/charts/adit-agent/values.schema.json");
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        let verbs = &schema["definitions"]["rule"]["properties"]["verbs"]["items"]["enum"];
+        // A rule of the chart's may be of paths too.
+        let of_paths = ["head", "post", "put"];
+        assert_eq!(*verbs, json!([&VERBS[..], &of_paths].concat()));
+        let in_namespace = built_in!("agent/access/in-namespace.yaml");
+        let role: Value = serde_saphyr::from_str(in_namespace).unwrap();
+        assert_eq!(role["rules"], rules("*:*"), "what stands for no rule");
+    }
+
+    #[test]
     fn rules_that_would_never_hold_are_refused() {
         let bad = |text: &str| text.parse::<Rule>().unwrap_err();
         assert_eq!(bad("pods"), BadRule::Form);

@@ -1,39 +1,5 @@
-{{- define "adit.name" -}}
-{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
-{{- end }}
-
-{{/* The release's name, with the chart's unless it holds it. */}}
-{{- define "adit.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{ .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
-{{- else if contains (include "adit.name" .) .Release.Name -}}
-{{ .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else -}}
-{{ printf "%s-%s" .Release.Name (include "adit.name" .) | trunc 63 | trimSuffix "-" }}
-{{- end -}}
-{{- end }}
-
-{{- define "adit.selector" -}}
-app.kubernetes.io/name: {{ include "adit.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end }}
-
-{{- define "adit.labels" -}}
-{{ include "adit.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- end }}
-
-{{- define "adit.serviceAccount" -}}
-{{ .Values.serviceAccount.name | default (ternary (include "adit.fullname" .) "default" .Values.serviceAccount.create) }}
-{{- end }}
-
-{{- define "adit.image" -}}
-{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+{{- define "adit.adminPort" -}}
+8152
 {{- end }}
 
 {{/* The relay's port, by its URL. */}}
@@ -52,7 +18,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "kubernetes" (dict "max_connections" 64 "max_upgrades" 250)
   "limits" (dict "max_streams" 2000)
   "ceiling" (pick .Values.ceiling "agent" "users" "groups")
-  "admin" (dict "address" "0.0.0.0:8152")
+  "admin" (dict "address" (printf "0.0.0.0:%s" (include "adit.adminPort" .)))
 -}}
 {{ mergeOverwrite $config (deepCopy .Values.config) | toYaml }}
 {{- end }}

@@ -1,0 +1,66 @@
+//! What `deploy/` says in several places, it says alike. That chart, kustomization and `adit manifests` make the same objects is for
+//! `tests/cluster/manifests.rs` to see, which has helm and kubectl.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail")]
+
+use std::{fs, path::Path};
+
+use serde_json::{Map, Value};
+
+const CHARTS: [&str; 2] = ["adit-agent", "adit-relay"];
+
+fn read(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../deploy")
+        .join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn of_both_charts(file: &str) -> [String; 2] {
+    CHARTS.map(|chart| read(&format!("charts/{chart}/{file}")))
+}
+
+#[test]
+fn charts_share_their_templates() {
+    for template in [
+        "_shared.tpl",
+        "disruption-budget.yaml",
+        "extra-objects.yaml",
+        "monitors.yaml",
+        "service-account.yaml",
+    ] {
+        let [agent, relay] = of_both_charts(&format!("templates/{template}"));
+        assert_eq!(agent, relay, "{template}");
+    }
+}
+
+#[test]
+fn values_that_both_charts_have_are_of_one_form() {
+    let own = ["config", "networkPolicy"];
+    let [agent, relay] = of_both_charts("values.schema.json").map(|schema| {
+        let mut schema: Value = serde_json::from_str(&schema).unwrap();
+        serde_json::from_value::<Map<_, _>>(schema["properties"].take()).unwrap()
+    });
+    for (value, form) in agent {
+        if !own.contains(&value.as_str()) {
+            assert_eq!(relay.get(&value).unwrap_or(&form), &form, "{value}");
+        }
+    }
+}
+
+#[test]
+fn images_and_charts_are_of_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let deployments = ["agent/workload", "relay"].map(|folder| format!("{folder}/deployment.yaml"));
+    for deployment in deployments {
+        let text = read(&format!("manifests/{deployment}"));
+        assert!(
+            text.contains(&format!("image: adit:{version}\n")),
+            "{deployment}"
+        );
+    }
+    for chart in of_both_charts("Chart.yaml") {
+        let chart: Value = serde_saphyr::from_str(&chart).unwrap();
+        assert_eq!(chart["version"], version);
+        assert_eq!(chart["appVersion"], version);
+    }
+}
