@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         charts_refuse_values_that_would_not_work,
         chart_and_command_give_what_the_kustomization_gives,
         relays_chart_and_command_give_what_the_kustomization_gives,
+        roles_before_1_36_are_the_same_whichever_way_they_come,
     ]
 }
 
@@ -151,6 +152,22 @@ fn relays_chart_and_command_give_what_the_kustomization_gives(world: &World) {
         &format!("relay --config {}", file.display()),
     ));
     assert_same(&printed, &kustomized);
+}
+
+fn roles_before_1_36_are_the_same_whichever_way_they_come(world: &World) {
+    let roles = |objects| -> Objects {
+        let is_role = |key: &str| key.starts_with("ClusterRole");
+        let objects = comparable(objects).into_iter();
+        objects.filter(|(key, _)| is_role(key)).collect()
+    };
+    let line = "agent --relay https://relay.example.com --kubernetes 1.35 --group gitlab:ci_job";
+    let printed_for = |more: &str| roles(printed(world, &format!("{line}{more}")));
+    let before = kustomized(world, "agent/cluster-wide", &["agent/before-1.36"]);
+    assert_same(&printed_for(""), &roles(before));
+
+    let values = charts().join("adit-agent/ci/plain.yaml");
+    let charted = roles(templated(world, "adit-agent", &values));
+    assert_same(&charted, &printed_for(" --group gitlab:project:150"));
 }
 
 /// Objects by kind and name.
