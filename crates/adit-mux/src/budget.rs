@@ -69,9 +69,9 @@ impl Budget {
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, Vec<Arc<Entry>>> {
-        // Nothing panics while it is locked.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether so many bytes held in all are so many that somebody has to let go.
+    fn is_pressed(&self, held: usize) -> bool {
+        held > self.limit - self.limit / 8
     }
 
     /// What one more holder does about so many bytes held in all.
@@ -79,16 +79,16 @@ impl Budget {
         if held > self.limit {
             return Pressure::Own;
         }
-        if held <= self.limit - self.limit / 8 || self.is_calling.swap(true, Ordering::AcqRel) {
+        if !self.is_pressed(held) || self.is_calling.swap(true, Ordering::AcqRel) {
             return Pressure::None;
         }
-        let entries = self.entries();
+        let entries = lock(&self.entries);
         let most = entries.iter().max_by_key(|entry| entry.held());
         match most.filter(|most| most.held() > own.held()) {
             Some(most) => {
                 most.is_called.store(true, Ordering::Release);
-                let driver = most.driver.lock().unwrap_or_else(PoisonError::into_inner);
-                driver.clone().map_or(Pressure::None, Pressure::Other)
+                let driver = lock(&most.driver).clone();
+                driver.map_or(Pressure::None, Pressure::Other)
             }
             None => {
                 self.is_calling.store(false, Ordering::Release);
@@ -135,7 +135,7 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) fn open(budget: Arc<Budget>) -> Self {
         let entry = Arc::<Entry>::default();
-        budget.entries().push(Arc::clone(&entry));
+        lock(&budget.entries).push(Arc::clone(&entry));
         Self {
             budget,
             entry,
@@ -166,8 +166,7 @@ impl Account {
         let is_known = |driver: &Waker| driver.will_wake(cx.waker());
         if !self.driver.as_ref().is_some_and(is_known) {
             self.driver = Some(cx.waker().clone());
-            let entry = &self.entry.driver;
-            *entry.lock().unwrap_or_else(PoisonError::into_inner) = self.driver.clone();
+            lock(&self.entry.driver).clone_from(&self.driver);
         }
     }
 
@@ -187,9 +186,7 @@ impl Account {
 
     /// Nobody drives the session any more: it cannot come.
     pub(crate) fn retire(&mut self) {
-        self.budget
-            .entries()
-            .retain(|entry| !Arc::ptr_eq(entry, &self.entry));
+        lock(&self.budget.entries).retain(|entry| !Arc::ptr_eq(entry, &self.entry));
         self.come();
     }
 
@@ -205,7 +202,7 @@ impl Account {
 
     /// Whether so much is held by all that somebody has to let go.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.budget.held() > self.budget.limit - self.budget.limit / 8
+        self.budget.is_pressed(self.budget.held())
     }
 
     /// Whether so much is held by all that nothing new should be begun.
@@ -224,4 +221,9 @@ impl Drop for Account {
         self.retire();
         self.give_back(self.held());
     }
+}
+
+/// Nothing panics while one of these is locked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
