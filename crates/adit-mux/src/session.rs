@@ -1,6 +1,6 @@
 //! One end of a tunnel: the handshake, the streams, and what is due on the wire. See the crate's documentation.
 //!
-//! The files below hold one concern each: what arrives (`receive`), what leaves (`transmit`), what users of streams do (`streams`),
+//! The files below hold one concern each: how it begins (`handshake`), what arrives (`receive`), what leaves (`transmit`), what users of streams do (`streams`),
 //! how streams and the session end (`ending`), what they hold meanwhile (`memory`), and whether the peer is alive (`liveness`).
 
 use std::{
@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod ending;
+mod handshake;
 mod invariants;
 mod liveness;
 mod memory;
@@ -159,14 +160,7 @@ impl Session {
     #[must_use]
     pub fn acceptor(config: Config, budget: Arc<Budget>, now: Moment) -> Self {
         let mut session = Self::new(Role::Acceptor, config, budget, now);
-        let hello = proto::Hello {
-            min_version: VERSION,
-            max_version: VERSION,
-            features: 0,
-            limits: Some(session.config.limits.to_proto()),
-            about: Some(session.config.about.clone()),
-        };
-        session.control(|out| encode::message(out, 0, field::HELLO, &hello));
+        session.say_hello();
         session
     }
 
@@ -305,8 +299,5 @@ fn clip_to(max_bytes: usize, words: &str) -> String {
     let end = words.floor_char_boundary(max_bytes);
     words.get(..end).unwrap_or_default().to_owned()
 }
-
-/// The version of the protocol this crate speaks.
-const VERSION: u32 = 1;
 
 const MAX_MESSAGE_BYTES: usize = 512;

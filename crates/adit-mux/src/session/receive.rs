@@ -5,7 +5,6 @@ use bytes::Bytes;
 
 use crate::{
     Moment, Session, StreamId,
-    config::Limits,
     decode::{Frame, Kind, field},
     encode,
     error::{
@@ -15,8 +14,8 @@ use crate::{
         },
         SessionError, StreamError,
     },
-    flood::{self, Tolerance},
-    session::{Peer, Phase, Role, VERSION, clip, clip_to},
+    flood,
+    session::{Phase, Role, clip},
     stream::{SendState, Stream},
     window::Window,
 };
@@ -80,62 +79,6 @@ impl Session {
             return Err(Misbehaviour::Flood("frames that ask for answers nobody reads").into());
         }
         Ok(())
-    }
-
-    fn hello(&mut self, hello: proto::Hello) -> Result<(), SessionError> {
-        let (min, max) = (hello.min_version, hello.max_version);
-        if !(min..=max).contains(&VERSION) {
-            return Err(SessionError::Version { min, max });
-        }
-        let welcome = proto::Welcome {
-            version: VERSION,
-            features: 0,
-            limits: Some(self.config.limits.to_proto()),
-            session_id: self.peer.session_id.clone(),
-            about: Some(self.config.about.clone()),
-        };
-        self.control(|out| encode::message(out, 0, field::WELCOME, &welcome));
-        self.begin(self.peer.session_id.clone(), hello.limits, hello.about);
-        Ok(())
-    }
-
-    fn welcome(&mut self, welcome: proto::Welcome) -> Result<(), SessionError> {
-        if welcome.version != VERSION {
-            return Err(SessionError::Version {
-                min: welcome.version,
-                max: welcome.version,
-            });
-        }
-        self.begin(welcome.session_id, welcome.limits, welcome.about);
-        Ok(())
-    }
-
-    fn begin(
-        &mut self,
-        session_id: Bytes,
-        limits: Option<proto::Limits>,
-        about: Option<proto::About>,
-    ) {
-        self.limits = Limits::from_peer(limits);
-        self.cancels = Tolerance::of_opener(self.limits.max_streams, self.now);
-        let about = about.unwrap_or_default();
-        self.peer = Peer {
-            session_id: Bytes::copy_from_slice(
-                session_id
-                    .get(..MAX_SESSION_ID_BYTES)
-                    .unwrap_or(&session_id),
-            ),
-            version: VERSION,
-            about: proto::About {
-                version: clip_to(MAX_ABOUT_BYTES, &about.version),
-                replica: clip_to(MAX_ABOUT_BYTES, &about.replica),
-                kubernetes_version: clip_to(MAX_ABOUT_BYTES, &about.kubernetes_version),
-            },
-        };
-        self.phase = Phase::Open;
-        self.wake_watchers();
-        // The first stream's window should find a round trip to be judged by.
-        self.measure_if_stale();
     }
 
     fn opened(&mut self, id: StreamId, head: Bytes, end: bool) -> Result<(), Misbehaviour> {
@@ -433,10 +376,6 @@ fn owned(data: Bytes, chunk_bytes: usize) -> Bytes {
 
 /// How many of the largest heads may lie unread on one stream: informational ones come before the final one.
 const HEADS_AHEAD: usize = 4;
-
-/// Bytes of each word in `About`, and of a session's id, which has 16 in this version.
-const MAX_ABOUT_BYTES: usize = 253;
-const MAX_SESSION_ID_BYTES: usize = 64;
 
 /// Answers that a peer makes us owe without reading them.
 const MAX_CONTROL_BYTES: usize = 4 << 20;
