@@ -2,6 +2,15 @@
 
 use http::Uri;
 
+/// Whether it is a whole URL, of a host.
+pub(crate) fn is_url(text: &str) -> bool {
+    let url = text.parse::<Uri>();
+    url.is_ok_and(|url| url.scheme().is_some() && url.host().is_some())
+}
+
+/// What is wrong with a text that is none.
+pub(crate) const NO_URL: &str = "not a URL, such as https://gitlab.example.com";
+
 /// TLS, or never leaving this machine.
 pub(crate) fn is_private_enough(url: &str) -> bool {
     let Ok(url) = url.parse::<Uri>() else {

@@ -4,11 +4,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use adit_identity::mistakes::{Key, Mistakes, Section};
-use http::Uri;
 use serde::Deserialize;
 
 use super::{CiUser, GitLabConfig};
-use crate::url::is_private_enough;
+use crate::url::{NO_URL, is_private_enough, is_url};
 
 /// The section `gitlab` of a relay's config.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -110,11 +109,8 @@ impl GitLabConfig {
 }
 
 fn check_url(url: &str, key: &Key, mistakes: &mut Mistakes) -> Option<()> {
-    let is_url = url
-        .parse::<Uri>()
-        .is_ok_and(|url| url.scheme().is_some() && url.host().is_some() && url.query().is_none());
-    if !is_url {
-        mistakes.add(key, "not a URL, such as https://gitlab.example.com");
+    if !is_url(url) || url.contains('?') {
+        mistakes.add(key, NO_URL);
         return None;
     }
     if !is_private_enough(url) {

@@ -12,11 +12,13 @@ use adit_identity::{
     FullPath, GroupId,
     mistakes::{Key, Mistakes, Section},
 };
-use http::Uri;
 use serde::Deserialize;
 
 use super::{KeySource, OidcConfig, OidcIssuer};
-use crate::{oidc::DEFAULT_MAX_CACHED_TOKENS, url::is_private_enough};
+use crate::{
+    oidc::DEFAULT_MAX_CACHED_TOKENS,
+    url::{NO_URL, is_private_enough, is_url},
+};
 
 /// The section `oidc` of a relay's config.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -92,16 +94,8 @@ impl OidcConfig {
 
 impl RawIssuer {
     fn check(mut self, key: &Key, mistakes: &mut Mistakes) -> Option<OidcIssuer> {
-        if self
-            .url
-            .parse::<Uri>()
-            .ok()
-            .is_none_or(|url| url.scheme().is_none() || url.host().is_none())
-        {
-            mistakes.add(
-                &key.field("url"),
-                "not a URL, such as https://gitlab.example.com",
-            );
+        if !is_url(&self.url) {
+            mistakes.add(&key.field("url"), NO_URL);
         }
         if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
             mistakes.add(
