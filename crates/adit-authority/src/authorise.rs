@@ -4,6 +4,7 @@
 //! said yes, or GitLab itself listed the agent for the job.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -134,19 +135,13 @@ pub struct Reachable {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
     /// No agent has this id.
-    #[error(
-        "jobs of this project may not use an agent with the id {0}: ask for an entry in its ci_access"
-    )]
+    #[error(fmt = no_entry)]
     UnknownAgent(AgentId),
     /// The agent trusts another issuer.
-    #[error(
-        "jobs of this project may not use an agent with the id {0}: ask for an entry in its ci_access"
-    )]
+    #[error(fmt = no_entry)]
     OtherIssuer(AgentId),
     /// No entry covers the job's project.
-    #[error(
-        "jobs of this project may not use an agent with the id {0}: ask for an entry in its ci_access"
-    )]
+    #[error(fmt = no_entry)]
     NoGrant(AgentId),
     /// The entry is limited to environments, and the job has none.
     #[error(
@@ -177,14 +172,10 @@ pub enum NotAllowed {
         git_ref: Box<str>,
     },
     /// GitLab does not list the agent for the job.
-    #[error(
-        "GitLab lets this job use no agent with the id {0}: ask for an entry in its ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out"
-    )]
+    #[error(fmt = not_listed)]
     NotListed(AgentId),
     /// GitLab lists an agent of this id, and here another one has it.
-    #[error(
-        "GitLab lets this job use no agent with the id {0}: ask for an entry in its ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out"
-    )]
+    #[error(fmt = not_listed)]
     NotGitLabs(AgentId),
     /// GitLab lists the agent, and nobody knows as whom the job should act.
     #[error("agent {context} cannot be used by this job: {why}")]
@@ -197,6 +188,22 @@ pub enum NotAllowed {
     /// The job's facts make no user that could be impersonated.
     #[error("the job cannot be named to the cluster")]
     Identity(#[source] BadImpersonation),
+}
+
+/// In the same words whether there is such an agent or not.
+fn no_entry(id: &AgentId, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "jobs of this project may not use an agent with the id {id}: ask for an entry in its ci_access"
+    )
+}
+
+/// In the same words whether GitLab means another agent or none.
+fn not_listed(id: &AgentId, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "GitLab lets this job use no agent with the id {id}: ask for an entry in its ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out"
+    )
 }
 
 impl NotAllowed {
