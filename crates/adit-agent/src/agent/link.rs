@@ -42,14 +42,6 @@ pub(crate) struct Link {
     pub(crate) stop: Stop,
 }
 
-/// Why a tunnel is not held any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Released {
-    RelayDrains,
-    Lost,
-    WeStop,
-}
-
 impl Link {
     /// Until the agent was asked to stop and all tunnels have ended.
     pub(crate) async fn run(mut self) {
@@ -126,18 +118,14 @@ impl Link {
             "tunnel is up"
         );
         sessions.spawn(self.session(tunnel.clone(), driver));
-        let released = tokio::select! {
-            biased;
-            () = self.stop.draining() => Released::WeStop,
-            () = tunnel.draining() => if tunnel.is_closed() { Released::Lost } else { Released::RelayDrains },
-        };
+        let end = released(&tunnel, &self.stop).await;
         let was_healthy = since.elapsed() >= self.relay.healthy_after;
         if was_healthy {
             backoff.reset();
         }
-        match released {
-            Released::WeStop => Duration::ZERO,
-            Released::RelayDrains if was_healthy => {
+        match end {
+            End::Stopping => Duration::ZERO,
+            End::Drained if was_healthy => {
                 tracing::info!(
                     tunnel.id = peer.session,
                     "the relay drains, opening the next tunnel"
@@ -145,7 +133,7 @@ impl Link {
                 Duration::ZERO
             }
             // A relay that drains whatever comes is not dialled in a rush either.
-            Released::RelayDrains | Released::Lost => backoff.failed(),
+            End::Drained | End::Lost => backoff.failed(),
         }
     }
 
@@ -238,13 +226,18 @@ impl Link {
     }
 }
 
-/// Waits until the tunnel is over, draining it first if one side asks for that.
-async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
-    let end = tokio::select! {
+/// Waits until nothing new should come over the tunnel, and says why. Cancel-safe.
+async fn released(tunnel: &Tunnel, stop: &Stop) -> End {
+    tokio::select! {
         biased;
         () = stop.draining() => End::Stopping,
         () = tunnel.draining() => if tunnel.is_closed() { End::Lost } else { End::Drained },
-    };
+    }
+}
+
+/// Waits until the tunnel is over, draining it first if one side asks for that.
+async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
+    let end = released(tunnel, stop).await;
     match end {
         End::Lost => {
             let error = tunnel.closed().await;
