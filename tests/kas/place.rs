@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
     process::Command,
@@ -13,6 +13,7 @@ use adit_proto::gitlab::entity::{GitalyInfo, GitalyRepository};
 use adit_tests::{Endpoint, GitLab, Kube, Role, gitlab, gitlab::KasCaller, kube};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+use xtask::ports;
 
 use crate::{Peers, ask::Asked, process::Process};
 
@@ -137,19 +138,19 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 impl Ports {
-    /// They cannot choose their own and say which. All are held until all are known.
+    /// The programs cannot choose their own and say which.
     fn free() -> Self {
-        let held: [TcpListener; 6] =
-            std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [agents, front_door, api, private_api, observability, agentk] =
-            held.each_ref().map(|held| held.local_addr().unwrap());
+        let free = || {
+            let port = ports::free(Ipv4Addr::LOCALHOST.into()).unwrap();
+            SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+        };
         Self {
-            agents,
-            front_door,
-            api,
-            private_api,
-            observability,
-            agentk,
+            agents: free(),
+            front_door: free(),
+            api: free(),
+            private_api: free(),
+            observability: free(),
+            agentk: free(),
         }
     }
 }
