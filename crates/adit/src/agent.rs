@@ -13,7 +13,8 @@ use clap::Args;
 use secrecy::SecretString;
 
 use crate::failure::{Ends, Failure};
-use crate::serving::{read_text, run_until_stopped};
+use crate::input::read_text;
+use crate::serving::run_until_stopped;
 
 /// Run an agent, which dials a relay and serves one cluster's API through it
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 
 mod cli;
 mod failure;
+mod input;
 
 mod agent;
 mod completions;

@@ -31,7 +31,7 @@ use sha2::{Digest, Sha256};
 use self::agent::AgentArgs;
 use self::relay::RelayArgs;
 use crate::failure::{Ends, Failure};
-use crate::serving::read_text;
+use crate::input::read_text;
 
 /// Print the manifests of an agent or a relay, ready for `kubectl apply`
 #[derive(Debug, Args)]

@@ -8,7 +8,8 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::failure::{Ends, Failure};
-use crate::serving::{read_text, run_until_stopped};
+use crate::input::read_text;
+use crate::serving::run_until_stopped;
 
 /// Run a relay, which CI jobs and agents connect to
 #[derive(Debug, Args)]

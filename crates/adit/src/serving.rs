@@ -1,27 +1,13 @@
-//! What the commands that keep running share: reading their config, a runtime, and the order of
-//! stopping: the first signal drains, the second ends at once.
+//! What the commands that keep running share: a runtime, and the order of stopping: the first
+//! signal drains, the second ends at once.
 
-use std::fs;
 use std::future::Future;
-use std::io;
-use std::path::Path;
 
 use adit_process::{Exit, Stop};
 use anyhow::Context;
 use tokio::runtime::Builder;
 
 use crate::failure::{Ends, Failure};
-
-/// The text of a config file; `-` is standard input.
-pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
-    let text = if path == Path::new("-") {
-        io::read_to_string(io::stdin())
-    } else {
-        fs::read_to_string(path)
-    };
-    text.with_context(|| format!("cannot read {}", path.display()))
-        .ends(Exit::BadConfig)
-}
 
 /// Runs `work` on this thread, with SIGINT and SIGTERM turned into [`Stop`].
 ///

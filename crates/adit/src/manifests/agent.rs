@@ -18,7 +18,7 @@ use self::version::Version;
 use super::document::Place;
 use super::rule::Rule;
 use crate::failure::{Ends, Failure};
-use crate::serving::read_text;
+use crate::input::read_text;
 
 /// Print an agent's manifests: namespace, account, rights, token, pods
 #[derive(Debug, Args)]

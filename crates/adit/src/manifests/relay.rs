@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::document::{Document, Documents, Place};
 use super::{checksum, read_pem};
 use crate::failure::{Ends, Failure};
-use crate::serving::read_text;
+use crate::input::read_text;
 
 /// Print a relay's manifests: namespace, account, config, pods, service
 #[derive(Debug, Args)]
