@@ -109,5 +109,36 @@ pub(crate) struct Limits {
     pub(crate) max_stream_credit: u32,
 }
 
+impl PoolLimits {
+    /// Those that `docs/agent.md` gives.
+    pub(crate) const DEFAULT: Self = Self {
+        max_connections: 256,
+        max_upgrades: 1000,
+        max_read_ahead_bytes: 64 << 20,
+        max_streams_per_connection: 1000,
+        ping_interval: PING_INTERVAL,
+        dead_after: DEAD_AFTER,
+        idle_after: Duration::from_secs(90),
+    };
+}
+
+impl Limits {
+    /// Likewise.
+    pub(crate) const DEFAULT: Self = Self {
+        max_streams: 10_000,
+        max_head_bytes: 64 << 10,
+        max_fields: 256,
+        max_buffered_bytes: 64 << 20,
+        max_queued_bytes: 64 << 20,
+        stream_queue_bytes: 128 << 10,
+        stream_credit: 64 << 10,
+        max_stream_credit: 16 << 20,
+    };
+}
+
+/// Of the relay and of the API server: how often each is asked, and when it is given up.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const DEAD_AFTER: Duration = Duration::from_secs(15);
+
 #[cfg(test)]
 mod tests;

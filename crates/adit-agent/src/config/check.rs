@@ -10,8 +10,8 @@ use adit_process::tls::TrustRoots;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Config, KubernetesConfig, Limits, PoolLimits, RawAdmin, RawCeiling, RawConfig, RawKubernetes,
-    RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
+    Config, DEAD_AFTER, KubernetesConfig, Limits, PING_INTERVAL, PoolLimits, RawAdmin, RawCeiling,
+    RawConfig, RawKubernetes, RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
 };
 use crate::backoff::BackoffTerms;
 use crate::dial::proxy::{Proxy, ProxyEnvironment};
@@ -153,6 +153,7 @@ fn token(
 }
 
 fn kubernetes(raw: RawKubernetes, mistakes: &mut Mistakes) -> KubernetesConfig {
+    let default = PoolLimits::DEFAULT;
     let mut section = Section::new("kubernetes", mistakes);
     let (ping_interval, dead_after) = liveness(
         raw.ping_interval.as_deref(),
@@ -171,29 +172,30 @@ fn kubernetes(raw: RawKubernetes, mistakes: &mut Mistakes) -> KubernetesConfig {
             max_connections: section.count(
                 "max_connections",
                 raw.max_connections,
-                256,
+                default.max_connections,
                 1..=u64::MAX,
             ),
-            max_upgrades: section.count("max_upgrades", raw.max_upgrades, 1000, 1..=u64::MAX),
+            max_upgrades: section.count(
+                "max_upgrades",
+                raw.max_upgrades,
+                default.max_upgrades,
+                1..=u64::MAX,
+            ),
             max_read_ahead_bytes: section.count(
                 "max_read_ahead_bytes",
                 raw.max_read_ahead_bytes,
-                64 << 20,
+                default.max_read_ahead_bytes,
                 1..=u64::MAX,
             ),
             max_streams_per_connection: section.count(
                 "max_streams_per_connection",
                 raw.max_streams_per_connection,
-                1000,
+                default.max_streams_per_connection,
                 1..=u64::MAX,
             ),
             ping_interval,
             dead_after,
-            idle_after: section.time(
-                "idle_after",
-                raw.idle_after.as_deref(),
-                Duration::from_secs(90),
-            ),
+            idle_after: section.time("idle_after", raw.idle_after.as_deref(), default.idle_after),
         },
     }
 }
@@ -213,45 +215,56 @@ fn ceiling(raw: RawCeiling, mistakes: &mut Mistakes) -> Ceiling {
 }
 
 fn limits(raw: &RawLimits, mistakes: &mut Mistakes) -> Limits {
+    let default = Limits::DEFAULT;
     let mut section = Section::new("limits", mistakes);
     let limits = Limits {
-        max_streams: section.count("max_streams", raw.max_streams, 10_000, 1..=u32::MAX.into()),
+        max_streams: section.count(
+            "max_streams",
+            raw.max_streams,
+            default.max_streams,
+            1..=u32::MAX.into(),
+        ),
         // Less would refuse ordinary requests; more than a megabyte is no head.
         max_head_bytes: section.count(
             "max_head_bytes",
             raw.max_head_bytes,
-            64 << 10,
+            default.max_head_bytes,
             8 << 10..=1 << 20,
         ),
-        max_fields: section.count("max_fields", raw.max_fields, 256, 1..=u64::MAX),
+        max_fields: section.count(
+            "max_fields",
+            raw.max_fields,
+            default.max_fields,
+            1..=u64::MAX,
+        ),
         max_buffered_bytes: section.count(
             "max_buffered_bytes",
             raw.max_buffered_bytes,
-            64 << 20,
+            default.max_buffered_bytes,
             1..=u64::MAX,
         ),
         max_queued_bytes: section.count(
             "max_queued_bytes",
             raw.max_queued_bytes,
-            64 << 20,
+            default.max_queued_bytes,
             1..=u64::MAX,
         ),
         stream_queue_bytes: section.count(
             "stream_queue_bytes",
             raw.stream_queue_bytes,
-            128 << 10,
+            default.stream_queue_bytes,
             1..=u64::MAX,
         ),
         stream_credit: section.count(
             "stream_credit_bytes",
             raw.stream_credit_bytes,
-            64 << 10,
+            default.stream_credit,
             4 << 10..=1 << 30,
         ),
         max_stream_credit: section.count(
             "max_stream_credit_bytes",
             raw.max_stream_credit_bytes,
-            16 << 20,
+            default.max_stream_credit,
             4 << 10..=1 << 30,
         ),
     };
@@ -278,8 +291,8 @@ fn liveness(
     dead: Option<&str>,
     section: &mut Section<'_>,
 ) -> (Duration, Duration) {
-    let ping = section.time("ping_interval", ping, Duration::from_secs(10));
-    let dead = section.time("dead_after", dead, Duration::from_secs(15));
+    let ping = section.time("ping_interval", ping, PING_INTERVAL);
+    let dead = section.time("dead_after", dead, DEAD_AFTER);
     if dead <= ping {
         section.mistake(
             "dead_after",

@@ -139,11 +139,7 @@ impl ApiServer {
             pool: PoolLimits {
                 max_connections: 4,
                 max_upgrades: 2,
-                max_read_ahead_bytes: 64 << 20,
-                max_streams_per_connection: 1000,
-                ping_interval: Duration::from_secs(10),
-                dead_after: Duration::from_secs(15),
-                idle_after: Duration::from_secs(90),
+                ..PoolLimits::DEFAULT
             },
         }
     }

@@ -18,15 +18,7 @@ fn config(dir: &tempfile::TempDir, server: &str, cluster: &str, user: &str) -> K
         kubeconfig: Some(path),
         context: None,
         connect_timeout: Duration::from_secs(1),
-        pool: PoolLimits {
-            max_connections: 1,
-            max_upgrades: 1,
-            max_read_ahead_bytes: 64 << 20,
-            max_streams_per_connection: 1,
-            ping_interval: Duration::from_secs(1),
-            dead_after: Duration::from_secs(2),
-            idle_after: Duration::from_secs(1),
-        },
+        pool: PoolLimits::DEFAULT,
     }
 }
 

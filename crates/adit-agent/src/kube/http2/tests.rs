@@ -22,15 +22,7 @@ use super::*;
 use crate::fake::soon;
 use crate::kube::{CallError, RequestBody};
 
-const LIMITS: PoolLimits = PoolLimits {
-    max_connections: 1,
-    max_upgrades: 1,
-    max_read_ahead_bytes: 64 << 20,
-    max_streams_per_connection: 1000,
-    ping_interval: Duration::from_secs(10),
-    dead_after: Duration::from_secs(15),
-    idle_after: Duration::from_secs(90),
-};
+const LIMITS: PoolLimits = PoolLimits::DEFAULT;
 
 type Server = server::Connection<DuplexStream, Bytes>;
 
