@@ -17,6 +17,14 @@ mod program;
 mod users;
 mod webhooks;
 
+/// What a job asks with its token.
+const ALLOWED_AGENTS: &str = "/api/v4/job/allowed_agents";
+
+/// Asks as the job whose token this is.
+async fn allowed_agents(gitlab: &GitLab, token: &str) -> Answer {
+    ask(gitlab, ALLOWED_AGENTS, &[("job-token", token)]).await
+}
+
 /// Asks with these headers.
 async fn ask(gitlab: &GitLab, path: &str, headers: &[(&str, &str)]) -> Answer {
     send(gitlab, get(path), headers).await

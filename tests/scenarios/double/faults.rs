@@ -6,9 +6,7 @@ use adit_tests::{Endpoint, Fault, GitLab, caller::get, gitlab, scenario, until, 
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::ask;
-
-const PATH: &str = "/api/v4/job/allowed_agents";
+use super::{ALLOWED_AGENTS, allowed_agents, ask};
 
 async fn start() -> (GitLab, String) {
     let gitlab = gitlab().start().await;
@@ -16,8 +14,7 @@ async fn start() -> (GitLab, String) {
         let mut world = gitlab.world();
         world.project("group/app");
         world.agent("group/app", "prod");
-        let job = world.job("group/app").run();
-        world.job_of(job).token().to_owned()
+        world.job("group/app").run_for_token()
     };
     (gitlab, token)
 }
@@ -31,14 +28,14 @@ fn a_status_is_answered_as_often_as_it_was_ordered() {
             .faults()
             .times(Endpoint::AllowedAgents, Fault::Status(502), 2);
         for expected in [502, 502, 200] {
-            assert_eq!(ask(&gitlab, PATH, &headers).await.status, expected);
+            assert_eq!(allowed_agents(&gitlab, &token).await.status, expected);
         }
         gitlab.faults().set_everywhere(Fault::Status(500));
-        for path in [PATH, "/api/v4/job"] {
+        for path in [ALLOWED_AGENTS, "/api/v4/job"] {
             assert_eq!(ask(&gitlab, path, &headers).await.status, 500);
         }
         gitlab.faults().clear();
-        assert_eq!(ask(&gitlab, PATH, &headers).await.status, 200);
+        assert_eq!(allowed_agents(&gitlab, &token).await.status, 200);
         assert_eq!(gitlab.calls().to(Endpoint::AllowedAgents), 5);
         assert_eq!(gitlab.calls().total(), 6);
         gitlab.calls().forget();
@@ -52,7 +49,7 @@ fn a_limit_says_when_to_come_again() {
         let (gitlab, token) = start().await;
         let fault = Fault::TooManyRequests { retry_after: 7 };
         gitlab.faults().set(Endpoint::AllowedAgents, fault);
-        let answer = ask(&gitlab, PATH, &[("job-token", &token)]).await;
+        let answer = allowed_agents(&gitlab, &token).await;
         assert_eq!(answer.status, 429);
         assert_eq!(answer.headers["retry-after"], "7");
         assert_eq!(answer.headers["ratelimit-remaining"], "0");
@@ -63,14 +60,13 @@ fn a_limit_says_when_to_come_again() {
 fn garbage_is_no_json_and_wrong_types_are() {
     scenario(async {
         let (gitlab, token) = start().await;
-        let headers = [("job-token", token.as_str())];
         let faults = gitlab.faults();
         faults.times(Endpoint::AllowedAgents, Fault::Garbage, 1);
-        let answer = ask(&gitlab, PATH, &headers).await;
+        let answer = allowed_agents(&gitlab, &token).await;
         assert_eq!(answer.status, 200);
         assert!(serde_json::from_slice::<Value>(&answer.body).is_err());
         faults.times(Endpoint::AllowedAgents, Fault::WrongTypes, 1);
-        let answer = ask(&gitlab, PATH, &headers).await.json();
+        let answer = allowed_agents(&gitlab, &token).await.json();
         assert!(answer["job"]["id"].is_string());
         assert!(answer["allowed_agents"].is_object());
         assert!(answer["user"]["username"].is_number());
@@ -84,7 +80,7 @@ fn half_an_answer_breaks_off() {
         gitlab
             .faults()
             .set(Endpoint::AllowedAgents, Fault::HalfAnswer);
-        let path = format!("{PATH}?job_token={token}");
+        let path = format!("{ALLOWED_AGENTS}?job_token={token}");
         let mut http1 = gitlab.caller().http1().await;
         let response = http1.send(get(&path)).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -105,9 +101,9 @@ fn a_hung_up_connection_has_no_answer() {
         let (gitlab, _) = start().await;
         gitlab.faults().set_everywhere(Fault::HangUp);
         let mut http1 = gitlab.caller().http1().await;
-        assert!(http1.send(get(PATH)).await.is_err());
+        assert!(http1.send(get(ALLOWED_AGENTS)).await.is_err());
         let http2 = gitlab.caller().http2().await;
-        assert!(http2.send(get(PATH)).await.is_err());
+        assert!(http2.send(get(ALLOWED_AGENTS)).await.is_err());
     });
 }
 
@@ -139,12 +135,11 @@ fn a_hanging_call_is_open_until_its_caller_leaves() {
 fn it_can_be_away_and_come_back() {
     scenario(async {
         let (mut gitlab, token) = start().await;
-        let headers = [("job-token", token.as_str())];
         let address = gitlab.address();
         gitlab.be_away().await;
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
         gitlab.be_back().await;
-        assert_eq!(ask(&gitlab, PATH, &headers).await.status, 200);
+        assert_eq!(allowed_agents(&gitlab, &token).await.status, 200);
     });
 }
 
@@ -157,7 +152,7 @@ fn a_slow_answer_is_the_true_one() {
             .faults()
             .set(Endpoint::AllowedAgents, Fault::SlowMillis(3_600_000));
         let mut caller = gitlab.caller().http1().await;
-        let mut call = pin!(caller.send(get(&format!("{PATH}?job_token={token}"))));
+        let mut call = pin!(caller.send(get(&format!("{ALLOWED_AGENTS}?job_token={token}"))));
         let is_open = until("the call is open", || {
             gitlab.calls().open(Endpoint::AllowedAgents) == 1
         });

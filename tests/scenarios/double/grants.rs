@@ -7,7 +7,7 @@ use adit_tests::{
 };
 use serde_json::Value;
 
-use super::ask;
+use super::allowed_agents;
 
 #[test]
 fn every_case_of_the_table_is_answered_as_gitlab_answers_it() {
@@ -22,8 +22,7 @@ fn every_case_of_the_table_is_answered_as_gitlab_answers_it() {
                 let job = case.arrange(&mut world);
                 world.job_of(job).token().to_owned()
             };
-            let path = "/api/v4/job/allowed_agents";
-            let answer = ask(&gitlab, path, &[("job-token", &token)]).await;
+            let answer = allowed_agents(&gitlab, &token).await;
             assert_eq!(answer.status, 200, "{}: {}", case.name, answer.text());
             let found: Vec<_> = listed(&gitlab, &answer.json());
             if found != case.expected() {
@@ -55,11 +54,9 @@ fn five_hundred_entries_count_and_no_more() {
                     let agent = world.agent("top/config", "main");
                     let configuration = matrix::crowded(list, before, last);
                     world.configure(agent, &configuration).unwrap();
-                    let job = world.job("top/app").by("dev1").run();
-                    world.job_of(job).token().to_owned()
+                    world.job("top/app").by("dev1").run_for_token()
                 };
-                let path = "/api/v4/job/allowed_agents";
-                let answer = ask(&gitlab, path, &[("job-token", &token)]).await;
+                let answer = allowed_agents(&gitlab, &token).await;
                 let found = listed(&gitlab, &answer.json());
                 assert_eq!(found.len(), expected, "{before} {list} before it");
             }
@@ -81,8 +78,7 @@ fn a_new_configuration_takes_all_of_the_old_away() {
             (agent, world.job_of(job).token().to_owned())
         };
         let count = async || {
-            let path = "/api/v4/job/allowed_agents";
-            let answer = ask(&gitlab, path, &[("job-token", &token)]).await;
+            let answer = allowed_agents(&gitlab, &token).await;
             listed(&gitlab, &answer.json()).len()
         };
         assert_eq!(count().await, 1);
@@ -101,11 +97,9 @@ fn gitlab_fails_over_a_pattern_that_is_no_regular_expression() {
             let agent = world.agent("top/config", "main");
             let yaml = "ci_access: { projects: [{ id: top/app, environments: ['re(view/*'] }] }";
             world.configure_yaml(agent, yaml).unwrap();
-            let job = world.job("top/app").environment("review/a").run();
-            world.job_of(job).token().to_owned()
+            world.job("top/app").environment("review/a").run_for_token()
         };
-        let path = "/api/v4/job/allowed_agents";
-        let answer = ask(&gitlab, path, &[("job-token", &token)]).await;
+        let answer = allowed_agents(&gitlab, &token).await;
         assert_eq!(answer.status, 500);
     });
 }

@@ -7,7 +7,7 @@ use adit_tests::{
 };
 use serde_json::json;
 
-use super::{ask, post};
+use super::{allowed_agents, ask, post};
 
 const AGENT_INFO: [&str; 2] = [
     "/api/v4/internal/agents/agentk/agent_info",
@@ -185,8 +185,7 @@ fn a_posted_configuration_is_what_counts_from_then_on() {
         let token = {
             let mut world = gitlab.world();
             world.project("group/other");
-            let job = world.job("group/other").run();
-            world.job_of(job).token().to_owned()
+            world.job("group/other").run_for_token()
         };
         let jwt = gitlab.kas_jwt();
         let proof = [("gitlab-kas-api-request", jwt.as_str())];
@@ -198,8 +197,7 @@ fn a_posted_configuration_is_what_counts_from_then_on() {
             let answer = post(&gitlab, path, &body, &proof).await;
             assert_eq!(answer.status, 204, "{}", answer.text());
         }
-        let headers = [("job-token", token.as_str())];
-        let allowed = ask(&gitlab, "/api/v4/job/allowed_agents", &headers).await;
+        let allowed = allowed_agents(&gitlab, &token).await;
         assert_eq!(allowed.json()["allowed_agents"][0]["id"], agent);
 
         let unknown = json!({ "agent_id": 999_999, "agent_config": {} });

@@ -4,9 +4,7 @@ use adit_identity::Tier;
 use adit_tests::{Endpoint, GitLab, JobStatus, Role, gitlab, gitlab::TokenForm, scenario};
 use serde_json::json;
 
-use super::ask;
-
-const PATH: &str = "/api/v4/job/allowed_agents";
+use super::{ALLOWED_AGENTS, allowed_agents, ask};
 
 /// A GitLab with the project `group/sub/app` and its agent `prod`.
 async fn start() -> GitLab {
@@ -34,7 +32,7 @@ fn the_answer_has_gitlabs_shape() {
             let job = world.job_of(id);
             (job.clone(), job.user, job.token().to_owned())
         };
-        let answer = ask(&gitlab, PATH, &[("Job-Token", &token)]).await;
+        let answer = allowed_agents(&gitlab, &token).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.headers["content-type"], "application/json");
         let expected = json!({
@@ -80,12 +78,12 @@ fn a_job_without_a_stored_environment_has_none_in_its_answer() {
         };
         for is_stored in [true, false] {
             let (_, token) = run(is_stored);
-            let answer = ask(&gitlab, PATH, &[("job-token", &token)]).await.json();
+            let answer = allowed_agents(&gitlab, &token).await.json();
             assert!(answer.get("environment").is_none());
         }
         let (id, token) = run(false);
         gitlab.world().persist_environment(id);
-        let answer = ask(&gitlab, PATH, &[("job-token", &token)]).await.json();
+        let answer = allowed_agents(&gitlab, &token).await.json();
         assert_eq!(answer["environment"]["tier"], "development");
         let slug = answer["environment"]["slug"].as_str().unwrap().to_owned();
         assert!(slug.starts_with("review-x-"), "{slug}");
@@ -100,10 +98,9 @@ fn a_project_of_a_users_own_has_no_groups() {
             let mut world = gitlab.world();
             world.user("alice");
             world.project("alice/tool");
-            let job = world.job("alice/tool").run();
-            world.job_of(job).token().to_owned()
+            world.job("alice/tool").run_for_token()
         };
-        let answer = ask(&gitlab, PATH, &[("job-token", &token)]).await.json();
+        let answer = allowed_agents(&gitlab, &token).await.json();
         assert_eq!(answer["project"]["groups"], json!([]));
         assert_eq!(answer["user"]["username"], "alice");
         assert_eq!(answer["user"]["roles_in_project"][5], "owner");
@@ -127,10 +124,10 @@ fn a_token_dies_with_its_job() {
                     (job, world.job_of(job).token().to_owned())
                 };
                 let headers = [("job-token", token.as_str())];
-                assert_eq!(ask(&gitlab, PATH, &headers).await.status, 200);
+                assert_eq!(allowed_agents(&gitlab, &token).await.status, 200);
                 assert_eq!(ask(&gitlab, "/api/v4/job", &headers).await.status, 200);
                 gitlab.end_job(job, status).await;
-                let answer = ask(&gitlab, PATH, &headers).await;
+                let answer = allowed_agents(&gitlab, &token).await;
                 assert_eq!(answer.status, 401, "{status:?}");
                 assert_eq!(answer.json(), json!({ "message": "401 Unauthorized" }));
                 assert_eq!(ask(&gitlab, "/api/v4/job", &headers).await.status, 401);
@@ -149,7 +146,7 @@ fn a_blocked_users_job_and_a_deleted_projects_job_are_refused() {
             let job = world.job_of(id);
             (job.user, job.token().to_owned())
         };
-        let status = async || ask(&gitlab, PATH, &[("job-token", &token)]).await.status;
+        let status = async || allowed_agents(&gitlab, &token).await.status;
         gitlab.world().user_mut(user).is_blocked = true;
         assert_eq!(status().await, 403);
         gitlab.world().user_mut(user).is_blocked = false;
@@ -165,8 +162,7 @@ fn tokens_have_gitlabs_forms() {
         let run = |form, prefix: Option<&str>| {
             let mut world = gitlab.world();
             world.settings.token_prefix = prefix.map(str::to_owned);
-            let job = world.job("group/sub/app").token(form).run();
-            world.job_of(job).token().to_owned()
+            world.job("group/sub/app").token(form).run_for_token()
         };
         let opaque = run(TokenForm::Opaque, None);
         assert!(opaque.starts_with("glcbt-64_"), "{opaque}");
@@ -176,7 +172,7 @@ fn tokens_have_gitlabs_forms() {
         let prefixed = run(TokenForm::Jwt, Some("acme"));
         assert!(prefixed.starts_with("acme-glcbt-ey"), "{prefixed}");
         for (token, status) in [(&opaque, 200), (&prefixed, 200), (&jwt, 401)] {
-            let answer = ask(&gitlab, PATH, &[("job-token", token)]).await;
+            let answer = allowed_agents(&gitlab, token).await;
             assert_eq!(answer.status, status, "another prefix ends a JWT only");
         }
     });
@@ -188,11 +184,10 @@ fn a_signed_token_expires_a_little_after_its_job_may_run() {
         let gitlab = start().await;
         let token = {
             let mut world = gitlab.world();
-            let job = world
+            world
                 .job("group/sub/app")
                 .timeout(std::time::Duration::ZERO)
-                .run();
-            world.job_of(job).token().to_owned()
+                .run_for_token()
         };
         let claims = token.split('.').nth(1).unwrap();
         let claims =
@@ -204,7 +199,7 @@ fn a_signed_token_expires_a_little_after_its_job_may_run() {
                 .unwrap()
                 .as_secs();
         assert!((290..=300).contains(&left), "{left} s");
-        let answer = ask(&gitlab, PATH, &[("job-token", &token)]).await;
+        let answer = allowed_agents(&gitlab, &token).await;
         assert_eq!(answer.status, 200);
     });
 }
@@ -218,11 +213,12 @@ fn who_asks_without_a_jobs_token_is_told_apart() {
             let user = world.user("dev1");
             world.personal_token(user, &["api"])
         };
-        let status = async |headers: &[(&str, &str)]| ask(&gitlab, PATH, headers).await.status;
+        let status =
+            async |headers: &[(&str, &str)]| ask(&gitlab, ALLOWED_AGENTS, headers).await.status;
         assert_eq!(status(&[]).await, 401);
         assert_eq!(status(&[("job-token", "glcbt-64_invented")]).await, 401);
         assert_eq!(status(&[("private-token", "glpat-invented")]).await, 401);
-        let answer = ask(&gitlab, PATH, &[("private-token", &personal)]).await;
+        let answer = ask(&gitlab, ALLOWED_AGENTS, &[("private-token", &personal)]).await;
         assert_eq!(answer.status, 404);
         assert_eq!(answer.json(), json!({ "message": "404 Job Not Found" }));
         assert_eq!(gitlab.calls().to(Endpoint::AllowedAgents), 4);
@@ -235,17 +231,16 @@ fn a_token_can_be_shown_in_several_ways() {
         let gitlab = start().await;
         let token = {
             let mut world = gitlab.world();
-            let job = world.job("group/sub/app").run();
-            world.job_of(job).token().to_owned()
+            world.job("group/sub/app").run_for_token()
         };
         let pair = base64::Engine::encode(
             &base64::engine::general_purpose::STANDARD,
             format!("gitlab-ci-token:{token}"),
         );
         let basic = format!("Basic {pair}");
-        let in_query = format!("{PATH}?job_token={token}");
+        let in_query = format!("{ALLOWED_AGENTS}?job_token={token}");
         assert_eq!(ask(&gitlab, &in_query, &[]).await.status, 200);
-        let answer = ask(&gitlab, PATH, &[("authorization", &basic)]).await;
+        let answer = ask(&gitlab, ALLOWED_AGENTS, &[("authorization", &basic)]).await;
         assert_eq!(answer.status, 200);
     });
 }

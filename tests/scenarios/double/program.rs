@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::ask;
+use super::{ALLOWED_AGENTS, ask};
 
 fn example() -> Seed {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gitlab-world.yaml");
@@ -34,7 +34,7 @@ fn the_examples_world_is_made() {
             let context = "name: my-group/optional-subgroup/my-repository:testing";
             assert!(kubeconfig.contains(context), "{kubeconfig}");
             let headers = [("job-token", job["token"].as_str().unwrap())];
-            let answer = ask(&gitlab, "/api/v4/job/allowed_agents", &headers).await;
+            let answer = ask(&gitlab, ALLOWED_AGENTS, &headers).await;
             assert_eq!(answer.json()["allowed_agents"][0]["id"], 41);
         }
         let file = "my-group%2Foptional-subgroup%2Fmy-repository/repository/files/.gitlab%2Fagents%2Ftesting%2Fconfig.yaml/raw";
@@ -74,13 +74,12 @@ fn it_takes_orders() {
         let (status, job) = order(&at, "POST", "/jobs", &job).await;
         assert_eq!(status, 200, "{job}");
         let headers = [("job-token", job["token"].as_str().unwrap())];
-        let path = "/api/v4/job/allowed_agents";
 
         let fault = json!({ "endpoint": "allowed_agents", "fault": { "status": 503 } });
         assert_eq!(order(&at, "POST", "/faults", &fault).await.0, 200);
-        assert_eq!(ask(&gitlab, path, &headers).await.status, 503);
+        assert_eq!(ask(&gitlab, ALLOWED_AGENTS, &headers).await.status, 503);
         order(&at, "DELETE", "/faults", &json!({})).await;
-        assert_eq!(ask(&gitlab, path, &headers).await.status, 200);
+        assert_eq!(ask(&gitlab, ALLOWED_AGENTS, &headers).await.status, 200);
         assert_eq!(gitlab.calls().to(Endpoint::AllowedAgents), 2);
         let (_, calls) = order(&at, "GET", "/calls", &json!({})).await;
         assert_eq!(calls["total"], 2);
@@ -98,7 +97,7 @@ fn it_takes_orders() {
         let id = job["id"].as_u64().unwrap();
         let status = gitlab.world().job_of(id).status;
         assert_eq!(status, JobStatus::Canceled);
-        assert_eq!(ask(&gitlab, path, &headers).await.status, 401);
+        assert_eq!(ask(&gitlab, ALLOWED_AGENTS, &headers).await.status, 401);
 
         let (status, answer) = order(&at, "POST", "/jobs", &json!({ "what": 1 })).await;
         assert_eq!(status, 400, "{answer}");

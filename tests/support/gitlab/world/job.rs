@@ -128,7 +128,7 @@ impl World {
     }
 }
 
-impl JobBuilder<'_> {
+impl<'a> JobBuilder<'a> {
     /// With this id.
     #[must_use]
     pub fn numbered(mut self, id: u64) -> Self {
@@ -189,6 +189,15 @@ impl JobBuilder<'_> {
 
     /// Starts it: its id.
     pub fn run(self) -> u64 {
+        self.start().id
+    }
+
+    /// Starts it: its token.
+    pub fn run_for_token(self) -> String {
+        self.start().token().to_owned()
+    }
+
+    fn start(self) -> &'a Job {
         let Self { world, project, .. } = self;
         let user = match self.user.or_else(|| world.first_member(project)) {
             Some(user) => user,
@@ -231,7 +240,6 @@ impl JobBuilder<'_> {
             began,
             token,
         };
-        world.jobs.insert(id, job);
-        id
+        world.jobs.entry(id).or_insert(job)
     }
 }
