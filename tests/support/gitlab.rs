@@ -34,8 +34,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
 
-use crate::{Caller, TestIssuer};
+use crate::{Caller, TestIssuer, pki};
 
 mod allowed;
 mod api;
@@ -145,7 +146,12 @@ impl GitLabBuilder {
     pub async fn start(self) -> GitLab {
         let listener = TcpListener::bind(&self.address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let scheme = if self.is_plain { "http" } else { "https" };
+        let (scheme, tls) = if self.is_plain {
+            ("http", None)
+        } else {
+            let config = pki::shared().server(&[pki::HTTP2, pki::HTTP1]);
+            ("https", Some(TlsAcceptor::from(config)))
+        };
         let url = format!("{scheme}://{address}");
         let folder = tempfile::tempdir().unwrap();
         let mut secret = Secret::default();
@@ -175,7 +181,7 @@ impl GitLabBuilder {
             address,
             secret_file,
             tasks: JoinSet::new(),
-            is_plain: self.is_plain,
+            tls,
             _folder: folder,
         };
         gitlab.serve(listener);
@@ -220,7 +226,7 @@ pub struct GitLab {
     address: SocketAddr,
     secret_file: PathBuf,
     tasks: JoinSet<()>,
-    is_plain: bool,
+    tls: Option<TlsAcceptor>,
     _folder: TempDir,
 }
 
@@ -305,7 +311,7 @@ impl GitLab {
     }
 
     fn serve(&mut self, listener: TcpListener) {
-        let serving = serve::run(listener, self.is_plain, Arc::clone(&self.state));
+        let serving = serve::run(listener, self.tls.clone(), Arc::clone(&self.state));
         self.tasks.spawn(serving);
     }
 }

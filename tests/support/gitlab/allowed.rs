@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     environment_pattern::{self, BadPattern},
-    world::{Agent, Licence, World},
+    world::{Agent, Job, Licence, World},
 };
 
 /// An agent and the entry that grants it.
@@ -16,15 +16,15 @@ pub(super) struct Allowed<'a> {
 }
 
 impl World {
-    /// The agents of a job's project that pass for its environment and ref.
+    /// The agents of a job's project that pass for its ref, and for this environment.
     pub(super) fn allowed(
         &self,
-        project: u64,
+        job: &Job,
         environment: Option<&str>,
-        is_ref_protected: bool,
     ) -> Result<Vec<Allowed<'_>>, BadPattern> {
+        let is_ref_protected = self.is_protected(job);
         let mut passed = Vec::new();
-        for allowed in self.nearest(project) {
+        for allowed in self.nearest(job.project) {
             let entry = &allowed.configuration;
             let is_passing = passes_environment(&entry["environments"], environment)?;
             if is_passing && (is_ref_protected || !is_true(&entry["protected_branches_only"])) {

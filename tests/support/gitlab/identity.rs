@@ -64,7 +64,7 @@ impl World {
                 } else {
                     RefKind::Branch
                 }),
-                protected: self.is_protected(job.project, &job.git_ref, job.is_tag),
+                protected: self.is_protected(job),
             }),
             environment: stored
                 .map(|stored| Environment::named(&stored.name, stored.tier, false).unwrap()),

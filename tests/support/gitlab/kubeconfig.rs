@@ -14,10 +14,7 @@ impl GitLab {
     pub fn kubeconfig(&self, job: u64) -> Option<String> {
         let world = self.world();
         let job = world.job_of(job);
-        let is_protected = world.is_protected(job.project, &job.git_ref, job.is_tag);
-        let allowed = world
-            .allowed(job.project, job.environment.as_deref(), is_protected)
-            .ok()?;
+        let allowed = world.allowed(job, job.environment.as_deref()).ok()?;
         (!allowed.is_empty()).then(|| world.kubeconfig_of(&allowed, job.token()))
     }
 }

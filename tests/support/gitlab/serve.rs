@@ -26,9 +26,8 @@ use crate::{
 /// Bytes of a request's body.
 const MAX_BODY: usize = 16 << 20;
 
-pub(super) async fn run(listener: TcpListener, is_plain: bool, state: Arc<State>) {
-    let config = pki::shared().server(&[pki::HTTP2, pki::HTTP1]);
-    let tls = (!is_plain).then(|| TlsAcceptor::from(config));
+/// With TLS, unless there is none.
+pub(super) async fn run(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
     accept(listener, |socket, executor| {
         connection(socket, tls.clone(), Arc::clone(&state), executor)
     })

@@ -34,11 +34,7 @@ pub(super) fn allowed_agents(call: &Call, state: &State) -> Result<Answer> {
     let job = of_token(call, &world)?;
     let environment = world.job_environment(job);
     let allowed = world
-        .allowed(
-            job.project,
-            environment.map(|environment| environment.name.as_str()),
-            world.is_protected(job.project, &job.git_ref, job.is_tag),
-        )
+        .allowed(job, environment.map(|stored| stored.name.as_str()))
         .map_err(|_| Answer::failure())?;
     let user = world.user_of(job.user);
     let mut groups = world.project_groups(job.project);

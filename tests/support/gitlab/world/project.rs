@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Kind, Repository, World, fold, protected};
+use super::{Job, Kind, Repository, World, fold, protected};
 
 /// A project and its settings.
 #[derive(Clone, Debug)]
@@ -134,18 +134,18 @@ impl World {
         self.root(self.projects[&id].namespace)
     }
 
-    /// Whether a pipeline on this ref is on a protected one.
+    /// Whether a job runs on a protected ref.
     #[must_use]
-    pub fn is_protected(&self, project: u64, name: &str, is_tag: bool) -> bool {
-        let project = &self.projects[&project];
-        let patterns = if is_tag {
+    pub fn is_protected(&self, job: &Job) -> bool {
+        let project = &self.projects[&job.project];
+        let patterns = if job.is_tag {
             &project.protected_tags
         } else {
             &project.protected_branches
         };
         patterns
             .iter()
-            .any(|pattern| protected::matches(pattern, name))
+            .any(|pattern| protected::matches(pattern, &job.git_ref))
     }
 
     /// The project's repository; made empty when it has none yet.
