@@ -32,12 +32,11 @@ use std::{net::IpAddr, sync::Arc};
 use adit_identity::JobId;
 use tokio::time::Instant;
 
-pub use breaker::BreakerState;
 pub use config::{GitLabConfig, RawGitLab};
 pub use error::{GitLabError, Trouble};
 pub use granted::Unusable;
 pub(crate) use granted::{Allowed, Granted};
-pub use stats::{Lookup, Outcome, Question, QuestionStats};
+pub use stats::{BreakerState, Lookup, Outcome, Question, QuestionStats};
 pub use transport::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
 
 use crate::{Caller, Ended, Running, Token, token::PREFIX};

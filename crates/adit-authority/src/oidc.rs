@@ -81,6 +81,15 @@ impl Oidc {
         }
     }
 
+    /// Whether a token says that one of the issuers has issued it, so that it is meant for [`Oidc::verify`] and for nobody else. A
+    /// job's `CI_JOB_TOKEN` never does: even as a JSON web token it has a prefix.
+    #[must_use]
+    pub fn is_meant(&self, token: Token<'_>) -> bool {
+        !self.issuers.is_empty()
+            && unverified::claimed_issuer(token.expose())
+                .is_some_and(|url| self.issuer(&url).is_ok())
+    }
+
     /// Resolves once the keys of all issuers have been fetched. Cancel-safe.
     pub async fn ready(&self) {
         for (_, ring) in &self.issuers {

@@ -2,15 +2,16 @@
 //!
 //! The first stage of `handle.rs`. A connection remembers the last credential that was verified on it, so that a client's
 //! next request costs a comparison of bytes. Invariant: what is remembered is believed for [`BELIEVED_FOR`] at most, and
-//! never past the token's end, so that a key taken out by its issuer counts here too.
+//! never past the token's end, so that a key taken out by its issuer counts here too, and GitLab's word that a job is over at once.
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use adit_authority::{Caller, Credential, Oidc, TokenError};
+use adit_authority::{Caller, Credential, GitLab, Oidc, Token, TokenError};
 use adit_identity::AgentId;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use tokio::time::Instant;
@@ -32,10 +33,17 @@ const BELIEVED_FOR: Duration = Duration::from_secs(10);
 /// The stage between a request and a caller.
 #[derive(Debug)]
 pub(crate) struct Authenticate {
-    oidc: Arc<Oidc>,
-    jobs: Jobs,
+    authorities: Authorities,
+    jobs: Arc<Jobs>,
     max_credential_bytes: usize,
     metrics: Arc<Metrics>,
+}
+
+/// Who vouches for callers.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorities {
+    pub(crate) oidc: Arc<Oidc>,
+    pub(crate) gitlab: Option<Arc<GitLab>>,
 }
 
 /// A verified credential and what hangs on it.
@@ -55,20 +63,20 @@ pub(crate) struct Bearer {
 
 impl Authenticate {
     pub(crate) fn new(
-        oidc: Arc<Oidc>,
-        jobs: Jobs,
+        authorities: Authorities,
+        jobs: Arc<Jobs>,
         max_credential_bytes: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            oidc,
+            authorities,
             jobs,
             max_credential_bytes,
             metrics,
         }
     }
 
-    /// The caller of a request. Cancel-safe; waits only when an issuer's keys must be fetched.
+    /// The caller of a request. Cancel-safe; waits only when an issuer's keys must be fetched, or GitLab asked.
     pub(crate) async fn bearer(
         &self,
         headers: &HeaderMap,
@@ -79,7 +87,7 @@ impl Authenticate {
         {
             return Ok(Arc::clone(known));
         }
-        let bearer = Arc::new(self.verify(headers, call.began).await?);
+        let bearer = Arc::new(self.verify(headers, call).await?);
         let took = call.began.elapsed();
         call.took.authenticate.set(took);
         self.metrics.stages.authenticate.observe(took.as_secs_f64());
@@ -87,7 +95,8 @@ impl Authenticate {
         Ok(bearer)
     }
 
-    async fn verify(&self, headers: &HeaderMap, began: Instant) -> Result<Bearer, Refusal> {
+    async fn verify(&self, headers: &HeaderMap, call: &Call<'_>) -> Result<Bearer, Refusal> {
+        let (began, from) = (call.began, call.connection.client.ip());
         let values = headers.get_all(AUTHORIZATION);
         let credential = Credential::parse(
             values.iter().map(HeaderValue::as_bytes),
@@ -96,10 +105,9 @@ impl Authenticate {
         .map_err(Refusal::BadCredential)?;
         let now = SystemTime::now();
         let caller = self
-            .oidc
-            .verify(credential.token(), now)
-            .await
-            .map_err(Refusal::TokenRefused)?;
+            .authorities
+            .caller(credential.token(), from, now)
+            .await?;
         let ends = match caller.expires_at() {
             Some(end) => {
                 let left = end.duration_since(now);
@@ -124,11 +132,32 @@ impl Authenticate {
     }
 }
 
+impl Authorities {
+    /// One of them is asked, never a second: a token that says to be of an issuer we know is for its keys to check, any other for
+    /// GitLab, if there is one.
+    async fn caller(
+        &self,
+        token: Token<'_>,
+        from: IpAddr,
+        now: SystemTime,
+    ) -> Result<Caller, Refusal> {
+        match &self.gitlab {
+            Some(gitlab) if !self.oidc.is_meant(token) => {
+                gitlab.job(token, from).await.map_err(Refusal::GitLab)
+            }
+            Some(_) | None => {
+                let verified = self.oidc.verify(token, now).await;
+                verified.map_err(Refusal::TokenRefused)
+            }
+        }
+    }
+}
+
 impl Bearer {
     fn is_still(&self, headers: &HeaderMap, now: Instant) -> bool {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let is_same = values.next() == Some(&self.authorization) && values.next().is_none();
-        is_same && now < self.believed_until
+        is_same && now < self.believed_until && self.caller.ended().is_none()
     }
 }
 

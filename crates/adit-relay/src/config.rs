@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use adit_authority::{Agents, OidcConfig};
+use adit_authority::{Agents, GitLabConfig, OidcConfig};
 use adit_process::tls::CertificateFiles;
 
 mod audit;
@@ -31,7 +31,9 @@ pub struct Config {
     pub shards: usize,
     /// Issuers of ID tokens.
     pub oidc: OidcConfig,
-    /// Certificates believed beside the system's when keys are fetched. Default: none.
+    /// GitLab's own API. Default: not asked.
+    pub gitlab: Option<GitLabConfig>,
+    /// Certificates believed beside the system's when keys are fetched, and GitLab is asked. Default: none.
     pub ca_file: Option<PathBuf>,
     /// The agents and who may use them.
     pub agents: Agents,

@@ -6,12 +6,12 @@
 
 use std::{
     fmt::Display,
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use adit_authority::Permit;
 use adit_exchange::{AnswerBody, Ask, AskError, HeadLimits, Question, Upgraded, upgrade_asked};
 use adit_process::chain;
 use adit_tunnel::{OpenError, ResetReason, StreamError, Terms};
@@ -64,7 +64,7 @@ impl Forward {
         let is_safe = is_safe(&request);
         let mut question = self.question(errand, request, call)?;
         let mut place = place;
-        let mut asked = question.put(place.tunnel(), terms(errand)).await;
+        let mut asked = put(&mut question, &place, errand).await;
         if let Err(error) = &asked
             && question.is_whole()
             && (was_not_acted_on(error) || (is_safe && is_lost(error)))
@@ -72,9 +72,9 @@ impl Forward {
         {
             tracing::debug!(request.id = %call.id, error = %chain(error), "trying another replica");
             place = other;
-            asked = question.put(place.tunnel(), terms(errand)).await;
+            asked = put(&mut question, &place, errand).await;
         }
-        let response = asked.map_err(|error| refusal(error, &errand.permit))?;
+        let response = asked.map_err(|error| refusal(error, errand))?;
         let hold = Hold {
             _place: place,
             _of_job: of_job,
@@ -104,13 +104,36 @@ impl Forward {
             upgrade: upgrade.as_ref(),
             limits: self.head_limits,
         };
-        let mut question =
-            Question::new(request, ask).map_err(|error| refusal(error, &errand.permit))?;
+        let mut question = Question::new(request, ask).map_err(|error| refusal(error, errand))?;
         if let Some(early) = call.early {
             question.on_informational(early.sink());
         }
         Ok(question)
     }
+}
+
+/// Asks, unless the caller has ended meanwhile. Whoever ends one marks it first and then cuts its streams, see `gitlab/cuts.rs`; so a
+/// stream that was opened too late to be cut is seen here.
+async fn put<B>(
+    question: &mut Question<B>,
+    place: &OnTunnel,
+    errand: &Errand,
+) -> Result<Response<AnswerBody>, AskError>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Display,
+{
+    let mut answer = pin!(question.put(place.tunnel(), terms(errand)));
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Pending if errand.bearer.caller.ended().is_some() => {
+            Poll::Ready(Err(AskError::NoAnswer(StreamError::Cut {
+                reason: ResetReason::PermitEnded,
+                message: String::new(),
+            })))
+        }
+        polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+    })
+    .await
 }
 
 /// Until when, and on whose behalf.
@@ -212,8 +235,8 @@ fn is_lost(error: &AskError) -> bool {
     matches!(error, AskError::NoAnswer(StreamError::SessionEnded(_)))
 }
 
-fn refusal(error: AskError, permit: &Permit) -> Refusal {
-    let name = || permit.context().to_owned();
+fn refusal(error: AskError, errand: &Errand) -> Refusal {
+    let name = || errand.permit.context().to_owned();
     match error {
         AskError::BadRequest(why) => Refusal::BadRequest(why),
         AskError::HeadTooLarge | AskError::Open(OpenError::HeadTooLarge) => Refusal::HeadTooLarge,
@@ -231,6 +254,13 @@ fn refusal(error: AskError, permit: &Permit) -> Refusal {
         AskError::NoAnswer(StreamError::SessionEnded(why)) => Refusal::AgentLost {
             name: name(),
             why: chain(&*why),
+        },
+        AskError::NoAnswer(StreamError::Cut {
+            reason: ResetReason::PermitEnded,
+            ..
+        }) => match errand.bearer.caller.ended() {
+            Some(ended) => Refusal::AccessEnded(ended),
+            None => Refusal::PermitEnded,
         },
         AskError::NoAnswer(
             StreamError::Reset { reason, message } | StreamError::Cut { reason, message },

@@ -54,6 +54,13 @@ impl Jobs {
         self.of_owner(caller.owner(), caller.expires_at())
     }
 
+    /// Whether an exchange runs for this caller.
+    pub(crate) fn runs(&self, owner: u64) -> bool {
+        self.by_owner
+            .get(&owner)
+            .is_some_and(|job| job.streams.load(Ordering::Relaxed) > 0)
+    }
+
     fn of_owner(&self, owner: u64, expires_at: Option<SystemTime>) -> Arc<JobUse> {
         if let Some(known) = self.by_owner.get(&owner) {
             return Arc::clone(&known);
@@ -167,7 +174,9 @@ mod tests {
         });
         let job = jobs.of_owner(1, soon());
         let now = Instant::now();
+        assert!(!jobs.runs(1));
         let held = [job.begin(now).unwrap(), job.begin(now).unwrap()];
+        assert!(jobs.runs(1) && !jobs.runs(2));
         assert_eq!(reason(jobs.of_owner(1, soon()).begin(now)), "job_streams");
         assert!(jobs.of_owner(2, soon()).begin(now).is_ok());
         drop(held);

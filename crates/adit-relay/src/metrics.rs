@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use adit_authority::Ended;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -18,6 +19,7 @@ use prometheus_client::{
 
 use crate::agents::TunnelEnd;
 
+mod gitlab;
 mod scraped;
 
 pub(crate) use scraped::Scraped;
@@ -56,6 +58,7 @@ pub(crate) struct Metrics {
     connections_refused: Family<Reason, Counter>,
     handshakes_failed: Family<Reason, Counter>,
     heads_refused: Family<Reason, Counter>,
+    exchanges_cut: Family<Reason, Counter>,
     tunnels: Gauge,
     tunnels_opened: Counter,
     tunnels_refused: Family<Reason, Counter>,
@@ -79,6 +82,8 @@ pub(crate) struct Stages {
     pub(crate) route: Histogram,
     /// From the request's head to the answer's, all stages and the API server together.
     pub(crate) answer: Histogram,
+    /// One call to GitLab.
+    pub(crate) gitlab: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -141,6 +146,7 @@ impl Metrics {
             connections_refused: Family::default(),
             handshakes_failed: Family::default(),
             heads_refused: Family::default(),
+            exchanges_cut: Family::default(),
             tunnels: Gauge::default(),
             tunnels_opened: Counter::default(),
             tunnels_refused: Family::default(),
@@ -193,6 +199,11 @@ impl Metrics {
             "heads_refused",
             "HTTP/1 heads that became no request",
             self.heads_refused.clone(),
+        );
+        registry.register(
+            "exchanges_cut",
+            "Requests ended because their job's access was",
+            self.exchanges_cut.clone(),
         );
         registry.register(
             "tunnels_open",
@@ -249,6 +260,14 @@ impl Metrics {
         self.heads_refused.get_or_create(&Reason { reason }).inc();
     }
 
+    /// So many exchanges ended with what they ran under.
+    pub(crate) fn exchanges_cut(&self, why: Ended, count: usize) {
+        let reason = why.as_str();
+        self.exchanges_cut
+            .get_or_create(&Reason { reason })
+            .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
     pub(crate) fn tunnel_refused(&self, reason: &'static str) {
         self.tunnels_refused.get_or_create(&Reason { reason }).inc();
     }
@@ -285,6 +304,7 @@ impl Stages {
             authenticate: stage("authenticate"),
             route: stage("route"),
             answer: stage("answer"),
+            gitlab: stage("gitlab"),
         }
     }
 }

@@ -4,9 +4,12 @@
 //! Every stage returns one; `respond.rs` alone turns it into bytes. Invariant: a reason, once published, keeps its name
 //! and its meaning; it is the metric label, and `docs/errors.md` has a line for it (a test compares the two).
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
-use adit_authority::{CredentialError, NotAllowed, TokenError};
+use adit_authority::{CredentialError, Ended, GitLabError, NotAllowed, TokenError};
 use adit_exchange::BadRequest;
 use adit_identity::AgentId;
 use http::StatusCode;
@@ -99,6 +102,12 @@ pub(crate) enum Refusal {
     /// No authority vouches for the token.
     #[error("{0}")]
     TokenRefused(TokenError),
+    /// GitLab does not vouch for the token, or cannot be asked.
+    #[error("{0}")]
+    GitLab(GitLabError),
+    /// GitLab took its word on the job back before an answer began.
+    #[error("{}", ended(*.0))]
+    AccessEnded(Ended),
     /// The permit ended before an answer began.
     #[error("the token expired while the request ran: run it again with a new one")]
     PermitEnded,
@@ -241,6 +250,10 @@ impl Refusal {
                 Some(seconds) => row(503, why.reason(), Relay, Some(seconds)),
                 None => row(401, why.reason(), Client, None),
             },
+            Self::GitLab(why) => of_gitlab(*why),
+            Self::AccessEnded(Ended::Over) => of_gitlab(GitLabError::Ended),
+            Self::AccessEnded(Ended::Unproved) => row(503, "gitlab_unavailable", Relay, Some(2)),
+            Self::AccessEnded(Ended::Changed) => row(503, "access_changed", Relay, Some(1)),
             Self::PermitEnded => row(401, "permit_ended", Client, None),
             Self::BodyLost(_) => row(400, "body_lost", Client, None),
             Self::NotPermitted(_) => row(403, "not_permitted", Client, None),
@@ -273,11 +286,13 @@ impl Refusal {
             | Self::BadPath(_)
             | Self::BadMethod(_)
             | Self::BadCredential(_)
-            | Self::TokenRefused(_) => true,
+            | Self::TokenRefused(_)
+            | Self::GitLab(_) => true,
             Self::BadRequest(_)
             | Self::HeadTooLarge
             | Self::NoAgentNamed
             | Self::AgentsDiffer { .. }
+            | Self::AccessEnded(_)
             | Self::PermitEnded
             | Self::BodyLost(_)
             | Self::NotPermitted(_)
@@ -305,6 +320,40 @@ impl Refusal {
             return why.reason();
         }
         self.facts().reason
+    }
+}
+
+fn of_gitlab(why: GitLabError) -> Facts {
+    use Hop::{Client, Relay};
+    let reason = why.reason();
+    match why {
+        GitLabError::NotAccepted
+        | GitLabError::OtherKind
+        | GitLabError::Ended
+        | GitLabError::AgentToken => row(401, reason, Client, None),
+        GitLabError::Forbidden => row(403, reason, Client, None),
+        GitLabError::BadAnswer(_) => row(502, reason, Relay, None),
+        GitLabError::Unavailable { retry_after, .. } => {
+            row(503, reason, Relay, Some(seconds(retry_after)))
+        }
+        GitLabError::Busy => row(503, reason, Relay, Some(1)),
+        GitLabError::TooManyBadTokens => row(429, reason, Client, Some(1)),
+    }
+}
+
+/// Whole ones, at least one.
+fn seconds(time: Duration) -> u32 {
+    let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    u32::try_from(whole).unwrap_or(u32::MAX).max(1)
+}
+
+const fn ended(why: Ended) -> &'static str {
+    match why {
+        Ended::Over => "the job has ended, and its access with it",
+        Ended::Unproved => {
+            "GitLab has not answered for too long: nobody knows whether the job still runs"
+        }
+        Ended::Changed => "GitLab says something else about the job's access now: ask again",
     }
 }
 

@@ -73,7 +73,7 @@ impl<T: TakesStreams> Registry<T> {
 
     /// The agent's place here, made when it has none yet.
     ///
-    /// Callers come with a permit or an agent's token, so the ids are those of the configuration.
+    /// Callers come with a permit or an agent's token, so the ids are those of the configuration, or GitLab's.
     pub(crate) fn presence(&self, agent: AgentId) -> Arc<Presence<T>> {
         if let Some(presence) = self.agents.get(&agent) {
             return Arc::clone(&presence);
@@ -87,15 +87,15 @@ impl<T: TakesStreams> Registry<T> {
     }
 
     /// Calls `visit` for each live tunnel.
-    pub(crate) fn each_tunnel(&self, mut visit: impl FnMut(&T)) {
+    pub(crate) fn each_tunnel(&self, mut visit: impl FnMut(AgentId, &T)) {
         let presences: Vec<_> = self
             .agents
             .iter()
-            .map(|entry| Arc::clone(entry.value()))
+            .map(|entry| (*entry.key(), Arc::clone(entry.value())))
             .collect();
-        for presence in presences {
+        for (agent, presence) in presences {
             let tunnels = presence.state.lock().tunnels.clone();
-            tunnels.iter().for_each(|live| visit(&live.tunnel));
+            tunnels.iter().for_each(|live| visit(agent, &live.tunnel));
         }
     }
 }

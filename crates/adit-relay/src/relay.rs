@@ -131,7 +131,7 @@ impl Relay {
         self.accepting.unmet();
         self.stop.drain();
         self.registry
-            .each_tunnel(|tunnel| tunnel.drain("the relay is stopping"));
+            .each_tunnel(|_, tunnel| tunnel.drain("the relay is stopping"));
         if timeout(grace, self.in_flight.none()).await.is_err() {
             tracing::warn!(
                 exchanges = self.in_flight.running(),
@@ -139,7 +139,7 @@ impl Relay {
             );
         }
         self.registry
-            .each_tunnel(|tunnel| tunnel.close(CloseReason::Stopping, "the relay has stopped"));
+            .each_tunnel(|_, tunnel| tunnel.close(CloseReason::Stopping, "the relay has stopped"));
         self.end(LAST_WORDS).await;
         tracing::info!("stopped");
     }

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::BreakerState;
+
 /// Failures in a row before it opens.
 const FAILURES: u32 = 5;
 /// How long it stays open the first time, at most.
@@ -36,17 +38,6 @@ enum State {
     Closed { failures: u32 },
     Open { until: Instant, times: u32 },
     Probing { until: Instant, times: u32 },
-}
-
-/// What becomes of calls to GitLab now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    /// GitLab answers.
-    Closed,
-    /// GitLab is left alone.
-    Open,
-    /// One call is out to see whether it answers again.
-    Probing,
 }
 
 impl Breaker {

@@ -60,6 +60,16 @@ words! {
         LeftAlone = "left_alone",
     }
 
+    /// Whether GitLab is asked.
+    BreakerState {
+        /// It answers.
+        Closed = "closed",
+        /// It is left alone.
+        Open = "open",
+        /// One call is out to see whether it answers again.
+        Probing = "probing",
+    }
+
     /// How the answer about a token was found.
     Lookup {
         /// It was known, and asked about not long ago.

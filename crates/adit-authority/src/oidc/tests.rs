@@ -228,6 +228,51 @@ async fn ids_of_outer_groups_come_from_the_config_root_first() {
     assert_eq!(groups, [23, 30]);
 }
 
+#[test]
+fn a_token_tells_by_its_issuer_for_whom_it_is_meant() {
+    let issuer = Issuer::new(ISSUER, KeyKind::Ed25519).unwrap();
+    let config = OidcConfig {
+        issuers: vec![OidcIssuer::new(
+            ISSUER,
+            &[AUDIENCE],
+            KeySource::File("/dev/null".into()),
+        )],
+        max_cached_tokens: 10,
+    };
+    let website: Arc<dyn FetchKeys> = Arc::<Website>::default();
+    let (oidc, _) = Oidc::new(config, &website);
+    let is_meant = |token: &str| oidc.is_meant(Token::parse(token).unwrap());
+    let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let mut claims = issuer.claims(&job(), AUDIENCE, now, HOUR);
+    let token = issuer.sign(&claims).unwrap();
+    assert!(is_meant(&token));
+    // Whatever it is worth: it is no business of GitLab's.
+    let (message, _) = token.rsplit_once('.').unwrap();
+    assert!(is_meant(&format!("{message}.AAAA")));
+    assert!(is_meant(&format!(
+        "{}.{}.",
+        URL_SAFE_NO_PAD.encode("{\"alg\":\"none\"}"),
+        message.split_once('.').unwrap().1
+    )));
+    // Job tokens of all forms.
+    for prefix in ["glcbt-", "acme-glcbt-"] {
+        assert!(!is_meant(&format!("{prefix}{token}")), "{prefix}");
+    }
+    for opaque in [
+        "glcbt-64_abcdefghij",
+        "64_abc",
+        "a.b.c",
+        "...",
+        "eyJh.eyJz.c2ln",
+    ] {
+        assert!(!is_meant(opaque), "{opaque}");
+    }
+    claims.insert("iss".to_owned(), json!("https://elsewhere.example"));
+    assert!(!is_meant(&issuer.sign(&claims).unwrap()));
+    claims.remove("iss");
+    assert!(!is_meant(&issuer.sign(&claims).unwrap()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_printed_holds_a_token() {
     let world = World::new(KeyKind::EcP256);

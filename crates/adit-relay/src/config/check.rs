@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, num::NonZero, time::Duration};
 
-use adit_authority::{AccessAs, Agents, Authorities, OidcConfig};
+use adit_authority::{AccessAs, Agents, Authorities, GitLabConfig, OidcConfig};
 use adit_identity::mistakes::{Key, Mistakes, Section};
 use adit_process::{Shards, tls::CertificateFiles};
 
@@ -42,11 +42,16 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         mistakes,
     );
     let issuers = oidc.as_ref().map(OidcConfig::urls).unwrap_or_default();
+    let has_gitlab = raw.authorities.gitlab.is_some();
+    let gitlab = raw.authorities.gitlab.map(|raw| {
+        let key = root.field("authorities").field("gitlab");
+        GitLabConfig::check(raw, &key, mistakes)
+    });
     let agents = Agents::check(
         raw.agents,
         Authorities {
             issuers: &issuers,
-            has_gitlab: false,
+            has_gitlab,
         },
         &AccessAs::CiJob,
         &root.field("agents"),
@@ -67,6 +72,10 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         admin: admin?,
         shards,
         oidc: oidc?,
+        gitlab: match gitlab {
+            Some(gitlab) => Some(gitlab?),
+            None => None,
+        },
         ca_file: raw.authorities.ca_file,
         agents: agents?,
         route,

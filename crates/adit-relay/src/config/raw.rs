@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use adit_authority::{RawAgent, RawOidc};
+use adit_authority::{RawAgent, RawGitLab, RawOidc};
 use adit_identity::mistakes::{Key, Mistakes};
 use serde::Deserialize;
 
@@ -87,7 +87,9 @@ pub struct RawAdmin {
 pub struct RawAuthorities {
     /// Issuers of ID tokens.
     pub oidc: RawOidc,
-    /// PEM file with certificates that are believed, beside the system's, when keys are fetched.
+    /// GitLab's own API.
+    pub gitlab: Option<RawGitLab>,
+    /// PEM file with certificates that are believed, beside the system's, when keys are fetched and GitLab is asked.
     pub ca_file: Option<PathBuf>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adit_authority::Oidc;
+use adit_authority::{GitLab, Oidc};
 use adit_tunnel::Budget;
 use prometheus_client::{
     collector::Collector,
@@ -10,6 +10,7 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
+use super::gitlab;
 use crate::{audit::Audit, in_flight::InFlight, registry::Registry};
 
 /// Where they are kept.
@@ -19,6 +20,7 @@ pub(crate) struct Scraped {
     /// Of all tunnels.
     pub(crate) budget: Arc<Budget>,
     pub(crate) oidc: Arc<Oidc>,
+    pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) in_flight: InFlight,
     pub(crate) audit: Audit,
 }
@@ -26,7 +28,7 @@ pub(crate) struct Scraped {
 impl Collector for Scraped {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let (mut streams, mut queued) = (0, 0);
-        self.registry.each_tunnel(|tunnel| {
+        self.registry.each_tunnel(|_, tunnel| {
             let stats = tunnel.stats();
             streams += stats.streams;
             queued += stats.queued_bytes;
@@ -132,6 +134,9 @@ impl Collector for Scraped {
                 counter.metric_type(),
             )?)?;
         }
-        Ok(())
+        match &self.gitlab {
+            Some(gitlab) => gitlab::encode(gitlab, &mut encoder),
+            None => Ok(()),
+        }
     }
 }

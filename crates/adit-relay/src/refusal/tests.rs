@@ -17,6 +17,9 @@ pub(crate) fn every() -> Vec<Refusal> {
             path: AgentId(7),
             credential: AgentId(8),
         },
+        Refusal::AccessEnded(Ended::Over),
+        Refusal::AccessEnded(Ended::Unproved),
+        Refusal::AccessEnded(Ended::Changed),
         Refusal::PermitEnded,
         Refusal::BodyLost(why()),
         Refusal::NotPermitted(NotAllowed::NoGrant(AgentId(7))),
@@ -66,6 +69,7 @@ pub(crate) fn every() -> Vec<Refusal> {
     ];
     all.extend(credential_errors().map(Refusal::BadCredential));
     all.extend(token_errors().map(Refusal::TokenRefused));
+    all.extend(gitlab_errors().map(Refusal::GitLab));
     all
 }
 
@@ -106,6 +110,29 @@ fn token_errors() -> impl Iterator<Item = TokenError> {
     all.into_iter()
 }
 
+fn gitlab_errors() -> impl Iterator<Item = GitLabError> {
+    use GitLabError::{
+        AgentToken, BadAnswer, Busy, Ended, Forbidden, NotAccepted, OtherKind, TooManyBadTokens,
+        Unavailable,
+    };
+    let unavailable = Unavailable {
+        why: adit_authority::Trouble::TimedOut,
+        retry_after: Duration::from_millis(1500),
+    };
+    let all = [
+        NotAccepted,
+        Forbidden,
+        OtherKind,
+        Ended,
+        AgentToken,
+        BadAnswer("x"),
+        unavailable,
+        Busy,
+        TooManyBadTokens,
+    ];
+    all.into_iter()
+}
+
 #[test]
 fn kinds_are_all_here() {
     // A new kind of refusal does not compile here until it is in `every`.
@@ -120,6 +147,8 @@ fn kinds_are_all_here() {
             | Refusal::AgentsDiffer { .. }
             | Refusal::BadCredential(_)
             | Refusal::TokenRefused(_)
+            | Refusal::GitLab(_)
+            | Refusal::AccessEnded(_)
             | Refusal::PermitEnded
             | Refusal::BodyLost(_)
             | Refusal::NotPermitted(_)
@@ -185,7 +214,7 @@ fn every_reason_is_documented_as_it_is() {
 
 #[test]
 fn moments_are_rfc_3339_to_the_second() {
-    let moment = Moment(UNIX_EPOCH + std::time::Duration::from_millis(1_795_469_400_500));
+    let moment = Moment(UNIX_EPOCH + Duration::from_millis(1_795_469_400_500));
     assert_eq!(moment.to_string(), "2026-11-23T21:30:00Z");
     let refusal = Refusal::AgentOffline {
         name: "g/p:demo".to_owned(),
@@ -216,7 +245,8 @@ fn strangers_cause_what_comes_before_the_token_was_checked() {
         let reason = refusal.facts().reason;
         let is_early = reason.starts_with("credential_")
             || reason.starts_with("token_")
-            || ["unknown_path", "bad_path", "bad_method"].contains(&reason);
+            || ["unknown_path", "bad_path", "bad_method"].contains(&reason)
+            || matches!(refusal, Refusal::GitLab(_));
         assert_eq!(refusal.is_to_a_stranger(), is_early, "{reason}");
     }
 }

@@ -1,8 +1,8 @@
 //! Puts the stages of a relay together from its configuration; nothing listens yet.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use adit_authority::{Agents as AllowedAgents, Authoriser, FetchKeys, Oidc};
+use adit_authority::{Agents as AllowedAgents, Authoriser, FetchKeys, GitLab, Oidc};
 use adit_exchange::HeadLimits;
 use adit_process::{
     Stop,
@@ -17,11 +17,12 @@ use super::StartError;
 use crate::{
     agents::{Agents, Seldom},
     audit::{Audit, Writer},
-    authenticate::{Authenticate, Fetch},
+    authenticate::{Authenticate, Authorities, Fetch},
     authorise::Authorise,
     config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
     forward::Forward,
     front_door::{FrontDoor, Places},
+    gitlab::{Client, Cuts},
     handle::Handler,
     in_flight::InFlight,
     jobs::{JobLimits, Jobs},
@@ -59,6 +60,13 @@ impl Built {
             limits.tunnels_per_agent,
             limits.streams_per_tunnel,
         ));
+        let jobs = Arc::new(jobs(&limits));
+        let cuts = Cuts {
+            jobs: Arc::clone(&jobs),
+            registry: Arc::clone(&registry),
+            metrics: Arc::clone(&metrics),
+        };
+        let gitlab = gitlab(&config, cuts, &metrics, &mut upkeep)?;
         let (audit, writer) =
             Audit::start(config.audit, shards, metrics.audit.clone()).map_err(StartError::Audit)?;
         let options = options(config.tunnel);
@@ -66,6 +74,7 @@ impl Built {
             registry: Arc::clone(&registry),
             budget: Arc::clone(&options.budget),
             oidc: Arc::clone(&oidc),
+            gitlab: gitlab.clone(),
             in_flight: in_flight.clone(),
             audit: audit.clone(),
         };
@@ -78,7 +87,15 @@ impl Built {
             Arc::clone(&metrics),
         ));
         let handler = Handler {
-            authenticate: authenticate(&oidc, &limits, &metrics),
+            authenticate: Authenticate::new(
+                Authorities {
+                    oidc: Arc::clone(&oidc),
+                    gitlab,
+                },
+                jobs,
+                limits.credential_bytes,
+                Arc::clone(&metrics),
+            ),
             authorise: Authorise::new(Authoriser::new(config.agents)),
             forward: Forward::new(
                 Arc::clone(&route),
@@ -128,11 +145,8 @@ fn server_tls(
 }
 
 fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, TlsError> {
-    let roots = config
-        .ca_file
-        .clone()
-        .map_or(TrustRoots::System, TrustRoots::SystemAnd);
-    let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&ClientTls::new(&roots, &[])?));
+    let tls = client_tls(config.ca_file.as_ref())?;
+    let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&tls));
     let (oidc, refreshes) = Oidc::new(config.oidc.clone(), &fetch);
     for refresh in refreshes {
         upkeep.spawn(refresh.run());
@@ -140,17 +154,34 @@ fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, TlsError
     Ok(Arc::new(oidc))
 }
 
-fn authenticate(oidc: &Arc<Oidc>, limits: &LimitsConfig, metrics: &Arc<Metrics>) -> Authenticate {
-    let per_job = JobLimits {
+fn gitlab(
+    config: &Config,
+    cuts: Cuts,
+    metrics: &Metrics,
+    upkeep: &mut JoinSet<()>,
+) -> Result<Option<Arc<GitLab>>, TlsError> {
+    let Some(gitlab) = &config.gitlab else {
+        return Ok(None);
+    };
+    let tls = client_tls(gitlab.ca_file.as_ref().or(config.ca_file.as_ref()))?;
+    let client = Client::new(&gitlab.url, &tls, metrics.stages.gitlab.clone());
+    let (gitlab, work) = GitLab::new(gitlab, Arc::new(client), Arc::new(cuts));
+    upkeep.spawn(work.run());
+    Ok(Some(Arc::new(gitlab)))
+}
+
+fn client_tls(ca_file: Option<&PathBuf>) -> Result<ClientTls, TlsError> {
+    let roots = ca_file
+        .cloned()
+        .map_or(TrustRoots::System, TrustRoots::SystemAnd);
+    ClientTls::new(&roots, &[])
+}
+
+fn jobs(limits: &LimitsConfig) -> Jobs {
+    Jobs::new(JobLimits {
         streams: limits.streams_per_job,
         opens_per_second: limits.opens_per_second,
-    };
-    Authenticate::new(
-        Arc::clone(oidc),
-        Jobs::new(per_job),
-        limits.credential_bytes,
-        Arc::clone(metrics),
-    )
+    })
 }
 
 fn head_limits(config: &FrontDoorConfig) -> HeadLimits {

@@ -1,0 +1,8 @@
+//! What the relay does for the authority `gitlab`: carries its questions to GitLab, and cuts what runs under a job's token when GitLab
+//! takes its word back. What is asked, how often, and what an answer means is `adit-authority`'s.
+
+mod client;
+mod cuts;
+
+pub(crate) use client::Client;
+pub(crate) use cuts::Cuts;
