@@ -13,6 +13,7 @@ mod audit;
 mod bytes;
 mod double;
 mod faults;
+mod gitlab;
 mod hostile;
 mod identity;
 mod limits;

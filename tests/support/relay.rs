@@ -7,7 +7,7 @@ use adit_identity::JobIdentity;
 use adit_relay::{Config, RawConfig, Relay};
 use tempfile::TempDir;
 
-use crate::{Caller, Metrics, Settings, TestIssuer, job, metrics, pki};
+use crate::{Caller, GitLab, Metrics, Settings, TestIssuer, job, metrics, pki};
 
 /// A relay about to be started. It knows the agents `prod` (1) and `staging` (2) of project `group/sub/app`, which the
 /// tests' job may use, and `foreign` (3) of another project, which it may not.
@@ -103,6 +103,13 @@ impl RelayBuilder {
         self
     }
 
+    /// Knows no agent by itself.
+    #[must_use]
+    pub fn without_agents(mut self) -> Self {
+        self.agents.clear();
+        self
+    }
+
     /// Carries traffic on so many threads of its own, as in production, instead of on the scenario's.
     #[must_use]
     pub fn on_threads(mut self, shards: usize) -> Self {
@@ -114,6 +121,17 @@ impl RelayBuilder {
     pub fn believing(mut self, issuer: TestIssuer) -> Self {
         self.issuer = Some(issuer);
         self
+    }
+
+    /// Asks this GitLab about jobs, too, with more keys of its section. The agents `prod` and `staging` are GitLab's as well, `foreign`
+    /// is the relay's own.
+    #[must_use]
+    pub fn asking(self, gitlab: &GitLab, more: &str) -> Self {
+        let section = format!("{{ url: '{}', {more} }}", gitlab.url());
+        self.with("authorities", "gitlab", section)
+            .with_agent("prod", "authorities: [oidc, gitlab]")
+            .with_agent("staging", "authorities: [oidc, gitlab]")
+            .with_agent("foreign", "authorities: [oidc]")
     }
 
     /// Finds out quickly that an agent is silent, and says so at once: for scenarios about lost agents.
@@ -294,7 +312,12 @@ impl TestRelay {
 
     fn begin(&mut self) {
         let mut yaml = self.settings.to_yaml();
-        yaml.push_str("agents:\n");
+        let list = if self.agents.is_empty() {
+            "agents: []\n"
+        } else {
+            "agents:\n"
+        };
+        yaml.push_str(list);
         self.agents
             .iter()
             .for_each(|agent| yaml.push_str(&agent.yaml()));

@@ -180,6 +180,14 @@ const AGENTS: [(&str, &str); 4] = [
     ("foreign", "other/config"),
 ];
 
+/// The agents of all cases, with their ids.
+pub fn agents(world: &mut World) -> Vec<(&'static str, u64)> {
+    AGENTS
+        .into_iter()
+        .map(|(name, project)| (name, world.agent(project, name)))
+        .collect()
+}
+
 fn agent(world: &mut World, name: &str) -> u64 {
     let (_, project) = AGENTS
         .into_iter()

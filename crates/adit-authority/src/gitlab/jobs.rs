@@ -3,7 +3,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use adit_identity::{AgentId, JobId, JobIdentity};
+use adit_identity::{ActAs, AgentId, JobId, JobIdentity};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, header::ACCEPT};
 use parking_lot::Mutex;
@@ -131,15 +131,32 @@ fn request(token: &SecretString) -> Request<Bytes> {
     request
 }
 
-/// The agents at which the job could act before and cannot now, or not as the same user.
+/// The agents at which the job could act before and cannot now, or only as somebody who may do less.
 fn affected(old: &Caller, new: &Caller) -> Vec<AgentId> {
     let act_as = |caller: &Caller, id| {
         let granted = caller.granted()?;
         granted.act_as(id, granted.agent(id)?, caller.job()).ok()
     };
+    let is_affected = |id: &AgentId| {
+        let now = act_as(new, *id);
+        act_as(old, *id).is_some_and(|before| !now.is_some_and(|now| covers(&now, &before)))
+    };
     let agents = old.granted().into_iter().flat_map(Granted::iter);
-    agents
-        .map(|(id, _)| id)
-        .filter(|id| act_as(old, *id) != act_as(new, *id))
-        .collect()
+    agents.map(|(id, _)| id).filter(is_affected).collect()
+}
+
+/// Whether one who acts as `now` is also whoever acted as `before`: a job whose environment GitLab has stored meanwhile is in more
+/// groups than it was, and what it began goes on.
+fn covers(now: &ActAs, before: &ActAs) -> bool {
+    match (now, before) {
+        (ActAs::Agent, ActAs::Agent) => true,
+        (ActAs::Impersonate(now), ActAs::Impersonate(before)) => {
+            let has_group = |group| now.groups().contains(group);
+            let has_extra = |extra| now.extra().contains(extra);
+            (now.user(), now.uid()) == (before.user(), before.uid())
+                && before.groups().iter().all(has_group)
+                && before.extra().iter().all(has_extra)
+        }
+        (ActAs::Agent, ActAs::Impersonate(_)) | (ActAs::Impersonate(_), ActAs::Agent) => false,
+    }
 }

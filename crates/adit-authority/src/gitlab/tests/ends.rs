@@ -135,6 +135,25 @@ async fn a_new_agent_cuts_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_environment_that_is_stored_late_cuts_nobody_and_one_that_is_gone_does() {
+    let world = World::new();
+    let mut without = said(9001);
+    without.as_object_mut().unwrap().remove("environment");
+    world.script.start("token", without.clone());
+    let first = world.job("token").await.unwrap();
+    world.script.start("token", said(9001));
+    sleep(32 * SECOND).await;
+    assert_eq!(world.cuts(), []);
+    let second = world.job("token").await.unwrap();
+    assert!(second.job().environment.is_some());
+    world.script.start("token", without);
+    sleep(32 * SECOND).await;
+    // Agent 42 is used as the agent itself.
+    let cut = (first.owner(), Some(vec![41]), Ended::Changed);
+    assert_eq!(world.cuts(), [cut]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_runs_by_an_old_answer_is_still_asked_about() {
     let world = World::new();
     // Only this one is held: the caller of the old answer.

@@ -1,0 +1,93 @@
+//! Jobs for whom GitLab itself vouches: the relay in front of the double of GitLab, with the agents `prod` (1) and `staging` (2) of
+//! `group/sub/app`, as they are registered there.
+
+use adit_tests::{
+    Caller, GitLab, KubeBuilder, Role, TestRelay, World, agent, gitlab, gitlab::TokenForm, kube,
+    relay,
+};
+
+mod ends;
+mod grants;
+mod identity;
+mod outages;
+mod parallel;
+
+/// GitLab is asked again within the second after this.
+const RECHECK: &str = "recheck: 500ms";
+
+/// A GitLab with the project of the usual job, and the usual world before it.
+struct Place {
+    gitlab: GitLab,
+    world: World,
+}
+
+impl Place {
+    async fn new() -> Self {
+        Self::with(RECHECK).await
+    }
+
+    /// With more keys of the relay's section `authorities.gitlab`.
+    async fn with(keys: &str) -> Self {
+        Self::of(kube(), keys).await
+    }
+
+    async fn of(kube: KubeBuilder, keys: &str) -> Self {
+        let gitlab = gitlab().start().await;
+        arrange(&gitlab);
+        let world = World::of(kube, relay().asking(&gitlab, keys)).await;
+        Self { gitlab, world }
+    }
+
+    fn relay(&self) -> &TestRelay {
+        &self.world.relay
+    }
+
+    /// A job that runs: its id, and itself as a caller of `prod`.
+    fn job(&self) -> (u64, Caller) {
+        self.job_with(TokenForm::Opaque)
+    }
+
+    fn job_with(&self, form: TokenForm) -> (u64, Caller) {
+        let id = self.gitlab.world().job("group/sub/app").token(form).run();
+        (id, self.caller(id))
+    }
+
+    fn caller(&self, job: u64) -> Caller {
+        let token = self.gitlab.world().job_of(job).token().to_owned();
+        self.showing(&token)
+    }
+
+    /// Whoever shows this token, as a caller of `prod`.
+    fn showing(&self, token: &str) -> Caller {
+        self.relay().showing(&format!("Bearer ci:1:{token}"))
+    }
+
+    async fn stop(self) {
+        self.world.stop().await;
+    }
+}
+
+/// The group `group` (23) with `sub` (25), the project (150), its agents, a developer.
+fn arrange(gitlab: &GitLab) {
+    let mut world = gitlab.world();
+    world.number(23).group("group");
+    world.number(25).group("group/sub");
+    world.number(150).project("group/sub/app");
+    world.number(12).user("dev1");
+    world.member("dev1", "group", Role::Developer);
+    for (id, name) in [(1, "prod"), (2, "staging")] {
+        world.number(id).agent("group/sub/app", name);
+    }
+    let granted =
+        r#"{"ci_access":{"projects":[{"id":"group/sub/app","access_as":{"ci_job":{}}}]}}"#;
+    world.configure_yaml(1, granted).unwrap();
+}
+
+/// `staging` in front of another API server.
+async fn staging(place: &Place, kube: &adit_tests::Kube) -> adit_tests::TestAgent {
+    agent("staging")
+        .to(place.relay())
+        .serving(kube)
+        .start()
+        .await
+}

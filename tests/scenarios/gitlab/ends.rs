@@ -1,0 +1,121 @@
+//! A job's end ends its access: watches, logs, execs and port-forwards are cut, with a reason that says so.
+
+use adit_tests::{
+    Caller, JobStatus,
+    caller::{breaks_off, get, next_piece},
+    logs, scenario, until, within,
+};
+
+use super::Place;
+use crate::upgrades::{SPDY, WEBSOCKET, upgrade};
+
+#[test]
+fn what_runs_is_cut_when_the_job_ends_and_other_jobs_go_on() {
+    scenario(async {
+        let place = Place::new().await;
+        let (_, other) = place.job();
+        let lasting = other.http2().await;
+        let mut stays = lasting.send(get("/watch")).await.unwrap();
+        let (id, job) = place.job();
+        let end = async {
+            place.gitlab.end_job(id, JobStatus::Canceled).await;
+        };
+        Box::pin(run_everything(&place, &job, end)).await;
+        let refused = job.get("/api").await.refused();
+        assert_eq!(refused.told(), (401, "gitlab_not_accepted", "client", None));
+        place.world.kube.event("still here");
+        assert_eq!(next_piece(&mut stays).await, "still here\n");
+        assert!(
+            logs().contains("a job's access has ended"),
+            "the log says why"
+        );
+        assert!(
+            logs().contains("the job has ended"),
+            "the agent's log says why"
+        );
+        drop((stays, lasting));
+        place.stop().await;
+    });
+}
+
+/// Two watches, two upgrades and a request without an answer, all of which end when `end` has happened.
+async fn run_everything(place: &Place, job: &Caller, end: impl Future<Output = ()>) {
+    let open = place.world.kube.open();
+    let (http2, mut http1) = (job.http2().await, job.http1().await);
+    let (mut exec, _) = upgrade(job, SPDY).await;
+    let (mut forward, _) = upgrade(job, WEBSOCKET).await;
+    let watches = [
+        http2.send(get("/watch")).await.unwrap(),
+        http1.send(get("/watch")).await.unwrap(),
+    ];
+    let never = http2.answer(get("/never"));
+    let arrived = async {
+        until("all of it arrived", || place.world.kube.open() == open + 5).await;
+        end.await;
+    };
+    let (refused, ()) = tokio::join!(within("the end of the job", never), arrived);
+    assert_eq!(refused.refused().told(), (401, "job_ended", "client", None));
+    for watch in watches {
+        breaks_off(watch).await;
+    }
+    for upgraded in [&mut exec, &mut forward] {
+        let (_, end) = within("the session's end", upgraded.rest()).await;
+        assert!(end.is_err(), "it must not look complete");
+    }
+    until("the API server's requests are cancelled", || {
+        place.world.kube.open() == open
+    })
+    .await;
+    let metrics = place.relay().metrics().await;
+    assert_eq!(
+        metrics.value(r#"adit_relay_exchanges_cut_total{reason="over"}"#),
+        5.0
+    );
+}
+
+#[test]
+fn an_agent_that_gitlab_takes_away_is_lost_to_running_jobs() {
+    scenario(async {
+        let place = Place::new().await;
+        let (_, job) = place.job();
+        let http2 = job.http2().await;
+        let watch = http2.send(get("/watch")).await.unwrap();
+        {
+            let mut world = place.gitlab.world();
+            let limited = r#"{"ci_access":{"projects":[{"id":"group/sub/app","environments":["production"]}]}}"#;
+            world.configure_yaml(1, limited).unwrap();
+        }
+        breaks_off(watch).await;
+        assert_eq!(http2.get("/api").await.refused().reason, "not_permitted");
+        drop(http2);
+        place.stop().await;
+    });
+}
+
+#[test]
+fn an_environment_that_is_stored_late_cuts_nothing() {
+    scenario(async {
+        let place = Place::with("recheck: 100ms").await;
+        let id = {
+            let mut world = place.gitlab.world();
+            let job = world.job("group/sub/app").environment("production");
+            job.unpersisted().run()
+        };
+        let http2 = place.caller(id).http2().await;
+        let mut watch = http2.send(get("/watch")).await.unwrap();
+        let environment = "gitlab:project_env:150:production";
+        let groups = || place.world.kube.last().values("impersonate-group");
+        assert!(!groups().contains(&environment.to_owned()));
+        place.gitlab.world().persist_environment(id);
+        within("the environment counts", async {
+            while !groups().contains(&environment.to_owned()) {
+                http2.get("/api").await.echo();
+            }
+        })
+        .await;
+        place.world.kube.event("still here");
+        assert_eq!(next_piece(&mut watch).await, "still here\n");
+        drop((watch, http2));
+        place.stop().await;
+    });
+}

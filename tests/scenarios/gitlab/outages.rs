@@ -1,0 +1,116 @@
+//! GitLab in trouble: known jobs go on, new ones are told.
+
+use adit_tests::{Endpoint, Fault, caller::get, caller::next_piece, scenario};
+
+use super::Place;
+
+#[test]
+fn trouble_of_every_kind_refuses_new_jobs_and_no_known_one() {
+    scenario(async {
+        let faults = [
+            Fault::Status(500),
+            Fault::Status(502),
+            Fault::Status(503),
+            Fault::Hang,
+            Fault::HangUp,
+            Fault::HalfAnswer,
+            Fault::Garbage,
+            Fault::WrongTypes,
+            Fault::TooManyRequests { retry_after: 60 },
+        ];
+        for fault in faults {
+            let place = Place::with("recheck: 100ms, timeout: 300ms").await;
+            let (_, known) = place.job();
+            let http2 = known.http2().await;
+            let mut watch = http2.send(get("/watch")).await.unwrap();
+            place.gitlab.faults().set(Endpoint::AllowedAgents, fault);
+            // It was asked again, and nothing came of it.
+            let asked = place.gitlab.calls().to(Endpoint::AllowedAgents);
+            adit_tests::until("GitLab is asked again", || {
+                place.gitlab.calls().to(Endpoint::AllowedAgents) > asked
+            })
+            .await;
+            known.get("/api").await.echo();
+            let (_, new) = place.job();
+            let refused = new.get("/api").await.refused();
+            let expected = match fault {
+                Fault::Garbage | Fault::WrongTypes => (502, "gitlab_bad_answer"),
+                Fault::SlowMillis(_)
+                | Fault::Hang
+                | Fault::HangUp
+                | Fault::Status(_)
+                | Fault::TooManyRequests { .. }
+                | Fault::HalfAnswer => (503, "gitlab_unavailable"),
+            };
+            assert_eq!(
+                (refused.status, refused.reason.as_str()),
+                expected,
+                "{fault:?}"
+            );
+            assert_eq!(
+                refused.retry_after.is_some(),
+                expected.0 == 503,
+                "{fault:?}"
+            );
+            place.world.kube.event("still here");
+            assert_eq!(next_piece(&mut watch).await, "still here\n", "{fault:?}");
+            drop((watch, http2));
+            place.stop().await;
+        }
+    });
+}
+
+#[test]
+fn gitlab_that_is_away_and_comes_back() {
+    scenario(async {
+        let mut place = Place::with("recheck: 100ms").await;
+        let (id, known) = place.job();
+        known.get("/api").await.echo();
+        place.gitlab.be_away().await;
+        known.get("/api").await.echo();
+        let (_, new) = place.job();
+        assert_eq!(new.get("/api").await.refused().reason, "gitlab_unavailable");
+        place.gitlab.be_back().await;
+        // As kubectl does it: again, when it was told to.
+        adit_tests::within("the new job gets in", async {
+            while new.get("/api").await.status != 200 {}
+        })
+        .await;
+        // What ended meanwhile has ended.
+        place
+            .gitlab
+            .world()
+            .set_status(id, adit_tests::JobStatus::Success);
+        adit_tests::within("the known job is refused", async {
+            while known.get("/api").await.status == 200 {}
+        })
+        .await;
+        assert_eq!(
+            known.get("/api").await.refused().reason,
+            "gitlab_not_accepted"
+        );
+        place.stop().await;
+    });
+}
+
+#[test]
+fn a_no_is_never_trouble() {
+    scenario(async {
+        for (status, reason) in [
+            (401, "gitlab_not_accepted"),
+            (403, "gitlab_forbidden"),
+            (404, "gitlab_other_kind"),
+        ] {
+            let place = Place::with("recheck: 100ms").await;
+            let (_, job) = place.job();
+            let http2 = job.http2().await;
+            let watch = http2.send(get("/watch")).await.unwrap();
+            let no = Fault::Status(status);
+            place.gitlab.faults().set(Endpoint::AllowedAgents, no);
+            adit_tests::caller::breaks_off(watch).await;
+            assert_eq!(job.get("/api").await.refused().reason, reason);
+            drop(http2);
+            place.stop().await;
+        }
+    });
+}
