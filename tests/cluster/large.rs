@@ -137,11 +137,8 @@ fn protobuf_passes_both_ways(world: &World) {
 
 /// A caller without a client library, with this job's credential.
 pub fn caller(world: &World, job: &Job) -> Caller {
-    Caller {
-        address: world.shared().relay.address,
-        authorization: Some(format!("Bearer ci:7:{}", job.token)),
-        prefix: "/k8s-proxy".into(),
-    }
+    let credential = format!("Bearer ci:7:{}", job.token);
+    Caller::new(world.shared().relay.address, &credential)
 }
 
 pub fn configmap(name: &str, batch: &str, text: &str) -> Value {

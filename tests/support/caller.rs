@@ -1,7 +1,7 @@
 //! Whoever calls the relay: a kubectl over HTTP/2, something older over HTTP/1.1, or somebody who writes bytes by hand.
 //! Made by [`crate::TestRelay`]. Invariant: dropping a connection drops its task and hangs up at once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri, header};
@@ -10,7 +10,11 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{Raw, body, body::Body, pki, tasks::Tasks, within};
@@ -26,12 +30,28 @@ pub struct Caller {
     pub authorization: Option<String>,
     /// Before the path of every request.
     pub prefix: String,
+    /// The address it comes from; the system chooses when there is none.
+    pub from: Option<IpAddr>,
+    /// What is written before TLS.
+    pub preface: Vec<u8>,
 }
 
 /// A caller's connection.
 pub type CallerIo = TlsStream<TcpStream>;
 
 impl Caller {
+    /// With what a kubeconfig holds.
+    #[must_use]
+    pub fn new(address: SocketAddr, authorization: &str) -> Self {
+        Self {
+            address,
+            authorization: Some(authorization.to_owned()),
+            prefix: "/k8s-proxy".to_owned(),
+            from: None,
+            preface: Vec::new(),
+        }
+    }
+
     /// Calls another address, such as that of a line to the relay.
     #[must_use]
     pub fn via(&self, address: SocketAddr) -> Self {
@@ -54,6 +74,16 @@ impl Caller {
     pub fn anonymous(&self) -> Self {
         Self {
             authorization: None,
+            ..self.clone()
+        }
+    }
+
+    /// Comes from this address, and has `preface` written first, as a balancer would.
+    #[must_use]
+    pub fn coming_from(&self, address: &str, preface: &[u8]) -> Self {
+        Self {
+            from: Some(address.parse().expect("an address")),
+            preface: preface.to_owned(),
             ..self.clone()
         }
     }
@@ -157,8 +187,13 @@ impl Caller {
     ///
     /// It will not.
     pub async fn try_tls(&self, alpn: &'static [u8]) -> std::io::Result<CallerIo> {
-        let socket = TcpStream::connect(self.address).await?;
+        let socket = TcpSocket::new_v4()?;
+        if let Some(from) = self.from {
+            socket.bind((from, 0).into())?;
+        }
+        let mut socket = socket.connect(self.address).await?;
         socket.set_nodelay(true)?;
+        socket.write_all(&self.preface).await?;
         let tls = TlsConnector::from(pki::shared().client(&[alpn]));
         within("a TLS handshake", tls.connect(pki::localhost(), socket)).await
     }

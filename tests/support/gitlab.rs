@@ -245,11 +245,7 @@ impl GitLab {
     /// Whoever asks it something over HTTP.
     #[must_use]
     pub fn caller(&self) -> Caller {
-        Caller {
-            address: self.address,
-            authorization: None,
-            prefix: String::new(),
-        }
+        Caller::new(self.address, "").anonymous().under("")
     }
 
     /// A JWT by which the agent server proves itself.

@@ -250,11 +250,7 @@ impl TestRelay {
     /// Anybody, with this `Authorization`.
     #[must_use]
     pub fn showing(&self, authorization: &str) -> Caller {
-        Caller {
-            address: self.address,
-            authorization: Some(authorization.to_owned()),
-            prefix: "/k8s-proxy".to_owned(),
-        }
+        Caller::new(self.address, authorization)
     }
 
     pub async fn metrics(&self) -> Metrics {

@@ -3,7 +3,7 @@
 //! Called by `front_door/http2.rs` for each stream that arrives. Invariant: an agent is whom its token says; what it tells
 //! of itself afterwards is for logs, nothing is decided by it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use adit_authority::{AgentTokens, Credential};
 use adit_identity::AgentId;
@@ -17,6 +17,7 @@ use http::{
 use tokio::time::Instant;
 
 use crate::{
+    client::Client,
     metrics::{Metrics, Up},
     registry::{Registration, Registry},
 };
@@ -96,7 +97,7 @@ impl Agents {
         agent: AgentId,
         request: Request<RecvStream>,
         respond: SendResponse<SendBuf>,
-        from: SocketAddr,
+        from: Client,
     ) {
         let (mut opening, mut driver) = adit_tunnel::serve(request, respond, self.options.clone());
         let opened = tokio::select! {
@@ -154,7 +155,7 @@ impl Agents {
         Ok(agent)
     }
 
-    fn register(&self, agent: AgentId, tunnel: &Tunnel, from: SocketAddr) -> Option<Registration> {
+    fn register(&self, agent: AgentId, tunnel: &Tunnel, from: Client) -> Option<Registration> {
         let peer = tunnel.peer();
         match self
             .registry
@@ -181,12 +182,7 @@ impl Agents {
     }
 
     /// Says why there is no tunnel: a gRPC answer that is all trailers.
-    pub(crate) fn deny(
-        &self,
-        denied: Denied,
-        from: SocketAddr,
-        mut respond: SendResponse<SendBuf>,
-    ) {
+    pub(crate) fn deny(&self, denied: Denied, from: Client, mut respond: SendResponse<SendBuf>) {
         self.metrics.tunnel_refused(denied.reason());
         if let Some(unlogged) = self.denials.told(Instant::now()) {
             tracing::warn!(client.addr = %from, refusal = denied.reason(), unlogged, "tunnel refused");

@@ -4,7 +4,7 @@
 //! `handle.rs` makes an [`Entry`] for each request; records gather per shard in `queue.rs`, and the thread of `writer.rs` takes them
 //! to `sink.rs`. Invariant: a record holds no token, no body, and nothing of a query; when records are lost, the log says so itself.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, sync::Arc};
 
 use adit_authority::Permit;
 use adit_process::ShardId;
@@ -29,7 +29,7 @@ use sink::Sink;
 use wake::Wake;
 pub(crate) use writer::Writer;
 
-use crate::metrics::AuditMetrics;
+use crate::{client::Client, metrics::AuditMetrics};
 
 /// The audit log of a relay; without queues when there is none.
 #[derive(Clone, Debug)]
@@ -67,16 +67,13 @@ impl Audit {
     }
 
     /// What a shard's new connection keeps for its requests.
-    pub(crate) fn connection(
-        &self,
-        shard: ShardId,
-        client: SocketAddr,
-    ) -> Option<Arc<OfConnection>> {
+    pub(crate) fn connection(&self, shard: ShardId, client: Client) -> Option<Arc<OfConnection>> {
         let queue = self.queues.get(shard.0)?;
         Some(Arc::new(OfConnection {
             queue: Arc::clone(queue),
             config: Arc::clone(&self.config),
-            client: client.to_string().into(),
+            client,
+            client_text: client.to_string().into(),
             last_permit: Mutex::default(),
         }))
     }
@@ -101,7 +98,9 @@ impl Audit {
 pub(crate) struct OfConnection {
     queue: Arc<Queue>,
     config: Arc<AuditConfig>,
-    client: Box<str>,
+    client: Client,
+    /// The same, as it is written.
+    client_text: Box<str>,
     /// The last permit of a request, and its fields as JSON: they are the same for all requests of a job.
     last_permit: Mutex<Option<Permitted>>,
 }

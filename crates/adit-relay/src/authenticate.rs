@@ -96,7 +96,7 @@ impl Authenticate {
     }
 
     async fn verify(&self, headers: &HeaderMap, call: &Call<'_>) -> Result<Bearer, Refusal> {
-        let (began, from) = (call.began, call.connection.client.ip());
+        let (began, from) = (call.began, call.client.ip);
         let values = headers.get_all(AUTHORIZATION);
         let credential = Credential::parse(
             values.iter().map(HeaderValue::as_bytes),

@@ -4,7 +4,6 @@
 
 use std::{
     fmt::{self, Display},
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +15,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{audit::OfConnection, authenticate::Bearer};
+use crate::{
+    audit::OfConnection,
+    authenticate::Bearer,
+    client::{Client, Proxies},
+};
 
 /// One request, without the request.
 #[derive(Debug)]
@@ -24,17 +27,25 @@ pub(crate) struct Call<'a> {
     pub(crate) id: RequestId,
     pub(crate) began: Instant,
     pub(crate) connection: &'a Connection,
+    /// From where it comes.
+    pub(crate) client: Client,
     /// Where informational answers go, if the front can send them.
     pub(crate) early: Option<&'a Early>,
     pub(crate) took: Took,
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(connection: &'a Connection, early: Option<&'a Early>) -> Self {
+    /// `headers` are those of the request.
+    pub(crate) fn new(
+        connection: &'a Connection,
+        headers: &HeaderMap,
+        early: Option<&'a Early>,
+    ) -> Self {
         Self {
             id: RequestId::new(),
             began: Instant::now(),
             connection,
+            client: connection.client_of(headers),
             early,
             took: Took::default(),
         }
@@ -67,7 +78,9 @@ impl Lap {
 /// One client connection, as far as the stages care.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) client: SocketAddr,
+    pub(crate) client: Client,
+    /// Who is trusted to say, in a request, who is behind them.
+    pub(crate) proxies: Proxies,
     /// The last credential that was verified here; see `authenticate.rs`.
     pub(crate) bearer: Mutex<Option<Arc<Bearer>>>,
     /// Where its requests are written down, if they are.
@@ -75,12 +88,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(client: SocketAddr, audit: Option<Arc<OfConnection>>) -> Self {
-        Self {
-            client,
-            bearer: Mutex::new(None),
-            audit,
-        }
+    /// From where a request comes that has these headers.
+    pub(crate) fn client_of(&self, headers: &HeaderMap) -> Client {
+        self.client.forwarded(headers, &self.proxies)
     }
 }
 

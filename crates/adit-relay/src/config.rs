@@ -17,8 +17,8 @@ pub use raw::{
     RawRoute, RawTunnel,
 };
 
-use crate::audit::AuditConfig;
 pub use crate::route::RouteConfig;
+use crate::{audit::AuditConfig, client::Proxies};
 
 /// The checked file.
 #[derive(Clone, Debug)]
@@ -66,6 +66,10 @@ pub struct FrontDoorConfig {
     pub idle_timeout: Duration,
     /// Silence after which TCP asks whether the peer is still there. Default 1 min, below the usual 350 s of balancers.
     pub keepalive: Duration,
+    /// Balancers, whose every connection begins with a header of the PROXY protocol that says who is behind them. Default: none.
+    pub proxy_protocol_from: Proxies,
+    /// HTTP proxies, whose `X-Forwarded-For` is believed. Default: none.
+    pub forwarded_for_from: Proxies,
     /// Bytes of a request's head. Default 64 KiB, what an agent takes. Answers' heads have a limit of their own, which is that.
     pub max_head_bytes: usize,
     /// Header fields of a request. Default 256.
@@ -164,6 +168,8 @@ impl FrontDoorConfig {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
             keepalive: Duration::from_secs(60),
+            proxy_protocol_from: Proxies::default(),
+            forwarded_for_from: Proxies::default(),
             max_head_bytes: 64 << 10,
             max_fields: 256,
             max_streams_per_connection: 1_000,

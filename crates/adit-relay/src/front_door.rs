@@ -3,19 +3,26 @@
 //! `relay.rs` runs one [`FrontDoor`] per shard, each with a listener of its own on the same port. A connection is one task
 //! in the door's `JoinSet` and stays on its shard. Invariant: when [`FrontDoor::run`] returns, no connection is left.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use adit_process::{ShardId, Stop, chain, net::Listener, tls::ServerTls};
-use tokio::{net::TcpStream, task::JoinSet};
+use parking_lot::Mutex;
+use tokio::{
+    net::TcpStream,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
-    agents::Agents, audit::Audit, call::Connection, config::FrontDoorConfig, handle::Handler,
+    agents::Agents, audit::Audit, call::Connection, client::Client, config::FrontDoorConfig,
+    handle::Handler,
 };
 
 mod accept;
 mod http1;
 mod http2;
 mod patience;
+mod proxy_header;
 mod tallied;
 
 pub(crate) use accept::Places;
@@ -44,6 +51,7 @@ impl FrontDoor {
                 () = draining.as_mut() => break,
                 Some(ended) = connections.join_next() => note_panic(ended),
                 (socket, from) = listener.accept() => {
+                    let from = Client::from(from);
                     if let Some(place) = self.place(from) {
                         connections.spawn(Arc::clone(&self).serve(shard, socket, from, place));
                     }
@@ -65,16 +73,57 @@ impl FrontDoor {
         connections.shutdown().await;
     }
 
-    fn place(&self, from: SocketAddr) -> Option<Place> {
-        match self.places.take(from.ip()) {
-            Ok(place) => Some(place),
-            Err(full) => {
+    /// A place for a connection, counted for its address unless a balancer is about to say another.
+    fn place(&self, from: Client) -> Option<Place> {
+        let place = self.places.take();
+        let place = if self.comes_from_balancer(from) {
+            place
+        } else {
+            place.and_then(|place| place.of(from.ip))
+        };
+        self.taken(place, from)
+    }
+
+    fn taken(&self, place: Result<Place, NoPlace>, from: Client) -> Option<Place> {
+        place
+            .inspect_err(|full| {
                 let reason = match full {
                     NoPlace::Relay => "relay",
                     NoPlace::Address => "address",
                 };
                 self.handler.metrics.connection_refused(reason);
                 tracing::debug!(client.addr = %from, error = %full, "connection refused");
+            })
+            .ok()
+    }
+
+    fn comes_from_balancer(&self, from: Client) -> bool {
+        self.config.proxy_protocol_from.contains(from.ip)
+    }
+
+    /// Reads who is behind a balancer, and counts its connection for that address.
+    async fn introduce(
+        &self,
+        socket: &mut TcpStream,
+        from: Client,
+        place: Place,
+        deadline: Instant,
+    ) -> Option<(Client, Place)> {
+        if !self.comes_from_balancer(from) {
+            return Some((from, place));
+        }
+        let read = match timeout_at(deadline, proxy_header::read(socket)).await {
+            Ok(read) => read.map_err(HandshakeError::ProxyHeader),
+            Err(_) => Err(HandshakeError::TimedOut),
+        };
+        match read {
+            Ok(client) => {
+                let client = client.map_or(from, Client::from);
+                let place = self.taken(place.of(client.ip), client)?;
+                Some((client, place))
+            }
+            Err(error) => {
+                self.handshake_failed(from, &error);
                 None
             }
         }
@@ -83,22 +132,28 @@ impl FrontDoor {
     async fn serve(
         self: Arc<Self>,
         shard: ShardId,
-        socket: TcpStream,
-        from: SocketAddr,
+        mut socket: TcpStream,
+        from: Client,
         place: Place,
     ) {
         accept::keep_alive(&socket, self.config.keepalive);
-        let accepted = accept::accept(
-            socket,
-            self.tls.as_ref().map(ServerTls::acceptor).as_ref(),
-            self.config.handshake_timeout,
-        )
-        .await;
+        let deadline = Instant::now() + self.config.handshake_timeout;
+        let introduced = self.introduce(&mut socket, from, place, deadline).await;
+        let Some((client, place)) = introduced else {
+            return;
+        };
+        let tls = self.tls.as_ref().map(ServerTls::acceptor);
+        let accepted = accept::accept(socket, tls.as_ref(), deadline).await;
         let (io, protocol) = match accepted {
             Ok(accepted) => accepted,
-            Err(error) => return self.handshake_failed(from, &error),
+            Err(error) => return self.handshake_failed(client, &error),
         };
-        let connection = Connection::new(from, self.audit.connection(shard, from));
+        let connection = Connection {
+            client,
+            proxies: self.config.forwarded_for_from.clone(),
+            bearer: Mutex::default(),
+            audit: self.audit.connection(shard, client),
+        };
         match protocol {
             Protocol::Http1 => {
                 let _counted = self.handler.metrics.connection("http1");
@@ -112,8 +167,9 @@ impl FrontDoor {
         drop(place);
     }
 
-    fn handshake_failed(&self, from: SocketAddr, error: &HandshakeError) {
+    fn handshake_failed(&self, from: Client, error: &HandshakeError) {
         let reason = match error {
+            HandshakeError::ProxyHeader(_) => "proxy_header",
             HandshakeError::TimedOut => "timed_out",
             HandshakeError::Tls(_) => "tls",
         };

@@ -67,7 +67,7 @@ impl Handler {
                 entry.answered(&answer, is_whole, call, took);
                 tracing::debug!(
                     request.id = %call.id,
-                    client.addr = %call.connection.client,
+                    client.addr = %call.client,
                     http.method = %method,
                     http.status = answer.status().as_u16(),
                     "answered"
@@ -194,7 +194,7 @@ fn log_refusal(refusal: &Refusal, facts: &Facts, method: &Method, call: &Call<'_
         ($level:ident) => {
             tracing::$level!(
                 request.id = %call.id,
-                client.addr = %call.connection.client,
+                client.addr = %call.client,
                 http.method = %method,
                 http.status = facts.status.as_u16(),
                 refusal = facts.reason,

@@ -44,6 +44,7 @@ mod relay;
 mod authenticate;
 mod authorise;
 mod call;
+mod client;
 mod forward;
 mod front_door;
 mod handle;
@@ -66,6 +67,7 @@ mod in_flight;
 mod metrics;
 
 pub use audit::{AuditConfig, AuditTo, FileConfig, WhenFull};
+pub use client::Proxies;
 pub use config::{
     Config, FrontDoorConfig, LimitsConfig, RawAdmin, RawAudit, RawAuditTo, RawAuthorities,
     RawConfig, RawDrain, RawLimits, RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig,

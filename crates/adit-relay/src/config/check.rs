@@ -1,18 +1,25 @@
 //! Decides whether a configuration file is right: every value is looked at, and everything that is wrong is told at once,
 //! each with its key.
 
-use std::{net::SocketAddr, num::NonZero, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZero,
+    time::Duration,
+};
 
 use adit_authority::{AccessAs, Agents, Authorities, GitLabConfig, OidcConfig};
 use adit_identity::mistakes::{Key, Mistakes, Section};
 use adit_process::{Shards, tls::CertificateFiles};
+use ipnet::IpNet;
 
 use super::{
     Config, FrontDoorConfig, LimitsConfig, RawConfig, RawLimits, RawListen, RawRoute, RawTunnel,
     RouteConfig, TunnelConfig, audit,
 };
+use crate::client::Proxies;
 
 const DEFAULT_ADDRESS: &str = "0.0.0.0:8150";
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 const DEFAULT_ADMIN: &str = "127.0.0.1:8151";
 const DEFAULT_GRACE: Duration = Duration::from_secs(300);
 
@@ -99,7 +106,8 @@ fn front_door(
         mistakes,
     );
     let tls = tls(&raw, address, &key, mistakes);
-    let default = FrontDoorConfig::new(address?, tls);
+    // A wrong address does not hide what else is wrong.
+    let default = FrontDoorConfig::new(address.unwrap_or(NOWHERE), tls);
     let mut listen = Section::new("listen", mistakes);
     let handshake_timeout = listen.time(
         "handshake_timeout",
@@ -117,6 +125,8 @@ fn front_door(
         default.idle_timeout,
     );
     let keepalive = listen.time("keepalive", raw.keepalive.as_deref(), default.keepalive);
+    let proxy_protocol_from = proxies(&mut listen, "proxy_protocol_from", &raw.proxy_protocol_from);
+    let forwarded_for_from = proxies(&mut listen, "forwarded_for_from", &raw.forwarded_for_from);
     let mut section = Section::new("limits", mistakes);
     let max_head_bytes = section.size(
         "head_size",
@@ -142,11 +152,13 @@ fn front_door(
         default.max_cancels_per_second,
         1..=100_000,
     );
-    Some(FrontDoorConfig {
+    address.map(|_| FrontDoorConfig {
         handshake_timeout,
         head_timeout,
         idle_timeout,
         keepalive,
+        proxy_protocol_from,
+        forwarded_for_from,
         max_head_bytes,
         max_fields,
         max_streams_per_connection,
@@ -338,4 +350,14 @@ fn address(
         key,
         parsed.map_err(|_| "not an address and port, such as 0.0.0.0:8150 or [::]:8150"),
     )
+}
+
+/// Networks, or single addresses.
+fn proxies(section: &mut Section<'_>, name: &str, texts: &[String]) -> Proxies {
+    let net = |text: &str| {
+        text.parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| "not a network such as 10.0.0.0/8, nor an address")
+    };
+    section.each(name, texts, net).into_iter().collect()
 }

@@ -71,6 +71,10 @@ pub struct RawListen {
     pub idle_timeout: Option<String>,
     /// Silence after which TCP asks whether the peer is there.
     pub keepalive: Option<String>,
+    /// Addresses and networks of balancers that speak the PROXY protocol.
+    pub proxy_protocol_from: Vec<String>,
+    /// Addresses and networks of proxies whose `X-Forwarded-For` is believed.
+    pub forwarded_for_from: Vec<String>,
 }
 
 /// Section `admin`.

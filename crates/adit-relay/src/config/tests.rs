@@ -46,7 +46,7 @@ fn plain_text_is_for_loopback_only() {
 fn all_mistakes_are_told_at_once() {
     let told = mistakes(
         "
-        listen: {address: nowhere, head_timeout: 10}
+        listen: {address: nowhere, head_timeout: 10, proxy_protocol_from: [10.0.0.0/8, nobody], forwarded_for_from: ['10.0.0.0/33']}
         admin: {address: '8151'}
         shards: 0
         route: {wait: soon}
@@ -60,6 +60,8 @@ fn all_mistakes_are_told_at_once() {
         "drain.grace",
         "limits.connections",
         "listen.address",
+        "listen.forwarded_for_from[0]",
+        "listen.proxy_protocol_from[1]",
         "route.wait",
         "shards",
         "tunnel.dead_after",

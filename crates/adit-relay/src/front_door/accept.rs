@@ -24,9 +24,11 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::proxy_header::BadProxyHeader;
 
 /// Counts connections, over all shards.
 #[derive(Debug)]
@@ -57,31 +59,16 @@ impl Places {
     }
 
     /// Takes a place until it is dropped.
-    pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
-        if self.taken.fetch_add(1, Ordering::Relaxed) >= self.most {
-            self.taken.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn take(self: &Arc<Self>) -> Result<Place, NoPlace> {
+        let place = Place {
+            places: Arc::clone(self),
+            address: None,
+        };
+        let taken = self.taken.fetch_add(1, Ordering::Relaxed);
+        if taken >= self.most {
             return Err(NoPlace::Relay);
         }
-        let mut of_address = self.by_address.entry(address).or_insert(0);
-        if *of_address >= self.most_by_address {
-            drop(of_address);
-            self.taken.fetch_sub(1, Ordering::Relaxed);
-            return Err(NoPlace::Address);
-        }
-        *of_address += 1;
-        drop(of_address);
-        Ok(Place {
-            places: Arc::clone(self),
-            address,
-        })
-    }
-
-    fn give_back(&self, address: IpAddr) {
-        self.taken.fetch_sub(1, Ordering::Relaxed);
-        self.by_address.remove_if_mut(&address, |_, count| {
-            *count = count.saturating_sub(1);
-            *count == 0
-        });
+        Ok(place)
     }
 }
 
@@ -89,12 +76,36 @@ impl Places {
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
-    address: IpAddr,
+    /// For which it is counted, once that is known.
+    address: Option<IpAddr>,
+}
+
+impl Place {
+    /// Counts it for an address, too.
+    pub(crate) fn of(mut self, address: IpAddr) -> Result<Self, NoPlace> {
+        let mut of_address = self.places.by_address.entry(address).or_insert(0);
+        let is_full = *of_address >= self.places.most_by_address;
+        if !is_full {
+            *of_address += 1;
+        }
+        drop(of_address);
+        if is_full {
+            return Err(NoPlace::Address);
+        }
+        self.address = Some(address);
+        Ok(self)
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.give_back(self.address);
+        self.places.taken.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            self.places.by_address.remove_if_mut(&address, |_, count| {
+                *count = count.saturating_sub(1);
+                *count == 0
+            });
+        }
     }
 }
 
@@ -108,17 +119,19 @@ pub(crate) enum Protocol {
 /// Why a handshake came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
+    #[error("a balancer did not say who is behind it")]
+    ProxyHeader(#[source] BadProxyHeader),
     #[error("the TLS handshake took longer than it may")]
     TimedOut,
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
 }
 
-/// Does the TLS handshake, or looks at the first bytes of a plain connection; within `limit` either way.
+/// Does the TLS handshake, or looks at the first bytes of a plain connection; until `deadline` either way.
 pub(crate) async fn accept(
     socket: TcpStream,
     tls: Option<&TlsAcceptor>,
-    limit: Duration,
+    deadline: Instant,
 ) -> Result<(Io, Protocol), HandshakeError> {
     let accepted = async {
         match tls {
@@ -126,7 +139,7 @@ pub(crate) async fn accept(
             None => accept_plain(socket).await,
         }
     };
-    let (io, protocol) = timeout(limit, accepted)
+    let (io, protocol) = timeout_at(deadline, accepted)
         .await
         .map_err(|_| HandshakeError::TimedOut)?
         .map_err(HandshakeError::Tls)?;
@@ -271,7 +284,8 @@ mod tests {
                 .unwrap();
             far.write_all(start.as_bytes()).await.unwrap();
             let (near, _) = listener.accept().await.unwrap();
-            let (io, _) = accept(near, None, Duration::from_secs(5)).await.unwrap();
+            let soon = Instant::now() + Duration::from_secs(5);
+            let (io, _) = accept(near, None, soon).await.unwrap();
             let limit = SockRef::from(io.socket()).tcp_notsent_lowat().unwrap();
             assert_eq!(limit == UNSENT_LIMIT, limited, "{start}");
         }
@@ -280,12 +294,13 @@ mod tests {
     #[test]
     fn connections_are_limited_in_all_and_by_address() {
         let places = Places::new(3, 2);
-        let here = [places.take(HERE).unwrap(), places.take(HERE).unwrap()];
-        assert_eq!(places.take(HERE).unwrap_err(), NoPlace::Address);
-        let _there = places.take(THERE).unwrap();
-        assert_eq!(places.take(THERE).unwrap_err(), NoPlace::Relay);
+        let take = |address| places.take().and_then(|place| place.of(address));
+        let here = [take(HERE).unwrap(), take(HERE).unwrap()];
+        assert_eq!(take(HERE).unwrap_err(), NoPlace::Address);
+        let _there = take(THERE).unwrap();
+        assert_eq!(take(THERE).unwrap_err(), NoPlace::Relay);
         drop(here);
-        assert!(places.take(HERE).is_ok());
+        assert!(take(HERE).is_ok());
         assert_eq!(places.by_address.len(), 1);
     }
 }

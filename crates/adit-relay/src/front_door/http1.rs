@@ -160,10 +160,8 @@ async fn exchange(
         .headers()
         .contains_key(UPGRADE)
         .then(|| hyper::upgrade::on(&mut request));
-    let answer = door
-        .handler
-        .answer(request, &Call::new(connection, None))
-        .await;
+    let call = Call::new(connection, request.headers(), None);
+    let answer = door.handler.answer(request, &call).await;
     let (head, body) = answer.into_parts();
     let mut body = Some(body);
     if head.status == StatusCode::SWITCHING_PROTOCOLS {

@@ -111,15 +111,13 @@ async fn stream(
 ) -> Ended {
     match arrival {
         Arrival::Tunnel(agent) => {
-            Box::pin(
-                door.agents
-                    .serve(agent, request, respond, connection.client),
-            )
-            .await;
+            let client = connection.client_of(request.headers());
+            Box::pin(door.agents.serve(agent, request, respond, client)).await;
             Ended::Tunnel
         }
         Arrival::Denied(denied) => {
-            door.agents.deny(denied, connection.client, respond);
+            let client = connection.client_of(request.headers());
+            door.agents.deny(denied, client, respond);
             Ended::Answered
         }
         Arrival::Exchange => answer::exchange(&door.handler, &connection, request, respond).await,

@@ -22,6 +22,7 @@ use super::super::{
 };
 use crate::{
     call::{Call, RequestId},
+    client::Client,
     refusal::Facts,
 };
 
@@ -29,6 +30,7 @@ use crate::{
 pub(super) struct Open {
     pub(super) of: Arc<OfConnection>,
     pub(super) request: RequestId,
+    client: Client,
     pub(super) began: Instant,
     /// Fields, as JSON.
     pub(super) operation: Vec<u8>,
@@ -93,6 +95,7 @@ impl Open {
         Self {
             of,
             request: call.id,
+            client: call.client,
             began: call.began,
             operation: Vec::new(),
             who: Who::Nobody,
@@ -131,7 +134,11 @@ impl Open {
     fn fill(&self, event: Event, record: &mut Object<'_>) {
         record.text("event", event.as_str());
         record.text("request_id", self.request.as_str());
-        record.text("client", &self.of.client);
+        if self.client == self.of.client {
+            record.text("client", &self.of.client_text);
+        } else {
+            record.text("client", &self.client.to_string());
+        }
         match &self.who {
             Who::Nobody => {}
             Who::Caller(caller, agent) => record::caller(record, caller, *agent),

@@ -45,7 +45,7 @@ async fn answer(
     let early = Early::default();
     let (head, stream) = request.into_parts();
     let body = RequestBody::new(stream, &head.headers);
-    let call = Call::new(connection, Some(&early));
+    let call = Call::new(connection, &head.headers, Some(&early));
     let mut answering = pin!(handler.answer(Request::from_parts(head, body), &call));
     poll_fn(|cx| {
         if respond.poll_reset(cx).is_ready() {
