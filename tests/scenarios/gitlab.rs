@@ -11,6 +11,7 @@ mod grants;
 mod identity;
 mod outages;
 mod parallel;
+mod webhook;
 
 /// GitLab is asked again within the second after this.
 const RECHECK: &str = "recheck: 500ms";

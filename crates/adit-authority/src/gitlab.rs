@@ -26,6 +26,7 @@ mod pace;
 mod stats;
 mod transport;
 mod vouch;
+mod webhook;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -38,6 +39,7 @@ pub use granted::Unusable;
 pub(crate) use granted::{Allowed, Granted};
 pub use stats::{BreakerState, Lookup, Outcome, Question, QuestionStats};
 pub use transport::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
+pub use webhook::{BadEvent, BadWebhookSecrets, WebhookSecrets, job_over};
 
 use crate::{Caller, Ended, Running, Token, token::PREFIX};
 use addresses::Addresses;

@@ -1,8 +1,12 @@
-//! What the relay does for the authority `gitlab`: carries its questions to GitLab, and cuts what runs under a job's token when GitLab
-//! takes its word back. What is asked, how often, and what an answer means is `adit-authority`'s.
+//! What the relay does for the authority `gitlab`: carries its questions to GitLab, takes its events, and cuts what runs under a job's
+//! token when GitLab takes its word back. What is asked, how often, and what an answer means is `adit-authority`'s.
 
 mod client;
 mod cuts;
+mod events;
+pub(crate) mod secret_file;
 
 pub(crate) use client::Client;
 pub(crate) use cuts::Cuts;
+pub(crate) use events::Events;
+pub use secret_file::SecretError;

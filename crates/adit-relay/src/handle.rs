@@ -26,6 +26,7 @@ use crate::{
     call::Call,
     contexts,
     forward::{Counted, Forward, Forwarded, Hold},
+    gitlab::Events,
     in_flight::{Flight, InFlight},
     metrics::{Metrics, Outcome},
     refusal::{Facts, Refusal},
@@ -41,6 +42,8 @@ pub(crate) struct Handler {
     pub(crate) authorise: Authorise,
     pub(crate) route: Arc<Route>,
     pub(crate) forward: Forward,
+    /// If GitLab may tell of its jobs here.
+    pub(crate) events: Option<Events>,
     pub(crate) in_flight: InFlight,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -109,6 +112,12 @@ impl Handler {
                 entry.asks_relay(request.method(), request.uri().path());
                 let list = self.contexts(&request, call, entry).await?;
                 Ok(list.map(Content::Own))
+            }
+            Ok(Purpose::GitLabEvent) => {
+                entry.asks_relay(request.method(), request.uri().path());
+                let events = self.events.as_ref().ok_or(Refusal::UnknownPath)?;
+                let done = events.take(request).await?;
+                Ok(done.map(Content::Own))
             }
             Err(refusal) => {
                 entry.asks_relay(request.method(), request.uri().path());

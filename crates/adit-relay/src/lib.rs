@@ -72,4 +72,5 @@ pub use config::{
     Config, FrontDoorConfig, LimitsConfig, RawAdmin, RawAudit, RawAuditTo, RawAuthorities,
     RawConfig, RawDrain, RawLimits, RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig,
 };
+pub use gitlab::SecretError;
 pub use relay::{Relay, StartError};

@@ -59,6 +59,7 @@ pub(crate) struct Metrics {
     handshakes_failed: Family<Reason, Counter>,
     heads_refused: Family<Reason, Counter>,
     exchanges_cut: Family<Reason, Counter>,
+    gitlab_events: Family<Kind, Counter>,
     tunnels: Gauge,
     tunnels_opened: Counter,
     tunnels_refused: Family<Reason, Counter>,
@@ -94,6 +95,11 @@ struct Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Cause {
     cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -147,6 +153,7 @@ impl Metrics {
             handshakes_failed: Family::default(),
             heads_refused: Family::default(),
             exchanges_cut: Family::default(),
+            gitlab_events: Family::default(),
             tunnels: Gauge::default(),
             tunnels_opened: Counter::default(),
             tunnels_refused: Family::default(),
@@ -204,6 +211,11 @@ impl Metrics {
             "exchanges_cut",
             "Requests ended because their job's access was",
             self.exchanges_cut.clone(),
+        );
+        registry.register(
+            "gitlab_events",
+            "Events that GitLab's webhook brought",
+            self.gitlab_events.clone(),
         );
         registry.register(
             "tunnels_open",
@@ -266,6 +278,12 @@ impl Metrics {
         self.exchanges_cut
             .get_or_create(&Reason { reason })
             .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// An event, and whether it says that a job is over.
+    pub(crate) fn gitlab_event(&self, ends_job: bool) {
+        let kind = if ends_job { "job_over" } else { "other" };
+        self.gitlab_events.get_or_create(&Kind { kind }).inc();
     }
 
     pub(crate) fn tunnel_refused(&self, reason: &'static str) {

@@ -108,6 +108,14 @@ pub(crate) enum Refusal {
     /// GitLab took its word on the job back before an answer began.
     #[error("{}", ended(*.0))]
     AccessEnded(Ended),
+    /// The webhook's secret is missing or wrong.
+    #[error(
+        "the secret token of GitLab's webhook is not one that `authorities.gitlab.webhook_secret_file` of the relay holds"
+    )]
+    EventSecret,
+    /// What the webhook brought cannot be read.
+    #[error("the event is refused: {0}")]
+    BadEvent(&'static str),
     /// The permit ended before an answer began.
     #[error("the token expired while the request ran: run it again with a new one")]
     PermitEnded,
@@ -254,6 +262,8 @@ impl Refusal {
             Self::AccessEnded(Ended::Over) => of_gitlab(GitLabError::Ended),
             Self::AccessEnded(Ended::Unproved) => row(503, "gitlab_unavailable", Relay, Some(2)),
             Self::AccessEnded(Ended::Changed) => row(503, "access_changed", Relay, Some(1)),
+            Self::EventSecret => row(401, "event_secret", Client, None),
+            Self::BadEvent(_) => row(400, "bad_event", Client, None),
             Self::PermitEnded => row(401, "permit_ended", Client, None),
             Self::BodyLost(_) => row(400, "body_lost", Client, None),
             Self::NotPermitted(_) => row(403, "not_permitted", Client, None),
@@ -287,12 +297,14 @@ impl Refusal {
             | Self::BadMethod(_)
             | Self::BadCredential(_)
             | Self::TokenRefused(_)
-            | Self::GitLab(_) => true,
+            | Self::GitLab(_)
+            | Self::EventSecret => true,
             Self::BadRequest(_)
             | Self::HeadTooLarge
             | Self::NoAgentNamed
             | Self::AgentsDiffer { .. }
             | Self::AccessEnded(_)
+            | Self::BadEvent(_)
             | Self::PermitEnded
             | Self::BodyLost(_)
             | Self::NotPermitted(_)

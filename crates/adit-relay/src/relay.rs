@@ -21,7 +21,8 @@ use tokio::{
 };
 
 use crate::{
-    audit::Writer, config::Config, front_door::FrontDoor, in_flight::InFlight, registry::Registry,
+    audit::Writer, config::Config, front_door::FrontDoor, gitlab::SecretError, in_flight::InFlight,
+    registry::Registry,
 };
 
 mod built;
@@ -31,6 +32,9 @@ use built::Built;
 /// Why a relay did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A file with a secret cannot be used.
+    #[error("a secret cannot be used")]
+    Secret(#[from] SecretError),
     /// A certificate, key or bundle cannot be used.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),

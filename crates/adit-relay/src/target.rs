@@ -14,6 +14,8 @@ use crate::refusal::Refusal;
 pub(crate) const KUBERNETES: &str = "/k8s-proxy";
 /// Below [`KUBERNETES`]: the next segment is an agent's id. No API of Kubernetes begins so.
 const AGENTS: &str = "/agents/";
+/// Where GitLab's webhook tells of its jobs.
+pub(crate) const GITLAB_EVENTS: &str = "/webhooks/gitlab";
 /// What a token may reach, for `adit kubeconfig`.
 pub(crate) const CONTEXTS: &str = "/adit/v1/agents";
 
@@ -24,12 +26,16 @@ pub(crate) enum Purpose {
     Kubernetes(Target),
     /// The list of agents that the caller may reach.
     Contexts,
+    /// An event of GitLab's.
+    GitLabEvent,
 }
 
 impl Purpose {
     pub(crate) fn of(uri: &Uri) -> Result<Self, Refusal> {
-        if uri.path() == CONTEXTS {
-            return Ok(Self::Contexts);
+        match uri.path() {
+            CONTEXTS => return Ok(Self::Contexts),
+            GITLAB_EVENTS => return Ok(Self::GitLabEvent),
+            _ => {}
         }
         let whole = uri.path_and_query().ok_or(Refusal::UnknownPath)?;
         Target::of(whole.clone()).map(Self::Kubernetes)
@@ -117,6 +123,7 @@ mod tests {
                 target.for_api_server().into_owned(),
             )),
             Ok(Purpose::Contexts) => Err("contexts"),
+            Ok(Purpose::GitLabEvent) => Err("gitlab event"),
             Err(refusal) => Err(refusal.facts().reason),
         }
     }

@@ -47,7 +47,7 @@ pub(crate) fn start(
 ) -> Result<Relay, Failure> {
     start(config).map_err(|error| {
         let exit = match &error {
-            StartError::Tls(_) | StartError::Audit(_) => Exit::BadConfig,
+            StartError::Tls(_) | StartError::Secret(_) | StartError::Audit(_) => Exit::BadConfig,
             StartError::Listen { .. } | StartError::Admin { .. } | StartError::Shards(_) => {
                 Exit::Unavailable
             }

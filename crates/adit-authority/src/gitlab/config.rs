@@ -16,6 +16,8 @@ pub struct GitLabConfig {
     pub url: Box<str>,
     /// Certificates believed beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Where the secrets are that GitLab shows with its job events. Default: none, and no event is taken.
+    pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a token in use, at least.
     pub recheck: Duration,
     /// How long what GitLab said holds while it does not answer.
@@ -44,6 +46,7 @@ impl GitLabConfig {
         Self {
             url: url.trim_end_matches('/').into(),
             ca_file: None,
+            webhook_secret_file: None,
             recheck: Duration::from_secs(30),
             max_stale: Duration::from_mins(20),
             timeout: Duration::from_secs(5),

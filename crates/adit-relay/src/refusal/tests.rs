@@ -20,6 +20,8 @@ pub(crate) fn every() -> Vec<Refusal> {
         Refusal::AccessEnded(Ended::Over),
         Refusal::AccessEnded(Ended::Unproved),
         Refusal::AccessEnded(Ended::Changed),
+        Refusal::EventSecret,
+        Refusal::BadEvent("x"),
         Refusal::PermitEnded,
         Refusal::BodyLost(why()),
         Refusal::NotPermitted(NotAllowed::NoGrant(AgentId(7))),
@@ -149,6 +151,8 @@ fn kinds_are_all_here() {
             | Refusal::TokenRefused(_)
             | Refusal::GitLab(_)
             | Refusal::AccessEnded(_)
+            | Refusal::EventSecret
+            | Refusal::BadEvent(_)
             | Refusal::PermitEnded
             | Refusal::BodyLost(_)
             | Refusal::NotPermitted(_)
@@ -246,7 +250,7 @@ fn strangers_cause_what_comes_before_the_token_was_checked() {
         let is_early = reason.starts_with("credential_")
             || reason.starts_with("token_")
             || ["unknown_path", "bad_path", "bad_method"].contains(&reason)
-            || matches!(refusal, Refusal::GitLab(_));
+            || matches!(refusal, Refusal::GitLab(_) | Refusal::EventSecret);
         assert_eq!(refusal.is_to_a_stranger(), is_early, "{reason}");
     }
 }

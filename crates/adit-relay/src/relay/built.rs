@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use adit_authority::{Agents as AllowedAgents, Authoriser, FetchKeys, GitLab, Oidc};
+use adit_authority::{
+    Agents as AllowedAgents, Authoriser, FetchKeys, GitLab, Oidc, gitlab::WebhookSecrets,
+};
 use adit_exchange::HeadLimits;
 use adit_process::{
     Stop,
@@ -22,7 +24,7 @@ use crate::{
     config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
     forward::Forward,
     front_door::{FrontDoor, Places},
-    gitlab::{Client, Cuts},
+    gitlab::{Client, Cuts, Events, SecretError, secret_file},
     handle::Handler,
     in_flight::InFlight,
     jobs::{JobLimits, Jobs},
@@ -67,6 +69,7 @@ impl Built {
             metrics: Arc::clone(&metrics),
         };
         let gitlab = gitlab(&config, cuts, &metrics, &mut upkeep)?;
+        let events = events(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
         let (audit, writer) =
             Audit::start(config.audit, shards, metrics.audit.clone()).map_err(StartError::Audit)?;
         let options = options(config.tunnel);
@@ -102,6 +105,7 @@ impl Built {
                 head_limits(&config.front_door),
                 Arc::clone(&metrics),
             ),
+            events,
             route,
             in_flight: in_flight.clone(),
             metrics,
@@ -168,6 +172,32 @@ fn gitlab(
     let (gitlab, work) = GitLab::new(gitlab, Arc::new(client), Arc::new(cuts));
     upkeep.spawn(work.run());
     Ok(Some(Arc::new(gitlab)))
+}
+
+fn events(
+    config: &Config,
+    gitlab: Option<&Arc<GitLab>>,
+    metrics: &Arc<Metrics>,
+    upkeep: &mut JoinSet<()>,
+) -> Result<Option<Events>, SecretError> {
+    let file = config
+        .gitlab
+        .as_ref()
+        .and_then(|gitlab| gitlab.webhook_secret_file.as_ref());
+    let (Some(file), Some(gitlab)) = (file, gitlab) else {
+        return Ok(None);
+    };
+    let (secrets, current) = secret_file::load(file, WebhookSecrets::new)?;
+    let secrets = Arc::new(secrets);
+    let watched = Arc::clone(&secrets);
+    upkeep.spawn(secret_file::watch(file.clone(), current, move |text| {
+        watched.replace(text)
+    }));
+    Ok(Some(Events {
+        secrets,
+        gitlab: Arc::clone(gitlab),
+        metrics: Arc::clone(metrics),
+    }))
 }
 
 fn client_tls(ca_file: Option<&PathBuf>) -> Result<ClientTls, TlsError> {

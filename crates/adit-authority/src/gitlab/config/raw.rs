@@ -17,6 +17,8 @@ pub struct RawGitLab {
     pub url: String,
     /// PEM file with certificates that are believed, beside the system's, when GitLab is asked. Default: `authorities.ca_file`.
     pub ca_file: Option<PathBuf>,
+    /// File with the secrets that GitLab shows with its job events, one to a line. Default: none, and no event is taken.
+    pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a job's token in use, at least: how long an ended job may go on. Default 30s.
     pub recheck: Option<String>,
     /// How long what GitLab said of a job holds while it does not answer. Default 20m.
@@ -46,6 +48,7 @@ impl GitLabConfig {
         let url = check_url(&raw.url, &key.field("url"), mistakes);
         let mut config = Self {
             ca_file: raw.ca_file.clone(),
+            webhook_secret_file: raw.webhook_secret_file.clone(),
             ..Self::new(&raw.url)
         };
         if raw.ci_user {
