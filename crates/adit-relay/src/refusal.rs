@@ -82,7 +82,7 @@ pub(crate) enum Refusal {
     HeadTooLarge,
     /// A bare token at the path that names no agent.
     #[error(
-        "no agent is named: use the credential ci:<agent id>:<token>, or the path /k8s-proxy/agents/<agent id>/; `adit kubeconfig` writes both"
+        "no agent is named: use the credential ci:<agent id>:<token>, which `adit kubeconfig` writes, or the path /k8s-proxy/agents/<agent id>/"
     )]
     NoAgentNamed,
     /// Path and credential name different agents.

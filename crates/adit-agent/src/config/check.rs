@@ -72,10 +72,8 @@ fn relay(
             None
         }
     };
-    let proxy = url.as_ref().and_then(|url| {
-        let raw = raw.proxy.as_ref().map(ExposeSecret::expose_secret);
-        proxy(raw, url, &mut section)
-    });
+    let given_proxy = raw.proxy.as_ref().map(ExposeSecret::expose_secret);
+    let proxy = proxy(given_proxy, url.as_ref(), &mut section);
     let token = token(raw.token_file, given, &mut section);
     let connect_timeout = section.time(
         "connect_timeout",
@@ -118,21 +116,24 @@ fn relay(
 }
 
 /// `Some(None)`: no proxy. A plain connection, which only goes to loopback, never takes one.
-fn proxy(raw: Option<&str>, url: &RelayUrl, section: &mut Section<'_>) -> Option<Option<Proxy>> {
-    if !url.is_tls {
-        return Some(None);
+fn proxy(
+    raw: Option<&str>,
+    url: Option<&RelayUrl>,
+    section: &mut Section<'_>,
+) -> Option<Option<Proxy>> {
+    let given = match raw {
+        None | Some("none") => None,
+        Some(proxy) => Some(section.check("proxy", Proxy::parse(proxy))?),
+    };
+    let url = url?;
+    if !url.is_tls || raw.is_some() {
+        return Some(given.filter(|_| url.is_tls));
     }
-    match raw {
-        Some("none") => Some(None),
-        Some(proxy) => section.check("proxy", Proxy::parse(proxy)).map(Some),
-        None => {
-            let proxy = ProxyEnvironment::read().proxy_for(&url.host, url.port);
-            section.check(
-                "proxy",
-                proxy.map_err(|bad| format!("{bad} (from HTTPS_PROXY or ALL_PROXY)")),
-            )
-        }
-    }
+    let proxy = ProxyEnvironment::read().proxy_for(&url.host, url.port);
+    section.check(
+        "proxy",
+        proxy.map_err(|bad| format!("{bad} (from HTTPS_PROXY or ALL_PROXY)")),
+    )
 }
 
 fn token(

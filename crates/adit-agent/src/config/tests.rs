@@ -31,7 +31,7 @@ fn least_config_has_the_documented_defaults() {
 #[test]
 fn all_mistakes_are_told_at_once() {
     let yaml = "
-relay: { url: 'http://relay.example.com', backoff_base: 5, ping_interval: 20s }
+relay: { url: 'http://relay.example.com', proxy: 'socks5://proxy.example.com', backoff_base: 5, ping_interval: 20s }
 kubernetes: { max_connections: 0, connect_timeout: 0s }
 ceiling: { groups: [ok, 'a*b'] }
 limits: { max_head_bytes: 100, max_queued_bytes: 0, stream_credit_bytes: 8192, max_stream_credit_bytes: 4096 }
@@ -44,6 +44,7 @@ admin: { address: localhost }
         .collect();
     let want = [
         "relay.url",
+        "relay.proxy",
         "relay.token_file",
         "relay.backoff_base",
         "relay.dead_after",

@@ -48,7 +48,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         &root.field("authorities").field("oidc"),
         mistakes,
     );
-    let issuers = oidc.as_ref().map(OidcConfig::urls).unwrap_or_default();
+    let issuers = oidc.urls();
     let has_gitlab = raw.authorities.gitlab.is_some();
     let gitlab = raw.authorities.gitlab.map(|raw| {
         let key = root.field("authorities").field("gitlab");
@@ -78,7 +78,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         front_door: front_door?,
         admin: admin?,
         shards,
-        oidc: oidc?,
+        oidc,
         gitlab: match gitlab {
             Some(gitlab) => Some(gitlab?),
             None => None,

@@ -64,15 +64,12 @@ pub struct RawIssuer {
 }
 
 impl OidcConfig {
-    /// The section, or what is wrong with it.
-    pub fn check(raw: RawOidc, key: &Key, mistakes: &mut Mistakes) -> Option<Self> {
-        let count = raw.issuers.len();
-        let mut issuers: Vec<OidcIssuer> = Vec::with_capacity(count);
+    /// The section, as far as it is right: with a mistake noted, it is of no use but to check other sections by.
+    pub fn check(raw: RawOidc, key: &Key, mistakes: &mut Mistakes) -> Self {
+        let mut issuers: Vec<OidcIssuer> = Vec::with_capacity(raw.issuers.len());
         for (at, raw) in raw.issuers.into_iter().enumerate() {
             let key = key.field("issuers").index(at);
-            let Some(issuer) = raw.check(&key, mistakes) else {
-                continue;
-            };
+            let issuer = raw.check(&key, mistakes);
             if issuers.iter().any(|earlier| earlier.url == issuer.url) {
                 mistakes.add(
                     &key.field("url"),
@@ -85,15 +82,15 @@ impl OidcConfig {
         if max_cached_tokens == 0 {
             mistakes.add(&key.field("max_cached_tokens"), "must be above 0");
         }
-        (issuers.len() == count).then_some(Self {
+        Self {
             issuers,
             max_cached_tokens,
-        })
+        }
     }
 }
 
 impl RawIssuer {
-    fn check(mut self, key: &Key, mistakes: &mut Mistakes) -> Option<OidcIssuer> {
+    fn check(mut self, key: &Key, mistakes: &mut Mistakes) -> OidcIssuer {
         if !is_url(&self.url) {
             mistakes.add(&key.field("url"), NO_URL);
         }
@@ -103,7 +100,7 @@ impl RawIssuer {
                 "needs at least one, and none may be empty",
             );
         }
-        let keys = self.key_source(key, mistakes)?;
+        let keys = self.key_source(key, mistakes);
         let audiences: Vec<_> = self.audiences.iter().map(String::as_str).collect();
         let mut issuer = OidcIssuer::new(&self.url, &audiences, keys);
         self.check_times(&mut issuer, &mut Section::at(key.clone(), mistakes));
@@ -111,8 +108,8 @@ impl RawIssuer {
             self.group_ids,
             &key.field("group_ids"),
             mistakes,
-        )?);
-        Some(issuer)
+        ));
+        issuer
     }
 
     fn check_times(&self, issuer: &mut OidcIssuer, section: &mut Section<'_>) {
@@ -158,16 +155,16 @@ impl RawIssuer {
         }
     }
 
-    fn key_source(&mut self, key: &Key, mistakes: &mut Mistakes) -> Option<KeySource> {
+    fn key_source(&mut self, key: &Key, mistakes: &mut Mistakes) -> KeySource {
         let url = match (self.jwks_url.take(), self.jwks_file.take()) {
-            (Some(_), Some(_)) => {
+            (Some(url), Some(_)) => {
                 mistakes.add(
                     &key.field("jwks_file"),
                     "keys come from a URL or a file, not both",
                 );
-                return None;
+                url
             }
-            (None, Some(file)) => return Some(KeySource::File(file)),
+            (None, Some(file)) => return KeySource::File(file),
             (Some(url), None) => url,
             (None, None) => format!("{}/oauth/discovery/keys", self.url.trim_end_matches('/')),
         };
@@ -176,9 +173,8 @@ impl RawIssuer {
                 &key.field("jwks_url"),
                 format_args!("`{url}` is not https: whoever is on the way could put in keys"),
             );
-            return None;
         }
-        Some(KeySource::Url(url.into()))
+        KeySource::Url(url.into())
     }
 }
 
@@ -186,9 +182,8 @@ fn check_groups(
     raw: BTreeMap<String, u64>,
     key: &Key,
     mistakes: &mut Mistakes,
-) -> Option<HashMap<FullPath, GroupId>> {
-    let count = raw.len();
-    let mut groups = HashMap::with_capacity(count);
+) -> HashMap<FullPath, GroupId> {
+    let mut groups = HashMap::with_capacity(raw.len());
     for (path, id) in raw {
         let checked = mistakes.check(&key.field(&path), path.parse::<FullPath>());
         let Some(path) = checked else {
@@ -200,7 +195,7 @@ fn check_groups(
             mistakes.add(&key.field(path.as_str()), "listed twice, in another case");
         }
     }
-    (groups.len() == count).then_some(groups)
+    groups
 }
 
 /// A wider one keeps expired tokens alive.

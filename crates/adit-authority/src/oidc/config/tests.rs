@@ -6,7 +6,7 @@ fn check(yaml: &str) -> Result<OidcConfig, Mistakes> {
     let raw: RawOidc = serde_saphyr::from_str(yaml).unwrap();
     let mut mistakes = Mistakes::new();
     let config = OidcConfig::check(raw, &Key::root().field("oidc"), &mut mistakes);
-    mistakes.finish(config)
+    mistakes.finish(Some(config))
 }
 
 fn keys_of_mistakes(yaml: &str) -> Vec<String> {
@@ -102,9 +102,9 @@ fn every_mistake_is_told_with_its_key() {
 max_cached_tokens: 0
 issuers:
   - {url: gitlab.com, audiences: [], jwks_file: /keys, leeway: 10, max_stale: 1s}
-  - {url: 'https://g', audiences: [''], jwks_url: 'https://g', jwks_file: /keys}
+  - {url: 'https://g', audiences: [''], jwks_url: 'http://g', jwks_file: /keys, leeway: 6m}
   - {url: 'https://h', audiences: [a], leeway: 6m, fetch_timeout: 0s, group_ids: {/a: 1}}
-  - {url: 'https://i', audiences: [a]}
+  - {url: 'https://i', audiences: [a], group_ids: {group: 0}}
   - {url: 'https://i', audiences: [a]}
 ";
     let expected = [
@@ -114,9 +114,12 @@ issuers:
         "oidc.issuers[0].max_stale",
         "oidc.issuers[1].audiences",
         "oidc.issuers[1].jwks_file",
+        "oidc.issuers[1].jwks_url",
+        "oidc.issuers[1].leeway",
         "oidc.issuers[2].fetch_timeout",
         "oidc.issuers[2].leeway",
         "oidc.issuers[2].group_ids./a",
+        "oidc.issuers[3].group_ids.group",
         "oidc.issuers[4].url",
         "oidc.max_cached_tokens",
     ];
