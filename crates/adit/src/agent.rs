@@ -19,10 +19,10 @@ use crate::serving::run_until_stopped;
 /// Run an agent, which dials a relay and serves one cluster's API through it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The agent's token is taken from --token-file, or from the variable ADIT_AGENT_TOKEN. It is never a
+The agent's token is taken from --token-file, or from the variable ADIT_AGENT_TOKEN. It is never a \
 flag, because other processes can read those. Flags come before the config file.
 
-In a cluster the agent calls the API server with its pod's service account, elsewhere with what
+In a cluster the agent calls the API server with its pod's service account, elsewhere with what \
 kubectl would take. The first SIGTERM or SIGINT drains, the second ends at once.
 
 Examples:

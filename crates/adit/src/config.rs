@@ -23,6 +23,9 @@ pub(crate) struct ConfigArgs {
 pub(crate) enum ConfigCommand {
     /// Check a relay's config file and list every mistake in it; the exit code is 64 if there is one
     #[command(after_help = "\
+The certificate, its key and other files that it names are not looked at: the relay does that when it \
+starts. An agent's file is checked by the agent itself.
+
 Examples:
   adit config check relay.yaml && systemctl restart adit-relay")]
     Check {

@@ -40,8 +40,8 @@ use crate::serving::run_until_stopped;
 /// Try adit: a relay, an agent and an issuer in one process, in front of your current cluster
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It prints the line that points kubectl at the relay, the identity a job has in the cluster, and the
-RBAC to give it. Your own kubeconfig needs the right to impersonate; a cluster's admin has it. Nothing
+It prints the line that points kubectl at the relay, the identity a job has in the cluster, and the \
+RBAC to give it. Your own kubeconfig needs the right to impersonate; a cluster's admin has it. Nothing \
 is installed in the cluster, and everything else goes with Ctrl-C.
 
 Examples:

@@ -32,10 +32,10 @@ use crate::failure::{Ends, Failure};
 /// In a CI job: write a kubeconfig with a context for each agent the job may use
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The job's ID token is taken from the variable ADIT_ID_TOKEN, or from --id-token-file. It is never a
+The job's ID token is taken from the variable ADIT_ID_TOKEN, or from --id-token-file. It is never a \
 flag, because other processes can read those. The file's mode is 0600.
 
-With one context, that one is current. With more, name one by --context, or choose in the job with
+With one context, that one is current. With more, name one by --context, or choose in the job with \
 `kubectl config use-context`.
 
 Examples, in .gitlab-ci.yml:

@@ -32,7 +32,8 @@ pub(crate) enum TokenCommand {
 Examples:
   adit token new
   adit token new --token-file agent.token   only the hash is printed
-  kubectl --namespace adit create secret generic adit-agent --from-file=token=agent.token")]
+  kubectl --namespace adit-agent create secret generic adit-agent-token \\
+    --from-file=token=agent.token")]
     New(NewArgs),
     /// Print the hash of a token that is read from standard input
     #[command(after_help = "\

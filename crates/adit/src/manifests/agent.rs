@@ -23,13 +23,14 @@ use crate::input::read_text;
 /// Print an agent's manifests: namespace, account, rights, token, pods
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The agent can do nothing by itself. What it may do for a job is what is allowed here *and* to the job's own
+The agent can do nothing by itself. What it may do for a job is what is allowed here *and* to the job's own \
 groups. A rule is VERBS:RESOURCES, where `*` stands for all:
 
-  get,list,watch:pods,pods/log    get,create:pods/exec    create,patch:deployments.apps    *:*
+  get,list,watch:pods,pods/log   get,create:pods/exec   create,patch:deployments.apps
 
 Examples:
-  adit manifests agent --relay https://relay.example.com --namespace shop | kubectl apply -f -
+  adit manifests agent --relay https://relay.example.com --namespace shop \\
+    --image registry.example.com/adit:0.1.0 | kubectl apply -f -
   adit manifests agent --relay https://relay.example.com --token-file agent.token \\
     --namespace flux-system --allow create,delete:secrets --read-everywhere > agent.yaml
   adit manifests agent --relay https://relay.example.com --kubernetes 1.35 \\

@@ -18,13 +18,15 @@ use crate::input::read_text;
 /// Print a relay's manifests: namespace, account, config, pods, service
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What the config file has for `listen.address`, `listen.certificate`, `listen.key` and `admin.address` is
+What the config file has for `listen.address`, `listen.certificate`, `listen.key` and `admin.address` is \
 replaced by what holds in the pod; keys that are missing come from deploy/manifests/relay/relay.yaml.
 
 Examples:
   adit manifests relay --config relay.yaml | kubectl apply -f -
-  kubectl --namespace adit-relay create secret tls adit-relay-tls --cert=relay.crt --key=relay.key
-  adit manifests relay --config relay.yaml --certificate relay.crt --key relay.key > relay-manifests.yaml")]
+  kubectl --namespace adit-relay create secret tls adit-relay-tls \\
+    --cert=relay.crt --key=relay.key
+  adit manifests relay --config relay.yaml --certificate relay.crt --key relay.key \\
+    --image registry.example.com/adit:0.1.0 > relay-manifests.yaml")]
 pub(crate) struct RelayArgs {
     /// The relay's config file; `-` reads standard input
     #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CONFIG")]
