@@ -127,6 +127,10 @@ fn upgraded_connections_are_counted_both_ways() {
                     (&json!("create"), &json!(subresource))
                 );
                 assert_eq!(operation["kind"], kind);
+                assert_eq!(
+                    record["upgrade"],
+                    json!({ "to": "SPDY/3.1", "protocol": "v4.channel.k8s.io" })
+                );
             }
             assert_eq!(
                 (&end["request_bytes"], &end["answer_bytes"]),

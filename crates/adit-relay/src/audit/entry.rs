@@ -146,7 +146,12 @@ impl Entry {
         if is_whole || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             open.ended = Ended::Answered;
         }
-        open.lasts = status == StatusCode::SWITCHING_PROTOCOLS || open.lasts && status.is_success();
+        let is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
+        if is_upgraded {
+            let mut fields = Object::fields(&mut open.upgrade);
+            record::upgrade(&mut fields, answer.headers());
+        }
+        open.lasts = is_upgraded || open.lasts && status.is_success();
         if open.lasts {
             open.make(Event::Start);
         }

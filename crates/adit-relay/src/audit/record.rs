@@ -6,7 +6,7 @@ use adit_identity::{
     ActAs, AgentId, Impersonation, JobIdentity,
     operation::{Object as Subject, Operation},
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::json::Object;
 
@@ -73,8 +73,20 @@ pub(super) fn agent_itself(record: &mut Object<'_>, headers: &HeaderMap) {
     });
 }
 
+/// What a connection becomes, as the head of the 101 has it, and what is spoken over that.
+pub(super) fn upgrade(record: &mut Object<'_>, headers: &HeaderMap) {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+    let spoken = [header::SEC_WEBSOCKET_PROTOCOL, STREAMS];
+    record.object("upgrade", |fields| {
+        fields.some_text("to", text(header::UPGRADE).unwrap_or_default());
+        fields.some_text("protocol", spoken.into_iter().find_map(text).unwrap_or_default());
+    });
+}
+
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
 const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+/// SPDY's word for what a WebSocket calls its protocol.
+const STREAMS: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 
 fn job(record: &mut Object<'_>, job: &JobIdentity) {
     record.object("job", |fields| {

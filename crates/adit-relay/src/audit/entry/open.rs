@@ -34,6 +34,8 @@ pub(super) struct Open {
     pub(super) began: Instant,
     /// Fields, as JSON.
     pub(super) operation: Vec<u8>,
+    /// The same; empty unless the connection was upgraded.
+    pub(super) upgrade: Vec<u8>,
     pub(super) who: Who,
     pub(super) is_read: bool,
     pub(super) lasts: bool,
@@ -98,6 +100,7 @@ impl Open {
             client: call.client,
             began: call.began,
             operation: Vec::new(),
+            upgrade: Vec::new(),
             who: Who::Nobody,
             is_read: false,
             lasts: false,
@@ -151,6 +154,7 @@ impl Open {
         if let Some(status) = self.status {
             record.number("status", status.as_u16().into());
         }
+        record.more(&self.upgrade);
         if let Some((facts, detail)) = &self.refused {
             record.text("refusal", facts.reason);
             record.text("hop", facts.hop.as_str());
