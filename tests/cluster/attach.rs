@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Node;
+    trials_by_client![Needs::Pods;
         attached_client_talks_with_the_first_process,
         pod_that_is_run_talks_and_is_gone,
     ]

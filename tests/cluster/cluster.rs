@@ -1,8 +1,8 @@
 //! The cluster that `xtask` starts, as far as these tests need it, and what they lack where it cannot be had: without Go or
-//! the programs built with it there is no control plane, without root on Linux no node.
+//! the programs built with it there is no control plane, without root on Linux pods are only simulated.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
 };
@@ -21,13 +21,8 @@ pub struct Cluster {
     pub kubeconfig: PathBuf,
     pub kubectl: PathBuf,
     pub helm: PathBuf,
-    node: Result<Node, String>,
-}
-
-/// Where containers run.
-pub struct Node {
-    /// Of this machine, as pods see it.
-    pub address: IpAddr,
+    /// Why its node is not real, if it is not.
+    missing: Result<(), String>,
     agent_image: OnceLock<()>,
 }
 
@@ -37,51 +32,43 @@ pub struct Node {
 ///
 /// It cannot.
 pub fn available() -> Result<()> {
-    Kind::None.missing()?;
+    Kind::best().missing()?;
     xtask::tools::available(&[Module::Helm])
 }
 
 impl Cluster {
-    /// Starts it, with a node where the machine can have one.
+    /// Starts it, with a real node where the machine can have one, else with a simulated one.
     ///
     /// # Errors
     ///
     /// It does not start.
     pub fn start() -> Result<Self> {
         let missing = Kind::Real.missing();
-        let kind = if missing.is_ok() {
-            Kind::Real
-        } else {
-            Kind::None
-        };
         let running = Running::start(Options {
-            node: kind,
+            node: Kind::best(),
             ..Options::default()
         })?;
-        let address = running.address();
-        let node = missing
-            .map(|()| Node {
-                address,
-                agent_image: OnceLock::new(),
-            })
-            .map_err(|why| format!("{why:#}"));
         Ok(Self {
             server: running.server().to_owned(),
             kubeconfig: running.kubeconfig("admin")?,
             kubectl: running.tools().kubectl(),
             helm: Tools::ready(&[Module::Helm])?.helm(),
-            node,
+            missing: missing.map_err(|why| format!("{why:#}")),
+            agent_image: OnceLock::new(),
             running: Mutex::new(running),
         })
     }
 
-    /// The node, or why there is none.
+    /// Whether what runs in a pod really runs.
     ///
     /// # Errors
     ///
-    /// There is none.
-    pub fn node(&self) -> Result<&Node, &str> {
-        self.node.as_ref().map_err(String::as_str)
+    /// Pods are simulated; why, and how that can be changed.
+    pub fn has_real_pods(&self) -> Result<(), &str> {
+        match &self.missing {
+            Ok(()) => Ok(()),
+            Err(why) => Err(why),
+        }
     }
 
     /// The API server's address and port.
@@ -109,10 +96,7 @@ impl Cluster {
 
     /// The name of an image of `adit`, which the node is given when somebody first asks.
     pub fn agent_image(&self, adit: &Path) -> &'static str {
-        let node = self
-            .node()
-            .expect("a test that asks for an image has a node");
-        node.agent_image.get_or_init(|| {
+        self.agent_image.get_or_init(|| {
             let running = self.running();
             let file = running.folder().join("adit.tar");
             image::adit(adit)

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Node; folder_copied_there_and_back_is_the_same]
+    trials_by_client![Needs::Pods; folder_copied_there_and_back_is_the_same]
 }
 
 fn folder_copied_there_and_back_is_the_same(world: &World, client: &Client) {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Node; debug_container_is_added_and_attached_to]
+    trials_by_client![Needs::Pods; debug_container_is_added_and_attached_to]
 }
 
 fn debug_container_is_added_and_attached_to(world: &World, client: &Client) {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Node;
+    trials_by_client![Needs::Pods;
         exit_code_of_a_command_is_kubectls,
         output_and_errors_come_apart,
         end_of_standard_input_reaches_the_command,

@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
         killed_relay_ends_a_watch_and_its_successor_serves,
         stopped_agent_lets_a_request_finish_and_says_that_it_left,
     ];
-    all.extend(trials![Needs::Node;
+    all.extend(trials![Needs::Pods;
         killed_agent_ends_logs_and_exec_without_looking_complete,
         token_that_expires_cuts_the_logs_and_says_why,
     ]);

@@ -15,8 +15,10 @@ use crate::{
 pub enum Needs {
     /// An API server.
     ControlPlane,
-    /// Containers too.
+    /// A node too, on which pods become ready; nothing needs to run in them.
     Node,
+    /// Containers.
+    Pods,
     /// A control plane to itself: no other test runs meanwhile.
     Solitude,
 }
@@ -56,7 +58,10 @@ pub fn for_clients(name: &'static str, needs: Needs, test: fn(&World, &Client)) 
                     test(world, &client);
                     Ok(Completion::Completed)
                 }
-                None => Ok(skipped(name, "there is no kubectl on this machine's path")),
+                None => Ok(skipped(
+                    &format!("[{}] {}", kind.name(), short(name)),
+                    "there is no kubectl on this machine's path",
+                )),
             });
             trial.with_kind(kind.name())
         })
@@ -68,25 +73,30 @@ fn made(
     needs: Needs,
     test: impl Fn(&World) -> Result<Completion, Failed> + Send + 'static,
 ) -> Trial {
-    let name = name.split_once("::").map_or(name, |(_, name)| name);
+    let name = short(name);
     Trial::ignorable_test(name, move || {
         let world = match world::world() {
             Ok(world) => world,
             Err(Absent::Lacking(why)) => return Ok(skipped(name, &why)),
             Err(Absent::Broken(why)) => return Err(why.into()),
         };
-        match (needs, world.cluster.node()) {
-            (Needs::Node, Err(why)) => Ok(skipped(name, why)),
+        match (needs, world.cluster.has_real_pods()) {
+            (Needs::Pods, Err(why)) => Ok(skipped(name, why)),
             (Needs::Solitude, _) => {
                 let _alone = world.calm.write().unwrap_or_else(PoisonError::into_inner);
                 test(&world)
             }
-            (Needs::Node | Needs::ControlPlane, _) => {
+            (Needs::Pods | Needs::Node | Needs::ControlPlane, _) => {
                 let _in_company = world.calm.read().unwrap_or_else(PoisonError::into_inner);
                 test(&world)
             }
         }
     })
+}
+
+/// Without the name of this binary.
+fn short(name: &str) -> &str {
+    name.split_once("::").map_or(name, |(_, name)| name)
 }
 
 fn skipped(test: &str, why: &str) -> Completion {

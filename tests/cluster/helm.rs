@@ -23,22 +23,16 @@ fn chart_is_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
         call.args("--wait --timeout=60s --set serviceAccount=bench")
             .arg(format!("--set=image={image}"))
     };
-    let tag = || {
-        job.kubectl("exec")
-            .arg(format!("deployment/{release}"))
-            .args("-- sh -c")
-            .arg("echo $TAG")
-            .ok()
-    };
+    let tag = || job.tag(world, &format!("deployment/{release}"));
 
     with_chart("install", 1).ok();
-    assert_eq!(tag().trim(), "1");
+    assert_eq!(tag(), "1");
     with_chart("upgrade", 2).ok();
-    assert_eq!(tag().trim(), "2");
+    assert_eq!(tag(), "2");
     let history: Value = serde_json::from_str(&helm("history --output=json").ok()).unwrap();
     assert_eq!(history.as_array().map(Vec::len), Some(2), "{history}");
     helm("rollback --wait --timeout=60s").arg("1").ok();
-    assert_eq!(tag().trim(), "1");
+    assert_eq!(tag(), "1");
     let listed = job.helm(world, "list --short").ok();
     assert!(listed.lines().any(|line| line == release), "{listed}");
     helm("uninstall --wait --timeout=60s").ok();

@@ -16,13 +16,14 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials![Needs::Node; agent_runs_in_the_cluster_from_its_manifests]
+    trials![Needs::Pods; agent_runs_in_the_cluster_from_its_manifests]
 }
 
 fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
-    let node = world.cluster.node().unwrap();
     let folder = world.new_folder("relay");
-    let relay = Relay::behind(world, Front::own(node.address, &folder), folder);
+    // A real node's API server listens where pods reach this machine.
+    let address = world.cluster.address().ip();
+    let relay = Relay::behind(world, Front::own(address, &folder), folder);
 
     let token = relay.folder().join("agent.token");
     fs::write(&token, AGENT_TOKEN).unwrap();
@@ -87,16 +88,12 @@ fn kustomization(world: &World, relay: &Relay) -> PathBuf {
         .agent_image(&world.adit)
         .rsplit_once(':')
         .unwrap();
-    let (host, port) = world
-        .cluster
-        .server
-        .trim_start_matches("https://")
-        .rsplit_once(':')
-        .unwrap();
+    let server = world.cluster.address();
+    let (host, port) = (server.ip().to_string(), server.port().to_string());
     let change = |name: &str, value: &str| json!({ "op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": { "name": name, "value": value } });
     let patch = json!([
-        change("KUBERNETES_SERVICE_HOST", host),
-        change("KUBERNETES_SERVICE_PORT", port)
+        change("KUBERNETES_SERVICE_HOST", &host),
+        change("KUBERNETES_SERVICE_PORT", &port)
     ]);
     let kustomization = json!({
         "resources": ["../manifests/agent/cluster-wide"],

@@ -77,6 +77,19 @@ impl Job {
         self.call(command, line)
     }
 
+    /// The tag of the image that a Deployment's pods have: from inside a pod, or where nothing runs in it as it is written.
+    pub fn tag(&self, world: &World, deployment: &str) -> String {
+        let said = if world.cluster.has_real_pods().is_ok() {
+            let call = self.kubectl("exec").arg(deployment);
+            call.args("-- sh -c").arg("echo $TAG").ok()
+        } else {
+            let image = "--output=jsonpath={.spec.template.spec.containers[0].image}";
+            self.kubectl("get").arg(deployment).arg(image).ok()
+        };
+        let tag = said.rsplit(':').next().unwrap_or_default();
+        tag.trim().to_owned()
+    }
+
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }

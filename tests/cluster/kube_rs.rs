@@ -28,7 +28,7 @@ use crate::{
 
 pub fn trials() -> Vec<Trial> {
     let mut all = trials![Needs::ControlPlane; kube_rs_makes_lists_watches_and_is_refused];
-    all.extend(trials![Needs::Node; kube_rs_executes_a_command]);
+    all.extend(trials![Needs::Pods; kube_rs_executes_a_command]);
     all
 }
 

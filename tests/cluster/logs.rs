@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Node; line_appears_as_soon_as_it_is_written, old_lines_are_there]
+    trials_by_client![Needs::Pods; line_appears_as_soon_as_it_is_written, old_lines_are_there]
 }
 
 fn line_appears_as_soon_as_it_is_written(world: &World, client: &Client) {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Node; forwarded_connections_carry_bytes_both_ways]
+    trials_by_client![Needs::Pods; forwarded_connections_carry_bytes_both_ways]
 }
 
 fn forwarded_connections_carry_bytes_both_ways(world: &World, client: &Client) {

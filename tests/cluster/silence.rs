@@ -25,7 +25,7 @@ use crate::{
 const BACK: Duration = Duration::from_secs(60);
 
 pub fn trials() -> Vec<Trial> {
-    trials![Needs::Node;
+    trials![Needs::Pods;
         silence_between_agent_and_relay_is_noticed_and_got_over,
         silence_between_agent_and_api_server_is_noticed_and_got_over,
     ]

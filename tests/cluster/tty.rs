@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Node; shell_in_a_terminal_behaves_as_if_it_were_here]
+    trials_by_client![Needs::Pods; shell_in_a_terminal_behaves_as_if_it_were_here]
 }
 
 fn shell_in_a_terminal_behaves_as_if_it_were_here(world: &World, client: &Client) {

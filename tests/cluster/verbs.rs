@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
         exec_needs_get_on_pods_and_create_below,
         port_forward_needs_get_on_pods_and_create_below,
     ]);
-    all.extend(trials![Needs::Node; logs_of_a_deployment_need_its_pods]);
+    all.extend(trials![Needs::Pods; logs_of_a_deployment_need_its_pods]);
     all
 }
 

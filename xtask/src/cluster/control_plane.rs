@@ -106,6 +106,9 @@ impl ControlPlane {
             "--service-account-private-key-file=service-accounts.key",
             "--root-ca-file=ca.crt",
             "--use-service-account-credentials=false",
+            // A busy machine may keep the node from telling that it lives. kwok makes one that was given up ready again, but without
+            // its address.
+            "--node-monitor-grace-period=10m",
         ]);
         self.others.push(Daemon::start(
             &self.record,
