@@ -5,12 +5,12 @@ use libtest_mimic::Trial;
 use crate::{
     client::Client,
     cluster::app_image,
-    harness::{Needs, trials_by_client},
+    harness::{Needs, trials_by_carrier},
     world::World,
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Pods;
+    trials_by_carrier![Needs::Pods;
         attached_client_talks_with_the_first_process,
         pod_that_is_run_talks_and_is_gone,
     ]

@@ -1,11 +1,16 @@
 //! Which kubectl, and how it carries exec and its like: the one of the cluster's version and the one on the machine, by
 //! WebSocket and by SPDY.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::PathBuf,
+    process::Command,
+    sync::{Arc, Mutex},
+};
 
+use adit_identity::JobId;
 use xtask::command;
 
-use crate::world::World;
+use crate::{installation::Upgrade, world::World};
 
 /// A kind of client, whether this machine has it or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,7 @@ pub struct Client {
     carrier: Carrier,
     /// Fit for a name in the cluster.
     pub name: &'static str,
+    callers: Arc<Mutex<Vec<JobId>>>,
 }
 
 /// All of them.
@@ -73,7 +79,26 @@ impl Kind {
             program,
             carrier: self.carrier,
             name: self.name(),
+            callers: Arc::default(),
         })
+    }
+}
+
+impl Carrier {
+    /// What a connection for this kind of operation becomes with it.
+    pub fn upgrade(self, kind: &str) -> Upgrade {
+        let (to, protocol) = match (self, kind) {
+            (Self::WebSocket, "exec") => ("websocket", "v5.channel.k8s.io"),
+            (Self::WebSocket, "port_forward") => ("websocket", "SPDY/3.1+portforward.k8s.io"),
+            (Self::Spdy, "exec") => ("SPDY/3.1", "v4.channel.k8s.io"),
+            (Self::Spdy, "port_forward") => ("SPDY/3.1", "portforward.k8s.io"),
+            (Self::WebSocket | Self::Spdy, _) => panic!("{kind} upgrades nothing"),
+        };
+        Upgrade {
+            kind: kind.to_owned(),
+            to: to.to_owned(),
+            protocol: protocol.to_owned(),
+        }
     }
 }
 
@@ -82,6 +107,29 @@ impl Client {
         KINDS[0]
             .find(world)
             .expect("the cluster comes with a kubectl")
+    }
+
+    pub fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+
+    /// This job is about to call it.
+    pub fn is_called_by(&self, job: JobId) {
+        self.callers.lock().unwrap().push(job);
+    }
+
+    /// Whatever its callers did was carried as it should be: kubectl goes back from WebSocket to SPDY without a word.
+    ///
+    /// # Panics
+    ///
+    /// When something was carried otherwise, or nothing at all.
+    pub fn check_carrier(&self, world: &World) {
+        let relay = &world.shared().relay;
+        relay.until_recorded(world.any_job().identity.job);
+        let callers = self.callers.lock().unwrap().clone();
+        for upgrade in relay.upgrades(&callers) {
+            assert_eq!(upgrade, self.carrier.upgrade(&upgrade.kind));
+        }
     }
 
     /// A call without an environment of ours.

@@ -6,13 +6,13 @@ use libtest_mimic::Trial;
 
 use crate::{
     client::Client,
-    harness::{Needs, trials_by_client},
+    harness::{Needs, trials_by_carrier},
     large::noise,
     world::World,
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Pods; folder_copied_there_and_back_is_the_same]
+    trials_by_carrier![Needs::Pods; folder_copied_there_and_back_is_the_same]
 }
 
 fn folder_copied_there_and_back_is_the_same(world: &World, client: &Client) {

@@ -5,12 +5,12 @@ use libtest_mimic::Trial;
 use crate::{
     client::Client,
     cluster::app_image,
-    harness::{Needs, trials_by_client},
+    harness::{Needs, trials_by_carrier},
     world::World,
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Pods; debug_container_is_added_and_attached_to]
+    trials_by_carrier![Needs::Pods; debug_container_is_added_and_attached_to]
 }
 
 fn debug_container_is_added_and_attached_to(world: &World, client: &Client) {

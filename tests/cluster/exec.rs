@@ -7,13 +7,13 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     client::Client,
-    harness::{Needs, trials_by_client},
+    harness::{Needs, trials_by_carrier},
     large::noise,
     world::World,
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Pods;
+    trials_by_carrier![Needs::Pods;
         exit_code_of_a_command_is_kubectls,
         output_and_errors_come_apart,
         end_of_standard_input_reaches_the_command,

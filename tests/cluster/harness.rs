@@ -40,7 +40,17 @@ macro_rules! trials_by_client {
     };
 }
 
-pub(crate) use {trials, trials_by_client};
+/// As `trials_by_client`, for tests in which each client has a connection upgraded: it must be by its own carrier.
+macro_rules! trials_by_carrier {
+    ($needs:expr; $($test:ident),+ $(,)?) => {
+        [$(crate::harness::for_carriers(concat!(module_path!(), "::", stringify!($test)), $needs, $test)),+]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+    };
+}
+
+pub(crate) use {trials, trials_by_carrier, trials_by_client};
 
 pub fn for_world(name: &'static str, needs: Needs, test: fn(&World)) -> Trial {
     made(name, needs, move |world| {
@@ -49,7 +59,18 @@ pub fn for_world(name: &'static str, needs: Needs, test: fn(&World)) -> Trial {
     })
 }
 
-pub fn for_clients(name: &'static str, needs: Needs, test: fn(&World, &Client)) -> Vec<Trial> {
+pub fn for_carriers(name: &'static str, needs: Needs, test: fn(&World, &Client)) -> Vec<Trial> {
+    for_clients(name, needs, move |world, client| {
+        test(world, client);
+        client.check_carrier(world);
+    })
+}
+
+pub fn for_clients(
+    name: &'static str,
+    needs: Needs,
+    test: impl Fn(&World, &Client) + Copy + Send + 'static,
+) -> Vec<Trial> {
     client::KINDS
         .iter()
         .map(|kind| {

@@ -9,7 +9,8 @@ use std::{
 };
 
 use adit_authority::token::TokenHash;
-use adit_tests::{Settings, pki};
+use adit_identity::JobId;
+use adit_tests::{Settings, audit, pki};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 use xtask::ports;
@@ -58,7 +59,17 @@ pub struct Relay {
     pub address: SocketAddr,
     pub ca: PathBuf,
     admin: SocketAddr,
+    audit_log: PathBuf,
     folder: PathBuf,
+}
+
+/// What became of a connection that was upgraded, as the relay has written it down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// `exec` or `port_forward`.
+    pub kind: String,
+    pub to: String,
+    pub protocol: String,
 }
 
 /// What a relay shows, and where.
@@ -118,6 +129,12 @@ impl Relay {
         settings.set("authorities", "oidc", oidc);
         // An agent that is away is soon away for good, and kubectl told so instead of asked to try again.
         settings.set("route", "reconnecting", "3s");
+        // Beside the logs, so that it is searched for tokens, too.
+        let name = folder.file_name().expect("it is a folder of the world's");
+        let audit_log = world.processes.folder().join("logs").join(name);
+        let audit_log = audit_log.with_extension("audit");
+        settings.set("audit", "to", "file");
+        settings.set("audit", "file", audit_log.display());
         fs::write(
             folder.join("relay.yaml"),
             format!("{}agents: {}\n", settings.to_yaml(), agents()),
@@ -129,6 +146,7 @@ impl Relay {
             address,
             ca: front.ca,
             admin,
+            audit_log,
             folder,
         };
         relay.until_ready();
@@ -142,6 +160,38 @@ impl Relay {
 
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
+    }
+
+    /// What connections of these jobs became so far, in order. Waits until there is one, and all that have a record are over.
+    pub fn upgrades(&self, jobs: &[JobId]) -> Vec<Upgrade> {
+        until("connections were upgraded and are over", || {
+            let mut upgraded = self.recorded(jobs);
+            upgraded.retain(|record| record["status"] == 101);
+            let (begun, over): (Vec<_>, Vec<_>) = upgraded
+                .iter()
+                .partition(|record| record["event"] == "start");
+            (!begun.is_empty() && begun.len() == over.len())
+                .then(|| begun.into_iter().map(Upgrade::of).collect())
+        })
+    }
+
+    /// Waits until something that this job did is written down, and so is what was over before it.
+    pub fn until_recorded(&self, job: JobId) {
+        until("a job's request is written down", || {
+            (!self.recorded(&[job]).is_empty()).then_some(())
+        });
+    }
+
+    /// What the audit log has of these jobs.
+    fn recorded(&self, jobs: &[JobId]) -> Vec<Value> {
+        let log = fs::read_to_string(&self.audit_log).unwrap_or_default();
+        // It grows long, and is looked at often.
+        let ids: Vec<_> = jobs.iter().map(|job| format!("\"id\":{}", job.0)).collect();
+        let lines = log.split_inclusive('\n');
+        let theirs = lines.filter(|line| ids.iter().any(|id| line.contains(id)));
+        let mut records = audit::records(&theirs.collect::<String>());
+        records.retain(|record| jobs.iter().any(|job| record["job"]["id"] == job.0));
+        records
     }
 
     /// SIGKILL.
@@ -158,6 +208,17 @@ impl Relay {
     fn until_ready(&mut self) {
         let admin = self.admin;
         self.process.until_ready(|| is_green(admin));
+    }
+}
+
+impl Upgrade {
+    fn of(record: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Self {
+            kind: text(&record["operation"]["kind"]),
+            to: text(&record["upgrade"]["to"]),
+            protocol: text(&record["upgrade"]["protocol"]),
+        }
     }
 }
 

@@ -40,6 +40,7 @@ impl Job {
         client: &Client,
         lifetime: Duration,
     ) -> Self {
+        client.is_called_by(identity.job);
         let token = world.token(&identity, lifetime);
         let job = Self {
             identity,

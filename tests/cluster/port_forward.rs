@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 
 use crate::{
     client::Client,
-    harness::{Needs, trials_by_client},
+    harness::{Needs, trials_by_carrier},
     large::noise,
     running::Running,
     until::until,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Pods; forwarded_connections_carry_bytes_both_ways]
+    trials_by_carrier![Needs::Pods; forwarded_connections_carry_bytes_both_ways]
 }
 
 fn forwarded_connections_carry_bytes_both_ways(world: &World, client: &Client) {

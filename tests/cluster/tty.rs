@@ -4,13 +4,13 @@ use libtest_mimic::Trial;
 
 use crate::{
     client::Client,
-    harness::{Needs, trials_by_client},
+    harness::{Needs, trials_by_carrier},
     until::until,
     world::World,
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_client![Needs::Pods; shell_in_a_terminal_behaves_as_if_it_were_here]
+    trials_by_carrier![Needs::Pods; shell_in_a_terminal_behaves_as_if_it_were_here]
 }
 
 fn shell_in_a_terminal_behaves_as_if_it_were_here(world: &World, client: &Client) {

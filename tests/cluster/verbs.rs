@@ -6,7 +6,7 @@ use std::fmt::Write;
 use libtest_mimic::Trial;
 
 use crate::{
-    client::Client,
+    client::{Carrier, Client},
     cluster::app_image,
     harness::{Needs, trials, trials_by_client},
     job::{Call, Job},
@@ -102,16 +102,20 @@ fn waiting_needs_get_list_and_watch(world: &World) {
 
 /// `get` below, too, for WebSockets: without it kubectl goes back to SPDY, and says nothing.
 fn exec_needs_get_on_pods_and_create_below(world: &World, client: &Client) {
-    let job = world.job(client);
-    for verbs in ["create", "create, get"] {
+    let cases = [("create", Carrier::Spdy), ("create, get", client.carrier())];
+    for (verbs, carrier) in cases {
+        let job = world.job(client);
         let narrow = Narrow::with_pod(world, &[("", "pods", "get"), ("", "pods/exec", verbs)]);
         assert_eq!(
             narrow.kubectl(&job, "exec pod -- echo hello").ok(),
             "hello\n"
         );
+        let upgrades = world.shared().relay.upgrades(&[job.identity.job]);
+        assert_eq!(upgrades, [carrier.upgrade("exec")]);
         let said = narrow.kubectl(&job, "logs pod").failure();
         assert!(said.contains("cannot get resource \"pods/log\""), "{said}");
     }
+    let job = world.job(client);
     let narrow = Narrow::with_pod(world, &[("", "pods", "get"), ("", "pods/exec", "get")]);
     let said = narrow.kubectl(&job, "exec pod -- echo hello").failure();
     assert!(

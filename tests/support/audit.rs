@@ -53,17 +53,7 @@ impl AuditLog {
     /// When a line is no JSON object with a time.
     #[must_use]
     pub fn records(&self) -> Vec<Value> {
-        let text = self.text();
-        // The last line may be on its way.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole
-            .lines()
-            .map(|line| {
-                let record: Value = serde_json::from_str(line).unwrap();
-                assert!(record["time"].is_string(), "{line}");
-                record
-            })
-            .collect()
+        records(&self.text())
     }
 
     /// Waits until there are so many records.
@@ -107,4 +97,23 @@ impl AuditLog {
     fn aside(&self) -> PathBuf {
         self.folder.path().with_extension("aside")
     }
+}
+
+/// The records of a log.
+///
+/// # Panics
+///
+/// When a line is no JSON object with a time.
+#[must_use]
+pub fn records(log: &str) -> Vec<Value> {
+    // The last line may be on its way.
+    let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+    whole
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            assert!(record["time"].is_string(), "{line}");
+            record
+        })
+        .collect()
 }

@@ -25,7 +25,7 @@
 )]
 
 mod agent;
-mod audit;
+pub mod audit;
 pub mod body;
 pub mod caller;
 mod connect_proxy;

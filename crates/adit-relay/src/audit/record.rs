@@ -79,7 +79,10 @@ pub(super) fn upgrade(record: &mut Object<'_>, headers: &HeaderMap) {
     let spoken = [header::SEC_WEBSOCKET_PROTOCOL, STREAMS];
     record.object("upgrade", |fields| {
         fields.some_text("to", text(header::UPGRADE).unwrap_or_default());
-        fields.some_text("protocol", spoken.into_iter().find_map(text).unwrap_or_default());
+        fields.some_text(
+            "protocol",
+            spoken.into_iter().find_map(text).unwrap_or_default(),
+        );
     });
 }
 
