@@ -7,6 +7,7 @@
 mod layer;
 mod layout;
 mod libraries;
+mod name;
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! `cargo xtask image`: the released binary, linked statically, in an image.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -9,6 +10,9 @@ use xtask::workspace;
 
 /// Builds the binary in a target folder of its own, so that neither build undoes the other, and writes the image.
 pub(crate) fn image(name: &str, output: &Path) -> Result<()> {
+    // Before the build, which takes minutes.
+    let folder = output.parent().context("the output is a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut build = workspace::cargo();
     build

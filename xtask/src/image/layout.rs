@@ -10,6 +10,7 @@ use tar::{Builder, Header};
 
 use super::Image;
 use super::layer::{Packing, gzip};
+use super::name::Name;
 
 pub(super) fn write(image: &Image, file: &Path, name: &str, packing: Packing) -> io::Result<()> {
     let plain = image.layer.tar()?;
@@ -31,14 +32,14 @@ pub(super) fn write(image: &Image, file: &Path, name: &str, packing: Packing) ->
         "config": config.described(CONFIG),
         "layers": [layer.described(&layer_type)],
     }));
-    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let name = Name::of(name);
     let entry = json!({
         "mediaType": MANIFEST,
         "digest": manifest.digest,
         "size": manifest.bytes.len(),
         "annotations": {
-            "io.containerd.image.name": name,
-            "org.opencontainers.image.ref.name": tag,
+            "io.containerd.image.name": name.to_string(),
+            "org.opencontainers.image.ref.name": name.tag,
         },
     });
     let index = json!({ "schemaVersion": 2, "manifests": [entry] });
