@@ -1,5 +1,5 @@
 # A log, followed: lines come as they are written
-kubectl logs --follow deployment/hello >log & follower=$!
-until [ -s log ]; do sleep 0.05; done
-kill $follower
+begin log kubectl logs --follow deployment/hello
+soon [ -s log ]
+kill $begun
 head -n 2 log

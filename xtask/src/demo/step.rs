@@ -2,7 +2,9 @@
 //! no others.
 //!
 //! A script's first comment is its title. `# needs: a real node` leaves it out where pods are simulated, `# job: other` runs
-//! it as the job of another project. `refused COMMAND...` expects a command to fail, and keeps what it said in `said`.
+//! it as the job of another project. Beside the job's programs a script has four words of ours: `refused COMMAND` expects a
+//! failure and keeps what was said, `says TEXT` looks for a text in that, `begin FILE COMMAND` leaves a command running with its
+//! output in a file and its id in `begun`, `soon COMMAND` waits until a command succeeds.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -202,9 +204,31 @@ impl Shell {
     }
 }
 
-/// `! command` would not do: a shell with `-e` goes on after it, whatever the outcome.
+/// What they do inside is of no interest: the trace shows what a job would type. `! command` would not do for a refusal: a
+/// shell with `-e` goes on after it, whatever the outcome.
 const PRELUDE: &str = r#"exec 1>&2
-refused() { if "$@" 2>said; then echo 'this should have been refused'; exit 1; fi; cat said; }
+refused() {
+    { set +x; } 2>/dev/null
+    if "$@" 2>said; then echo 'this should have been refused'; exit 1; fi
+    cat said
+    set -x
+}
+says() {
+    { set +x; } 2>/dev/null
+    grep --quiet --fixed-strings -- "$1" said || { echo 'it does not say that'; exit 1; }
+    set -x
+}
+begin() {
+    { set +x; } 2>/dev/null
+    output=$1; shift
+    "$@" >"$output" & begun=$!
+    set -x
+}
+soon() {
+    { set +x; } 2>/dev/null
+    until "$@"; do sleep 0.05; done
+    set -x
+}
 PS4='$ '
 set -x
 "#;

@@ -106,4 +106,4 @@ fn behaviour(record: &Record) -> String {
 /// In the form in which a container runtime keeps logs.
 const LOG: &str = "2026-01-01T00:00:00Z stdout F hello from a simulated pod\n";
 /// A web server of one answer; kwok connects a forwarded port to its standard input and output.
-const ANSWER: &str = r"read -r line; printf 'HTTP/1.0 200 OK\r\nContent-Length: 26\r\n\r\nhello from a simulated pod'";
+const ANSWER: &str = r"read -r line; printf 'HTTP/1.0 200 OK\r\nContent-Length: 27\r\n\r\nhello from a simulated pod\n'";
