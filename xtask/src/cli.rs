@@ -18,7 +18,7 @@ use crate::release;
 
 /// The project's commands.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -132,7 +132,7 @@ fn bare_cluster(node: Option<Node>) -> Result<()> {
     }
 }
 
-pub(crate) fn parse_node(name: &str) -> Result<Node, String> {
+fn parse_node(name: &str) -> Result<Node, String> {
     match name {
         "real" => Ok(Node::Real),
         "kwok" => Ok(Node::Kwok),
@@ -140,3 +140,18 @@ pub(crate) fn parse_node(name: &str) -> Result<Node, String> {
         _ => Err("choose real, kwok or none".to_owned()),
     }
 }
+
+/// A node that pods become ready on.
+pub(crate) fn parse_node_with_pods(name: &str) -> Result<Node, String> {
+    match parse_node(name)? {
+        Node::None => Err("the demo has pods: choose real or kwok".to_owned()),
+        node @ (Node::Real | Node::Kwok) => Ok(node),
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  it failed; what it said last is why
+    2  the command line is wrong
+  130  interrupted, and cleaned up";

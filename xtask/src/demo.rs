@@ -44,7 +44,7 @@ pub(crate) struct DemoArgs {
     )]
     images: Vec<String>,
     /// The node of the cluster it starts: `real` or `kwok` [default: real as root on Linux, else kwok]
-    #[arg(long, value_name = "KIND", value_parser = crate::cli::parse_node, conflicts_with = "kubeconfig")]
+    #[arg(long, value_name = "KIND", value_parser = crate::cli::parse_node_with_pods, conflicts_with = "kubeconfig")]
     node: Option<Node>,
 }
 

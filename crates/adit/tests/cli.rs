@@ -10,6 +10,9 @@ use std::thread;
 
 use tempfile::TempDir;
 
+/// What users read about it.
+const COMMANDS: &str = include_str!("../../../docs/commands.md");
+
 fn adit(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
     command.args(arguments).env_clear().stdin(Stdio::null());
@@ -250,6 +253,24 @@ fn help_shows_examples_and_exit_codes_and_no_secret() {
 }
 
 #[test]
+fn help_and_documentation_have_the_same_exit_codes() {
+    let help = stdout(&adit(&["--help"]).output().unwrap());
+    let (_, told) = help.split_once("Exit codes:\n").unwrap();
+    let told: Vec<u8> = told
+        .lines()
+        .map_while(|line| line.split_whitespace().next()?.parse().ok())
+        .collect();
+    let (_, page) = COMMANDS.split_once("### Exit codes\n").unwrap();
+    let (page, _) = page.split_once("\n#").unwrap();
+    let documented: Vec<u8> = page
+        .lines()
+        .filter_map(|line| line.split('|').nth(1)?.trim().parse().ok())
+        .collect();
+    assert_eq!(told, documented);
+    assert_eq!(told, [0, 1, 2, 64, 69, 70, 75, 77]);
+}
+
+#[test]
 fn wrong_command_line_ends_with_2() {
     assert_eq!(
         adit(&["kubeconfig", "--relay", "http://relay.test"])
@@ -268,6 +289,26 @@ fn completions_know_the_commands() {
         let script = adit(&["completions", shell]).output().unwrap();
         assert!(script.status.success());
         assert!(stdout(&script).contains("kubeconfig"), "{shell}");
+    }
+}
+
+#[test]
+fn bash_completes_commands_and_flags() {
+    let folder = TempDir::new().unwrap();
+    let script = folder.path().join("adit.bash");
+    let made = adit(&["completions", "bash"]).output().unwrap();
+    fs::write(&script, made.stdout).unwrap();
+    let ask = r#"source "$1"; COMP_WORDS=($2); COMP_CWORD=$3
+        _adit adit "${COMP_WORDS[$3]}" "${COMP_WORDS[$3 - 1]}"; echo "${COMPREPLY[*]}""#;
+    for (words, at, completed) in [
+        ("adit ku", "1", "kubeconfig"),
+        ("adit kubeconfig --fo", "2", "--force"),
+    ] {
+        let answer = Command::new("bash")
+            .args(["-c", ask, "bash", script.to_str().unwrap(), words, at])
+            .output()
+            .unwrap();
+        assert_eq!(stdout(&answer).trim(), completed, "{}", stderr(&answer));
     }
 }
 
