@@ -67,9 +67,15 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     let mut relay = step("relay started", || {
         Relay::start(&adit, &processes, &authority, place.address())
     })?;
-    step("RBAC applied", || place.apply_rbac())?;
+    step("RBAC applied", || {
+        place.apply_rbac()?;
+        agent::allow(&mut place, folder)
+    })?;
+    step("another agent came and left", || {
+        agent::visit(&adit, &place, &processes, &mut relay)
+    })?;
     let mut agent = step(place.agent_runs(), || {
-        agent::start(&adit, &mut place, &processes, &relay)
+        agent::start(&adit, &place, &processes, &relay)
     })?;
     step("tunnel up", || relay.wait_for_tunnel(agent.as_mut()))?;
 
@@ -181,6 +187,7 @@ mod tests {
                     "FOLDER",
                     "DEMO_HASH",
                     "OFFLINE_HASH",
+                    "LEFT_HASH",
                 ][..],
             ),
             ("agent/kustomization.yaml", &["API_HOST", "API_PORT"]),

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -18,28 +19,38 @@ use super::relay::Relay;
 /// Starts it; a process is given back, a Deployment is the cluster's.
 pub(super) fn start(
     adit: &Path,
-    place: &mut Place,
+    place: &Place,
     processes: &Processes,
     relay: &Relay,
 ) -> Result<Option<Daemon>> {
-    let folder = processes.folder();
-    fs::write(folder.join("agent.token"), relay.agent_token())?;
+    match place.real_node() {
+        Some(cluster) => {
+            deploy(adit, cluster, processes.folder(), relay)?;
+            Ok(None)
+        }
+        None => run(adit, place, processes, relay, "agent", relay.agent_token()).map(Some),
+    }
+}
+
+/// Another agent comes, and is told to go. Before ours, so that no tunnel is left then.
+pub(super) fn visit(
+    adit: &Path,
+    place: &Place,
+    processes: &Processes,
+    relay: &mut Relay,
+) -> Result<()> {
+    let mut agent = run(adit, place, processes, relay, "left", relay.token_of_left())?;
+    relay.wait_for_tunnel(Some(&mut agent))?;
+    agent.stop(Duration::from_secs(10))?;
+    relay.wait_for_silence()
+}
+
+/// The agent's namespace, its service account, and what that may do.
+pub(super) fn allow(place: &mut Place, folder: &Path) -> Result<()> {
     symlink(
         workspace::root().join("deploy/manifests"),
         folder.join("manifests"),
     )?;
-    allow(place, folder)?;
-    match place.real_node() {
-        Some(cluster) => {
-            deploy(adit, cluster, folder, relay)?;
-            Ok(None)
-        }
-        None => run(adit, place, processes, relay).map(Some),
-    }
-}
-
-/// The agent's namespace, its service account, and what that may do.
-fn allow(place: &mut Place, folder: &Path) -> Result<()> {
     if place.constrains_impersonation()? {
         place.apply_folder(&folder.join("manifests/agent/access"))?;
         return place.apply_folder(&folder.join("manifests/agent/everywhere"));
@@ -63,6 +74,7 @@ fn deploy(adit: &Path, cluster: &Cluster, folder: &Path, relay: &Relay) -> Resul
     cluster.import_image(&file)?;
 
     let token = folder.join("agent.token");
+    fs::write(&token, relay.agent_token())?;
     command::text(
         cluster
             .kubectl()
@@ -103,8 +115,18 @@ fn kustomization(cluster: &Cluster, folder: &Path, relay: &Relay) -> Result<std:
     Ok(own)
 }
 
-fn run(adit: &Path, place: &Place, processes: &Processes, relay: &Relay) -> Result<Daemon> {
+/// As a process, with this name and this token.
+fn run(
+    adit: &Path,
+    place: &Place,
+    processes: &Processes,
+    relay: &Relay,
+    name: &str,
+    token: &str,
+) -> Result<Daemon> {
     let folder = processes.folder();
+    let token_file = folder.join(name).with_extension("token");
+    fs::write(&token_file, token)?;
     let make = [
         "--namespace",
         "adit-agent",
@@ -122,18 +144,18 @@ fn run(adit: &Path, place: &Place, processes: &Processes, relay: &Relay) -> Resu
         "contexts": [{ "name": "it", "context": { "cluster": "it", "user": "agent" } }],
         "current-context": "it",
     });
-    let file = folder.join("agent.kubeconfig");
+    let file = folder.join(name).with_extension("kubeconfig");
     fs::write(&file, kubeconfig.to_string())?;
     let mut agent = Command::new(adit);
     agent
         .args(["agent", "--relay", relay.url(), "--admin", "127.0.0.1:0"])
         .arg("--token-file")
-        .arg(folder.join("agent.token"))
+        .arg(token_file)
         .arg("--ca")
         .arg(folder.join("ca.pem"))
         .arg("--kubeconfig")
         .arg(file);
-    processes.start("agent", agent)
+    processes.start(name, agent)
 }
 
 /// As `kustomization.yaml` has it.

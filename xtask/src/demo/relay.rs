@@ -19,6 +19,7 @@ pub(super) struct Relay {
     url: String,
     admin: SocketAddr,
     token: String,
+    token_of_left: String,
 }
 
 impl Relay {
@@ -36,6 +37,7 @@ impl Relay {
         let admin = SocketAddr::new(loopback, ports::free(loopback)?);
         let (token, hash) = new_token(adit)?;
         let (_, offline) = new_token(adit)?;
+        let (token_of_left, left) = new_token(adit)?;
         let config = template::fill(
             &super::read("relay.yaml")?,
             &[
@@ -44,6 +46,7 @@ impl Relay {
                 ("FOLDER", &folder.to_string_lossy()),
                 ("DEMO_HASH", &hash),
                 ("OFFLINE_HASH", &offline),
+                ("LEFT_HASH", &left),
             ],
         )?;
         let file = folder.join("relay.yaml");
@@ -57,6 +60,7 @@ impl Relay {
             url: format!("https://{listen}"),
             admin,
             token,
+            token_of_left,
         };
         wait::until(Duration::from_secs(20), "the relay to be ready", || {
             relay.daemon.check()?;
@@ -74,15 +78,32 @@ impl Relay {
         &self.token
     }
 
+    /// The token of the agent `left`.
+    pub(super) fn token_of_left(&self) -> &str {
+        &self.token_of_left
+    }
+
     /// Until an agent's tunnel is there. An agent that is a process here may have ended instead.
     pub(super) fn wait_for_tunnel(&mut self, mut agent: Option<&mut Daemon>) -> Result<()> {
-        wait::until(Duration::from_mins(1), "the agent's tunnel", || {
-            self.daemon.check()?;
+        self.wait("the agent's tunnel", |tunnels| {
             if let Some(agent) = agent.as_mut() {
                 agent.check()?;
             }
+            Ok(tunnels > 0)
+        })
+    }
+
+    /// Until there is no tunnel.
+    pub(super) fn wait_for_silence(&mut self) -> Result<()> {
+        self.wait("the tunnel to end", |tunnels| Ok(tunnels == 0))
+    }
+
+    fn wait(&mut self, what: &str, mut is_so: impl FnMut(usize) -> Result<bool>) -> Result<()> {
+        wait::until(Duration::from_mins(1), what, || {
+            self.daemon.check()?;
             let metrics = get(self.admin, "/metrics")?;
-            Ok(Look::from(has_tunnel(&metrics).then_some(())))
+            let tunnels = tunnels(&metrics).context("the relay does not count its tunnels")?;
+            Ok(Look::from(is_so(tunnels)?.then_some(())))
         })
     }
 
@@ -91,11 +112,13 @@ impl Relay {
     }
 }
 
-fn has_tunnel(metrics: &str) -> bool {
+fn tunnels(metrics: &str) -> Option<usize> {
     metrics
         .lines()
-        .filter_map(|line| line.strip_prefix("adit_relay_tunnels_open "))
-        .any(|count| count.trim() != "0")
+        .find_map(|line| line.strip_prefix("adit_relay_tunnels_open "))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn new_token(adit: &Path) -> Result<(String, String)> {
