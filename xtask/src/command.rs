@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::interrupt;
+use crate::interrupt::{self, Interrupted};
 
 /// How a program ended, and what it said.
 #[derive(Clone, Debug)]
@@ -39,6 +39,19 @@ pub fn text(command: &mut Command) -> Result<String> {
 /// As [`text`].
 pub fn text_of(command: &mut Command, input: &str, within: Duration) -> Result<String> {
     let ended = finish(command, input, within)?;
+    said(command, ended)
+}
+
+/// As [`text_of`], even after Ctrl-C: for cleaning up.
+///
+/// # Errors
+/// It cannot be started, takes longer, or fails.
+pub fn insist(command: &mut Command, input: &str, within: Duration) -> Result<()> {
+    let ended = run(command, input, within, || Ok(()))?;
+    said(command, ended).map(drop)
+}
+
+fn said(command: &Command, ended: Ended) -> Result<String> {
     if ended.status.success() {
         return Ok(ended.stdout);
     }
@@ -60,6 +73,15 @@ pub fn text_of(command: &mut Command, input: &str, within: Duration) -> Result<S
 /// # Errors
 /// It cannot be started or takes longer than `within`, or Ctrl-C; it is killed then, with all that it started.
 pub fn finish(command: &mut Command, input: &str, within: Duration) -> Result<Ended> {
+    run(command, input, within, interrupt::check)
+}
+
+fn run(
+    command: &mut Command,
+    input: &str,
+    within: Duration,
+    may_go_on: fn() -> Result<(), Interrupted>,
+) -> Result<Ended> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -76,7 +98,7 @@ pub fn finish(command: &mut Command, input: &str, within: Duration) -> Result<En
     });
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
-    let status = wait(&mut child, within);
+    let status = wait_while(&mut child, within, may_go_on);
     // What a script left in the background holds our pipes, and would outlive it.
     let _ = kill_process_group(group, Signal::KILL);
     let status = status.with_context(|| format!("`{}`", spelled(command)))?;
@@ -110,12 +132,20 @@ pub fn show(command: &mut Command) -> Result<()> {
 /// # Errors
 /// See above.
 pub fn wait(child: &mut Child, within: Duration) -> Result<ExitStatus> {
+    wait_while(child, within, interrupt::check)
+}
+
+fn wait_while(
+    child: &mut Child,
+    within: Duration,
+    may_go_on: fn() -> Result<(), Interrupted>,
+) -> Result<ExitStatus> {
     let end = Instant::now() + within;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        let stop = match interrupt::check() {
+        let stop = match may_go_on() {
             Err(interrupted) => Some(interrupted.into()),
             Ok(()) if Instant::now() >= end => {
                 Some(anyhow!("was not done within {} s", within.as_secs()))

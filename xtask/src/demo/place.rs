@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use xtask::cluster::{Cluster, Node, Options};
 use xtask::command;
@@ -56,13 +56,22 @@ impl Place {
         let file = kubeconfig
             .canonicalize()
             .with_context(|| format!("there is no {}", kubeconfig.display()))?;
-        Ok(Self {
+        let place = Self {
             kubeconfig: file,
             tools: Tools::ready(MODULES)?,
             kind: Kind::Existing,
             images,
             applied: Vec::new(),
-        })
+        };
+        let mut get = place.kubectl();
+        get.args(["get", "--ignore-not-found", "--output=name", "namespace"]);
+        let taken = command::text(get.args(["shop", "adit-agent"]))?;
+        ensure!(
+            taken.is_empty(),
+            "the cluster has these already, and the demo would take them away: {}",
+            taken.split_whitespace().collect::<Vec<_>>().join(", ")
+        );
+        Ok(place)
     }
 
     pub(super) fn tools(&self) -> &Tools {
@@ -141,11 +150,48 @@ impl Place {
         self.apply(super::read("rbac.yaml")?)
     }
 
-    /// Applies manifests, and remembers to take them away.
+    /// Applies manifests, and remembers to take away what was not there before. In a cluster that stays, what is there already stays
+    /// as it is.
     pub(super) fn apply(&mut self, manifests: String) -> Result<()> {
-        self.with_input(&["apply", "--filename", "-"], &manifests)?;
+        let manifests = match self.kind {
+            Kind::Own { .. } => manifests,
+            Kind::Existing => self.missing(&manifests)?,
+        };
+        if manifests.is_empty() {
+            return Ok(());
+        }
+        let applied = self.with_input(&["apply", "--filename", "-"], &manifests);
+        // Ctrl-C may have come in the middle of it.
         self.applied.push(manifests);
-        Ok(())
+        applied.map(drop)
+    }
+
+    /// Those objects that are not in the cluster.
+    fn missing(&self, manifests: &str) -> Result<String> {
+        let parse = [
+            "create",
+            "--dry-run=client",
+            "--output=json",
+            "--filename",
+            "-",
+        ];
+        let objects = self.with_input(&parse, manifests)?;
+        let get = [
+            "get",
+            "--ignore-not-found",
+            "--output=name",
+            "--filename",
+            "-",
+        ];
+        let mut missing = String::new();
+        for object in serde_json::Deserializer::from_str(&objects).into_iter::<Value>() {
+            let object = object?.to_string();
+            if self.with_input(&get, &object)?.is_empty() {
+                missing.push_str(&object);
+                missing.push('\n');
+            }
+        }
+        Ok(missing)
     }
 
     /// The same for a folder with a kustomization.
@@ -202,11 +248,15 @@ impl Place {
         if let Kind::Own { .. } = self.kind {
             return Ok(());
         }
+        let mut outcome = Ok(());
         while let Some(manifests) = self.applied.pop() {
-            let delete = ["delete", "--ignore-not-found", "--filename", "-"];
-            self.with_input(&delete, &manifests)?;
+            let mut delete = self.kubectl();
+            delete.args(["delete", "--ignore-not-found", "--filename", "-"]);
+            // What cannot be taken away must not keep the rest.
+            let taken = command::insist(&mut delete, &manifests, TAKEN_AWAY_WITHIN);
+            outcome = outcome.and(taken);
         }
-        Ok(())
+        outcome
     }
 
     pub(super) fn leave_running(mut self) -> Result<()> {
@@ -228,6 +278,8 @@ impl Drop for Place {
     }
 }
 
+/// A namespace with pods in it takes its time.
+const TAKEN_AWAY_WITHIN: Duration = Duration::from_mins(2);
 const MODULES: &[Module] = &[Module::Kubernetes, Module::Helm];
 /// Every real node of ours has them.
 const OWN_IMAGES: [&str; 2] = ["adit.local/app:1", "adit.local/app:2"];
