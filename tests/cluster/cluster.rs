@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, OnceLock, PoisonError},
 };
 
@@ -12,6 +12,7 @@ use xtask::{
     cluster::{Cluster as Running, Node as Kind, Options},
     image::{self, Packing},
     tools::{Module, Tools},
+    workspace,
 };
 
 pub struct Cluster {
@@ -95,11 +96,12 @@ impl Cluster {
     }
 
     /// The name of an image of `adit`, which the node is given when somebody first asks.
-    pub fn agent_image(&self, adit: &Path) -> &'static str {
+    pub fn agent_image(&self) -> &'static str {
         self.agent_image.get_or_init(|| {
+            let adit = workspace::static_adit().unwrap();
             let running = self.running();
             let file = running.folder().join("adit.tar");
-            image::adit(adit)
+            image::adit(&adit)
                 .unwrap()
                 .write(&file, AGENT_IMAGE, Packing::Plain)
                 .unwrap();

@@ -6,14 +6,14 @@
 
 mod layer;
 mod layout;
-mod libraries;
+mod linking;
 mod name;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 pub use self::layer::{Layer, Packing};
@@ -116,18 +116,17 @@ pub fn app(tag: &str) -> Result<Image> {
     Ok(image.environment(&format!("TAG={tag}")))
 }
 
-/// adit, from its binary and what that is linked to; with this machine's certificates of public authorities, if it
-/// has any.
+/// adit, from a static binary; with this machine's certificates of public authorities, if it has any.
 ///
 /// # Errors
-/// A file cannot be read.
+/// The binary cannot be read, or needs libraries.
 pub fn adit(binary: &Path) -> Result<Image> {
+    ensure!(
+        linking::is_static(binary)?,
+        "{} is not linked statically",
+        binary.display()
+    );
     let mut layer = Layer::base().file("bin/adit", fs::read(binary)?, 0o755);
-    for library in libraries::of(binary)? {
-        let content =
-            fs::read(&library).with_context(|| format!("cannot read {}", library.display()))?;
-        layer = layer.file(&library.to_string_lossy(), content, 0o755);
-    }
     if let Ok(roots) = fs::read(ROOTS) {
         layer = layer.file(ROOTS, roots, 0o644);
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::interrupt;
+use crate::{command, interrupt};
 
 /// The repository's top folder.
 #[must_use]
@@ -36,11 +36,36 @@ pub fn cargo() -> Command {
 pub fn adit() -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--package", "adit", "--bin", "adit"]);
-    executables(&mut command)?
-        .into_iter()
-        .next()
-        .map(|built| built.path)
-        .context("cargo built no adit")
+    one(executables(&mut command)?)
+}
+
+/// The same binary as [`adit`], linked statically as the released one is: a file that needs none beside it. What it is made of is
+/// shared with the other, only the last link is its own.
+///
+/// # Errors
+/// It does not build; cargo has said why.
+pub fn static_adit() -> Result<PathBuf> {
+    let metadata = ["metadata", "--no-deps", "--offline", "--format-version=1"];
+    let metadata: Value = serde_json::from_str(&command::text(cargo().args(metadata))?)?;
+    let folder = |name: &str| {
+        metadata
+            .get(name)
+            .and_then(Value::as_str)
+            .context("cargo names no folders")
+    };
+    let mut command = cargo();
+    // A target folder of its own, so that neither undoes the other.
+    command
+        .env("CARGO_BUILD_BUILD_DIR", folder("build_directory")?)
+        .args(["rustc", "--package", "adit", "--bin", "adit"])
+        .arg("--target-dir")
+        .arg(Path::new(folder("target_directory")?).join("static"));
+    one(build(&mut command, &["-C", "target-feature=+crt-static"])?)
+}
+
+fn one(built: Vec<Built>) -> Result<PathBuf> {
+    let first = built.into_iter().next();
+    first.map(|built| built.path).context("cargo built no adit")
 }
 
 /// A binary that cargo built.
@@ -61,8 +86,16 @@ pub struct Built {
 /// # Errors
 /// Cargo fails.
 pub fn executables(command: &mut Command) -> Result<Vec<Built>> {
+    build(command, &[])
+}
+
+/// With flags for the last call of the compiler alone, which `cargo rustc` takes.
+fn build(command: &mut Command, flags: &[&str]) -> Result<Vec<Built>> {
+    command.arg("--message-format=json-render-diagnostics");
+    if !flags.is_empty() {
+        command.arg("--").args(flags);
+    }
     let output = command
-        .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -25,7 +25,7 @@ pub(super) fn start(
 ) -> Result<Option<Daemon>> {
     match place.real_node() {
         Some(cluster) => {
-            deploy(adit, cluster, processes.folder(), relay)?;
+            deploy(cluster, processes.folder(), relay)?;
             Ok(None)
         }
         None => run(adit, place, processes, relay, "agent", relay.agent_token()).map(Some),
@@ -64,13 +64,18 @@ pub(super) fn allow(place: &mut Place, folder: &Path) -> Result<()> {
     place.apply_folder(&before)
 }
 
-fn deploy(adit: &Path, cluster: &Cluster, folder: &Path, relay: &Relay) -> Result<()> {
+fn deploy(cluster: &Cluster, folder: &Path, relay: &Relay) -> Result<()> {
+    let adit = workspace::static_adit()?;
     let stripped = folder.join("adit-stripped");
     // Half of a debug binary is symbols, which the node would have to copy; without binutils it does.
     let strip = ["--strip-all", "-o"].map(AsRef::<Path>::as_ref);
-    let is_stripped = command::quietly(Command::new("strip").args(strip).args([&stripped, adit]));
+    let is_stripped = command::quietly(Command::new("strip").args(strip).args([&stripped, &adit]));
     let file = folder.join("adit.tar");
-    image::adit(if is_stripped { &stripped } else { adit })?.write(&file, IMAGE, Packing::Plain)?;
+    image::adit(if is_stripped { &stripped } else { &adit })?.write(
+        &file,
+        IMAGE,
+        Packing::Plain,
+    )?;
     cluster.import_image(&file)?;
 
     let token = folder.join("agent.token");
