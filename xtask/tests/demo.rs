@@ -1,4 +1,5 @@
-//! `cargo xtask demo` as a person meets it, with a simulated node, which every machine can have as often as it likes.
+//! `cargo xtask demo` as a person meets it: with a simulated node, which every machine can have as often as it likes, and as root with
+//! a real one, too.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -7,7 +8,7 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,14 +16,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
-use xtask::cluster::Node;
-use xtask::tools::{self, Module};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
+use xtask::cluster::{Cluster, Node, Options};
+use xtask::tools::{self, Module, debian};
 use xtask::{command, skip};
 
 #[test]
 fn demo_that_is_kept_serves_the_shell_it_describes_until_it_is_taken_down() {
-    let Some(mut demo) = Demo::start(&["--keep"], "demo_that_is_kept") else {
+    let Some(mut demo) = Demo::start(On::Kwok, &["--keep"], "demo_that_is_kept") else {
         return;
     };
     let (status, said) = demo.ends();
@@ -43,30 +44,131 @@ fn demo_that_is_kept_serves_the_shell_it_describes_until_it_is_taken_down() {
     let answer = command::text(shell.args(["-ec", &script]).env_remove("KUBECONFIG")).unwrap();
     assert!(answer.contains("group/app:demo\n"), "{answer}");
 
-    let processes = kept.processes();
-    assert!(processes.len() > 6, "{processes:?}");
-    let folders = kept.take_down();
-    all_gone(&folders, &processes);
+    let running = Running::in_folders(kept.0.clone());
+    assert!(running.processes.len() > 6, "{running:?}");
+    kept.take_down();
+    running.is_gone();
 }
 
 #[test]
 fn demo_that_is_interrupted_leaves_nothing_behind() {
-    let Some(mut demo) = Demo::start(&[], "demo_that_is_interrupted") else {
+    if let Some(mut demo) = Demo::start(On::Kwok, &[], "demo_that_is_interrupted") {
+        demo.is_interrupted();
+    }
+}
+
+#[test]
+fn demo_with_a_real_node_that_is_interrupted_leaves_nothing_behind() {
+    let test = "demo_with_a_real_node_that_is_interrupted";
+    if let Some(mut demo) = Demo::start(On::Real, &[], test) {
+        demo.is_interrupted();
+    }
+}
+
+#[test]
+fn demo_with_a_real_node_leaves_no_step_out_and_nothing_behind() {
+    let test = "demo_with_a_real_node_leaves_no_step_out";
+    let Some(mut demo) = Demo::start(On::Real, &[], test) else {
         return;
     };
+    demo.says("agent started in the cluster");
     demo.says("tunnel up");
-    let folders = demo.folders();
-    let processes: Vec<_> = folders.iter().flat_map(|folder| noted(folder)).collect();
-    assert!(folders.len() == 2 && processes.len() > 6, "{processes:?}");
+    let running = demo.running();
+    demo.succeeds_in_every_step();
+    running.is_gone();
+}
 
-    demo.interrupt();
+/// Whoever has a cluster has things in it: those that bear a name of the demo's stay, and as they are.
+#[test]
+fn demo_in_a_cluster_that_exists_takes_its_own_things_away_and_no_others() {
+    let test = "demo_in_a_cluster_that_exists";
+    if is_lacking(Node::Real, test) {
+        return;
+    }
+    let cluster = Cluster::start(Options {
+        node: Node::Real,
+        ..Options::default()
+    });
+    let cluster = cluster.unwrap();
+    cluster.apply(THEIRS).unwrap();
+    let before = (everything(&cluster), theirs(&cluster));
+    let kubeconfig = cluster.kubeconfig("admin").unwrap();
+    let start = |args: &[&str]| Demo::start(On::Existing(&kubeconfig), args, test).unwrap();
+
+    start(&[]).is_interrupted();
+    assert_eq!((everything(&cluster), theirs(&cluster)), before);
+
+    start(&["--images", "adit.local/app:1", "adit.local/app:2"]).succeeds_in_every_step();
+    assert_eq!((everything(&cluster), theirs(&cluster)), before);
+
+    cluster.apply(TAKEN).unwrap();
+    let (status, said) = start(&[]).ends();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("namespace/shop"), "{said}");
+}
+
+#[test]
+fn step_that_fails_is_red_and_explained_and_the_exit_code() {
+    let Some(mut demo) = Demo::start_in_terminal("step_that_fails") else {
+        return;
+    };
+    demo.says("The job");
+    let running = demo.running();
+    running.kill("relay");
     let (status, said) = demo.ends();
-    assert_eq!(status.code(), Some(130), "{said}");
-    assert!(
-        said.ends_with("interrupted; nothing is left behind\n"),
-        "{said}"
-    );
-    all_gone(&folders, &processes);
+    assert_eq!(status.code(), Some(1), "{said}");
+    for part in [
+        "\u{1b}[1;31mfailed\u{1b}[0m",
+        "The relay's last words:",
+        "\u{1b}[1;31merror: the step \"",
+    ] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    running.is_gone();
+}
+
+/// What the demo could have left. The system makes some of its own late.
+fn everything(cluster: &Cluster) -> Vec<String> {
+    let kinds = "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,roles,rolebindings,secrets,deployments";
+    let mut get = cluster.kubectl();
+    get.args(["get", kinds, "--all-namespaces", "--output", NAMES]);
+    let names = command::text(&mut get).unwrap();
+    let names = names.lines().map(str::to_owned);
+    names
+        .filter(|name| !name.contains("kube-") && !name.contains("system:"))
+        .collect()
+}
+
+/// What was there before, with versions that would change.
+fn theirs(cluster: &Cluster) -> String {
+    let kinds = "namespaces,roles,configmaps";
+    let mut get = cluster.kubectl();
+    get.args(["get", kinds, "--all-namespaces", "--selector=owner=them"]);
+    let columns = format!("{NAMES},VERSION:.metadata.resourceVersion");
+    let found = command::text(get.args(["--output", &columns])).unwrap();
+    assert_eq!(found.matches("flux-system").count(), 3, "{found}");
+    found
+}
+
+/// Whether the machine lacks what a demo with this node takes; that is noted.
+fn is_lacking(node: Node, test: &str) -> bool {
+    let missing = node
+        .missing()
+        .and_then(|()| tools::available(&[Module::Helm]))
+        .and_then(|()| debian::available(&[debian::CURL]));
+    if let Err(why) = &missing {
+        skip::skipped(test, &format!("{why:#}"));
+    }
+    missing.is_err()
+}
+
+/// Where a demo runs.
+#[derive(Clone, Copy, Debug)]
+enum On<'a> {
+    Kwok,
+    Real,
+    /// A cluster with a real node.
+    Existing(&'a Path),
 }
 
 /// A demo that runs, in a process group as a terminal gives it.
@@ -74,36 +176,69 @@ struct Demo {
     child: Child,
     lines: Receiver<String>,
     said: String,
+    /// How many folders and processes it has, once its tunnel is up.
+    size: (usize, usize),
 }
 
 impl Demo {
-    /// None where Go or what is built with it cannot be had; that is noted.
-    fn start(args: &[&str], test: &str) -> Option<Self> {
-        let missing = Node::Kwok
-            .missing()
-            .and_then(|()| tools::available(&[Module::Helm]));
-        if let Err(why) = missing {
-            skip::skipped(test, &format!("{why:#}"));
+    /// None where what it takes cannot be had; that is noted.
+    fn start(on: On<'_>, args: &[&str], test: &str) -> Option<Self> {
+        let mut demo = Command::new(XTASK);
+        demo.arg("demo");
+        let (node, size) = match on {
+            On::Kwok => (Node::Kwok, (2, 7)),
+            On::Real => (Node::Real, (2, 7)),
+            On::Existing(_) => (Node::Real, (1, 3)),
+        };
+        match on {
+            On::Kwok => demo.args(["--node", "kwok"]),
+            On::Real => demo.args(["--node", "real"]),
+            On::Existing(kubeconfig) => demo.arg("--kubeconfig").arg(kubeconfig),
+        };
+        if is_lacking(node, test) {
             return None;
         }
-        let mut child = Command::new(XTASK)
-            .args(["demo", "--node", "kwok"])
-            .args(args)
+        demo.args(args)
             .process_group(0)
             .stdin(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = demo.spawn().unwrap();
+        let said = child.stderr.take().unwrap();
+        Some(Self::hearing(child, said, size))
+    }
+
+    /// With a simulated node, in a terminal.
+    fn start_in_terminal(test: &str) -> Option<Self> {
+        if is_lacking(Node::Kwok, test) {
+            return None;
+        }
+        let demo = format!("exec '{XTASK}' demo --node kwok");
+        let mut child = Command::new("script")
+            .args(["--quiet", "--return", "--flush", "--command", &demo])
+            .arg("/dev/null")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let said = child.stdout.take().unwrap();
+        Some(Self::hearing(child, said, (2, 7)))
+    }
+
+    fn hearing(child: Child, said: impl Read + Send + 'static, size: (usize, usize)) -> Self {
         let (heard, lines) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
         thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
+            for line in BufReader::new(said).lines().map_while(Result::ok) {
                 // The test may have ended.
                 let _ = heard.send(line);
             }
         });
-        let said = String::new();
-        Some(Self { child, lines, said })
+        Self {
+            child,
+            lines,
+            said: String::new(),
+            size,
+        }
     }
 
     fn says(&mut self, text: &str) {
@@ -118,6 +253,26 @@ impl Demo {
         (status, std::mem::take(&mut self.said))
     }
 
+    fn succeeds_in_every_step(&mut self) {
+        let (status, said) = self.ends();
+        assert!(status.success(), "{said}");
+        assert!(!said.contains("left out: "), "{said}");
+    }
+
+    /// Ctrl-C, in the middle of it.
+    fn is_interrupted(&mut self) {
+        self.says("tunnel up");
+        let running = self.running();
+        kill_process_group(Pid::from_child(&self.child), Signal::INT).unwrap();
+        let (status, said) = self.ends();
+        assert_eq!(status.code(), Some(130), "{said}");
+        assert!(
+            said.ends_with("interrupted; nothing is left behind\n"),
+            "{said}"
+        );
+        running.is_gone();
+    }
+
     /// Its next line; none at its end.
     fn hear(&mut self) -> Option<String> {
         let line = match self.lines.recv_timeout(DEADLINE) {
@@ -130,25 +285,18 @@ impl Demo {
         Some(line)
     }
 
-    /// Ctrl-C.
-    fn interrupt(&self) {
-        kill_process_group(Pid::from_child(&self.child), Signal::INT).unwrap();
-    }
-
     /// What it uses, as its guards have it.
-    fn folders(&self) -> Vec<PathBuf> {
-        let id = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-        let command_line = |child: &str| {
-            let line = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
-            line.split('\0').map(str::to_owned).collect::<Vec<_>>()
-        };
-        children
-            .split_whitespace()
+    fn running(&self) -> Running {
+        let guards = descendants(self.child.id())
+            .into_iter()
             .map(command_line)
-            .filter(|words| words.get(1).is_some_and(|word| word == "guard"))
-            .filter_map(|words| words.get(2).map(PathBuf::from))
-            .collect()
+            .filter(|words| words.get(1).is_some_and(|word| word == "guard"));
+        let folders = guards.filter_map(|words| words.get(2).map(PathBuf::from));
+        let running = Running::in_folders(folders.collect());
+        let (folders, processes) = self.size;
+        assert_eq!(running.folders.len(), folders, "{running:?}");
+        assert!(running.processes.len() >= processes, "{running:?}");
+        running
     }
 }
 
@@ -157,6 +305,59 @@ impl Drop for Demo {
         // Its guards clean up behind it.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a demo has going.
+#[derive(Debug)]
+struct Running {
+    folders: Vec<PathBuf>,
+    processes: Vec<Pid>,
+}
+
+impl Running {
+    fn in_folders(folders: Vec<PathBuf>) -> Self {
+        let processes = folders.iter().flat_map(|folder| noted(folder)).collect();
+        Self { folders, processes }
+    }
+
+    /// SIGKILL for the processes of adit with this subcommand.
+    fn kill(&self, subcommand: &str) {
+        for process in &self.processes {
+            let words = command_line(process.as_raw_nonzero().get().cast_unsigned());
+            if words.get(1).is_some_and(|word| word == subcommand) {
+                kill_process(*process, Signal::KILL).unwrap();
+            }
+        }
+    }
+
+    fn is_gone(&self) {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        for folder in &self.folders {
+            assert!(!folder.exists(), "{} is left", folder.display());
+            let place = folder.to_str().unwrap();
+            assert!(!mounts.contains(place), "{place} in {mounts}");
+        }
+        let node = ["/sys/class/net/adit0", "/sys/fs/cgroup/adit-node"];
+        let left: Vec<_> = node
+            .iter()
+            .filter(|path| Path::new(path).exists())
+            .collect();
+        // As soon as we have no real node, another process may.
+        let last = fs::read_to_string("/tmp/adit-node.lock").unwrap_or_default();
+        let is_ours = self
+            .folders
+            .iter()
+            .any(|folder| *folder == Path::new(&last));
+        assert!(left.is_empty() || !is_ours, "{left:?}");
+        // Whoever adopted them reaps them in its own time.
+        let end = Instant::now() + Duration::from_secs(10);
+        for process in &self.processes {
+            while test_kill_process(*process).is_ok() {
+                assert!(Instant::now() < end, "{process:?} is left");
+                thread::yield_now();
+            }
+        }
     }
 }
 
@@ -172,14 +373,9 @@ impl Kept {
         Self(folders.collect())
     }
 
-    fn processes(&self) -> Vec<Pid> {
-        self.0.iter().flat_map(|folder| noted(folder)).collect()
-    }
-
-    fn take_down(mut self) -> Vec<PathBuf> {
+    fn take_down(mut self) {
         let folders = std::mem::take(&mut self.0);
         command::text(Command::new(XTASK).arg("down").args(&folders)).unwrap();
-        folders
     }
 }
 
@@ -198,20 +394,40 @@ fn noted(folder: &Path) -> Vec<Pid> {
     record.lines().filter_map(id).collect()
 }
 
-fn all_gone(folders: &[PathBuf], processes: &[Pid]) {
-    for folder in folders {
-        assert!(!folder.exists(), "{} is left", folder.display());
-    }
-    // Whoever adopted them reaps them in its own time.
-    let end = Instant::now() + Duration::from_secs(10);
-    for process in processes {
-        while test_kill_process(*process).is_ok() {
-            assert!(Instant::now() < end, "{process:?} is left");
-            thread::yield_now();
-        }
-    }
+/// The processes below one.
+fn descendants(id: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().map(|id| id.parse().unwrap());
+    children
+        .flat_map(|id| [vec![id], descendants(id)].concat())
+        .collect()
+}
+
+fn command_line(id: u32) -> Vec<String> {
+    let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    line.split('\0').map(str::to_owned).collect()
 }
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 /// The first run of all builds Kubernetes.
 const DEADLINE: Duration = Duration::from_mins(30);
+const NAMES: &str = "custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+/// A namespace as of somebody's Flux, and in it a Role that the demo would make otherwise.
+const THEIRS: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: { name: flux-system, labels: { owner: them } }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: precious, namespace: flux-system, labels: { owner: them } }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: { name: secret-manager, namespace: flux-system, labels: { owner: them } }
+rules:
+  - { apiGroups: [\"\"], resources: [secrets], verbs: [create, delete] }
+";
+/// A namespace of the demo's own.
+const TAKEN: &str = "{ apiVersion: v1, kind: Namespace, metadata: { name: shop } }";
