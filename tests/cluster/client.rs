@@ -1,5 +1,5 @@
-//! Which kubectl, and how it carries exec and its like: the one of the cluster's version and the one on the machine, by
-//! WebSocket and by SPDY.
+//! Which kubectl, and how it carries exec and its like: the one of the cluster's version and another (see
+//! [`xtask::tools::other_kubectl`]), by WebSocket and by SPDY.
 
 use std::{
     path::PathBuf,
@@ -7,12 +7,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use adit_identity::JobId;
-use xtask::command;
-
 use crate::{installation::Upgrade, world::World};
+use adit_identity::JobId;
 
-/// A kind of client, whether this machine has it or not.
+/// A kind of client, whether this machine can have it or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     is_ours: bool,
@@ -63,20 +61,24 @@ impl Kind {
         match (self.is_ours, self.carrier) {
             (true, Carrier::WebSocket) => "ours-websocket",
             (true, Carrier::Spdy) => "ours-spdy",
-            (false, Carrier::WebSocket) => "machine-websocket",
-            (false, Carrier::Spdy) => "machine-spdy",
+            (false, Carrier::WebSocket) => "other-websocket",
+            (false, Carrier::Spdy) => "other-spdy",
         }
     }
 
-    /// The client, if this machine has it.
-    pub fn find(self, world: &World) -> Option<Client> {
+    /// The client.
+    ///
+    /// # Errors
+    ///
+    /// This machine cannot have it; why.
+    pub fn find(self, world: &World) -> Result<Client, &str> {
         let program = if self.is_ours {
-            world.cluster.kubectl.clone()
+            &world.cluster.kubectl
         } else {
-            command::find("kubectl")?
+            world.cluster.other_kubectl()?
         };
-        Some(Client {
-            program,
+        Ok(Client {
+            program: program.to_owned(),
             carrier: self.carrier,
             name: self.name(),
             callers: Arc::default(),

@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
 };
 
@@ -11,7 +11,7 @@ use anyhow::Result;
 use xtask::{
     cluster::{Cluster as Running, Node as Kind, Options},
     image::{self, Packing},
-    tools::{Module, Tools},
+    tools::{self, Module, Tools},
     workspace,
 };
 
@@ -22,6 +22,7 @@ pub struct Cluster {
     pub kubeconfig: PathBuf,
     pub kubectl: PathBuf,
     pub helm: PathBuf,
+    other_kubectl: Result<PathBuf, String>,
     /// Why its node is not real, if it is not.
     missing: Result<(), String>,
     agent_image: OnceLock<()>,
@@ -34,7 +35,7 @@ pub struct Cluster {
 /// It cannot.
 pub fn available() -> Result<()> {
     Kind::best().missing()?;
-    xtask::tools::available(&[Module::Helm])
+    tools::available(&[Module::Helm])
 }
 
 impl Cluster {
@@ -54,6 +55,7 @@ impl Cluster {
             kubeconfig: running.kubeconfig("admin")?,
             kubectl: running.tools().kubectl(),
             helm: Tools::ready(&[Module::Helm])?.helm(),
+            other_kubectl: tools::other_kubectl().map_err(|why| format!("{why:#}")),
             missing: missing.map_err(|why| format!("{why:#}")),
             agent_image: OnceLock::new(),
             running: Mutex::new(running),
@@ -68,6 +70,18 @@ impl Cluster {
     pub fn has_real_pods(&self) -> Result<(), &str> {
         match &self.missing {
             Ok(()) => Ok(()),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// A kubectl that is not of the cluster's version.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be had; why.
+    pub fn other_kubectl(&self) -> Result<&Path, &str> {
+        match &self.other_kubectl {
+            Ok(program) => Ok(program),
             Err(why) => Err(why),
         }
     }

@@ -75,14 +75,11 @@ pub fn for_clients(
         .iter()
         .map(|kind| {
             let trial = made(name, needs, move |world| match kind.find(world) {
-                Some(client) => {
+                Ok(client) => {
                     test(world, &client);
                     Ok(Completion::Completed)
                 }
-                None => Ok(skipped(
-                    &format!("[{}] {}", kind.name(), short(name)),
-                    "there is no kubectl on this machine's path",
-                )),
+                Err(why) => Ok(skipped(&format!("[{}] {}", kind.name(), short(name)), why)),
             });
             trial.with_kind(kind.name())
         })

@@ -7,6 +7,7 @@ mod binaries;
 mod checks;
 mod deny;
 mod fuzz;
+mod needs;
 mod tally;
 
 use std::process::Command;
@@ -30,9 +31,14 @@ pub fn run() -> Result<()> {
     outcome.check("lints", checks::lints);
     outcome.check("documentation", checks::documentation);
     outcome.check("licences, bans, sources", deny::check);
+    line(paint(Tone::Strong, "what tests need"));
+    needs::ready();
     line(paint(Tone::Strong, "tests"));
     outcome.tests(binaries::run);
-    outcome.check("fuzzing, a short run", fuzz::run);
+    match fuzz::available() {
+        Ok(()) => outcome.check("fuzzing, a short run", fuzz::run),
+        Err(why) => outcome.tally.skipped.push(format!("fuzzing: {why:#}")),
+    }
     outcome.summary(begin)
 }
 

@@ -9,13 +9,15 @@ mod module;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 pub use self::build::go;
 pub use self::module::Module;
-use crate::{lock, progress};
+use crate::{command, lock, progress};
 
 /// Where the programs are. Made by [`Tools::ready`], so they are there.
 #[derive(Clone, Debug)]
@@ -59,6 +61,30 @@ impl Tools {
     pub fn folder(&self, module: Module) -> PathBuf {
         self.cache.join(module.key())
     }
+}
+
+/// A kubectl that is not of the cluster's version: the machine's own, or where it has none that speaks WebSocket, an older one that is
+/// built.
+///
+/// # Errors
+/// There is none, and Go is missing or the build fails.
+pub fn other_kubectl() -> Result<PathBuf> {
+    if let Some(own) = command::find("kubectl").filter(|own| speaks_websocket(own)) {
+        return Ok(own);
+    }
+    let tools = Tools::ready(&[Module::Kubectl])?;
+    Ok(tools.program(Module::Kubectl, "kubectl"))
+}
+
+/// Of exec and port-forward by default, from 1.31 on.
+fn speaks_websocket(kubectl: &Path) -> bool {
+    let version = ["version", "--client", "--output=json"];
+    let said = command::text(Command::new(kubectl).args(version)).unwrap_or_default();
+    let said: Value = serde_json::from_str(&said).unwrap_or_default();
+    let minor = said.pointer("/clientVersion/minor").and_then(Value::as_str);
+    // Some say `36+`.
+    let minor = minor.and_then(|minor| minor.trim_end_matches('+').parse::<u32>().ok());
+    minor.is_some_and(|minor| minor >= 31)
 }
 
 /// Whether these modules could be made ready: they are there already, or Go is. Tests ask before they say they skip.

@@ -3,11 +3,16 @@
 use anyhow::{Context, Result};
 
 use super::quietly;
-use crate::command;
+use crate::tools::debian::{self, CPP};
 use crate::workspace::{cargo, root};
 
+/// Why it cannot be run, and how it could.
+pub(super) fn available() -> Result<()> {
+    debian::available(&[CPP]).context("libFuzzer is C++")
+}
+
 pub(super) fn run() -> Result<()> {
-    command::find("g++").context("libFuzzer is C++: install a compiler (Debian: g++)")?;
+    debian::ready(&[CPP])?;
     for target in TARGETS {
         run_target(target).with_context(|| format!("target {target}"))?;
     }

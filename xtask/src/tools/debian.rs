@@ -1,4 +1,4 @@
-//! What a real node needs of the system, as Debian packages: installed when we are root and there is apt, else named.
+//! What we need of the system, as Debian packages: installed when we are root and there is apt, else named.
 
 use std::path::Path;
 use std::process::Command;
@@ -58,8 +58,16 @@ pub const NODE: &[Needed] = &[
         package: "iproute2",
     },
     Needed {
+        what: "mount",
+        package: "mount",
+    },
+    Needed {
         what: "gcc",
         package: "gcc",
+    },
+    Needed {
+        what: "/usr/include/stdlib.h",
+        package: "libc6-dev",
     },
     Needed {
         what: "ldd",
@@ -67,39 +75,58 @@ pub const NODE: &[Needed] = &[
     },
 ];
 
+/// What tests need beside that.
+pub const TESTS: &[Needed] = &[
+    CPP,
+    CURL,
+    Needed {
+        what: "git",
+        package: "git",
+    },
+    Needed {
+        what: "systemd-analyze",
+        package: "systemd",
+    },
+];
+
+/// libFuzzer is C++.
+pub const CPP: Needed = Needed {
+    what: "g++",
+    package: "g++",
+};
+
 /// What a step of the demo needs.
 pub const CURL: Needed = Needed {
     what: "curl",
     package: "curl",
 };
 
-/// The packages that are missing.
-#[must_use]
-pub fn missing(needed: &[Needed]) -> Vec<&'static str> {
-    let mut packages: Vec<_> = needed
-        .iter()
-        .filter(|needed| !needed.is_there())
-        .map(|needed| needed.package)
-        .collect();
-    packages.dedup();
-    packages
+/// Whether all of it is there, or [`ready`] could install it.
+///
+/// # Errors
+/// Something is missing, and we are not root or there is no apt; the text has the command to run.
+pub fn available(needed: &[Needed]) -> Result<()> {
+    let missing = missing(needed);
+    if missing.is_empty() || can_install() {
+        return Ok(());
+    }
+    let lacking: Vec<_> = missing.iter().map(|needed| needed.what).collect();
+    bail!(
+        "this machine lacks {}; on Debian, as root: {}",
+        lacking.join(", "),
+        by_hand(&packages(&missing))
+    );
 }
 
 /// Makes sure all of it is there.
 ///
 /// # Errors
-/// Something is missing, and we are not root or there is no apt; the text has the command to run.
+/// As [`available`], or it cannot be installed.
 pub fn ready(needed: &[Needed]) -> Result<()> {
-    let packages = missing(needed);
+    available(needed)?;
+    let packages = packages(&missing(needed));
     if packages.is_empty() {
         return Ok(());
-    }
-    let by_hand = format!(
-        "apt-get install --no-install-recommends {}",
-        packages.join(" ")
-    );
-    if !can_install() {
-        bail!("the system lacks what a real node needs; as root: {by_hand}");
     }
     progress::step(&format!("installed {}", packages.join(" ")), || {
         install(&packages)
@@ -107,13 +134,30 @@ pub fn ready(needed: &[Needed]) -> Result<()> {
                 apt(&["update", "-qq"])?;
                 install(&packages)
             })
-            .with_context(|| format!("run it yourself to see why: {by_hand}"))
+            .with_context(|| format!("run it yourself to see why: {}", by_hand(&packages)))
     })
 }
 
+fn missing(needed: &[Needed]) -> Vec<Needed> {
+    let missing = needed.iter().filter(|needed| !needed.is_there());
+    missing.copied().collect()
+}
+
+fn packages(missing: &[Needed]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = missing.iter().map(|needed| needed.package).collect();
+    packages.dedup();
+    packages
+}
+
+fn by_hand(packages: &[&str]) -> String {
+    format!(
+        "apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    )
+}
+
 /// Whether we are root, and apt is there.
-#[must_use]
-pub fn can_install() -> bool {
+fn can_install() -> bool {
     rustix::process::geteuid().is_root() && command::find("apt-get").is_some()
 }
 

@@ -13,6 +13,8 @@ pub enum Module {
     Etcd,
     /// API server, controller manager, scheduler, kubelet, kubectl, and the source of `pause`.
     Kubernetes,
+    /// An older kubectl, for tests on a machine that has none.
+    Kubectl,
     /// helm.
     Helm,
     /// kwok, and the stages its simulated nodes and pods go through.
@@ -35,6 +37,7 @@ impl Module {
         match self {
             Self::Etcd => "etcd",
             Self::Kubernetes => "kubernetes",
+            Self::Kubectl => "kubectl",
             Self::Helm => "helm",
             Self::Kwok => "kwok",
         }
@@ -46,6 +49,7 @@ impl Module {
         let go_mod = match self {
             Self::Etcd => include_str!("../../tools/etcd/go.mod"),
             Self::Kubernetes => include_str!("../../tools/kubernetes/go.mod"),
+            Self::Kubectl => include_str!("../../tools/kubectl/go.mod"),
             Self::Helm => include_str!("../../tools/helm/go.mod"),
             Self::Kwok => include_str!("../../tools/kwok/go.mod"),
         };
@@ -66,7 +70,7 @@ impl Module {
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::Etcd => "go.etcd.io/etcd/server/v3",
-            Self::Kubernetes => "k8s.io/kubernetes",
+            Self::Kubernetes | Self::Kubectl => "k8s.io/kubernetes",
             Self::Helm => "helm.sh/helm/v4",
             Self::Kwok => "sigs.k8s.io/kwok",
         }
@@ -91,6 +95,7 @@ impl Module {
                 ("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
                 ("k8s.io/kubernetes/cmd/kubelet", "kubelet"),
             ],
+            Self::Kubectl => &[("k8s.io/kubernetes/cmd/kubectl", "kubectl")],
             Self::Helm => &[("helm.sh/helm/v4/cmd/helm", "helm")],
             Self::Kwok => &[("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
         }
@@ -101,7 +106,7 @@ impl Module {
         let version = self.version().to_owned();
         match self {
             Self::Etcd => vec![],
-            Self::Kubernetes => {
+            Self::Kubernetes | Self::Kubectl => {
                 let mut parts = version.trim_start_matches('v').split('.');
                 let mut part = || parts.next().unwrap_or_default().to_owned();
                 vec![
@@ -117,7 +122,7 @@ impl Module {
 
     pub(super) fn kept(self) -> &'static [Kept] {
         match self {
-            Self::Etcd | Self::Helm => &[],
+            Self::Etcd | Self::Kubectl | Self::Helm => &[],
             Self::Kubernetes => &[Kept {
                 from: "build/pause/linux/pause.c",
                 to: "pause.c",
@@ -154,7 +159,14 @@ mod tests {
 
     #[test]
     fn versions_are_those_of_the_go_mod_files() {
-        for module in [Module::Etcd, Module::Kubernetes, Module::Helm, Module::Kwok] {
+        let all = [
+            Module::Etcd,
+            Module::Kubernetes,
+            Module::Kubectl,
+            Module::Helm,
+            Module::Kwok,
+        ];
+        for module in all {
             assert!(module.version().starts_with('v'), "{module:?}");
         }
         let values: Vec<_> = Module::Kubernetes

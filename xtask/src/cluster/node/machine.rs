@@ -54,11 +54,7 @@ pub(in super::super) fn can_be_real() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("a real node needs root: run it as root, or in a machine of its own");
     }
-    let missing = debian::missing(debian::NODE);
-    if !missing.is_empty() && !debian::can_install() {
-        bail!("a real node needs {}", missing.join(", "));
-    }
-    Ok(())
+    debian::available(debian::NODE).context("a real node needs more of the system")
 }
 
 /// Takes the lock, sweeps up behind a node whose process was killed, and notes what the kernel's settings are.
