@@ -34,6 +34,7 @@ mod access;
 mod attach;
 mod copy;
 mod debug;
+mod dev;
 mod exec;
 mod faults;
 mod helm;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         attach::trials(),
         copy::trials(),
         debug::trials(),
+        dev::trials(),
         exec::trials(),
         faults::trials(),
         helm::trials(),
