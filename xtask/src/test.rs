@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change lands, in order of cost, with one summary.
 //!
 //! Called by the command line and by `.ci/run`. A check that fails does not keep the others from running; a build that fails
-//! keeps the tests from it. Invariant: what was skipped is never counted as passed.
+//! keeps the tests from it. Invariant: what was skipped is never counted as passed, and what nobody asked for is named.
 
 mod binaries;
 mod checks;
@@ -36,7 +36,10 @@ pub fn run() -> Result<()> {
     line(paint(Tone::Strong, "tests"));
     outcome.tests(binaries::run);
     match fuzz::available() {
-        Ok(()) => outcome.check("fuzzing, a short run", fuzz::run),
+        Ok(()) => {
+            outcome.check("fuzz targets: formatting, lints", fuzz::check);
+            outcome.check("fuzzing, a short run", fuzz::run);
+        }
         Err(why) => outcome.tally.skipped.push(format!("fuzzing: {why:#}")),
     }
     outcome.summary(begin)
@@ -76,11 +79,15 @@ impl Outcome {
             passed,
             failed,
             skipped,
+            left_out,
         } = &self.tally;
         line(paint(
             Tone::Strong,
             format_args!("\nsummary, after {}", progress::took(begin.elapsed())),
         ));
+        for tests in left_out {
+            line(paint(Tone::Faint, format_args!("  left out {tests}")));
+        }
         for skip in skipped {
             line(paint(Tone::Odd, format_args!("  skipped {skip}")));
         }

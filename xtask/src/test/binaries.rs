@@ -69,6 +69,7 @@ fn run_one(binary: &Built, tally: &mut Tally) -> Result<()> {
         tally.skipped.len() - before.2,
     );
     let result = match (failed, skipped) {
+        (0, 0) if passed == 0 => paint(Tone::Faint, "no tests"),
         (0, 0) => paint(Tone::Good, format_args!("{passed} passed")),
         (0, _) => paint(
             Tone::Odd,

@@ -1,5 +1,7 @@
 //! A short run of the fuzz targets, coverage-guided. `fuzz/README.md` says what they are and how to run them for long.
 
+use std::process::Command;
+
 use anyhow::{Context, Result};
 
 use super::quietly;
@@ -9,6 +11,14 @@ use crate::workspace::{cargo, root};
 /// Why it cannot be run, and how it could.
 pub(super) fn available() -> Result<()> {
     debian::available(&[CPP]).context("libFuzzer is C++")
+}
+
+/// The targets are a workspace of their own, which the checks of ours do not see.
+pub(super) fn check() -> Result<()> {
+    debian::ready(&[CPP])?;
+    quietly(fuzz_cargo().args(["fmt", "--check"]))?;
+    let clippy = ["clippy", "--locked", "--release", "--all-targets"];
+    quietly(fuzz_cargo().args(clippy).args(["--", "-D", "warnings"]))
 }
 
 pub(super) fn run() -> Result<()> {
@@ -23,12 +33,7 @@ fn run_target(target: &str) -> Result<()> {
     let folder = root().join("fuzz");
     std::fs::create_dir_all(folder.join("corpus").join(target))?;
     std::fs::create_dir_all(folder.join("artifacts"))?;
-    let mut command = cargo();
-    // These would replace the flags of `fuzz/.cargo/config.toml`, without which nothing guides.
-    command
-        .current_dir(&folder)
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let mut command = fuzz_cargo();
     command.args([
         "run",
         "--quiet",
@@ -50,6 +55,16 @@ fn run_target(target: &str) -> Result<()> {
     ]);
     command.args([format!("corpus/{target}"), format!("seeds/{target}")]);
     quietly(&mut command)
+}
+
+fn fuzz_cargo() -> Command {
+    let mut command = cargo();
+    // These would replace the flags of `fuzz/.cargo/config.toml`, without which nothing guides.
+    command
+        .current_dir(root().join("fuzz"))
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
 }
 
 const TARGETS: [&str; 3] = ["decoder", "session_ops", "hostile"];

@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-/// What passed, what failed by name, what was skipped and why.
+use crate::skip;
+
+/// What passed, what failed by name, what was skipped and why, and what nobody asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) passed: usize,
     pub(super) failed: Vec<String>,
     pub(super) skipped: Vec<String>,
+    pub(super) left_out: Vec<String>,
 }
 
 impl Tally {
@@ -16,11 +19,14 @@ impl Tally {
     /// it printed no result at all.
     #[must_use]
     pub(super) fn add(&mut self, binary: &str, printed: &str, skips: &Path) -> bool {
-        let skips = fs::read_to_string(skips).unwrap_or_default();
-        let skips: Vec<_> = skips
-            .lines()
-            .map(|skip| format!("{binary}: {skip}"))
-            .collect();
+        let noted = fs::read_to_string(skips).unwrap_or_default();
+        let mut skips = Vec::new();
+        for line in noted.lines() {
+            match line.strip_prefix(skip::LEFT_OUT) {
+                Some(left_out) => self.left_out.push(format!("{binary}: {left_out}")),
+                None => skips.push(format!("{binary}: {line}")),
+            }
+        }
         let Some(result) = printed
             .lines()
             .rev()
@@ -90,6 +96,17 @@ test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; 
             tally.skipped,
             ["unit: an ignored test", "unit: three: no root"]
         );
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_neither_passed_nor_skipped() {
+        let noted = tempfile::NamedTempFile::new().unwrap();
+        fs::write(noted.path(), "left out all: no GITLAB\n").unwrap();
+        let mut tally = Tally::default();
+        let printed = "test result: ok. 0 passed; 0 failed; 0 ignored\n";
+        assert!(tally.add("unit", printed, noted.path()));
+        assert_eq!((tally.passed, tally.skipped.len()), (0, 0));
+        assert_eq!(tally.left_out, ["unit: all: no GITLAB"]);
     }
 
     fn with_a_skip(printed: &str) -> Tally {
