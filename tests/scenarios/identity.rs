@@ -3,10 +3,10 @@
 use adit_identity::{Environment, Tier};
 use adit_tests::{
     World, body,
-    caller::{get, request},
+    caller::{PROTOBUF, get, request},
     job, kube, relay, scenario, world,
 };
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 
 mod access;
 mod as_others;
@@ -150,14 +150,31 @@ fn ceiling_of_the_agent_holds_whatever_the_relay_says() {
                 .with("ceiling", "agent", "false")
         };
         let world = World::with(kube(), relay(), bounded).await;
-        let answer = world.job.get("/api").await;
-        // The agent's own words: the relay passes them on like any answer.
-        let refused = answer.refused();
+        let http2 = world.job.http2().await;
+        for form in ["application/json", PROTOBUF] {
+            let mut request = get("/api");
+            let accept = HeaderValue::from_static(form);
+            request.headers_mut().insert(header::ACCEPT, accept);
+            let answer = http2.answer(request).await;
+            assert_eq!(answer.headers[header::CONTENT_TYPE], form);
+            let refused = answer.refused();
+            assert_eq!(refused.told(), (403, "beyond_ceiling", "agent", None));
+            assert!(
+                refused.message.contains("group/sub/app:prod")
+                    && refused.message.contains("`ceiling.groups`"),
+                "{}",
+                refused.message
+            );
+        }
+        let (asked, agent) = (world.relay.metrics().await, world.agent.metrics().await);
         assert_eq!(
-            (refused.status, &*refused.reason, &*refused.hop),
-            (403, "beyond_ceiling", "agent")
+            (
+                asked.value("adit_relay_refusals_total{reason=\"beyond_ceiling\"}"),
+                agent.value("adit_agent_failures_total{kind=\"beyond_ceiling\"}")
+            ),
+            (2.0, 2.0)
         );
-        assert!(refused.message.contains("ceiling"), "{}", refused.message);
+        drop(http2);
         assert_eq!(
             world.kube.request_count(),
             1,

@@ -21,7 +21,7 @@ use crate::{Raw, body, body::Body, pki, tasks::Tasks, within};
 
 mod answer;
 
-pub use answer::{Answer, Echo, Refused, breaks_off, next_piece};
+pub use answer::{Answer, Echo, PROTOBUF, Refused, breaks_off, next_piece};
 
 /// Somebody with a credential, or without.
 #[derive(Clone, Debug)]

@@ -332,6 +332,7 @@ impl From<ResetReason> for Failure {
             ResetReason::ApiServerLost => Self::Broken,
             ResetReason::TimedOut => Self::TimedOut,
             ResetReason::Overloaded => Self::Overloaded,
+            ResetReason::BeyondCeiling => Self::BeyondCeiling,
             ResetReason::Protocol | ResetReason::Internal | ResetReason::Unspecified => {
                 Self::BadHead
             }

@@ -12,12 +12,11 @@ use adit_process::chain;
 use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::impersonate::{Acting, Beyond, Identities, NotActing};
+use crate::impersonate::{Acting, Identities, NotActing};
 use crate::in_hand::{self, InHand};
 use crate::kube::{
     Answer, Call, CallError, Expectation, Kube, Lease, RequestBody, Upgrading, Window,
@@ -75,7 +74,7 @@ struct Head {
 enum Unanswered {
     #[error("the relay sent a head that it must not send")]
     BadHead(#[from] BadHead),
-    #[error("the agent does not act on this request")]
+    #[error(transparent)]
     NotActing(#[from] NotActing),
     #[error(transparent)]
     Call(#[from] CallError),
@@ -147,9 +146,7 @@ impl Service {
     ) -> Result<(), Unanswered> {
         let mut attempts = 0;
         loop {
-            if let Err(error) = asked.act_as.apply(&mut asked.headers) {
-                return Box::pin(self.refuse(stream, &asked.request_id, error)).await;
-            }
+            asked.act_as.apply(&mut asked.headers)?;
             let outcome = match asked.upgrade.take() {
                 // Apart: it is several times as large, and rare.
                 Some(protocols) => Box::pin(self.upgrade(stream, asked, protocols, head)).await,
@@ -257,32 +254,15 @@ impl Service {
             }
         }
     }
-
-    /// Whoever is above the ceiling is told so, as by the API server; a relay that sends what it must not gets a reset.
-    async fn refuse(
-        &self,
-        stream: &TunnelStream,
-        request: &str,
-        error: NotActing,
-    ) -> Result<(), Unanswered> {
-        let NotActing::Beyond(beyond) = error else {
-            return Err(error.into());
-        };
-        tracing::info!(
-            stream.id = stream.id(),
-            request.id = request,
-            error = %beyond,
-            "request refused, it is beyond the ceiling"
-        );
-        self.metrics.failure(Failure::BeyondCeiling);
-        Ok(answer(stream, forbidden(&beyond, request)).await?)
-    }
 }
 
 impl Unanswered {
     const fn reset_reason(&self) -> Option<ResetReason> {
         match self {
-            Self::BadHead(_) | Self::NotActing(_) => Some(ResetReason::Protocol),
+            Self::NotActing(NotActing::Beyond(_)) => Some(ResetReason::BeyondCeiling),
+            Self::BadHead(_) | Self::NotActing(NotActing::Smuggled(_) | NotActing::Unwritable) => {
+                Some(ResetReason::Protocol)
+            }
             Self::Call(error) => Some(error.reset_reason()),
             Self::TooMany | Self::HandsFull => Some(ResetReason::Overloaded),
             Self::BrokenOff | Self::Left => None,
@@ -292,7 +272,8 @@ impl Unanswered {
     fn kind(&self) -> Failure {
         match self {
             Self::BadHead(_) => Failure::BadHead,
-            Self::NotActing(_) => Failure::Smuggled,
+            Self::NotActing(NotActing::Beyond(_)) => Failure::BeyondCeiling,
+            Self::NotActing(NotActing::Smuggled(_) | NotActing::Unwritable) => Failure::Smuggled,
             Self::Call(error) => error.reset_reason().into(),
             Self::TooMany | Self::HandsFull => Failure::Overloaded,
             Self::BrokenOff => Failure::Broken,
@@ -369,39 +350,7 @@ fn name(asked: &mut Asked<Acting>) {
     }
 }
 
-/// As the relay's own answers look, see `docs/errors.md`.
-/// <https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.33/#status-v1-meta>
-fn forbidden(beyond: &Beyond, request: &str) -> Response<Full<Bytes>> {
-    let cause = |reason, message| serde_json::json!({ "reason": reason, "message": message });
-    let status = serde_json::json!({
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": format!("adit: {beyond} (agent, request {request})"),
-        "reason": "Forbidden",
-        "details": { "causes": [
-            cause("AditReason", "beyond_ceiling"),
-            cause("AditHop", "agent"),
-            cause("AditRequestId", request),
-        ] },
-        "code": 403,
-    });
-    let mut response = Response::new(Full::from(status.to_string()));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    if let Ok(request) = HeaderValue::try_from(request) {
-        headers.insert(REQUEST_ID, request);
-    }
-    response
-}
-
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_RETRIES: u32 = 2;
 /// Per direction of an upgraded connection.
 const COPY_BYTES: usize = 32 << 10;

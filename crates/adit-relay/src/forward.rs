@@ -276,6 +276,7 @@ fn reset(reason: ResetReason, why: String, name: String) -> Refusal {
     match reason {
         ResetReason::PermitEnded => Refusal::PermitEnded,
         ResetReason::Refused => Refusal::AgentRefused { name, why },
+        ResetReason::BeyondCeiling => Refusal::BeyondCeiling { name, why },
         ResetReason::ApiServerUnreachable => Refusal::ApiServerUnreachable { name, why },
         ResetReason::ApiServerLost => Refusal::ApiServerLost { name, why },
         ResetReason::Overloaded => Refusal::Overloaded { name, why },

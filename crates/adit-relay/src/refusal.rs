@@ -189,6 +189,14 @@ pub(crate) enum Refusal {
         /// What the agent said.
         why: String,
     },
+    /// The agent's owner does not let it act as whom the permit names.
+    #[error("agent {name} refuses the identity: {why}")]
+    BeyondCeiling {
+        /// Path and name, as in a context.
+        name: String,
+        /// What the agent said.
+        why: String,
+    },
     /// The agent gave up on the exchange for a reason of its own, or answered nonsense.
     #[error("agent {name} failed: {why}")]
     AgentFailed {
@@ -278,6 +286,7 @@ impl Refusal {
             Self::AgentNeverConnected { .. } => row(503, "agent_never_connected", Agent, None),
             Self::AgentLost { .. } => row(502, "agent_lost", Agent, None),
             Self::AgentRefused { .. } => row(503, "agent_refused", Agent, Some(1)),
+            Self::BeyondCeiling { .. } => row(403, "beyond_ceiling", Agent, None),
             Self::AgentFailed { .. } => row(502, "agent_failed", Agent, None),
             Self::Overloaded { .. } => row(503, "overloaded", Agent, Some(1)),
             Self::TooManyCancels { .. } => row(429, "too_many_cancels", Agent, Some(1)),
@@ -317,6 +326,7 @@ impl Refusal {
             | Self::AgentNeverConnected { .. }
             | Self::AgentLost { .. }
             | Self::AgentRefused { .. }
+            | Self::BeyondCeiling { .. }
             | Self::AgentFailed { .. }
             | Self::Overloaded { .. }
             | Self::TooManyCancels { .. }

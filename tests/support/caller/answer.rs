@@ -1,13 +1,16 @@
 //! A whole answer, read in the two ways that scenarios ask about: as an echo of what reached the API server, or as a refusal
 //! of the relay's own.
 
+use adit_proto::kubernetes as wire;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde_json::Value;
+use prost::Message;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::within;
+use crate::{Raw, within};
 
 /// A whole answer.
 #[derive(Clone, Debug)]
@@ -36,6 +39,20 @@ impl Answer {
             body: body.to_bytes(),
             trailers,
         })
+    }
+
+    /// The next one on a connection by hand. It must come, and say its length.
+    pub async fn read<IO: AsyncRead + AsyncWrite + Unpin>(connection: &mut Raw<IO>) -> Self {
+        let (status, head, body) = within("an answer", connection.answer()).await.unwrap();
+        let fields = head.lines().filter_map(|line| line.split_once(": "));
+        let headers = fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        Self {
+            status: status.try_into().unwrap(),
+            version: Version::HTTP_11,
+            headers: headers.collect(),
+            body: body.into(),
+            trailers: None,
+        }
     }
 
     /// The body as JSON.
@@ -132,7 +149,7 @@ impl Echo {
     }
 }
 
-/// A Kubernetes `Status` that the relay made.
+/// A Kubernetes `Status` that the relay made, in JSON or in protobuf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub status: u16,
@@ -152,13 +169,12 @@ impl Refused {
     }
 
     fn of(answer: &Answer) -> Self {
-        let status = answer.json();
+        let status = status_object(answer);
         assert_eq!(
             (&status["kind"], &status["apiVersion"], &status["status"]),
             (&"Status".into(), &"v1".into(), &"Failure".into())
         );
         assert_eq!(status["code"], answer.status.as_u16());
-        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
         let cause = |name: &str| {
             let causes = status["details"]["causes"].as_array().unwrap();
             let found = causes.iter().find(|cause| cause["reason"] == name).unwrap();
@@ -183,3 +199,32 @@ impl Refused {
         }
     }
 }
+
+/// The `Status` in the body, in whichever form the `Content-Type` says.
+fn status_object(answer: &Answer) -> Value {
+    if answer.headers[header::CONTENT_TYPE] != PROTOBUF {
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+        return answer.json();
+    }
+    let envelope = answer.body.strip_prefix(b"k8s\0").unwrap();
+    let envelope = wire::Unknown::decode(envelope).unwrap();
+    let type_meta = envelope.type_meta.unwrap();
+    let status = wire::Status::decode(envelope.raw).unwrap();
+    let details = status.details.unwrap();
+    let causes = details.causes.iter();
+    json!({
+        "kind": type_meta.kind,
+        "apiVersion": type_meta.api_version,
+        "status": status.status,
+        "message": status.message,
+        "reason": status.reason,
+        "details": {
+            "causes": causes.map(|cause| json!({ "reason": cause.reason, "message": cause.message })).collect::<Vec<_>>(),
+            "retryAfterSeconds": Some(details.retry_after_seconds).filter(|seconds| *seconds > 0),
+        },
+        "code": status.code,
+    })
+}
+
+/// What typed clients ask for.
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use adit_exchange::{Ask, AskError, ask};
 use adit_identity::{ActAs, Impersonation};
 use adit_tunnel::{Options, Terms, testing};
-use http::{Method, Request};
+use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
 use prometheus_client::metrics::gauge::Gauge;

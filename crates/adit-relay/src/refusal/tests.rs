@@ -47,6 +47,10 @@ pub(crate) fn every() -> Vec<Refusal> {
             name: name(),
             why: why(),
         },
+        Refusal::BeyondCeiling {
+            name: name(),
+            why: why(),
+        },
         Refusal::AgentFailed {
             name: name(),
             why: why(),
@@ -77,12 +81,22 @@ pub(crate) fn every() -> Vec<Refusal> {
 
 fn credential_errors() -> impl Iterator<Item = CredentialError> {
     use CredentialError::{
-        Character, Empty, Joined, Kind, Missing, NoAgent, Repeated, Scheme, TooLong,
+        Agent, Character, Empty, Joined, Kind, Missing, NoAgent, Repeated, Scheme, TooLong,
     };
-    [
-        Missing, Repeated, TooLong, Scheme, Empty, Joined, Character, Kind, NoAgent,
-    ]
-    .into_iter()
+    let no_number = "01".parse::<AgentId>().unwrap_err();
+    let all = [
+        Missing,
+        Repeated,
+        TooLong,
+        Scheme,
+        Empty,
+        Joined,
+        Character,
+        Kind,
+        NoAgent,
+        Agent(no_number),
+    ];
+    all.into_iter()
 }
 
 fn token_errors() -> impl Iterator<Item = TokenError> {
@@ -147,8 +161,6 @@ fn kinds_are_all_here() {
             | Refusal::HeadTooLarge
             | Refusal::NoAgentNamed
             | Refusal::AgentsDiffer { .. }
-            | Refusal::BadCredential(_)
-            | Refusal::TokenRefused(_)
             | Refusal::GitLab(_)
             | Refusal::AccessEnded(_)
             | Refusal::EventSecret
@@ -165,12 +177,43 @@ fn kinds_are_all_here() {
             | Refusal::AgentNeverConnected { .. }
             | Refusal::AgentLost { .. }
             | Refusal::AgentRefused { .. }
+            | Refusal::BeyondCeiling { .. }
             | Refusal::AgentFailed { .. }
             | Refusal::Overloaded { .. }
             | Refusal::TooManyCancels { .. }
             | Refusal::ApiServerUnreachable { .. }
             | Refusal::ApiServerLost { .. }
             | Refusal::TimedOut { .. } => {}
+            Refusal::BadCredential(
+                CredentialError::Missing
+                | CredentialError::Repeated
+                | CredentialError::TooLong
+                | CredentialError::Scheme
+                | CredentialError::Empty
+                | CredentialError::Joined
+                | CredentialError::Character
+                | CredentialError::Kind
+                | CredentialError::NoAgent
+                | CredentialError::Agent(_),
+            ) => {}
+            Refusal::TokenRefused(
+                TokenError::Malformed
+                | TokenError::AlgorithmRefused
+                | TokenError::AlgorithmMismatch
+                | TokenError::CriticalHeader
+                | TokenError::NoKeyId
+                | TokenError::UnknownIssuer
+                | TokenError::UnknownKey
+                | TokenError::KeysUnavailable
+                | TokenError::KeyPending(_)
+                | TokenError::BadSignature
+                | TokenError::MissingClaim(_)
+                | TokenError::BadClaim(_)
+                | TokenError::WrongAudience
+                | TokenError::Expired
+                | TokenError::NotYetValid
+                | TokenError::LifetimeTooLong,
+            ) => {}
         }
     }
 }

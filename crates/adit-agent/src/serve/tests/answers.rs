@@ -33,7 +33,7 @@ async fn request_arrives_with_its_identity_and_the_agents_credential() {
 }
 
 #[tokio::test]
-async fn identity_beyond_the_ceiling_is_answered_and_never_sent() {
+async fn identity_beyond_the_ceiling_is_refused_and_never_sent() {
     let asked = Arc::new(AtomicBool::new(false));
     let mark = Arc::clone(&asked);
     let server = ApiServer::start(Speaks::default(), move |_| {
@@ -42,23 +42,10 @@ async fn identity_beyond_the_ceiling_is_answered_and_never_sent() {
     })
     .await;
     let near = serving(&server).await;
-    let answer = near
-        .ask(get(), &as_user("gitlab:ci_job:1", &["system:masters"]))
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-    assert_eq!(answer.headers()["x-request-id"], "0123456789abcdef");
-    let status: serde_json::Value = serde_json::from_str(&text(answer).await).unwrap();
-    assert_eq!(
-        (&status["kind"], &status["reason"]),
-        (&"Status".into(), &"Forbidden".into())
-    );
-    assert!(
-        status["message"]
-            .as_str()
-            .unwrap()
-            .contains("system:masters")
-    );
+    let beyond = as_user("gitlab:ci_job:1", &["system:masters"]);
+    let (reason, message) = reset(near.ask(get(), &beyond).await.unwrap_err());
+    assert_eq!(reason, ResetReason::BeyondCeiling);
+    assert!(message.contains("system:masters"), "{message}");
     assert!(!asked.load(Ordering::SeqCst));
 }
 
