@@ -10,7 +10,7 @@ use std::{
 
 use adit_authority::token::TokenHash;
 use adit_identity::JobId;
-use adit_tests::{Settings, audit, pki};
+use adit_tests::{Metrics, Settings, audit, pki};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 use xtask::ports;
@@ -291,13 +291,13 @@ impl Agent {
         });
     }
 
-    /// A sample of its metrics; 0 when there is none.
+    /// A sample of its metrics, if it runs; 0 when it was not counted yet.
+    ///
+    /// # Panics
+    ///
+    /// When no metric has this name.
     pub fn metric(&self, sample: &str) -> f64 {
-        let text = get(self.admin, "/metrics").unwrap_or_default();
-        let found = text
-            .lines()
-            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
-        found.unwrap_or_default()
+        get(self.admin, "/metrics").map_or(0.0, |text| Metrics(text).value(sample))
     }
 }
 

@@ -18,6 +18,7 @@ mod gitlab;
 mod hostile;
 mod identity;
 mod limits;
+mod metrics;
 mod proxy;
 mod refusals;
 mod replicas;

@@ -115,6 +115,11 @@ impl TestAgent {
         Metrics::read(self.agent().admin_addr()).await
     }
 
+    /// Waits until its admin port says so.
+    pub async fn until_metric(&self, sample: &str, is_so: impl Fn(f64) -> bool) {
+        metrics::until(self.agent().admin_addr(), sample, is_so).await;
+    }
+
     /// Status and body of a GET to its admin port.
     pub async fn admin_get(&self, path: &str) -> (u16, String) {
         metrics::admin_get(self.agent().admin_addr(), path).await

@@ -26,6 +26,8 @@ use crate::pki;
 
 /// The claim `iss` of the tests' jobs.
 pub(crate) const URL: &str = "https://gitlab.test";
+/// Quickly: no scenario waits for long.
+const FETCHED_EACH: (&str, &str) = ("200ms", "100ms");
 /// The claim `aud`.
 pub(crate) const AUDIENCE: &str = "adit-test";
 
@@ -33,6 +35,8 @@ pub(crate) const AUDIENCE: &str = "adit-test";
 pub struct TestIssuer {
     issuer: Arc<Mutex<Issuer>>,
     published: Published,
+    /// When keys are fetched again: by the clock, and at the soonest.
+    fetched_each: (&'static str, &'static str),
 }
 
 enum Published {
@@ -68,6 +72,7 @@ impl TestIssuer {
         let this = Self {
             issuer: Arc::new(Mutex::new(issuer)),
             published: Published::File { folder },
+            fetched_each: FETCHED_EACH,
         };
         this.publish();
         this
@@ -88,6 +93,16 @@ impl TestIssuer {
                 state,
                 _tasks: tasks,
             },
+            fetched_each: FETCHED_EACH,
+        }
+    }
+
+    /// Has a relay fetch its keys so seldom, whatever tokens come.
+    #[must_use]
+    pub fn fetched_each(self, interval: &'static str) -> Self {
+        Self {
+            fetched_each: (interval, interval),
+            ..self
         }
     }
 
@@ -96,6 +111,7 @@ impl TestIssuer {
         Self {
             issuer: Arc::new(Mutex::new(Issuer::new(url, kind).unwrap())),
             published: Published::Elsewhere(keys_url.to_owned()),
+            fetched_each: FETCHED_EACH,
         }
     }
 
@@ -180,8 +196,9 @@ impl TestIssuer {
             Published::Elsewhere(url) => format!("jwks_url: {url}"),
         };
         let url = self.issuer.lock().url().to_owned();
+        let (refresh, min_refresh) = self.fetched_each;
         format!(
-            "[{{ url: {url}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: 200ms, min_refresh_interval: 100ms, keep_removed_keys: 0s }}]"
+            "[{{ url: {url}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: {refresh}, min_refresh_interval: {min_refresh}, keep_removed_keys: 0s }}]"
         )
     }
 

@@ -211,6 +211,11 @@ impl Kube {
         &self.kubeconfig
     }
 
+    /// Takes away the file with the agent's own token.
+    pub fn lose_token(&self) {
+        std::fs::remove_file(self.folder.path().join("token")).unwrap();
+    }
+
     /// For an agent that reaches this server by another address.
     #[must_use]
     pub fn kubeconfig_via(&self, address: SocketAddr) -> PathBuf {

@@ -61,6 +61,6 @@ pub use logs::logs;
 pub use metrics::{Metrics, admin_get};
 pub use raw::Raw;
 pub use relay::{RelayBuilder, TestRelay, relay};
-pub use scenario::{SOON, scenario, scenario_logging, until, within};
+pub use scenario::{SOON, pass, scenario, scenario_logging, until, within, without_time};
 pub use settings::Settings;
 pub use world::{World, world};

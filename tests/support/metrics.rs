@@ -1,11 +1,13 @@
 //! What an admin port says at `/metrics`, read as a scraper would.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+use crate::SOON;
 
 /// One reading.
 #[derive(Clone, Debug)]
@@ -21,9 +23,14 @@ impl Metrics {
         Self(admin_get(admin, "/metrics").await.1)
     }
 
-    /// The sample with exactly this name and labels; 0 when there is none.
+    /// The sample with exactly this name and labels; 0 when it was not counted yet.
+    ///
+    /// # Panics
+    ///
+    /// When no metric has this name: it would be 0 for ever.
     #[must_use]
     pub fn value(&self, sample: &str) -> f64 {
+        self.assert_known(sample);
         let found = self
             .0
             .lines()
@@ -32,8 +39,13 @@ impl Metrics {
     }
 
     /// All samples of a name, whatever their labels.
+    ///
+    /// # Panics
+    ///
+    /// When no metric has this name.
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
+        self.assert_known(name);
         let of_name = |line: &&str| {
             line.strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with(['{', ' ']))
@@ -43,6 +55,50 @@ impl Metrics {
             .filter(of_name)
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
+    }
+
+    /// Every metric there is, as its samples are called, but for the three kinds of a histogram's. A metric that has not
+    /// been counted yet is there, too.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        let named = |line: &str| {
+            let (family, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+            Some(match kind {
+                "counter" => format!("{family}_total"),
+                "info" => format!("{family}_info"),
+                _ => family.to_owned(),
+            })
+        };
+        self.0.lines().filter_map(named).collect()
+    }
+
+    fn assert_known(&self, sample: &str) {
+        let name = sample.split('{').next().unwrap_or_default();
+        let of_histogram = ["_count", "_sum", "_bucket"]
+            .into_iter()
+            .find_map(|suffix| name.strip_suffix(suffix));
+        let names = self.names();
+        assert!(
+            names.contains(name) || of_histogram.is_some_and(|name| names.contains(name)),
+            "no metric is called {name}: {names:#?}"
+        );
+    }
+}
+
+/// Waits until an admin port says so.
+///
+/// # Panics
+///
+/// When it takes longer than [`SOON`].
+pub(crate) async fn until(admin: SocketAddr, sample: &str, is_so: impl Fn(f64) -> bool) {
+    let began = tokio::time::Instant::now();
+    loop {
+        let value = Metrics::read(admin).await.value(sample);
+        if is_so(value) {
+            return;
+        }
+        assert!(began.elapsed() < SOON, "{sample} stays {value}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

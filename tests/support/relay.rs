@@ -26,6 +26,7 @@ pub fn relay() -> RelayBuilder {
         settings,
         agents,
         issuer: None,
+        cached_tokens: None,
     }
 }
 
@@ -35,6 +36,7 @@ pub struct RelayBuilder {
     settings: Settings,
     agents: Vec<Entry>,
     issuer: Option<TestIssuer>,
+    cached_tokens: Option<usize>,
 }
 
 /// An agent in the relay's configuration.
@@ -134,6 +136,13 @@ impl RelayBuilder {
             .with_agent("foreign", "authorities: [oidc]")
     }
 
+    /// Remembers so many verified tokens.
+    #[must_use]
+    pub fn remembering(mut self, tokens: usize) -> Self {
+        self.cached_tokens = Some(tokens);
+        self
+    }
+
     /// Finds out quickly that an agent is silent, and says so at once: for scenarios about lost agents.
     #[must_use]
     pub fn impatient(self) -> Self {
@@ -164,6 +173,10 @@ impl RelayBuilder {
         let ca = pki::shared().write_ca(folder.path());
         let (certificate, key) = pki::shared().write_server(folder.path());
         let issuer = Arc::new(self.issuer.unwrap_or_default());
+        let cached = self
+            .cached_tokens
+            .map(|tokens| format!(", max_cached_tokens: {tokens}"))
+            .unwrap_or_default();
         let mut settings = self.settings;
         settings.set("listen", "certificate", certificate.display());
         settings.set("listen", "key", key.display());
@@ -171,7 +184,7 @@ impl RelayBuilder {
         settings.set(
             "authorities",
             "oidc",
-            format!("{{ issuers: {} }}", issuer.settings()),
+            format!("{{ issuers: {}{cached} }}", issuer.settings()),
         );
         let mut relay = TestRelay {
             running: None,
@@ -182,7 +195,7 @@ impl RelayBuilder {
             address: UNBOUND,
             admin: UNBOUND,
             ca,
-            _folder: folder,
+            folder,
         };
         relay.begin();
         relay
@@ -201,7 +214,7 @@ pub struct TestRelay {
     address: SocketAddr,
     admin: SocketAddr,
     ca: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestRelay {
@@ -218,6 +231,11 @@ impl TestRelay {
     #[must_use]
     pub fn issuer(&self) -> &TestIssuer {
         &self.issuer
+    }
+
+    /// Puts a new certificate in the place of the one it shows.
+    pub fn renew_certificate(&self) {
+        let _ = pki::shared().write_server(self.folder.path());
     }
 
     pub(crate) fn ca(&self) -> &std::path::Path {
@@ -264,15 +282,7 @@ impl TestRelay {
 
     /// Waits until its admin port says so.
     pub async fn until_metric(&self, sample: &str, is_so: impl Fn(f64) -> bool) {
-        let began = tokio::time::Instant::now();
-        loop {
-            let value = self.metrics().await.value(sample);
-            if is_so(value) {
-                return;
-            }
-            assert!(began.elapsed() < crate::SOON, "{sample} stays {value}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        metrics::until(self.admin, sample, is_so).await;
     }
 
     /// Drains; what still runs after `grace` is cut.

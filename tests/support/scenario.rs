@@ -76,6 +76,35 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Lets so much time pass on tokio's clock, and next to none in truth, while everybody waits.
+pub async fn pass(time: Duration) {
+    tokio::time::pause();
+    sleep(time).await;
+    tokio::time::resume();
+}
+
+/// Runs `story` while tokio's clock stands still: what counts by time gets nothing back meanwhile, however busy the machine is.
+///
+/// # Panics
+///
+/// When the story takes longer than a minute by real time.
+pub async fn without_time<T>(story: impl Future<Output = T>) -> T {
+    tokio::time::pause();
+    let began = Instant::now();
+    // The clock jumps ahead when everybody waits: somebody never does.
+    let awake = async {
+        while began.elapsed() < DEADLINE {
+            tokio::task::yield_now().await;
+        }
+    };
+    let told = tokio::select! {
+        told = story => told,
+        () = awake => panic!("it takes a minute at most"),
+    };
+    tokio::time::resume();
+    told
+}
+
 /// By real time: a story may pause tokio's clock and let hours pass on it.
 async fn finished_in_time(story: impl Future<Output = ()>) {
     let (deadline, mut story) = (Instant::now() + DEADLINE, std::pin::pin!(story));

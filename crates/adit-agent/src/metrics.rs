@@ -17,8 +17,17 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::tunnels::Tunnels;
 
-/// Counted by one label.
+/// Counted by one label. Every value of it is there from the start, at 0: a series that begins with its first count shows whoever
+/// looks for a rise none.
 type By = Family<[(&'static str, &'static str); 1], Counter>;
+
+fn by(label: &'static str, values: impl IntoIterator<Item = &'static str>) -> By {
+    let family = By::default();
+    for value in values {
+        drop(family.get_or_create(&[(label, value)]));
+    }
+    family
+}
 
 /// All metrics of one agent. Clones share them.
 #[derive(Clone, Debug)]
@@ -178,10 +187,10 @@ impl Metrics {
         Self {
             tunnels: Gauge::default(),
             round_trip: Gauge::default(),
-            connects: Family::default(),
-            ends: Family::default(),
+            connects: by("outcome", Attempt::ALL.map(Attempt::as_str)),
+            ends: by("cause", End::ALL.map(End::as_str)),
             streams: Gauge::default(),
-            failures: Family::default(),
+            failures: by("kind", Failure::ALL.map(Failure::as_str)),
             answers: Default::default(),
             // 1 ms to 16 s.
             first_byte: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
@@ -189,7 +198,7 @@ impl Metrics {
             upgrades: Gauge::default(),
             read_ahead: Default::default(),
             in_hand: Gauge::default(),
-            lost: Family::default(),
+            lost: by("cause", Loss::ALL.map(Loss::as_str)),
             credential_failures: Counter::default(),
         }
     }
@@ -235,6 +244,20 @@ impl Metrics {
 }
 
 impl Attempt {
+    const ALL: [Self; 11] = [
+        Self::Connected,
+        Self::Resolve,
+        Self::Connect,
+        Self::TimedOut,
+        Self::Proxy,
+        Self::Tls,
+        Self::NoHttp2,
+        Self::Token,
+        Self::Unauthenticated,
+        Self::Refused,
+        Self::Session,
+    ];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",
@@ -253,6 +276,8 @@ impl Attempt {
 }
 
 impl End {
+    const ALL: [Self; 3] = [Self::Drained, Self::Stopping, Self::Lost];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Drained => "drained",
@@ -263,6 +288,17 @@ impl End {
 }
 
 impl Failure {
+    const ALL: [Self; 8] = [
+        Self::Left,
+        Self::Smuggled,
+        Self::BeyondCeiling,
+        Self::BadHead,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::Broken,
+        Self::Overloaded,
+    ];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Left => "left",
@@ -278,6 +314,8 @@ impl Failure {
 }
 
 impl Loss {
+    const ALL: [Self; 4] = [Self::Closed, Self::Silent, Self::Idle, Self::Broken];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",

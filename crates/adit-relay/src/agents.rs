@@ -235,6 +235,8 @@ pub(crate) enum TunnelEnd {
 }
 
 impl TunnelEnd {
+    pub(crate) const ALL: [Self; 4] = [Self::Closed, Self::Silent, Self::Misbehaved, Self::Lost];
+
     fn of(over: &SessionError) -> Self {
         match over {
             SessionError::PeerMisbehaved(_) => Self::Misbehaved,

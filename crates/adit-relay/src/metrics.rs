@@ -1,7 +1,8 @@
 //! What operators see of a relay in numbers; `docs/configuration.md` lists them.
 //!
 //! Every stage holds the same [`Metrics`]. Invariant: labels come from fixed words, never from a request; on a request's
-//! way only held handles are used, because one look-up in a family costs more than all the counting together.
+//! way only held handles are used, because one look-up in a family costs more than all the counting together. Every label is there
+//! from the start, at 0: a series that begins with its first count shows whoever looks for a rise none.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::agents::TunnelEnd;
+use crate::{agents::TunnelEnd, refusal};
 
 mod gitlab;
 mod scraped;
@@ -142,24 +143,34 @@ impl Metrics {
                 refused: outcome("refused"),
                 cancelled: outcome("cancelled"),
             },
-            refusals: Family::default(),
+            refusals: by_reason(&refusal::REASONS),
             stages: Stages::register(registry),
             request_bytes: direction("request"),
             answer_bytes: direction("answer"),
             upgraded: Gauge::default(),
             connections: Family::default(),
             connections_full: Counter::default(),
-            connections_refused: Family::default(),
-            handshakes_failed: Family::default(),
-            heads_refused: Family::default(),
-            exchanges_cut: Family::default(),
+            connections_refused: by_reason(&["relay", "address", "hasty"]),
+            handshakes_failed: by_reason(&["tls", "timed_out", "http2_timed_out", "proxy_header"]),
+            heads_refused: by_reason(&["malformed", "too_large", "slow"]),
+            exchanges_cut: by_reason(&["over", "changed", "unproved"]),
             gitlab_events: Family::default(),
             tunnels: Gauge::default(),
             tunnels_opened: Counter::default(),
-            tunnels_refused: Family::default(),
+            tunnels_refused: by_reason(&["unauthenticated", "too_many", "draining", "handshake"]),
             audit: AuditMetrics::default(),
             tunnel_ends: Family::default(),
         };
+        for protocol in ["http1", "http2"] {
+            drop(metrics.connections.get_or_create(&Protocol { protocol }));
+        }
+        for kind in ["job_over", "other"] {
+            drop(metrics.gitlab_events.get_or_create(&Kind { kind }));
+        }
+        for end in TunnelEnd::ALL {
+            let cause = end.cause();
+            drop(metrics.tunnel_ends.get_or_create(&Cause { cause }));
+        }
         metrics.register_rest(registry);
         Arc::new(metrics)
     }
@@ -305,6 +316,14 @@ impl Metrics {
         self.tunnels_opened.inc();
         Up::new(&self.tunnels)
     }
+}
+
+fn by_reason(reasons: &[&'static str]) -> Family<Reason, Counter> {
+    let family = Family::default();
+    for reason in reasons {
+        drop(family.get_or_create(&Reason { reason }));
+    }
+    family
 }
 
 impl Stages {

@@ -127,6 +127,13 @@ fn strangers_fill_no_log_and_their_number_is_told() {
         }
         world.job.get("/api").await.echo();
         drop(stranger);
+        let metrics = world.relay.metrics().await;
+        let [limit, made, kept_back] = [
+            "adit_relay_audit_queue_limit_bytes",
+            "adit_relay_audit_records_made_total",
+            "adit_relay_audit_records_withheld_total",
+        ]
+        .map(|sample| metrics.value(sample));
         world.stop().await;
         let records = log.records();
         let is = |record: &Value, refusal: &str| record["refusal"] == refusal;
@@ -140,6 +147,8 @@ fn strangers_fill_no_log_and_their_number_is_told() {
             .sum();
         assert!((3..40).contains(&strangers), "{strangers}");
         assert_eq!(strangers as u64 + withheld, 40);
+        assert_eq!((made + kept_back, limit), (41.0, f64::from(64 << 20)));
+        assert!(kept_back > 0.0);
         assert_eq!(records.last().unwrap()["job"]["id"], 9001);
     });
 }

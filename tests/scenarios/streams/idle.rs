@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use adit_tests::{
     caller::{get, next_piece},
-    job, scenario, until, within, world,
+    job, pass, scenario, until, within, world,
 };
-use tokio::time::sleep;
 
 use crate::upgrades::{SPDY, upgrade};
 
@@ -29,9 +28,7 @@ fn idle_watch_and_idle_session_outlive_an_hour() {
         assert_eq!(world.kube.watchers(), 2);
         until("all requests have begun", || world.kube.open() == 3).await;
 
-        tokio::time::pause();
-        sleep(HOUR).await;
-        tokio::time::resume();
+        pass(HOUR).await;
 
         world.kube.event("late");
         for watch in &mut watches {

@@ -129,6 +129,14 @@ impl ServerTls {
             Unit::Seconds,
             expiry,
         );
+        // Every outcome is there from the start: a series that begins with its first count shows no rise.
+        for outcome in [ReloadOutcome::replaced, ReloadOutcome::failed] {
+            drop(
+                self.metrics
+                    .reloads
+                    .get_or_create(&ReloadLabels { outcome }),
+            );
+        }
         let help = "Looks at the certificate's files that found something new, or failed";
         registry.register(
             "adit_tls_certificate_reloads",

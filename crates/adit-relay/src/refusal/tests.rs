@@ -260,6 +260,16 @@ fn every_reason_is_documented_as_it_is() {
 }
 
 #[test]
+fn every_reason_is_listed_once() {
+    let real: BTreeSet<_> = every()
+        .iter()
+        .map(|refusal| refusal.facts().reason)
+        .collect();
+    assert_eq!(BTreeSet::from(REASONS), real);
+    assert_eq!(REASONS.len(), real.len());
+}
+
+#[test]
 fn moments_are_rfc_3339_to_the_second() {
     let moment = Moment(UNIX_EPOCH + Duration::from_millis(1_795_469_400_500));
     assert_eq!(moment.to_string(), "2026-11-23T21:30:00Z");

@@ -204,7 +204,8 @@ async fn attempted(agent: &Agent, before: &str) -> String {
             let metrics = admin(agent, "/metrics").await;
             let outcomes = metrics.lines().filter_map(|line| {
                 let labelled = line.strip_prefix("adit_agent_connects_total{outcome=\"")?;
-                labelled.split('"').next()
+                let (outcome, count) = labelled.split_once("\"} ")?;
+                (count != "0").then_some(outcome)
             });
             if let Some(outcome) = outcomes.into_iter().find(|outcome| *outcome != before) {
                 return outcome.to_owned();
