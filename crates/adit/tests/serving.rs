@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -16,9 +17,12 @@ use hyper_util::rt::TokioIo;
 use kube_client::config::Kubeconfig;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, copy_bidirectional,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -106,7 +110,7 @@ async fn relay_whose_log_is_not_read_goes_on_and_ends() {
     let mut relay = adit(&[
         "relay",
         "--log",
-        "debug",
+        "trace",
         "--config",
         config.to_str().unwrap(),
     ])
@@ -118,13 +122,16 @@ async fn relay_whose_log_is_not_read_goes_on_and_ends() {
     let (mut send, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);
-    // Each is worth a line of the log, and a pipe holds a few hundred.
+    // Each is worth a line of the log at least. A pipe holds a few hundred, and some thousand wait for it.
+    let admin = field_in(&up, "admin");
     let asking = async {
-        for _ in 0..3_000 {
-            let request = Request::get("/k8s-proxy/api").header("host", "relay");
-            let request = request.body(Full::<Bytes>::default()).unwrap();
-            let answer = send.send_request(request).await.unwrap();
-            assert_eq!(answer.status(), 401);
+        while lost_lines(admin).await == 0.0 {
+            for _ in 0..1_000 {
+                let request = Request::get("/k8s-proxy/api").header("host", "relay");
+                let request = request.body(Full::<Bytes>::default()).unwrap();
+                let answer = send.send_request(request).await.unwrap();
+                assert_eq!(answer.status(), 401);
+            }
         }
     };
     timeout(SOON, asking).await.expect("all are answered");
@@ -133,10 +140,27 @@ async fn relay_whose_log_is_not_read_goes_on_and_ends() {
     assert_eq!(ended.code(), Some(0));
 }
 
+/// What the metric says of lines that were lost.
+async fn lost_lines(admin: &str) -> f64 {
+    let mut socket = TcpStream::connect(admin).await.unwrap();
+    let asked = "GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+    socket.write_all(asked.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let sample = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("adit_log_lines_lost_total "));
+    sample.unwrap().parse().unwrap()
+}
+
 /// The address in a line of the log.
 fn address_in(line: &str) -> &str {
-    let address = line.split("address=").nth(1).unwrap();
-    address.split(' ').next().unwrap()
+    field_in(line, "address")
+}
+
+fn field_in<'a>(line: &'a str, name: &str) -> &'a str {
+    let (_, value) = line.split_once(&format!("{name}=")).unwrap();
+    value.split(' ').next().unwrap()
 }
 
 #[tokio::test]
@@ -233,48 +257,184 @@ async fn agent_without_a_relay_or_token_ends_with_64() {
 
 #[tokio::test]
 async fn agent_reaches_a_relay_by_flags_and_variables_alone() {
-    let made = adit(&["token", "new", "--json"]).output().await.unwrap();
-    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
-    let folder = TempDir::new().unwrap();
-    let path = |name| folder.path().join(name).to_str().unwrap().to_owned();
-    fs::write(path("keys.json"), r#"{"keys":[]}"#).unwrap();
-    let issuer = serde_json::json!({ "url": "https://x.invalid", "audiences": ["a"], "jwks_file": path("keys.json") });
-    let agent =
-        serde_json::json!({ "id": 7, "name": "demo", "project": "g/p", "tokens": [made["hash"]] });
-    let config =
-        format!("{RELAY}authorities: {{ oidc: {{ issuers: [{issuer}] }} }}\nagents: [{agent}]\n");
-    fs::write(path("relay.yaml"), config).unwrap();
-    let mut tasks = JoinSet::new();
-    kubeconfig_for(&kube(&mut tasks).await, Path::new(&path("kubeconfig")));
+    let mut ours = Ours::start(RELAY).await;
+    let agent = ours.agent(&format!("http://{}", ours.address)).spawn();
+    ours.tunnel_of(agent.unwrap()).await;
+}
 
-    let mut relay = adit(&["relay", "--config", &path("relay.yaml")])
-        .spawn()
-        .unwrap();
-    let mut diary = stderr(&mut relay);
-    let up = line(&mut diary, "relay is up").await;
-    let address = address_in(&up);
-    let mut agent = adit(&[
-        "agent",
-        "--kubeconfig",
-        &path("kubeconfig"),
-        "--admin",
-        "127.0.0.1:0",
-    ])
-    .env("ADIT_RELAY_URL", format!("http://{address}"))
-    .env("ADIT_AGENT_TOKEN", made["token"].as_str().unwrap())
-    .spawn()
-    .unwrap();
-    line(&mut diary, "tunnel opened").await;
+/// A relay that knows one agent, and what that needs.
+struct Ours {
+    folder: TempDir,
+    token: String,
+    address: String,
+    diary: Lines<BufReader<ChildStderr>>,
+    _relay: Child,
+    tasks: JoinSet<()>,
+}
 
-    signal(&agent, "TERM").await;
-    assert_eq!(
-        timeout(SOON, agent.wait())
-            .await
-            .expect("it ends")
-            .unwrap()
-            .code(),
-        Some(0)
+/// What `adit token new --json` prints.
+#[derive(serde::Deserialize)]
+struct NewToken {
+    token: String,
+    hash: String,
+}
+
+impl Ours {
+    /// With these sections of the relay's configuration.
+    async fn start(sections: &str) -> Self {
+        let made = adit(&["token", "new", "--json"]).output().await.unwrap();
+        let made: NewToken = serde_json::from_slice(&made.stdout).unwrap();
+        let folder = TempDir::new().unwrap();
+        let path = |name| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(path("keys.json"), r#"{"keys":[]}"#).unwrap();
+        let issuer = serde_json::json!({ "url": "https://x.invalid", "audiences": ["a"], "jwks_file": path("keys.json") });
+        let agent =
+            serde_json::json!({ "id": 7, "name": "demo", "project": "g/p", "tokens": [made.hash] });
+        let config = format!(
+            "{sections}authorities: {{ oidc: {{ issuers: [{issuer}] }} }}\nagents: [{agent}]\n"
+        );
+        fs::write(path("relay.yaml"), config).unwrap();
+        let mut tasks = JoinSet::new();
+        kubeconfig_for(&kube(&mut tasks).await, Path::new(&path("kubeconfig")));
+        let mut relay = adit(&["relay", "--config", &path("relay.yaml")])
+            .spawn()
+            .unwrap();
+        let mut diary = stderr(&mut relay);
+        let up = line(&mut diary, "relay is up").await;
+        Self {
+            token: made.token,
+            address: address_in(&up).to_owned(),
+            folder,
+            diary,
+            _relay: relay,
+            tasks,
+        }
+    }
+
+    /// By flags and variables alone.
+    fn agent(&self, relay: &str) -> Command {
+        let kubeconfig = self.folder.path().join("kubeconfig");
+        let mut agent = adit(&["agent", "--admin", "127.0.0.1:0"]);
+        agent.arg("--kubeconfig").arg(kubeconfig);
+        agent
+            .env("ADIT_RELAY_URL", relay)
+            .env("ADIT_AGENT_TOKEN", &self.token);
+        agent
+    }
+
+    /// Waits until the agent has a tunnel, and ends it.
+    async fn tunnel_of(&mut self, mut agent: Child) {
+        line(&mut self.diary, "tunnel opened").await;
+        signal(&agent, "TERM").await;
+        let ended = timeout(SOON, agent.wait()).await.expect("it ends");
+        assert_eq!(ended.unwrap().code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn agent_takes_the_proxy_that_the_environment_names() {
+    let certificates = TempDir::new().unwrap();
+    let path = |name| certificates.path().join(name).to_str().unwrap().to_owned();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(path("cert.pem"), made.cert.pem()).unwrap();
+    fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let shown = format!(
+        "address: '127.0.0.1:0', certificate: {}, key: {}",
+        path("cert.pem"),
+        path("key.pem")
     );
+    let mut ours = Ours::start(&RELAY.replacen("address: '127.0.0.1:0'", &shown, 1)).await;
+    let (proxy, mut asked) = proxy(&mut ours.tasks).await;
+    let port = ours.address.rsplit(':').next().unwrap().to_owned();
+    let host = format!("localhost:{port}");
+    let named = format!("http://user:canary-password@{proxy}");
+    let nowhere = "http://127.0.0.1:1".to_owned();
+    let none = || ("NO_PROXY", String::new());
+    for (variables, is_taken) in [
+        ([("HTTPS_PROXY", named.clone()), none()], true),
+        ([("https_proxy", named.clone()), none()], true),
+        ([("ALL_PROXY", named.clone()), none()], true),
+        (
+            [
+                ("HTTPS_PROXY", named.clone()),
+                ("ALL_PROXY", nowhere.clone()),
+            ],
+            true,
+        ),
+        (
+            [
+                ("HTTPS_PROXY", named.clone()),
+                ("NO_PROXY", "elsewhere.test".to_owned()),
+            ],
+            true,
+        ),
+        (
+            [
+                ("HTTPS_PROXY", named.clone()),
+                ("NO_PROXY", "elsewhere.test, localhost".to_owned()),
+            ],
+            false,
+        ),
+        (
+            [("HTTPS_PROXY", named.clone()), ("no_proxy", host.clone())],
+            false,
+        ),
+        (
+            [("HTTPS_PROXY", named.clone()), ("NO_PROXY", "*".to_owned())],
+            false,
+        ),
+        // Not meant for connections with TLS.
+        ([("HTTP_PROXY", nowhere), none()], false),
+    ] {
+        let mut agent = ours.agent(&format!("https://{host}"));
+        agent.env("ADIT_RELAY_CA", path("cert.pem"));
+        agent.envs(variables.clone());
+        ours.tunnel_of(agent.spawn().unwrap()).await;
+        let head = asked.try_recv().ok();
+        assert_eq!(head.is_some(), is_taken, "{variables:?}");
+        if let Some(head) = head {
+            assert!(
+                head.starts_with(&format!("CONNECT {host} HTTP/1.1\r\n")),
+                "{head}"
+            );
+            assert!(
+                head.contains("Basic dXNlcjpjYW5hcnktcGFzc3dvcmQ="),
+                "{head}"
+            );
+        }
+        assert!(
+            asked.try_recv().is_err(),
+            "the API server is dialled directly"
+        );
+    }
+}
+
+/// A company's proxy: opens the way for everybody who asks, and gives the heads of their requests.
+async fn proxy(tasks: &mut JoinSet<()>) -> (SocketAddr, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, asked) = mpsc::channel(16);
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let tell = tell.clone();
+            connections.spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(near.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let to = head.split(' ').nth(1).unwrap().to_owned();
+                tell.send(head).await.unwrap();
+                let mut far = TcpStream::connect(to).await.unwrap();
+                near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                // However it ends, the agent finds out.
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (address, asked)
 }
 
 /// An API server that answers every request with who was impersonated.

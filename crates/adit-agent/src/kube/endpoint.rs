@@ -155,22 +155,44 @@ pub(crate) async fn find(config: &KubernetesConfig) -> Result<kube_client::Confi
         context: config.context.clone(),
         ..KubeConfigOptions::default()
     };
-    let found = match &config.kubeconfig {
+    let kubeconfig = match &config.kubeconfig {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|source| EndpointError::Read {
                 path: path.clone(),
                 source,
             })?;
             check_yaml(&text)?;
-            let kubeconfig = Kubeconfig::read_from(path).map_err(EndpointError::kubeconfig)?;
-            kube_client::Config::from_custom_kubeconfig(kubeconfig, &options).await
+            Kubeconfig::read_from(path)
         }
         None if is_in_cluster() && config.context.is_none() => {
             return kube_client::Config::incluster().map_err(EndpointError::InCluster);
         }
-        None => kube_client::Config::from_kubeconfig(&options).await,
+        None => Kubeconfig::read(),
     };
-    found.map_err(EndpointError::kubeconfig)
+    let kubeconfig = kubeconfig.map_err(EndpointError::kubeconfig)?;
+    let names_proxy = names_proxy(&kubeconfig, config.context.as_deref());
+    let found = kube_client::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut found = found.map_err(EndpointError::kubeconfig)?;
+    if !names_proxy {
+        // The library takes HTTPS_PROXY otherwise, which is the way out to the relay.
+        found.proxy_url = None;
+    }
+    Ok(found)
+}
+
+/// Whether the cluster of the context has a `proxy-url` of its own.
+fn names_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
+    let context = context.or(kubeconfig.current_context.as_deref());
+    let mut contexts = kubeconfig.contexts.iter();
+    let context = contexts
+        .find(|named| Some(named.name.as_str()) == context)
+        .and_then(|named| named.context.as_ref());
+    let mut clusters = kubeconfig.clusters.iter();
+    let cluster = context
+        .and_then(|context| clusters.find(|named| named.name == context.cluster))
+        .and_then(|named| named.cluster.as_ref());
+    let proxy = cluster.and_then(|cluster| cluster.proxy_url.as_deref());
+    proxy.is_some_and(|url| !url.is_empty())
 }
 
 impl EndpointError {
