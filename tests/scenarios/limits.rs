@@ -1,5 +1,7 @@
 //! Limits are counted and told: with 429 or 503 and when to come back, never with silence.
 
+use std::net::SocketAddr;
+
 use adit_tests::{
     AgentBuilder, Answer, World, agent, body,
     caller::{get, request},
@@ -7,6 +9,9 @@ use adit_tests::{
 };
 use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tokio::net::TcpStream;
+
+mod unread;
 
 #[test]
 fn job_has_so_many_requests_at_once() {
@@ -204,48 +209,37 @@ fn body_has_no_limit_of_ours() {
     });
 }
 
+/// Hundredths of a second until the system asks a connection's peer whether it is there, if it is going to: proc(5), `/proc/net/tcp`.
+fn asks_in(relay: SocketAddr, peer: SocketAddr) -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let end = |address: SocketAddr| format!(":{:04X}", address.port());
+    table.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (kind, when) = fields.get(5)?.split_once(':')?;
+        let is_it = fields[1].ends_with(&end(relay)) && fields[2].ends_with(&end(peer));
+        (is_it && kind == "02").then(|| u64::from_str_radix(when, 16).unwrap())
+    })
+}
+
 #[test]
-fn unread_bytes_of_a_tunnel_are_bounded_and_those_who_hold_most_are_cut() {
-    scenario(async {
-        let relay = relay().with("tunnel", "max_buffered", "1MiB");
-        let world = World::of(kube(), relay).await;
-        let http2 = world.job.http2().await;
-        let stalled = join_all((0..24).map(|_| http2.send(get("/big/50000000")))).await;
-        // Small requests pass, whoever of the greedy is cut.
-        let other = world.relay.job(9002).http2().await;
-        for _ in 0..12 {
-            let answer = within("an answer", other.get("/api")).await;
-            assert!(
-                matches!(answer.status.as_u16(), 200 | 503),
-                "{}",
-                answer.text()
-            );
-        }
-        world
-            .relay
-            .until_metric("adit_relay_tunnel_streams_overloaded_total", |cut| {
-                cut > 0.0
+fn silent_peer_is_asked_after_as_long_as_is_configured() {
+    for (keepalive, least, most) in [(None, 1000, 6000), (Some("7s"), 1, 700)] {
+        scenario(async move {
+            let relay = match keepalive {
+                Some(time) => relay().with("listen", "keepalive", time),
+                None => relay(),
+            };
+            let relay = relay.start().await;
+            let socket = TcpStream::connect(relay.address()).await.unwrap();
+            let own = socket.local_addr().unwrap();
+            until("the relay has the connection", || {
+                asks_in(relay.address(), own).is_some()
             })
             .await;
-        let agent = world.agent.metrics().await;
-        assert!(agent.value("adit_agent_tunnel_credit_stalls_total") > 0.0);
-        assert!(agent.value("adit_agent_tunnel_queued_bytes") > 0.0);
-        assert_eq!(
-            agent.value("adit_agent_tunnel_streams_overloaded_total"),
-            0.0
-        );
-        drop((stalled, http2));
-        until("nothing is open", || world.kube.open() == 0).await;
-        assert_eq!(
-            world
-                .agent
-                .metrics()
-                .await
-                .value("adit_agent_tunnel_queued_bytes"),
-            0.0
-        );
-        other.get("/api").await.echo();
-        drop(other);
-        world.stop().await;
-    });
+            let asks = asks_in(relay.address(), own).unwrap();
+            assert!((least..=most).contains(&asks), "in {asks} hundredths");
+            drop(socket);
+            relay.stop().await;
+        });
+    }
 }
