@@ -11,6 +11,7 @@
 
 mod audit;
 mod bytes;
+mod documents;
 mod clients;
 mod double;
 mod faults;

@@ -99,18 +99,3 @@ fn password_of_a_proxy_is_never_printed() {
             && !format!("{mistakes:?}").contains("hunter2")
     );
 }
-
-#[test]
-fn every_key_is_documented() {
-    let docs = include_str!("../../../../docs/agent.md");
-    let keys = include_str!("raw.rs").lines().filter_map(|line| {
-        let (name, rest) = line.trim().strip_prefix("pub ")?.split_once(": ")?;
-        rest.starts_with("Option<").then_some(name)
-    });
-    for key in keys {
-        assert!(
-            docs.contains(&format!("{key}`")),
-            "{key} is not in docs/agent.md"
-        );
-    }
-}
