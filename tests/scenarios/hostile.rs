@@ -11,6 +11,7 @@ use tokio::{
 };
 
 mod agent;
+mod bombs;
 mod floods;
 mod frames;
 mod logs;

@@ -152,28 +152,75 @@ fn trailers_pass_both_ways() {
     });
 }
 
+/// What a caller over HTTP/1.1 gets of `/trailers` behind the head, as it is on the wire.
+async fn trailing(world: &World, fields: &str) -> String {
+    let fields = format!("{fields}Connection: close, TE\r\n");
+    let mut connection = world.job.raw_asking("GET /trailers", &fields).await;
+    let head = within("a head", connection.head()).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let (rest, end) = within("the rest", connection.rest()).await;
+    end.unwrap();
+    String::from_utf8(rest).unwrap()
+}
+
+#[test]
+fn trailers_of_an_answer_pass_from_http_1_and_to_it() {
+    scenario(async {
+        let script = async |mut connection: Raw<adit_tests::Io>| {
+            while connection.head().await.is_some() {
+                let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-checksum, x-more\r\n\r\n\
+                    4\r\nbody\r\n0\r\nx-checksum: 0123\r\nx-more: a\r\nx-more: b\r\n\r\n";
+                if connection.write(answer).await.is_err() {
+                    return;
+                }
+            }
+        };
+        for kube in [kube(), kube().http1_only().raw(script)] {
+            let world = World::of(kube, relay()).await;
+            let answer = world.job.get("/trailers").await;
+            let trailers = answer.trailers.clone().unwrap_or_default();
+            let more: Vec<_> = trailers.get_all("x-more").iter().collect();
+            assert_eq!(more, ["a", "b"]);
+            assert_eq!(answer.text(), "body");
+            assert_eq!(trailers["x-checksum"], "0123");
+
+            let asked = trailing(&world, "TE: trailers\r\n").await;
+            let (body, trailers) = asked.split_once("\r\n0\r\n").unwrap();
+            assert_eq!(body, "4\r\nbody");
+            let mut lines: Vec<_> = trailers.trim_end().split("\r\n").collect();
+            lines.sort_unstable();
+            assert_eq!(lines, ["x-checksum: 0123", "x-more: a", "x-more: b"]);
+            // Who did not say that it takes them might read them as another answer.
+            assert_eq!(trailing(&world, "").await, "4\r\nbody\r\n0\r\n\r\n");
+            world.stop().await;
+        }
+    });
+}
+
 #[test]
 fn chunks_and_their_trailers_arrive_from_http_1() {
     scenario(async {
-        let world = world().await;
-        let mut connection = world.job.raw().await;
-        let head = world.job.head(
-            "POST /api",
-            "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\nTE: trailers\r\n",
-        );
-        connection.write(head).await.unwrap();
-        connection
-            .write("5;ext=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 7\r\n\r\n")
-            .await
-            .unwrap();
-        let (status, _, body) = within("an answer", connection.answer()).await.unwrap();
-        let echo: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(
-            (status, &echo["body"], &echo["trailers"][0][1]),
-            (200, &"hello world".into(), &"7".into())
-        );
-        drop(connection);
-        world.stop().await;
+        for kube in [kube(), kube().http1_only()] {
+            let world = World::of(kube, relay()).await;
+            let mut connection = world.job.raw().await;
+            let head = world.job.head(
+                "POST /api",
+                "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\nTE: trailers\r\n",
+            );
+            connection.write(head).await.unwrap();
+            connection
+                .write("5;ext=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 7\r\n\r\n")
+                .await
+                .unwrap();
+            let (status, _, body) = within("an answer", connection.answer()).await.unwrap();
+            let echo: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(
+                (status, &echo["body"], &echo["trailers"][0][1]),
+                (200, &"hello world".into(), &"7".into())
+            );
+            drop(connection);
+            world.stop().await;
+        }
     });
 }
 
