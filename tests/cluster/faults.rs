@@ -69,8 +69,14 @@ fn killed_relay_ends_a_watch_and_its_successor_serves(world: &World) {
 fn stopped_agent_lets_a_request_finish_and_says_that_it_left(world: &World) {
     let mut ours = Installation::start(world);
     let job = Job::of(world, &ours, &Client::ours(world));
-    job.kubectl("get configmaps").ok();
+    // Ends by itself after seconds in which the agent has been told to stop.
+    let mut running = job
+        .kubectl("get --raw /api/v1/namespaces/shop/configmaps?watch=1&timeoutSeconds=6")
+        .start();
+    running.hears("ADDED");
     ours.agents[0].process.stop(NOTICED);
+    let ended = running.ended_within(NOTICED);
+    assert_eq!(ended.code, Some(0), "it was cut: {ended}");
     let said = job.kubectl("get configmaps").failure();
     assert!(
         said.contains("has been offline since") && said.contains("(agent"),

@@ -56,10 +56,15 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
     // It may act as others, and nothing by itself.
     let account = "--as=system:serviceaccount:adit-agent:adit-agent";
     let list = world
-        .admin("auth can-i --list --output=name")
+        .admin("auth can-i --list --no-headers")
         .arg(account)
-        .run();
-    assert!(list.code.is_some());
+        .ok();
+    let verbs = |line: &str| line.rsplit_once('[').map(|(_, verbs)| verbs.to_owned());
+    let acting = |resource: &str| {
+        let mut lines = list.lines().filter(|line| line.starts_with(resource));
+        lines.any(|line| verbs(line).is_some_and(|verbs| verbs.starts_with("impersonate")))
+    };
+    assert!(acting("users") && acting("groups"), "{list}");
     let secrets = world
         .admin("auth can-i get secrets --all-namespaces")
         .arg(account)
