@@ -33,17 +33,30 @@ pub(crate) struct Patience {
 
 /// Says that an exchange runs; shared by the connection's IO and its service.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Busy(Arc<AtomicBool>);
+pub(crate) struct Busy(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    is_set: AtomicBool,
+    /// Also of an exchange that is over: an answer that is ready at once leaves no read in between.
+    has_begun: AtomicBool,
+}
 
 impl Busy {
     /// The exchange runs until the guard is dropped.
     pub(crate) fn begin(&self) -> Exchange {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_set.store(true, Ordering::Relaxed);
+        self.0.has_begun.store(true, Ordering::Relaxed);
         Exchange(self.clone())
     }
 
     fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_set.load(Ordering::Relaxed)
+    }
+
+    /// Whether an exchange has begun since this was asked.
+    fn has_begun(&self) -> bool {
+        self.0.has_begun.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -53,7 +66,7 @@ pub(crate) struct Exchange(Busy);
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Relaxed);
+        self.0.0.is_set.store(false, Ordering::Relaxed);
     }
 }
 
@@ -134,6 +147,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Patient<IO> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
+        if this.busy.has_begun() {
+            // The head that was waited for has come whole.
+            this.waiting = Waiting::Not;
+        }
         let read = Pin::new(&mut this.io).poll_read(cx, into);
         if this.busy.is_set() {
             this.waiting = Waiting::Not;
@@ -245,6 +262,23 @@ mod tests {
         }
         let slow = Outcome::Failed(io::ErrorKind::TimedOut);
         assert_eq!(read_within(2, &mut patient).await, slow);
+    }
+
+    /// Once a connection was hung up on ten seconds after a head whose answer was ready at once, whatever had come since.
+    #[tokio::test(start_paused = true)]
+    async fn head_that_was_answered_at_once_is_waited_for_no_longer() {
+        let (mut client, io) = duplex(64);
+        let (mut patient, busy) = Patient::new(io, PATIENCE);
+        for _ in 0..3 {
+            client.write_all(b"G").await.unwrap();
+            assert_eq!(read_within(1, &mut patient).await, Outcome::Byte);
+            drop(busy.begin());
+            assert_eq!(read_within(119, &mut patient).await, Outcome::Waits);
+        }
+        client.write_all(b"G").await.unwrap();
+        assert_eq!(read_within(1, &mut patient).await, Outcome::Byte);
+        let slow = Outcome::Failed(io::ErrorKind::TimedOut);
+        assert_eq!(read_within(11, &mut patient).await, slow);
     }
 
     #[tokio::test(start_paused = true)]
