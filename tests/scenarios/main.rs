@@ -11,8 +11,8 @@
 
 mod audit;
 mod bytes;
-mod documents;
 mod clients;
+mod documents;
 mod double;
 mod faults;
 mod gitlab;

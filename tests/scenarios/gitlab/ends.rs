@@ -23,6 +23,18 @@ fn what_runs_is_cut_when_the_job_ends_and_other_jobs_go_on() {
         Box::pin(run_everything(&place, &job, end)).await;
         let refused = job.get("/api").await.refused();
         assert_eq!(refused.told(), (401, "gitlab_not_accepted", "client", None));
+        let metrics = place.relay().metrics().await;
+        for sample in [
+            "adit_relay_gitlab_calls_total",
+            "adit_relay_gitlab_ended_total",
+            "adit_relay_gitlab_tokens",
+            "adit_relay_gitlab_token_bytes",
+        ] {
+            assert!(metrics.sum(sample) > 0.0, "{sample}\n{}", metrics.0);
+        }
+        assert!(metrics.sum("adit_relay_gitlab_tokens_overdue") <= 2.0);
+        let closed = r#"adit_relay_gitlab_breaker{state="closed"}"#;
+        assert_eq!(metrics.value(closed), 1.0);
         place.world.kube.event("still here");
         assert_eq!(next_piece(&mut stays).await, "still here\n");
         assert!(
