@@ -1,10 +1,12 @@
-//! How progress looks: a line per thing done, with how long it took, on standard error.
+//! How progress looks: a line per thing done, with how long it took, on standard error; and a line now and then while one lasts.
 //!
 //! Called by everything that may take longer than a person likes to wait in silence. Colours on a terminal only, and
 //! not with `NO_COLOR`.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -55,7 +57,7 @@ pub fn paint(tone: Tone, text: impl Display) -> String {
 /// Those of `work`; the step's line then says that it failed.
 pub fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let begin = Instant::now();
-    let outcome = work();
+    let outcome = telling(what, work);
     let took = took(begin.elapsed());
     let mark = if outcome.is_ok() {
         paint(Tone::Good, "ok")
@@ -64,6 +66,26 @@ pub fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     };
     line(format_args!("  {what:<52} {took:>9}  {mark}"));
     outcome
+}
+
+/// Does what may take long, and says every half minute that it still does.
+pub(crate) fn telling<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let (done, over) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while over.recv_timeout(SILENCE) == Err(RecvTimeoutError::Timeout) {
+                let so_far = took(begin.elapsed());
+                line(paint(
+                    Tone::Faint,
+                    format_args!("  {what}: {so_far} so far"),
+                ));
+            }
+        });
+        let outcome = work();
+        drop(done);
+        outcome
+    })
 }
 
 /// A duration as people say it: `0.4 s`, `12 s`, `3 min 05 s`.
@@ -78,6 +100,9 @@ pub fn took(duration: Duration) -> String {
         format!("{:.1} s", duration.as_secs_f64())
     }
 }
+
+/// Whoever hears nothing for longer thinks that it hangs.
+const SILENCE: Duration = Duration::from_secs(30);
 
 fn has_colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

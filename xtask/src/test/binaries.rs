@@ -56,7 +56,7 @@ fn run_one(binary: &Built, tally: &mut Tally) -> Result<()> {
         .current_dir(&binary.package)
         .env(skip::FILE, skips.path())
         .env("NO_COLOR", "1");
-    let ended = command::finish(&mut command, "", LONGEST)?;
+    let ended = progress::telling(&name, || command::finish(&mut command, "", LONGEST))?;
     let before = (tally.passed, tally.failed.len(), tally.skipped.len());
     let has_spoken = tally.add(&name, &ended.stdout, skips.path());
     // A failure in libtest's words has a name already; one that says nothing of tests passed none, however well it ended.
