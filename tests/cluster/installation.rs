@@ -291,11 +291,11 @@ impl Agent {
         });
     }
 
-    /// A sample of its metrics, if it runs; 0 when it was not counted yet.
+    /// A sample of its metrics, if it runs; 0 when it does not.
     ///
     /// # Panics
     ///
-    /// When no metric has this name.
+    /// When it runs and there is no such sample.
     pub fn metric(&self, sample: &str) -> f64 {
         get(self.admin, "/metrics").map_or(0.0, |text| Metrics(text).value(sample))
     }

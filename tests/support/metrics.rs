@@ -23,11 +23,11 @@ impl Metrics {
         Self(admin_get(admin, "/metrics").await.1)
     }
 
-    /// The sample with exactly this name and labels; 0 when it was not counted yet.
+    /// The sample with exactly this name and labels.
     ///
     /// # Panics
     ///
-    /// When no metric has this name: it would be 0 for ever.
+    /// When there is none: each begins at 0, so that one that is not there is called something else.
     #[must_use]
     pub fn value(&self, sample: &str) -> f64 {
         self.assert_known(sample);
@@ -35,7 +35,7 @@ impl Metrics {
             .0
             .lines()
             .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
-        found.unwrap_or_default()
+        found.unwrap_or_else(|| panic!("there is no sample {sample}:\n{}", self.0))
     }
 
     /// All samples of a name, whatever their labels.
