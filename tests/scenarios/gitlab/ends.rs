@@ -92,16 +92,45 @@ fn an_agent_that_gitlab_takes_away_is_lost_to_running_jobs() {
         let (_, job) = place.job();
         let http2 = job.http2().await;
         let watch = http2.send(get("/watch")).await.unwrap();
-        {
-            let mut world = place.gitlab.world();
-            let limited = r#"{"ci_access":{"projects":[{"id":"group/sub/app","environments":["production"]}]}}"#;
-            world.configure_yaml(1, limited).unwrap();
-        }
+        take_the_agent_away(&place);
         breaks_off(watch).await;
         assert_eq!(http2.get("/api").await.refused().reason, "not_permitted");
         drop(http2);
         place.stop().await;
     });
+}
+
+#[test]
+fn a_request_that_waits_is_told_that_the_agent_was_taken_away() {
+    scenario(async {
+        let place = Place::new().await;
+        let (_, job) = place.job();
+        let http2 = job.http2().await;
+        let take_away = async {
+            place.world.kube.until_open(1).await;
+            take_the_agent_away(&place);
+        };
+        let never = http2.answer(get("/never"));
+        let (refused, ()) = tokio::join!(within("the agent's loss", never), take_away);
+        assert_eq!(
+            refused.refused().told(),
+            (503, "access_changed", "relay", Some(1))
+        );
+        until("the API server's request is cancelled", || {
+            place.world.kube.open() == 0
+        })
+        .await;
+        drop(http2);
+        place.stop().await;
+    });
+}
+
+/// GitLab's list for jobs without an environment loses `prod`.
+fn take_the_agent_away(place: &Place) {
+    let limited =
+        r#"{"ci_access":{"projects":[{"id":"group/sub/app","environments":["production"]}]}}"#;
+    let mut world = place.gitlab.world();
+    world.configure_yaml(1, limited).unwrap();
 }
 
 #[test]

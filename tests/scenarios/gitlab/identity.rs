@@ -126,3 +126,15 @@ fn what_is_not_gitlabs_stays_out_of_reach_of_its_jobs() {
         place.stop().await;
     });
 }
+
+#[test]
+fn an_agents_token_that_adit_made_is_not_shown_to_gitlab() {
+    scenario(async {
+        let place = Place::new().await;
+        let token = format!("{}{}", adit_authority::token::PREFIX, "x".repeat(38));
+        let refused = place.showing(&token).get("/api").await.refused();
+        assert_eq!(refused.told(), (401, "gitlab_agent_token", "client", None));
+        assert_eq!(place.gitlab.calls().total(), 0);
+        place.stop().await;
+    });
+}

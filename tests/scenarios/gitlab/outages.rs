@@ -114,3 +114,25 @@ fn a_no_is_never_trouble() {
         }
     });
 }
+
+#[test]
+fn no_more_jobs_than_may_be_remembered_and_room_when_one_leaves() {
+    scenario(async {
+        // Asked about so seldom that nothing but the watch matters.
+        let place = Place::with("recheck: 30s, max_tokens: 1").await;
+        let (_, first) = place.job();
+        let http2 = first.http2().await;
+        let mut watch = http2.send(get("/watch")).await.unwrap();
+        let (_, second) = place.job();
+        let refused = second.get("/api").await.refused();
+        assert_eq!(refused.told(), (503, "gitlab_busy", "relay", Some(1)));
+        place.world.kube.event("still here");
+        assert_eq!(next_piece(&mut watch).await, "still here\n");
+        drop((watch, http2));
+        adit_tests::within("there is room", async {
+            while second.get("/api").await.status != 200 {}
+        })
+        .await;
+        place.stop().await;
+    });
+}
