@@ -26,7 +26,7 @@ const STALLED: u64 = 64 << 20;
 const NEAR_NORMAL: (u32, Duration) = (5, Duration::from_millis(200));
 /// Likewise for the slowest of them: one that waits for a stalled reader takes until its deadline, and one that the machine holds
 /// up takes much less.
-const SLOWEST_NEAR_NORMAL: (u32, Duration) = (5, Duration::from_secs(1));
+const SLOWEST_NEAR_NORMAL: (u32, Duration) = (5, Duration::from_secs(5));
 
 /// What small requests took.
 #[derive(Clone, Copy, Debug)]
