@@ -26,22 +26,14 @@ fn demo_that_is_kept_serves_the_shell_it_describes_until_it_is_taken_down() {
     let Some(mut demo) = Demo::start(On::Kwok, &["--keep"], "demo_that_is_kept") else {
         return;
     };
-    let (status, said) = demo.ends();
-    let kept = Kept::of(&said);
-    assert!(status.success(), "{said}");
+    let (kept, said) = demo.is_kept();
     // What only real pods can is left out, and said so; nothing else is.
     assert_eq!(said.matches("left out: ").count(), 1, "{said}");
 
-    let exports: Vec<_> = said
-        .lines()
-        .filter(|line| line.starts_with("    export "))
-        .collect();
-    let script = format!(
-        "{}\nkubectl config get-contexts --output=name\nkubectl get pods --output=name\n",
-        exports.join("\n")
+    let answer = shell(
+        &said,
+        "kubectl config get-contexts --output=name\nkubectl get pods --output=name",
     );
-    let mut shell = Command::new("sh");
-    let answer = command::text(shell.args(["-ec", &script]).env_remove("KUBECONFIG")).unwrap();
     assert!(answer.contains("group/app:demo\n"), "{answer}");
 
     let running = Running::in_folders(kept.0.clone());
@@ -65,17 +57,46 @@ fn demo_with_a_real_node_that_is_interrupted_leaves_nothing_behind() {
     }
 }
 
+/// As the README has it.
 #[test]
-fn demo_with_a_real_node_leaves_no_step_out_and_nothing_behind() {
-    let test = "demo_with_a_real_node_leaves_no_step_out";
-    let Some(mut demo) = Demo::start(On::Real, &[], test) else {
+fn demo_with_a_real_node_that_is_kept_leaves_no_step_out_and_the_next_one_waits_for_it() {
+    let test = "demo_with_a_real_node_that_is_kept";
+    let Some(mut demo) = Demo::start(On::Real, &["--keep"], test) else {
         return;
     };
     demo.says("agent started in the cluster");
     demo.says("tunnel up");
     let running = demo.running();
-    demo.succeeds_in_every_step();
+    let (kept, said) = demo.is_kept();
+    assert!(!said.contains("left out: "), "{said}");
+
+    let contexts = shell(&said, "kubectl config get-contexts --output=name");
+    let is_there = contexts.lines().any(|context| context == "group/app:demo");
+    assert!(is_there, "{contexts}");
+    let refusal = shell(&said, "kubectl get nodes 2>&1 || true");
+    for part in [
+        "Forbidden",
+        "User \"gitlab:ci_job:9001\" cannot list resource \"nodes\"",
+    ] {
+        assert!(refusal.contains(part), "{part:?} in {refusal}");
+    }
+
+    let mut next = Demo::run(
+        Command::new(XTASK).args(["cluster", "--node", "real"]),
+        (1, 0),
+    );
+    next.says("which was kept; take it down with `cargo xtask down ");
+    assert!(
+        kept.0
+            .iter()
+            .any(|folder| next.said.contains(folder.to_str().unwrap())),
+        "{}",
+        next.said
+    );
+    kept.take_down();
     running.is_gone();
+    next.says("ready after ");
+    next.is_stopped();
 }
 
 /// Whoever has a cluster has things in it: those that bear a name of the demo's stay, and as they are.
@@ -98,7 +119,10 @@ fn demo_in_a_cluster_that_exists_takes_its_own_things_away_and_no_others() {
     start(&[]).is_interrupted();
     assert_eq!((everything(&cluster), theirs(&cluster)), before);
 
-    start(&["--images", "adit.local/app:1", "adit.local/app:2"]).succeeds_in_every_step();
+    let images = ["--images", "adit.local/app:1", "adit.local/app:2"];
+    let (status, said) = start(&images).ends();
+    assert!(status.success(), "{said}");
+    assert!(!said.contains("left out: "), "{said}");
     assert_eq!((everything(&cluster), theirs(&cluster)), before);
 
     cluster.apply(TAKEN).unwrap();
@@ -125,6 +149,14 @@ fn step_that_fails_is_red_and_explained_and_the_exit_code() {
         assert!(said.contains(part), "{part:?} in {said}");
     }
     running.is_gone();
+}
+
+/// What a shell with the variables of a demo that was kept answers to a script.
+fn shell(said: &str, script: &str) -> String {
+    let exports = said.lines().filter(|line| line.starts_with("    export "));
+    let script = [exports.collect::<Vec<_>>().join("\n").as_str(), script].join("\n");
+    let mut shell = Command::new("sh");
+    command::text(shell.args(["-ec", &script]).env_remove("KUBECONFIG")).unwrap()
 }
 
 /// What the demo could have left. The system makes some of its own late.
@@ -198,13 +230,17 @@ impl Demo {
         if is_lacking(node, test) {
             return None;
         }
-        demo.args(args)
+        Some(Self::run(demo.args(args), size))
+    }
+
+    fn run(command: &mut Command, size: (usize, usize)) -> Self {
+        command
             .process_group(0)
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
-        let mut child = demo.spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let said = child.stderr.take().unwrap();
-        Some(Self::hearing(child, said, size))
+        Self::hearing(child, said, size)
     }
 
     /// With a simulated node, in a terminal.
@@ -253,15 +289,22 @@ impl Demo {
         (status, std::mem::take(&mut self.said))
     }
 
-    fn succeeds_in_every_step(&mut self) {
+    /// At its end, with all that it said.
+    fn is_kept(&mut self) -> (Kept, String) {
         let (status, said) = self.ends();
+        let kept = Kept::of(&said);
         assert!(status.success(), "{said}");
-        assert!(!said.contains("left out: "), "{said}");
+        (kept, said)
     }
 
     /// Ctrl-C, in the middle of it.
     fn is_interrupted(&mut self) {
         self.says("tunnel up");
+        self.is_stopped();
+    }
+
+    /// Ctrl-C.
+    fn is_stopped(&mut self) {
         let running = self.running();
         kill_process_group(Pid::from_child(&self.child), Signal::INT).unwrap();
         let (status, said) = self.ends();

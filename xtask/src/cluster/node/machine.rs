@@ -6,12 +6,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::super::record::Record;
 use super::super::sweep::sweep;
 use crate::lock;
+use crate::progress::line;
 use crate::tools::debian;
+use crate::wait::{self, Look};
 
 /// Held while this process has, or takes down, the machine's real node. It holds the folder of the last one.
 #[derive(Debug)]
@@ -61,16 +63,9 @@ pub(in super::super) fn can_be_real() -> Result<()> {
 pub(super) fn prepare(record: &Record) -> Result<MachineLock> {
     can_be_real()?;
     debian::ready(debian::NODE)?;
-    let mut lock = MachineLock::take()?;
+    let mut lock = take_with_none_kept()?;
     if let Some(folder) = lock.last_folder()?.filter(|folder| folder.exists()) {
-        let last = Record::open(&folder);
-        if last.is_kept() {
-            bail!(
-                "this machine has a real node, which was kept; take it down with `cargo xtask down {}`",
-                folder.display()
-            );
-        }
-        sweep(&last).context("what the last node left cannot be taken away")?;
+        sweep(&Record::open(&folder)).context("what the last node left cannot be taken away")?;
     }
     lock.note_folder(record.folder())?;
     record.note_real_node()?;
@@ -80,6 +75,33 @@ pub(super) fn prepare(record: &Record) -> Result<MachineLock> {
         }
     }
     Ok(lock)
+}
+
+/// Takes the lock when no node that was kept is there, and says at once which one is.
+fn take_with_none_kept() -> Result<MachineLock> {
+    let mut told = None;
+    wait::until(
+        PATIENCE_WITH_KEPT,
+        "the last real node to be taken down",
+        || {
+            let mut lock = MachineLock::take()?;
+            let last = lock.last_folder()?;
+            let Some(folder) = last.filter(|folder| Record::open(folder).is_kept()) else {
+                return Ok(Look::Found(lock));
+            };
+            // Whoever takes it down needs it.
+            drop(lock);
+            let why = anyhow!(
+                "this machine has a real node, which was kept; take it down with `cargo xtask down {}`",
+                folder.display()
+            );
+            if told.as_ref() != Some(&folder) {
+                line(format_args!("  waiting: {why}"));
+                told = Some(folder);
+            }
+            Ok(Look::NotYet(Some(why)))
+        },
+    )
 }
 
 pub(super) fn sysctl(name: &str) -> PathBuf {
@@ -97,3 +119,5 @@ const SYSCTLS: [&str; 5] = [
 const LOCK: &str = "/tmp/adit-node.lock";
 /// Longer than all tests with a node take on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(15);
+/// For whoever reads that line; other tests may wait for the one that keeps a node for some seconds.
+const PATIENCE_WITH_KEPT: Duration = Duration::from_mins(2);
