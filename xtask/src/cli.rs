@@ -55,7 +55,7 @@ enum Command {
         #[arg(long, value_parser = parse_node)]
         node: Option<Node>,
     },
-    /// Take down what was left running
+    /// Take down what was left running, and take out of a cluster that stays what the demo put there
     Down {
         /// The folders, as they were told
         #[arg(required = true)]
@@ -107,7 +107,7 @@ fn dispatch(command: Command) -> Result<()> {
 }
 
 fn down(folder: &Path) -> Result<()> {
-    progress::step("down", || cluster::take_down(folder))
+    progress::step("down", || demo::take_down(folder))
 }
 
 fn bare_cluster(node: Option<Node>) -> Result<()> {

@@ -10,12 +10,12 @@ mod relay;
 mod step;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use xtask::cluster::{Authority, Node, Processes};
+use xtask::cluster::{self, Authority, Node, Processes};
 use xtask::progress::{self, Tone, line, paint, step};
 use xtask::tools::debian;
 use xtask::workspace;
@@ -31,7 +31,7 @@ pub(crate) struct DemoArgs {
     /// Leave everything up at the end, and say how to use it and how to take it down
     #[arg(long)]
     keep: bool,
-    /// Use the cluster of this kubeconfig instead of starting one; what the demo puts there, it takes away
+    /// Use the cluster of this kubeconfig instead of starting one; what the demo puts there, it takes away, or after `--keep` `cargo xtask down` does
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Two images with busybox that the existing cluster can have
@@ -107,7 +107,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
 
 /// The job's folder and variables, and nothing else.
 fn shell(
-    adit: &std::path::Path,
+    adit: &Path,
     place: &Place,
     processes: &Processes,
     relay: &Relay,
@@ -162,8 +162,16 @@ fn keep(place: Place, processes: Processes, shell: &Shell) -> Result<()> {
         shell.exports(),
         folders.join(" "),
     ));
+    let folder = processes.folder().to_owned();
     processes.leave_running()?;
-    place.leave_running()
+    place.leave_running(&folder)
+}
+
+/// Takes down what `--keep` left in a folder, and in a cluster that stays.
+pub(crate) fn take_down(folder: &Path) -> Result<()> {
+    // Without the folder nobody would know what to take away.
+    Place::tidy_kept(folder)?;
+    cluster::take_down(folder)
 }
 
 /// A file of `deploy/demo`.

@@ -113,18 +113,28 @@ fn demo_in_a_cluster_that_exists_takes_its_own_things_away_and_no_others() {
     let cluster = cluster.unwrap();
     cluster.apply(THEIRS).unwrap();
     let before = (everything(&cluster), theirs(&cluster));
-    let kubeconfig = cluster.kubeconfig("admin").unwrap();
+    let kubeconfig = cluster.folder().join("theirs.kubeconfig");
+    let copy = || fs::copy(cluster.kubeconfig("admin").unwrap(), &kubeconfig).unwrap();
+    copy();
     let start = |args: &[&str]| Demo::start(On::Existing(&kubeconfig), args, test).unwrap();
 
     start(&[]).is_interrupted();
     assert_eq!((everything(&cluster), theirs(&cluster)), before);
 
     let images = ["--images", "adit.local/app:1", "adit.local/app:2"];
-    let (status, said) = start(&images).ends();
-    assert!(status.success(), "{said}");
+    let (kept, said) = start(&[&["--keep"][..], &images].concat()).is_kept();
     assert!(!said.contains("left out: "), "{said}");
+    assert_ne!(everything(&cluster), before.0);
+    let running = Running::in_folders(kept.0.clone());
+    // Whoever has several clusters goes to another one meanwhile.
+    let mut elsewhere = Command::new(cluster.tools().kubectl());
+    elsewhere.arg("--kubeconfig").arg(&kubeconfig);
+    command::text(elsewhere.args(["config", "unset", "current-context"])).unwrap();
+    kept.take_down();
+    running.is_gone();
     assert_eq!((everything(&cluster), theirs(&cluster)), before);
 
+    copy();
     cluster.apply(TAKEN).unwrap();
     let (status, said) = start(&[]).ends();
     assert_eq!(status.code(), Some(1), "{said}");

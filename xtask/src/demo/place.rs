@@ -1,11 +1,13 @@
 //! The cluster of the demo: one of its own, or one that exists. Told apart here and nowhere else.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xtask::cluster::{Cluster, Node, Options};
 use xtask::command;
@@ -16,6 +18,8 @@ use xtask::tools::{Module, Tools};
 #[derive(Debug)]
 pub(super) struct Place {
     kubeconfig: PathBuf,
+    /// None: the kubeconfig's current one.
+    context: Option<String>,
     tools: Tools,
     kind: Kind,
     images: Vec<String>,
@@ -41,6 +45,7 @@ impl Place {
         })?;
         Ok(Self {
             kubeconfig: cluster.kubeconfig("admin")?,
+            context: None,
             tools,
             kind: Kind::Own {
                 cluster: Box::new(cluster),
@@ -56,13 +61,17 @@ impl Place {
         let file = kubeconfig
             .canonicalize()
             .with_context(|| format!("there is no {}", kubeconfig.display()))?;
-        let place = Self {
+        let mut place = Self {
             kubeconfig: file,
+            context: None,
             tools: Tools::ready(MODULES)?,
             kind: Kind::Existing,
             images,
             applied: Vec::new(),
         };
+        // Its owner may go to another cluster while this runs, or is kept.
+        let context = command::text(place.kubectl().args(["config", "current-context"]))?;
+        place.context = Some(context.trim_end().to_owned());
         let mut get = place.kubectl();
         get.args(["get", "--ignore-not-found", "--output=name", "namespace"]);
         let taken = command::text(get.args(["shop", "adit-agent"]))?;
@@ -223,6 +232,9 @@ impl Place {
     pub(super) fn kubectl(&self) -> Command {
         let mut kubectl = Command::new(self.tools.kubectl());
         kubectl.arg("--kubeconfig").arg(&self.kubeconfig);
+        if let Some(context) = &self.context {
+            kubectl.arg("--context").arg(context);
+        }
         kubectl
     }
 
@@ -259,13 +271,65 @@ impl Place {
         outcome
     }
 
-    pub(super) fn leave_running(mut self) -> Result<()> {
-        self.applied.clear();
+    /// Leaves it all, and notes in a folder what [`Self::tidy_kept`] is to take away.
+    pub(super) fn leave_running(mut self, folder: &Path) -> Result<()> {
         match std::mem::replace(&mut self.kind, Kind::Existing) {
-            Kind::Own { cluster, .. } => cluster.leave_running(),
-            Kind::Existing => Ok(()),
+            Kind::Own { cluster, .. } => {
+                self.applied.clear();
+                cluster.leave_running()
+            }
+            Kind::Existing => {
+                let kept = serde_json::to_string(&Kept {
+                    kubeconfig: self.kubeconfig.clone(),
+                    context: self.context.clone(),
+                    applied: self.applied.clone(),
+                })?;
+                fs::write(folder.join(Kept::FILE), kept)
+                    .context("what is to be taken away later cannot be noted")?;
+                self.applied.clear();
+                Ok(())
+            }
         }
     }
+
+    /// Takes away what a demo that was kept put into a cluster that stays, if it noted such in its folder.
+    pub(super) fn tidy_kept(folder: &Path) -> Result<()> {
+        let file = folder.join(Kept::FILE);
+        if !file.exists() {
+            return Ok(());
+        }
+        let tidy = || {
+            let kept: Kept = serde_json::from_str(&fs::read_to_string(&file)?)?;
+            let mut place = Self {
+                kubeconfig: kept.kubeconfig,
+                context: kept.context,
+                tools: Tools::ready(MODULES)?,
+                kind: Kind::Existing,
+                images: Vec::new(),
+                applied: kept.applied,
+            };
+            place.tidy()
+        };
+        tidy().with_context(|| {
+            format!(
+                "not everything was taken out of the cluster, so {} stays: try again, or if there is no such cluster any more, remove {}",
+                folder.display(),
+                file.display()
+            )
+        })
+    }
+}
+
+/// What a demo that is kept leaves in a cluster that stays, as its folder has it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Kept {
+    kubeconfig: PathBuf,
+    context: Option<String>,
+    applied: Vec<String>,
+}
+
+impl Kept {
+    const FILE: &str = "applied.json";
 }
 
 impl Drop for Place {
