@@ -126,8 +126,11 @@ fn proxy(
         Some(proxy) => Some(section.check("proxy", Proxy::parse(proxy))?),
     };
     let url = url?;
-    if !url.is_tls || raw.is_some() {
-        return Some(given.filter(|_| url.is_tls));
+    if !url.is_tls {
+        return Some(None);
+    }
+    if raw.is_some() {
+        return Some(given);
     }
     let proxy = ProxyEnvironment::read().proxy_for(&url.host, url.port);
     section.check(
