@@ -67,7 +67,7 @@ fn nobody_is_a_machine_or_a_master(world: &World) {
     let thief = Thief::new(world, |namespace| format!("--namespace {namespace}"));
     let (namespace, owner) = (&thief.name, thief.owner());
     thief.until_allowed(&format!("{owner} get secrets --namespace {namespace}"));
-    for identity in [
+    let others = [
         "--as=system:masters --as-group=system:masters".to_owned(),
         format!("{owner} --as-group=system:masters"),
         "--as=system:serviceaccount:kube-system:default".to_owned(),
@@ -76,16 +76,8 @@ fn nobody_is_a_machine_or_a_master(world: &World) {
         "--as=system:node:adit-node --as-group=system:nodes".to_owned(),
         format!("{owner} --as-uid=1"),
         format!("{owner} --as-user-extra=example.com/a=b"),
-    ] {
-        thief.is_refused(
-            &format!("{identity} get secrets --namespace {namespace}"),
-            "cannot impersonate",
-        );
-    }
-    thief.is_refused(
-        &format!("get secrets --namespace {namespace}"),
-        "cannot list",
-    );
+    ];
+    thief.can_be_nobody_else(&others, namespace);
     thief.is_refused("get namespaces", "cannot list");
 }
 
@@ -139,23 +131,15 @@ fn before_constrained_impersonation_only_groups_hold(world: &World) {
     thief.until_allowed(&format!("{owner} get secrets --namespace {namespace}"));
     thief.is_allowed(&format!("{owner} get nodes"));
     thief.is_allowed("--as=system:kube-controller-manager get secrets --namespace kube-system");
-    for identity in [
+    let others = [
         "--as=a --as-group=system:masters".to_owned(),
         "--as=a --as-group=kubeadm:cluster-admins".to_owned(),
         "--as=system:serviceaccount:kube-system:default".to_owned(),
         "--as=system:node:adit-node --as-group=system:nodes".to_owned(),
         format!("{owner} --as-uid=1"),
         format!("{owner} --as-user-extra=example.com/a=b"),
-    ] {
-        thief.is_refused(
-            &format!("{identity} get secrets --namespace {namespace}"),
-            "cannot impersonate",
-        );
-    }
-    thief.is_refused(
-        &format!("get secrets --namespace {namespace}"),
-        "cannot list",
-    );
+    ];
+    thief.can_be_nobody_else(&others, namespace);
 }
 
 /// The examples of `docs/rbac.md`, one after the other.
@@ -266,6 +250,15 @@ impl<'a> Thief<'a> {
 
     fn is_allowed(&self, line: &str) {
         self.kubectl(line).ok();
+    }
+
+    /// Neither one of these, nor anything by itself.
+    fn can_be_nobody_else(&self, identities: &[String], namespace: &str) {
+        let secrets = format!("get secrets --namespace {namespace}");
+        for identity in identities {
+            self.is_refused(&format!("{identity} {secrets}"), "cannot impersonate");
+        }
+        self.is_refused(&secrets, "cannot list");
     }
 
     fn is_refused(&self, line: &str, because: &str) {
