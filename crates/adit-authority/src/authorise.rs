@@ -233,28 +233,32 @@ fn grant<'a>(agent: &'a Agent, job: &JobIdentity) -> Result<&'a Grant, NotAllowe
     let grant = agent
         .grant(job)
         .ok_or_else(|| NotAllowed::NoGrant(agent.id()))?;
-    let context = || agent.context().into();
-    let environment = || {
-        let name = job.environment.as_ref().and_then(Environment::name);
-        name.unwrap_or_default().into()
-    };
-    let git_ref = || {
-        job.git_ref
-            .as_ref()
-            .map_or("", |git_ref| &git_ref.name)
-            .into()
-    };
-    match grant.refusal(job) {
+    match grant.filters.refusal(job) {
         None => Ok(grant),
-        Some(Filtered::Ref) => Err(NotAllowed::RefNotProtected {
-            context: context(),
-            git_ref: git_ref(),
-        }),
-        Some(Filtered::NoEnvironment) => Err(NotAllowed::NoEnvironment { context: context() }),
-        Some(Filtered::Environment) => Err(NotAllowed::EnvironmentMismatch {
-            context: context(),
-            environment: environment(),
-        }),
+        Some(filtered) => Err(kept_out(filtered, agent.context(), job)),
+    }
+}
+
+/// What is said of a job that a filter keeps out.
+fn kept_out(filtered: Filtered, context: &str, job: &JobIdentity) -> NotAllowed {
+    let context = context.into();
+    match filtered {
+        Filtered::Ref => NotAllowed::RefNotProtected {
+            context,
+            git_ref: job
+                .git_ref
+                .as_ref()
+                .map_or("", |git_ref| &git_ref.name)
+                .into(),
+        },
+        Filtered::NoEnvironment => NotAllowed::NoEnvironment { context },
+        Filtered::Environment => {
+            let name = job.environment.as_ref().and_then(Environment::name);
+            NotAllowed::EnvironmentMismatch {
+                context,
+                environment: name.unwrap_or_default().into(),
+            }
+        }
     }
 }
 

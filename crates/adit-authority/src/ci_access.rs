@@ -14,15 +14,15 @@
 
 mod pattern;
 mod raw;
+mod scopes;
 
-use std::collections::HashMap;
-
-use adit_identity::{Environment, FullPath, Impersonation, JobIdentity, Label};
+use adit_identity::{Environment, Impersonation, JobIdentity, Label};
 
 pub use pattern::{BadPattern, EnvironmentPattern};
 pub use raw::{
     Nothing, RawAccessAs, RawCiAccess, RawExtra, RawImpersonation, RawOptions, RawScope,
 };
+pub(crate) use scopes::Scopes;
 
 /// As whom a job acts at the agent's API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,19 +37,19 @@ pub enum AccessAs {
 
 /// The checked `ci_access` of one agent.
 #[derive(Clone, Debug)]
-pub struct CiAccess {
-    projects: HashMap<FullPath, Grant>,
-    groups: HashMap<FullPath, Grant>,
-    instance: Option<Grant>,
-    // For jobs of the agent's own config project, when no entry names that project.
-    implicit: Grant,
-}
+pub struct CiAccess(Scopes<Grant>);
 
 /// One entry: its mode and its filters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Grant {
     pub(crate) access_as: AccessAs,
     pub(crate) default_namespace: Option<Label>,
+    pub(crate) filters: Filters,
+}
+
+/// Which jobs of those that an entry covers may use it. Without any, all of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filters {
     pub(crate) environments: Option<Vec<EnvironmentPattern>>,
     pub(crate) protected_branches_only: bool,
 }
@@ -57,14 +57,7 @@ pub struct Grant {
 impl CiAccess {
     /// The entry that decides about a job, if any. `is_own` says that the job's project holds the agent's config.
     pub(crate) fn grant(&self, job: &JobIdentity, is_own: bool) -> Option<&Grant> {
-        let path = job.project.path.as_ref();
-        let own = || is_own.then_some(&self.implicit);
-        let group = || path?.ancestors().find_map(|group| self.groups.get(&group));
-        let instance = || self.instance.as_ref();
-        path.and_then(|path| self.projects.get(path))
-            .or_else(own)
-            .or_else(group)
-            .or_else(instance)
+        self.0.covering(job.project.path.as_ref(), is_own).next()
     }
 }
 
@@ -74,12 +67,13 @@ impl Grant {
         Self {
             access_as,
             default_namespace: None,
-            environments: None,
-            protected_branches_only: false,
+            filters: Filters::default(),
         }
     }
+}
 
-    /// Why a filter of this entry keeps the job out, if one does.
+impl Filters {
+    /// Why a filter keeps the job out, if one does.
     pub(crate) fn refusal(&self, job: &JobIdentity) -> Option<Filtered> {
         let is_protected = job
             .git_ref

@@ -10,7 +10,7 @@ use adit_identity::{
 };
 use serde::Deserialize;
 
-use super::{AccessAs, CiAccess, Grant};
+use super::{AccessAs, CiAccess, Filters, Grant, Scopes};
 
 /// The whole section.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -118,12 +118,12 @@ impl CiAccess {
                 .map(Some),
             None => Some(None),
         };
-        Some(Self {
+        Some(Self(Scopes {
             projects: projects?,
             groups: groups?,
             instance: instance?,
             implicit: Grant::plain(default.clone()),
-        })
+        }))
     }
 }
 
@@ -197,8 +197,10 @@ impl RawOptions {
         Some(Grant {
             access_as: access_as?,
             default_namespace: default_namespace?,
-            environments: environments?,
-            protected_branches_only: self.protected_branches_only,
+            filters: Filters {
+                environments: environments?,
+                protected_branches_only: self.protected_branches_only,
+            },
         })
     }
 }
