@@ -1,5 +1,5 @@
 //! `ci_access`: which jobs may use an agent, and as whom, in GitLab's own words. Read from the relay's config, asked by
-//! [`crate::Authoriser`].
+//! [`crate::Authoriser`]. Its rules are asked, too, about an agent's file at GitLab ([`crate::agent_file`]).
 //!
 //! The rules, which are GitLab's:
 //!  - One entry decides, the first of: the entry of the job's project; the implicit one, for jobs of the agent's own config

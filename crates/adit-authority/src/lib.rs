@@ -16,6 +16,7 @@
 //!    both.
 //!  - What a filter or a claim leaves in doubt is refused.
 
+pub mod agent_file;
 mod agents;
 mod authorise;
 mod caller;
@@ -32,6 +33,7 @@ mod tag;
 pub mod token;
 mod url;
 
+pub use agent_file::{AgentFile, Home};
 pub use agents::{Agent, AgentTokens, Agents, Authorities, RawAgent, RawAuthority};
 pub use authorise::{Authoriser, NotAllowed, Reachable};
 pub use caller::Caller;

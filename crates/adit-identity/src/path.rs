@@ -39,6 +39,12 @@ impl FullPath {
             .map(|path| Self(path.into()))
     }
 
+    /// The top-level group that this is or stands in, or the user's namespace: `a/b/c` has `a`.
+    #[must_use]
+    pub fn root(&self) -> Self {
+        self.ancestors().last().unwrap_or_else(|| self.clone())
+    }
+
     /// How many segments there are, at least 1.
     #[must_use]
     pub fn depth(&self) -> usize {

@@ -1,12 +1,15 @@
-//! `adit config`: checks a relay's config file without starting a relay.
+//! `adit config`: checks config files, of a relay and of agents at GitLab, without starting or asking anybody.
+
+mod gitlab;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use adit_process::Exit;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 
+use crate::agent_file::HomeArgs;
 use crate::failure::{Ends, Failure};
 use crate::relay;
 
@@ -21,24 +24,43 @@ pub(crate) struct ConfigArgs {
 /// What can be done with config files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Check a relay's config file and list every mistake in it; the exit code is 64 if there is one
-    #[command(after_help = "\
-The certificate, its key and other files that it names are not looked at: the relay does that when it \
-starts. An agent's file is checked by the agent itself.
+    Check(CheckArgs),
+}
+
+/// Check a relay's config file, or an agent's at GitLab, and list every mistake in it; the exit code is 64 if there is one
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Of a relay's file: the certificate, its key and other files that it names are not looked at; the relay does \
+that when it starts. The file of `adit agent` is checked by the agent itself.
+
+Of an agent's file at GitLab: each grant is listed, and whether GitLab would take it; keys that GitLab does \
+not know are warned of.
 
 Examples:
-  adit config check relay.yaml && systemctl restart adit-relay")]
-    Check {
-        /// The file; `-` reads standard input
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
+  adit config check relay.yaml && systemctl restart adit-relay
+  adit config check --gitlab .gitlab/agents/prod/config.yaml")]
+pub(crate) struct CheckArgs {
+    /// The file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// It is not a relay's: it is an agent's at GitLab, `.gitlab/agents/<name>/config.yaml`
+    #[arg(long)]
+    gitlab: bool,
+    #[command(flatten)]
+    home: HomeArgs,
 }
 
 pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
-    let ConfigCommand::Check { file } = command;
-    relay::read_config(file)?;
-    writeln!(io::stdout(), "{}: no mistakes", file.display())
+    let ConfigCommand::Check(args) = command;
+    if args.gitlab {
+        return gitlab::check(&args.file, &args.home);
+    }
+    if args.home.is_given() {
+        let error = anyhow!("a relay's file knows no such thing: with them goes --gitlab");
+        return Err(Failure::new(Exit::Usage, error));
+    }
+    relay::read_config(&args.file)?;
+    writeln!(io::stdout(), "{}: no mistakes", args.file.display())
         .context("cannot print")
         .ends(Exit::Failed)
 }

@@ -3,6 +3,7 @@
 //! `main` is the edge at which an error is printed, once and with its chain, and turned into one
 //! of the exit codes of [`adit_process::Exit`]. What the commands are is told by `cli.rs`.
 
+mod agent_file;
 mod cli;
 mod failure;
 mod input;

@@ -1,17 +1,52 @@
 //! Patterns for environment names, such as `review/*`. From `ci_access`, matched whenever a permit is built.
-//! Invariant: `*` stands for any text, slashes included, also for none; everything else stands for itself, case included.
+//! Invariant: in a relay's config `*` stands for any text, slashes included, also for none; everything else stands for itself, case
+//! included. In an agent's file at GitLab a pattern means what GitLab makes of it.
 
 use std::{fmt, str::FromStr};
 
+use regex::{Regex, RegexBuilder};
+
 /// A name or a wildcard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnvironmentPattern(Box<str>);
+#[derive(Clone, Debug)]
+pub struct EnvironmentPattern {
+    text: Box<str>,
+    /// What GitLab makes of a wildcard.
+    expression: Option<Regex>,
+}
 
 impl EnvironmentPattern {
+    /// The pattern as GitLab reads it: with a `*` in it, it is a regular expression that may match anywhere in the name, each `*` being
+    /// `.*`. So `prod*` means `non-prod`, too, and `a.b*` means `a-b`.
+    ///
+    /// # Errors
+    ///
+    /// No environment can have such a name, or GitLab would fail over it.
+    pub(crate) fn as_gitlab_reads(text: &str) -> Result<Self, BadPattern> {
+        let name: Self = text.parse()?;
+        if !text.contains('*') {
+            return Ok(name);
+        }
+        let expression = RegexBuilder::new(&text.replace('*', ".*"))
+            .size_limit(MAX_EXPRESSION_BYTES)
+            .build()
+            .map_err(|_| BadPattern::NoExpression)?;
+        Ok(Self {
+            expression: Some(expression),
+            ..name
+        })
+    }
+
     /// Whether an environment of this name is meant. Time is bounded by the product of both lengths.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let mut pieces = self.0.split('*');
+        match &self.expression {
+            Some(expression) => *self.text == *name || expression.is_match(name),
+            None => self.matches_whole(name),
+        }
+    }
+
+    fn matches_whole(&self, name: &str) -> bool {
+        let mut pieces = self.text.split('*');
         let first = pieces.next().unwrap_or_default();
         let Some(mut rest) = name.strip_prefix(first) else {
             return false;
@@ -32,7 +67,7 @@ impl EnvironmentPattern {
 
 impl fmt::Display for EnvironmentPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -47,7 +82,10 @@ impl FromStr for EnvironmentPattern {
         if text.chars().count() > MAX_CHARACTERS {
             return Err(BadPattern::TooLong);
         }
-        Ok(Self(text.into()))
+        Ok(Self {
+            text: text.into(),
+            expression: None,
+        })
     }
 }
 
@@ -62,9 +100,17 @@ pub enum BadPattern {
     /// Past what a name may have.
     #[error("longer than {MAX_CHARACTERS} characters")]
     TooLong,
+    /// GitLab answers no job that the entry covers.
+    #[error(
+        "GitLab reads a pattern with a `*` as a regular expression, and this is none: it fails over it, for each job that the entry covers"
+    )]
+    NoExpression,
 }
 
 const MAX_CHARACTERS: usize = 255;
+
+/// What a pattern may grow to: `a{999}{999}*` is short, and would take gigabytes.
+const MAX_EXPRESSION_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -97,6 +143,30 @@ mod tests {
         assert!(!matches("a*a", "a"));
         assert!(!matches("ab*bc", "abc"));
         assert!(!matches("[a-z]*", "prod"));
+    }
+
+    #[test]
+    fn gitlabs_wildcards_are_regular_expressions_without_anchors() {
+        let matches = |pattern: &str, name: &str| {
+            EnvironmentPattern::as_gitlab_reads(pattern)
+                .unwrap()
+                .matches(name)
+        };
+        assert!(matches("review/*", "review/a/b"));
+        assert!(matches("review/*", "eu/review/a"));
+        assert!(!matches("review/*", "review"));
+        assert!(matches("prod*", "non-prod"));
+        assert!(matches("a.b*", "a-b"));
+        assert!(!matches("prod*", "PROD"));
+        assert!(matches("prod", "prod"));
+        assert!(!matches("prod", "non-prod"));
+        assert!(!matches("pr.d", "prod"));
+        for pattern in ["re(view/*", "a{999}{999}{999}*"] {
+            let refused = EnvironmentPattern::as_gitlab_reads(pattern).unwrap_err();
+            assert_eq!(refused, BadPattern::NoExpression, "{pattern}");
+        }
+        let refused = EnvironmentPattern::as_gitlab_reads(" ").unwrap_err();
+        assert_eq!(refused, BadPattern::NoName);
     }
 
     /// The definition, word for word, and as slow as it sounds.

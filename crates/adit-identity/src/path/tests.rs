@@ -38,6 +38,8 @@ fn ancestors_come_nearest_first() {
         .map(|path| path.to_string())
         .collect();
     assert_eq!(ancestors, ["a/b", "a"]);
+    assert_eq!(path("a/b/c").root().to_string(), "a");
+    assert_eq!(path("a").root().to_string(), "a");
     assert_eq!(path("a").ancestors().count(), 0);
 }
 

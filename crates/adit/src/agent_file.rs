@@ -1,0 +1,134 @@
+//! Reads an agent's file at GitLab, and learns from flags and a pipeline's variables what the file itself does not say. Called by the
+//! commands that take one.
+
+use std::env;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Component, Path};
+use std::str::FromStr;
+
+use adit_authority::agent_file::Findings;
+use adit_authority::{AgentFile, Home};
+use adit_identity::{FullPath, Label};
+use adit_process::Exit;
+use anyhow::{Context, anyhow};
+use clap::Args;
+
+use crate::failure::{Ends, Failure};
+use crate::input::read_text;
+
+/// The file, if there is no mistake in it. What is only odd is told on standard error.
+pub(crate) fn read(path: &Path) -> Result<AgentFile, Failure> {
+    let mut findings = Findings::default();
+    let file = AgentFile::read(&read_text(path)?, &mut findings);
+    let shown = path.display();
+    for warning in &findings.warnings {
+        // Nobody is left to tell when standard error cannot be written.
+        let _ = writeln!(io::stderr(), "warning: {shown}:{warning}");
+    }
+    let mistakes = findings.mistakes.iter().map(ToString::to_string);
+    let told: Vec<_> = misplaced(path).into_iter().chain(mistakes).collect();
+    match file {
+        Some(file) if told.is_empty() => Ok(file),
+        _ => Err(anyhow!("{}", told.join("\n")).context(format!("{shown} cannot be used")))
+            .ends(Exit::BadConfig),
+    }
+}
+
+/// What is wrong with a path that is meant to be one where GitLab looks.
+fn misplaced(path: &Path) -> Option<String> {
+    let names: Vec<_> = path
+        .components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => name.to_str(),
+            Component::Prefix(_)
+            | Component::RootDir
+            | Component::CurDir
+            | Component::ParentDir => None,
+        })
+        .collect();
+    let [.., ".gitlab", "agents", agent, name] = names.as_slice() else {
+        return None;
+    };
+    if *name != "config.yaml" {
+        return Some(format!("GitLab reads `config.yaml`, and not `{name}`"));
+    }
+    let why = agent.parse::<Label>().err()?;
+    Some(format!("no agent can be called `{agent}`: {why}"))
+}
+
+/// What GitLab knows of the agent.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The agent at GitLab")]
+pub(crate) struct HomeArgs {
+    /// The agent, such as `group/agents:prod` [default: of the project that CI_PROJECT_PATH names]
+    #[arg(long, value_name = "PROJECT:NAME")]
+    agent: Option<AgentName>,
+    /// Its project stands in a user's namespace, not in a group
+    #[arg(long)]
+    personal: bool,
+    /// GitLab's setting "Enable instance level authorization" is on
+    #[arg(long)]
+    instance_authorization: bool,
+}
+
+impl HomeArgs {
+    /// Whether anything was said.
+    pub(crate) fn is_given(&self) -> bool {
+        self.agent.is_some() || self.personal || self.instance_authorization
+    }
+
+    pub(crate) fn home(&self) -> Result<Home, Failure> {
+        let project = match &self.agent {
+            Some(agent) => Some(agent.project.clone()),
+            None => project_of_the_pipeline()?,
+        };
+        Ok(Home {
+            project,
+            is_personal: self.personal,
+            has_instance_authorization: self.instance_authorization,
+        })
+    }
+}
+
+/// In a pipeline, the file is of the project whose pipeline it is.
+fn project_of_the_pipeline() -> Result<Option<FullPath>, Failure> {
+    let named = env::var("CI_PROJECT_PATH").unwrap_or_default();
+    if named.is_empty() {
+        return Ok(None);
+    }
+    named
+        .parse()
+        .map(Some)
+        .context("CI_PROJECT_PATH names no project")
+        .ends(Exit::BadConfig)
+}
+
+/// `<project>:<name>`, as its context is called.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentName {
+    pub(crate) project: FullPath,
+    name: Label,
+}
+
+impl fmt::Display for AgentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.project, self.name)
+    }
+}
+
+impl FromStr for AgentName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (project, name) = text
+            .split_once(':')
+            .ok_or("write <path of its project>:<its name>")?;
+        let project = project.parse::<FullPath>();
+        let name = name.parse::<Label>();
+        Ok(Self {
+            project: project.map_err(|why| format!("its project: {why}"))?,
+            name: name.map_err(|why| format!("its name: {why}"))?,
+        })
+    }
+}
