@@ -7,6 +7,7 @@ use adit_tests::{
 };
 
 mod ends;
+mod explained;
 mod grants;
 mod identity;
 mod outages;

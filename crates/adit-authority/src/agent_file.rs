@@ -1,5 +1,5 @@
 //! An agent's configuration as it is kept at GitLab, `.gitlab/agents/<name>/config.yaml`: which jobs and users may use the agent.
-//! Read where it is checked before it is merged.
+//! Read where it is checked before it is merged, and where somebody asks who would get in ([`crate::Question`]).
 //!
 //! It is judged as a whole. A value that is wrong makes the file useless, as for GitLab's own agent server. A key that is not known
 //! does not, since GitLab passes over it and a newer GitLab may know it. An entry that GitLab drops without a word is told

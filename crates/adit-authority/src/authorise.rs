@@ -21,6 +21,9 @@ use crate::{
 };
 
 mod by_gitlab;
+mod explain;
+
+pub use explain::{Admitted, Explanation, Licence, Question, Rule, Verdict};
 
 /// The rules of one config. A reload makes a new one.
 #[derive(Debug)]

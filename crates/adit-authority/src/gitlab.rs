@@ -12,6 +12,7 @@
 
 mod addresses;
 mod answer;
+mod as_listed;
 mod book;
 mod breaker;
 mod config;

@@ -35,7 +35,9 @@ mod url;
 
 pub use agent_file::{AgentFile, Home};
 pub use agents::{Agent, AgentTokens, Agents, Authorities, RawAgent, RawAuthority};
-pub use authorise::{Authoriser, NotAllowed, Reachable};
+pub use authorise::{
+    Admitted, Authoriser, Explanation, Licence, NotAllowed, Question, Reachable, Rule, Verdict,
+};
 pub use caller::Caller;
 pub use ci_access::AccessAs;
 pub use credential::{Credential, CredentialError, DEFAULT_MAX_CREDENTIAL_BYTES, Token};

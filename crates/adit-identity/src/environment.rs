@@ -104,6 +104,30 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// What GitLab takes for the tier of an environment that states none: the first of these that has a word in the name.
+    #[must_use]
+    pub fn guessed(name: &str) -> Self {
+        const DEVELOPMENT: [&str; 3] = ["dev", "review", "trunk"];
+        const TESTING: [&str; 9] = [
+            "test", "tst", "int", "acpt", "accept", "qa", "qc", "control", "quality",
+        ];
+        const STAGING: [&str; 7] = ["stg", "stag", "model", "modl", "pre", "demo", "non"];
+        const PRODUCTION: [&str; 3] = ["prod", "prd", "live"];
+        let name = name.to_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        if has(&DEVELOPMENT) {
+            Self::Development
+        } else if has(&TESTING) {
+            Self::Testing
+        } else if has(&STAGING) {
+            Self::Staging
+        } else if has(&PRODUCTION) {
+            Self::Production
+        } else {
+            Self::Other
+        }
+    }
+
     /// The tier's name in tokens and group names.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -158,6 +182,20 @@ mod tests {
         assert_eq!("production".parse(), Ok(Tier::Production));
         for text in ["", "Production", "prod", "production:admin", "production "] {
             assert_eq!(text.parse::<Tier>(), Err(UnknownTier), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_tier_is_guessed_from_the_name() {
+        for (name, tier) in [
+            ("production", Tier::Production),
+            ("Live", Tier::Production),
+            ("review/prod", Tier::Development),
+            ("non-prod", Tier::Staging),
+            ("acceptance", Tier::Testing),
+            ("blue", Tier::Other),
+        ] {
+            assert_eq!(Tier::guessed(name), tier, "{name}");
         }
     }
 

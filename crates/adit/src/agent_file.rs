@@ -78,6 +78,10 @@ impl HomeArgs {
         self.agent.is_some() || self.personal || self.instance_authorization
     }
 
+    pub(crate) fn agent(&self) -> Option<&AgentName> {
+        self.agent.as_ref()
+    }
+
     pub(crate) fn home(&self) -> Result<Home, Failure> {
         let project = match &self.agent {
             Some(agent) => Some(agent.project.clone()),

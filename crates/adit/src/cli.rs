@@ -4,7 +4,7 @@
 use adit_process::logging::Format;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{agent, completions, config, dev, kubeconfig, man, manifests, relay, token};
+use crate::{access, agent, completions, config, dev, kubeconfig, man, manifests, relay, token};
 
 /// Lets CI jobs use kubectl and helm against clusters that only dial out.
 #[derive(Debug, Parser)]
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Token(token::TokenArgs),
     Config(config::ConfigArgs),
+    Access(access::AccessArgs),
     Manifests(manifests::ManifestsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -66,6 +67,7 @@ impl Cli {
             | Command::Kubeconfig(_)
             | Command::Token(_)
             | Command::Config(_)
+            | Command::Access(_)
             | Command::Manifests(_)
             | Command::Completions(_)
             | Command::Man(_) => "warn,rustls_platform_verifier=off",

@@ -8,6 +8,7 @@ mod cli;
 mod failure;
 mod input;
 
+mod access;
 mod agent;
 mod completions;
 mod config;
@@ -46,6 +47,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Token(token::TokenArgs { command }) => token::run(&command),
+        Command::Access(access::AccessArgs { command }) => access::run(&command),
         Command::Config(config::ConfigArgs { command }) => config::run(&command),
         Command::Manifests(manifests::ManifestsArgs { command }) => manifests::run(&command),
         Command::Man(args) => man::run(&args),

@@ -1,10 +1,11 @@
-//! Agents' files at GitLab as a user has them checked: output and exit codes.
+//! Agents' files at GitLab as a user has them checked and explained: output and exit codes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail")]
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// What users read about it.
@@ -35,6 +36,11 @@ impl Project {
             .current_dir(self.0.path());
         command
     }
+
+    fn explain(&self, arguments: &[&str]) -> Output {
+        let explain = ["access", "explain", FILE, "--agent", "group/agents:prod"];
+        self.run(&[&explain, arguments].concat())
+    }
 }
 
 const FILE: &str = ".gitlab/agents/prod/config.yaml";
@@ -61,10 +67,10 @@ fn blocks(heading: &str) -> Vec<&'static str> {
 
 #[test]
 fn documented_examples_print_what_the_documentation_says() {
-    let check = blocks("adit config check");
+    let (check, explain) = (blocks("adit config check"), blocks("adit access explain"));
     let project = Project::with(check[1]);
     let binary = Path::new(env!("CARGO_BIN_EXE_adit")).parent().unwrap();
-    for example in [check[2]] {
+    for example in [check[2], explain[1]] {
         let end = example.match_indices('\n').map(|(at, _)| at);
         let end = end
             .into_iter()
@@ -185,4 +191,86 @@ fn a_file_where_gitlab_does_not_look_is_a_mistake() {
 fn what_a_relays_file_does_not_know_is_a_wrong_command_line() {
     let ended = Project::with("").run(&["config", "check", "--agent", "a/b:c", FILE]);
     assert_eq!(ended.status.code(), Some(2), "{}", stderr(&ended));
+}
+
+#[test]
+fn a_job_that_gets_in_is_shown_as_whom() {
+    let project = Project::with(GRANTED);
+    let job = [
+        "--project",
+        "group/app",
+        "--environment",
+        "production",
+        "--json",
+    ];
+    let ended = project.explain(&job);
+    assert!(ended.status.success(), "{}", stderr(&ended));
+    let answer: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(answer["allowed"], true);
+    assert_eq!(answer["rules"][0]["verdict"], "decides");
+    assert_eq!(answer["rules"][0]["line"], 3);
+    assert_eq!(answer["rules"][1]["key"], Value::Null);
+    let user = &answer["act_as"]["impersonate"];
+    assert_eq!(user["username"], "gitlab:ci_job:<job id>");
+    let expected = json!([
+        "gitlab:ci_job",
+        "gitlab:group:<id of group>",
+        "gitlab:group_env_tier:<id of group>:production",
+        "gitlab:project:<project id>",
+        "gitlab:project_env:<project id>:production",
+        "gitlab:project_env_tier:<project id>:production",
+    ]);
+    assert_eq!(user["groups"], expected);
+}
+
+#[test]
+fn a_job_that_does_not_get_in_ends_with_77_and_the_rule_that_said_so() {
+    let project = Project::with(GRANTED);
+    let ended = project.explain(&["--project", "group/app", "--environment", "staging"]);
+    assert_eq!(ended.status.code(), Some(77));
+    assert!(stdout(&ended).contains("ci_access.projects[0]: project group/app, as `ci_job`, in environment production\n           decides\n"), "{}", stdout(&ended));
+    assert!(
+        stderr(&ended).contains("`staging` is none of them"),
+        "{}",
+        stderr(&ended)
+    );
+    let ended = project.explain(&["--project", "group/other", "--json"]);
+    assert_eq!(ended.status.code(), Some(77));
+    let answer: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(
+        (&answer["allowed"], &answer["reason"]),
+        (&json!(false), &json!("no_grant"))
+    );
+    assert!(
+        !stderr(&ended).contains("18446744073709551615"),
+        "{}",
+        stderr(&ended)
+    );
+    let ended = project.explain(&["--project", "group/app", "--free"]);
+    assert!(
+        stdout(&ended).contains("takes Premium"),
+        "{}",
+        stdout(&ended)
+    );
+}
+
+#[test]
+fn an_agent_without_a_file_lets_its_own_project_in() {
+    let project = Project::with("");
+    let ended = project.explain(&["--project", "Group/Agents"]);
+    assert!(ended.status.success(), "{}", stderr(&ended));
+    assert!(
+        stdout(&ended).contains("as the agent's own service account"),
+        "{}",
+        stdout(&ended)
+    );
+}
+
+#[test]
+fn a_question_without_an_agent_or_about_a_wrong_file_has_no_answer() {
+    let project = Project::with("ci_access: []");
+    let ended = project.run(&["access", "explain", FILE, "--project", "a/b"]);
+    assert_eq!(ended.status.code(), Some(2), "{}", stderr(&ended));
+    let ended = project.explain(&["--project", "a/b"]);
+    assert_eq!(ended.status.code(), Some(64), "{}", stderr(&ended));
 }

@@ -89,7 +89,7 @@ async fn decide(case: &GrantCase) -> (Vec<Reachable>, Vec<Reachable>) {
 }
 
 /// Whether it names one of the modes that are on, or leaves it to the default.
-fn is_usable(access_as: &Value) -> bool {
+pub(super) fn is_usable(access_as: &Value) -> bool {
     let Some(modes) = access_as.as_object() else {
         return access_as.is_null();
     };

@@ -188,12 +188,19 @@ pub fn agents(world: &mut World) -> Vec<(&'static str, u64)> {
         .collect()
 }
 
+/// The configuration project of a case's agent.
+///
+/// # Panics
+///
+/// When it is none's.
+#[must_use]
+pub fn project_of(agent: &str) -> &'static str {
+    let found = AGENTS.into_iter().find(|(name, _)| *name == agent);
+    found.expect("a case's agent").1
+}
+
 fn agent(world: &mut World, name: &str) -> u64 {
-    let (_, project) = AGENTS
-        .into_iter()
-        .find(|(known, _)| *known == name)
-        .expect("a case's agent");
-    world.agent(project, name)
+    world.agent(project_of(name), name)
 }
 
 /// Configurations with more entries than count: `count` unknown projects or groups, then `last`.

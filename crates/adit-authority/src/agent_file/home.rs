@@ -45,6 +45,11 @@ pub enum Dropped {
     /// An entry for the instance without the setting.
     #[error("it counts only with GitLab's setting \"Enable instance level authorization\"")]
     NoInstanceAuthorization,
+    /// The job's project has no licence for the mode: the entry is as if it were not there.
+    #[error(
+        "`access_as` other than `agent` takes Premium, which the job's project has not: GitLab looks for another entry"
+    )]
+    Unlicensed,
 }
 
 impl Home {

@@ -26,7 +26,7 @@ impl World {
             project,
             name: name.to_owned(),
             slug: environment_slug(name),
-            tier: guessed_tier(name),
+            tier: Tier::guessed(name),
         };
         self.environments.insert(id, environment);
         id
@@ -46,28 +46,5 @@ impl World {
         self.environments
             .get_mut(&id)
             .expect("the environment is there")
-    }
-}
-
-/// The tier that GitLab gives an environment which states none: the first of these words that occurs in its name.
-fn guessed_tier(name: &str) -> Tier {
-    const DEVELOPMENT: [&str; 3] = ["dev", "review", "trunk"];
-    const TESTING: [&str; 9] = [
-        "test", "tst", "int", "acpt", "accept", "qa", "qc", "control", "quality",
-    ];
-    const STAGING: [&str; 7] = ["stg", "stag", "model", "modl", "pre", "demo", "non"];
-    const PRODUCTION: [&str; 3] = ["prod", "prd", "live"];
-    let name = name.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if has(&DEVELOPMENT) {
-        Tier::Development
-    } else if has(&TESTING) {
-        Tier::Testing
-    } else if has(&STAGING) {
-        Tier::Staging
-    } else if has(&PRODUCTION) {
-        Tier::Production
-    } else {
-        Tier::Other
     }
 }
