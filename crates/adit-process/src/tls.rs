@@ -4,19 +4,22 @@
 //! issuer's keys use [`ClientTls`]. aws-lc-rs is named as the provider in every builder, so that
 //! no process-wide default is needed and none can be picked by accident.
 
+mod certificate;
 mod client;
 mod error;
 mod pem;
 mod server;
-mod validity;
+mod witness;
 
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, TrustRoots};
 pub use self::error::TlsError;
 pub use self::server::{CertificateFiles, Reloaded, ServerTls};
+pub use self::witness::Witness;
 
 /// ALPN name of HTTP/2 (RFC 9113, section 3.1).
 pub const H2: &[u8] = b"h2";

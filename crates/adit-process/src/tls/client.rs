@@ -6,13 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WantsClientCert;
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::{TlsError, pem, protocols, provider};
+use super::{TlsError, Witness, pem, protocols, provider};
 
 /// Which root certificates are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +39,30 @@ impl ClientTls {
     /// # Errors
     /// When a bundle cannot be read, or no usable root is left.
     pub fn new(roots: &TrustRoots, alpn: &[&[u8]]) -> Result<Self, TlsError> {
-        let mut config = verifying(roots)?.with_no_client_auth();
+        Self::checking_by(verifier(roots)?, alpn)
+    }
+
+    /// The same, and what peers showed, whether they were believed or not: for whoever has to tell people why.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn witnessed(roots: &TrustRoots, alpn: &[&[u8]]) -> Result<(Self, Arc<Witness>), TlsError> {
+        let witness = Arc::new(Witness::of(verifier(roots)?));
+        let tls = Self::checking_by(Arc::<Witness>::clone(&witness), alpn)?;
+        Ok((tls, witness))
+    }
+
+    fn checking_by(
+        verifier: Arc<dyn ServerCertVerifier>,
+        alpn: &[&[u8]],
+    ) -> Result<Self, TlsError> {
+        // "Dangerous" is any verifier that is handed over; each of ours checks all that rustls's own does.
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Setup)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
         config.alpn_protocols = protocols(alpn);
         Ok(Self {
             config: Arc::new(config),
@@ -58,21 +82,22 @@ impl ClientTls {
     }
 }
 
-fn verifying(roots: &TrustRoots) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Setup)?;
+fn verifier(roots: &TrustRoots) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let extra = match roots {
-        TrustRoots::Only(path) => return Ok(builder.with_root_certificates(store(path)?)),
+        TrustRoots::Only(path) => {
+            let roots = Arc::new(store(path)?);
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+            let refused = |error: VerifierBuilderError| rustls::Error::General(error.to_string());
+            return verifier
+                .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
+                .map_err(|error| TlsError::Setup(refused(error)));
+        }
         TrustRoots::SystemAnd(path) => bundle(path)?,
         TrustRoots::System => Vec::new(),
     };
     let verifier =
         Verifier::new_with_extra_roots(extra, provider()).map_err(TlsError::SystemRoots)?;
-    // "Dangerous" is any verifier that is not rustls's default; this one checks all that it does.
-    Ok(builder
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier)))
+    Ok(Arc::new(verifier))
 }
 
 fn store(path: &Path) -> Result<RootCertStore, TlsError> {

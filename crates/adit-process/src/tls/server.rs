@@ -24,7 +24,7 @@ use rustls_pki_types::pem::PemObject;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
-use super::{TlsError, pem, protocols, provider};
+use super::{Certificate, TlsError, pem, protocols, provider};
 use crate::chain;
 
 /// Where the certificate chain and its key lie, both PEM.
@@ -91,7 +91,13 @@ impl ServerTls {
     /// When the certificate that is shown ends.
     #[must_use]
     pub fn not_after(&self) -> SystemTime {
-        self.shown.material.load().not_after
+        self.shown.material.load().own.not_after
+    }
+
+    /// The certificate that is shown.
+    #[must_use]
+    pub fn certificate(&self) -> Certificate {
+        self.shown.material.load().own.clone()
     }
 
     /// Reads the files now. On an error the old certificate stays.
@@ -213,7 +219,7 @@ impl ResolvesServerCert for Shown {
 #[derive(Debug)]
 struct Material {
     certified: Arc<CertifiedKey>,
-    not_after: SystemTime,
+    own: Certificate,
     /// Of both files' content, for this process only.
     fingerprint: u64,
 }
@@ -232,9 +238,9 @@ impl Material {
             path: key_path.clone(),
             source,
         })?;
-        let not_after = chain
+        let own = chain
             .first()
-            .and_then(|own| super::validity::not_after(own))
+            .and_then(|own| Certificate::read(own))
             .ok_or_else(|| TlsError::Validity {
                 path: certificate_path.clone(),
             })?;
@@ -247,7 +253,7 @@ impl Material {
         })?;
         Ok(Self {
             certified: Arc::new(certified),
-            not_after,
+            own,
             fingerprint,
         })
     }
@@ -281,6 +287,7 @@ enum ReloadOutcome {
 impl Metrics {
     fn shows(&self, material: &Material) {
         let end = material
+            .own
             .not_after
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);

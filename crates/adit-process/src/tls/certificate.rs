@@ -1,26 +1,77 @@
-//! Reads the one date of a certificate that operators need: when it ends.
+//! Reads the few facts of a certificate that people need: whose it is, who signed it, and from when to when it holds.
 //!
-//! rustls checks a peer's dates but tells nobody its own, and an X.509 library for one field
-//! would be the larger risk. The input is a file of the operator's, read with bounds all the same.
+//! rustls checks a peer's certificate and tells nobody its own, and an X.509 library for four fields
+//! would be the larger risk. A server reads its own file with it, `adit doctor` what a stranger showed: so it is read with bounds,
+//! nothing is decided by it, and no name has a control character.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// When a DER certificate's validity ends: `tbsCertificate.validity.notAfter` of RFC 5280,
-/// section 4.1. `None` when it is no such certificate, or ended before 1970.
-pub(super) fn not_after(certificate: &[u8]) -> Option<SystemTime> {
-    let mut outer = Der(certificate);
-    let mut certificate = Der(outer.next(SEQUENCE)?);
-    let mut fields = Der(certificate.next(SEQUENCE)?);
-    // The version is absent in X.509 v1.
-    let _version = fields.next(EXPLICIT_0);
-    let _serial = fields.next(INTEGER)?;
-    let _signature = fields.next(SEQUENCE)?;
-    let _issuer = fields.next(SEQUENCE)?;
-    let mut validity = Der(fields.next(SEQUENCE)?);
-    let _not_before = validity.any()?;
-    let (tag, text) = validity.any()?;
-    let seconds = time(tag, text)?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+/// Some of a certificate's fields, as it says itself: nothing of it is proved. RFC 5280, section 4.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whose it is: its common name, else what comes first in its name.
+    pub subject: String,
+    /// Who signed it, likewise.
+    pub issuer: String,
+    /// From when it holds; nothing if that is before 1970.
+    pub not_before: Option<SystemTime>,
+    /// Until when it holds.
+    pub not_after: SystemTime,
+}
+
+impl Certificate {
+    /// From DER. `None` when it is no certificate, or ended before 1970.
+    #[must_use]
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let mut outer = Der(der);
+        let mut certificate = Der(outer.next(SEQUENCE)?);
+        let mut fields = Der(certificate.next(SEQUENCE)?);
+        // The version is absent in X.509 v1.
+        let _version = fields.next(EXPLICIT_0);
+        let _serial = fields.next(INTEGER)?;
+        let _signature = fields.next(SEQUENCE)?;
+        let issuer = fields.next(SEQUENCE)?;
+        let mut validity = Der(fields.next(SEQUENCE)?);
+        let not_before = validity.any()?;
+        let not_after = validity.any()?;
+        let subject = fields.next(SEQUENCE)?;
+        Some(Self {
+            subject: name(subject),
+            issuer: name(issuer),
+            not_before: moment(not_before),
+            not_after: moment(not_after)?,
+        })
+    }
+}
+
+fn moment((tag, text): (u8, &[u8])) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(time(tag, text)?))
+}
+
+/// What people call the owner of a name: the last common name, as it is the most specific, else the first attribute of any kind.
+/// RFC 5280, section 4.1.2.4.
+fn name(sequence: &[u8]) -> String {
+    let (mut common, mut first) = (None, None);
+    let mut sets = Der(sequence);
+    while let Some(set) = sets.next(SET) {
+        let mut set = Der(set);
+        let Some(attribute) = set.next(SEQUENCE) else {
+            break;
+        };
+        let mut attribute = Der(attribute);
+        let (Some(kind), Some((_, text))) = (attribute.next(OID), attribute.any()) else {
+            break;
+        };
+        first = first.or(Some(text));
+        if kind == COMMON_NAME {
+            common = Some(text);
+        }
+    }
+    let text = String::from_utf8_lossy(common.or(first).unwrap_or_default());
+    text.chars()
+        .filter(|letter| !letter.is_control())
+        .take(MAX_NAME_CHARACTERS)
+        .collect()
 }
 
 /// What is left of a run of DER values.
@@ -97,15 +148,22 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
     (year * 365 + leap_days + day_of_year).checked_sub(719_468)
 }
 
+/// More than a terminal's line holds.
+const MAX_NAME_CHARACTERS: usize = 64;
+
 const INTEGER: u8 = 0x02;
+const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
 const EXPLICIT_0: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+/// 2.5.4.3
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 
     use super::*;
 
@@ -113,7 +171,7 @@ mod tests {
         let mut params = CertificateParams::new(["relay.test".to_owned()]).unwrap();
         params.not_after = date_time_ymd(year, month, day);
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let end = not_after(certificate.der())?;
+        let end = Certificate::read(certificate.der())?.not_after;
         Some(end.duration_since(UNIX_EPOCH).unwrap().as_secs())
     }
 
@@ -130,14 +188,32 @@ mod tests {
     }
 
     #[test]
-    fn cut_certificate_has_no_end() {
+    fn names_and_times_are_those_it_was_made_with() {
+        let mut params = CertificateParams::new(["relay.test".to_owned()]).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, "A company");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "relay\u{1b}[31m");
+        params.not_before = date_time_ymd(2026, 11, 23);
+        let key = KeyPair::generate().unwrap();
+        let read = Certificate::read(params.self_signed(&key).unwrap().der()).unwrap();
+        assert_eq!(read.subject, "relay[31m", "no control character");
+        assert_eq!(read.issuer, read.subject, "it is its own");
+        let begins = read.not_before.unwrap().duration_since(UNIX_EPOCH).unwrap();
+        assert_eq!(begins.as_secs(), 1_795_392_000);
+    }
+
+    #[test]
+    fn cut_certificate_is_none() {
         let key = KeyPair::generate().unwrap();
         let whole = CertificateParams::new(["relay.test".to_owned()])
             .unwrap()
             .self_signed(&key)
             .unwrap();
         for length in 0..whole.der().len() {
-            assert_eq!(not_after(&whole.der()[..length]), None);
+            assert_eq!(Certificate::read(&whole.der()[..length]), None);
         }
     }
 
