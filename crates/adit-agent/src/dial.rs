@@ -1,8 +1,8 @@
-//! Decides how a connection to a peer comes about: name, address, proxy, TLS. Called by [`crate::agent`] for the relay
-//! and by [`crate::kube`] for the API server, which each hold a [`Dialler`] made once from the configuration.
+//! Decides how a connection to a peer comes about: name, address, proxy, TLS. Called for the relay and for the API server, which
+//! each have a [`Dialler`] made once from the configuration, and step by step by `adit doctor`, which tells how far it comes.
 //! Invariant: a dialler has one target; nothing that a request says can change whom it dials.
 
-pub(crate) mod proxy;
+pub mod proxy;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,53 +23,84 @@ use tokio_util::either::Either;
 use self::proxy::{Proxy, ProxyError};
 
 /// A connection: plain, which only loopback is, or TLS.
-pub(crate) type Wire = Either<BufferedStream, TlsStream<BufferedStream>>;
+pub type Wire = Either<BufferedStream, TlsStream<BufferedStream>>;
 
 /// Knows how to reach one peer.
 #[derive(Clone, Debug)]
-pub(crate) struct Dialler {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) tls: Option<Tls>,
-    pub(crate) proxy: Option<Proxy>,
+pub struct Dialler {
+    /// A name or an address; IPv6 in brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Absent: no TLS, for this machine alone.
+    pub tls: Option<Tls>,
+    /// Who is asked for the way, if anybody.
+    pub proxy: Option<Proxy>,
     /// For everything up to the end of the TLS handshake.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
 }
 
 /// What a peer must prove, and what we offer it.
 #[derive(Clone)]
-pub(crate) struct Tls {
+pub struct Tls {
     pub(crate) connector: TlsConnector,
     pub(crate) name: ServerName<'static>,
 }
 
 /// A connection and what ALPN (RFC 7301) chose for it.
 #[derive(Debug)]
-pub(crate) struct Dialled {
-    pub(crate) wire: Wire,
-    pub(crate) alpn: Option<Vec<u8>>,
+pub struct Dialled {
+    /// The connection.
+    pub wire: Wire,
+    /// The protocol's name, if both ends named one.
+    pub alpn: Option<Vec<u8>>,
 }
 
 /// Why there is no connection.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum DialError {
+pub enum DialError {
+    /// The name service knows no address.
     #[error("the name {host} cannot be resolved")]
     Resolve {
+        /// The name.
         host: String,
+        /// What the system said.
         source: Arc<io::Error>,
     },
+    /// Of its addresses none takes connections.
     #[error("cannot connect to {to}")]
-    Connect { to: String, source: Arc<io::Error> },
+    Connect {
+        /// The address that was tried last.
+        to: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The timeout.
     #[error("no connection to {to} came about in {after:?}")]
-    TimedOut { to: String, after: Duration },
+    TimedOut {
+        /// The peer.
+        to: String,
+        /// How long.
+        after: Duration,
+    },
+    /// The proxy is there and does not do what it is asked for.
     #[error("the proxy {proxy} does not let us through to {to}")]
     Proxy {
+        /// Its host and port.
         proxy: String,
+        /// The peer.
         to: String,
+        /// What it did.
         source: ProxyError,
     },
+    /// There was no handshake, or the peer did not prove who it is.
     #[error("TLS with {to} failed")]
-    Tls { to: String, source: Arc<io::Error> },
+    Tls {
+        /// The peer.
+        to: String,
+        /// What rustls said is in it.
+        source: Arc<io::Error>,
+    },
 }
 
 impl Dialler {
@@ -77,9 +108,26 @@ impl Dialler {
     ///
     /// # Errors
     /// Whatever is in the way, or the timeout.
-    pub(crate) async fn dial(&self) -> Result<Dialled, DialError> {
-        let dialled = tokio::time::timeout(self.timeout, self.connect()).await;
-        dialled.unwrap_or_else(|_| {
+    pub async fn dial(&self) -> Result<Dialled, DialError> {
+        self.in_time(self.connect()).await
+    }
+
+    /// `host:port`, for messages and for a proxy.
+    #[must_use]
+    pub fn target(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Holds a step to the timeout.
+    ///
+    /// # Errors
+    /// The step's own, or that it took too long.
+    pub async fn in_time<T>(
+        &self,
+        step: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, DialError> {
+        let taken = tokio::time::timeout(self.timeout, step).await;
+        taken.unwrap_or_else(|_| {
             Err(DialError::TimedOut {
                 to: self.target(),
                 after: self.timeout,
@@ -87,26 +135,46 @@ impl Dialler {
         })
     }
 
-    /// `host:port`, for messages and for a proxy.
-    pub(crate) fn target(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+    /// The first step: the addresses of the peer, or of the proxy before it; at least one.
+    ///
+    /// # Errors
+    /// The name has none.
+    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+        match &self.proxy {
+            None => resolve(&self.host, self.port).await,
+            Some(proxy) => resolve(&proxy.host, proxy.port).await,
+        }
     }
 
-    async fn connect(&self) -> Result<Dialled, DialError> {
-        let tcp = match &self.proxy {
-            None => connect_tcp(&self.host, self.port).await?,
-            Some(proxy) => {
-                let tcp = connect_tcp(&proxy.host, proxy.port).await?;
-                proxy
-                    .connect(tcp, &self.target())
-                    .await
-                    .map_err(|source| DialError::Proxy {
-                        proxy: proxy.to_string(),
-                        to: self.target(),
-                        source,
-                    })?
-            }
+    /// The second: a connection to the first of the addresses that answers.
+    ///
+    /// # Errors
+    /// None does.
+    pub async fn reach(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError> {
+        connect_tcp(addresses).await
+    }
+
+    /// The third: past the proxy, if there is one.
+    ///
+    /// # Errors
+    /// It does not let us through.
+    pub async fn pass_proxy(&self, tcp: TcpStream) -> Result<TcpStream, DialError> {
+        let Some(proxy) = &self.proxy else {
+            return Ok(tcp);
         };
+        let passed = proxy.connect(tcp, &self.target()).await;
+        passed.map_err(|source| DialError::Proxy {
+            proxy: proxy.to_string(),
+            to: self.target(),
+            source,
+        })
+    }
+
+    /// The last: TLS, if the peer is to prove who it is.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn secure(&self, tcp: TcpStream) -> Result<Dialled, DialError> {
         let stream = BufferedStream::new(tcp, TUNNEL_BUFFER);
         let Some(tls) = &self.tls else {
             return Ok(Dialled {
@@ -129,9 +197,24 @@ impl Dialler {
             alpn,
         })
     }
+
+    async fn connect(&self) -> Result<Dialled, DialError> {
+        let addresses = self.addresses().await?;
+        let tcp = self.reach(addresses).await?;
+        self.secure(self.pass_proxy(tcp).await?).await
+    }
 }
 
 impl Tls {
+    /// Offers what `tls` offers to a peer of this name or address. `None`: no certificate can have such a name.
+    #[must_use]
+    pub fn new(tls: &ClientTls, host: &str) -> Option<Self> {
+        Some(Self {
+            connector: tls.connector(),
+            name: ServerName::try_from(host.to_owned()).ok()?,
+        })
+    }
+
     /// Offers HTTP/2 to a peer that these roots vouch for.
     ///
     /// # Errors
@@ -164,18 +247,24 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Tries all addresses of a host, each a little after the one before it, and takes the first that answers (after
-/// RFC 8305): one dead address family costs a quarter of a second, not the whole timeout.
-async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, DialError> {
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
     let unresolved = |error: io::Error| DialError::Resolve {
         host: host.to_owned(),
         source: Arc::new(error),
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<_> = tokio::net::lookup_host((bare, port))
-        .await
-        .map_err(unresolved)?
-        .collect();
+    let looked_up = tokio::net::lookup_host((bare, port)).await;
+    let addresses: Vec<_> = looked_up.map_err(unresolved)?.collect();
+    if addresses.is_empty() {
+        let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        return Err(unresolved(none));
+    }
+    Ok(addresses)
+}
+
+/// Tries all addresses of a host, each a little after the one before it, and takes the first that answers (after
+/// RFC 8305): one dead address family costs a quarter of a second, not the whole timeout.
+async fn connect_tcp(addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError> {
     let mut waiting = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failure = None;
@@ -183,13 +272,11 @@ async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, DialError> {
         match waiting.next() {
             Some(address) => attempts.push(connect_one(address)),
             None if attempts.is_empty() => {
-                let none = || {
-                    unresolved(io::Error::new(
-                        io::ErrorKind::NotFound,
-                        "the name has no address",
-                    ))
+                let nowhere = || DialError::Connect {
+                    to: "no address".to_owned(),
+                    source: Arc::new(io::ErrorKind::NotFound.into()),
                 };
-                return Err(failure.unwrap_or_else(none));
+                return Err(failure.unwrap_or_else(nowhere));
             }
             None => {}
         }

@@ -1,5 +1,5 @@
-//! Decides what an operator is told when the agent cannot connect: what happened, and what to do about it. Called by
-//! [`crate::agent`] after each failed attempt.
+//! Decides what people are told when there is no connection: what happened, and what to do about it. Called by
+//! [`crate::agent`] after each failed attempt, and by `adit doctor`, also for a job: so it names what both have.
 //! Invariant: nothing here shows a token; errors are shown with their sources, which never hold one.
 
 use std::io;
@@ -57,29 +57,31 @@ impl ConnectFailure {
             Self::TokenFile { .. } | Self::BadToken { .. } => {
                 "put the agent's token (from `adit token new`) into the file that relay.token_file names"
             }
-            Self::Dial(error) => dial_advice(error),
+            Self::Dial(error) => error.advice(),
             Self::NoHttp2 { .. } => NO_HTTP2,
             Self::Tunnel(error) => tunnel_advice(error),
         }
     }
 }
 
-fn dial_advice(error: &DialError) -> &'static str {
-    match error {
-        DialError::Resolve { .. } => {
-            "check the host name in relay.url, and the DNS that this machine or pod uses"
+impl DialError {
+    /// What to do about it, if the peer is the relay.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => {
+                "check the host name in the relay's URL (relay.url, ADIT_RELAY_URL), and the DNS that this machine or pod uses"
+            }
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
+                "nothing listens there: is the relay running, and is the port in its URL (relay.url, ADIT_RELAY_URL) its public one?"
+            }
+            Self::Connect { .. } => "check the route to the relay: firewall, network policy, proxy",
+            Self::TimedOut { .. } => {
+                "packets get lost on the way: a firewall or network policy may drop them; a proxy is named by HTTPS_PROXY, or by relay.proxy of an agent"
+            }
+            Self::Proxy { source, .. } => proxy_advice(source),
+            Self::Tls { source, .. } => tls_advice(source),
         }
-        DialError::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
-            "nothing listens there: is the relay running, and is the port in relay.url its public one?"
-        }
-        DialError::Connect { .. } => {
-            "check the route to the relay: firewall, network policy, proxy"
-        }
-        DialError::TimedOut { .. } => {
-            "packets get lost on the way: a firewall or network policy may drop them; a proxy is named by HTTPS_PROXY or relay.proxy"
-        }
-        DialError::Proxy { source, .. } => proxy_advice(source),
-        DialError::Tls { source, .. } => tls_advice(source),
     }
 }
 
@@ -89,7 +91,7 @@ fn proxy_advice(error: &ProxyError) -> &'static str {
             "the proxy wants a user and a password: write them into its URL, http://user:password@host:port"
         }
         ProxyError::Answered(_) => {
-            "allow the relay's host and port at the proxy, or except the relay by NO_PROXY or `relay.proxy: none`"
+            "allow the relay's host and port at the proxy, or except the relay by NO_PROXY, or by `relay.proxy: none` of an agent"
         }
         ProxyError::Http(_) | ProxyError::SpokeFirst => {
             "check that the proxy's URL names an HTTP proxy and its right port"
@@ -104,10 +106,10 @@ fn tls_advice(error: &Arc<io::Error>) -> &'static str {
     match rustls_error(error) {
         Some(rustls::Error::InvalidCertificate(fault)) => certificate_advice(fault),
         Some(rustls::Error::InvalidMessage(_)) => {
-            "what answers there does not speak TLS: check the port in relay.url"
+            "what answers there does not speak TLS: check the port in the relay's URL (relay.url, ADIT_RELAY_URL)"
         }
         _ => {
-            "something on the way broke the TLS handshake: check that relay.url names the relay itself, and what stands between"
+            "something on the way broke the TLS handshake: check that the relay's URL (relay.url, ADIT_RELAY_URL) names the relay itself, and what stands between"
         }
     }
 }
@@ -115,13 +117,13 @@ fn tls_advice(error: &Arc<io::Error>) -> &'static str {
 fn certificate_advice(fault: &CertificateError) -> &'static str {
     use CertificateError as Fault;
     if matches!(fault, Fault::UnknownIssuer) {
-        return "name the file with the CA that signed the relay's certificate in relay.ca_file; or somebody else answers there";
+        return "name the file with the CA that signed the relay's certificate (relay.ca_file, ADIT_RELAY_CA); or somebody else answers there";
     }
     if matches!(
         fault,
         Fault::NotValidForName | Fault::NotValidForNameContext { .. }
     ) {
-        return "use a host name in relay.url that the relay's certificate is made for";
+        return "use a host name in the relay's URL (relay.url, ADIT_RELAY_URL) that its certificate is made for";
     }
     if matches!(fault, Fault::Expired | Fault::ExpiredContext { .. }) {
         return "the relay's certificate has expired: renew it; and check this machine's clock";

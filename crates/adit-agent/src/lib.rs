@@ -29,7 +29,7 @@ mod in_hand;
 mod kube;
 
 mod backoff;
-mod dial;
+pub mod dial;
 mod explain;
 #[cfg(test)]
 mod fake;

@@ -1,5 +1,5 @@
 //! Decides whether a peer is reached through an HTTP proxy, and opens the way with CONNECT (RFC 9110 section 9.3.6).
-//! Called by the check of the configuration, and by [`super::Dialler`].
+//! Called by the check of the configuration, by [`super::Dialler`], and by `adit doctor`.
 //! Invariant: credentials in a proxy's URL go into one header and nowhere else: not into `Display`, `Debug` or an error.
 
 use std::fmt;
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 /// An HTTP proxy. Shown as `host:port`.
 #[derive(Clone)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     pub(crate) host: String,
     pub(crate) port: u16,
     credentials: Option<HeaderValue>,
@@ -23,7 +23,7 @@ pub(crate) struct Proxy {
 
 /// What the environment says about proxies, as curl and Go read it: upper case first.
 #[derive(Clone, Default)]
-pub(crate) struct ProxyEnvironment {
+pub struct ProxyEnvironment {
     /// `HTTPS_PROXY`, else `ALL_PROXY`: a URL, perhaps with user and password.
     pub(crate) https: String,
     /// `NO_PROXY`: hosts, domains and networks, separated by commas, that are dialled directly.
@@ -32,9 +32,11 @@ pub(crate) struct ProxyEnvironment {
 
 /// Why a proxy's URL cannot be used. Never shows the URL, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadProxy {
+pub enum BadProxy {
+    /// No URL, or one without a host.
     #[error("the proxy is not a URL such as http://proxy.example.com:3128")]
     NotAUrl,
+    /// Another scheme.
     #[error(
         "the proxy's URL must begin with http://: CONNECT over TLS and SOCKS are not supported"
     )]
@@ -43,9 +45,11 @@ pub(crate) enum BadProxy {
 
 /// Why a proxy did not open the way.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum ProxyError {
+pub enum ProxyError {
+    /// With something else than the way.
     #[error("it answered {0} to CONNECT")]
     Answered(StatusCode),
+    /// Something else than a proxy may be there.
     #[error("it does not speak HTTP, or broke off")]
     Http(#[source] std::sync::Arc<hyper::Error>),
     /// Bytes before ours: the peer of a TLS client never speaks first, so these are the proxy's own.
@@ -54,7 +58,9 @@ pub(crate) enum ProxyError {
 }
 
 impl ProxyEnvironment {
-    pub(crate) fn read() -> Self {
+    /// What it says now.
+    #[must_use]
+    pub fn read() -> Self {
         let first = |names: &[&str]| {
             let values = names.iter().filter_map(|name| std::env::var(name).ok());
             values
@@ -72,7 +78,7 @@ impl ProxyEnvironment {
     ///
     /// # Errors
     /// The proxy named cannot be used; it is not passed over silently, which would be a wrong way out.
-    pub(crate) fn proxy_for(&self, host: &str, port: u16) -> Result<Option<Proxy>, BadProxy> {
+    pub fn proxy_for(&self, host: &str, port: u16) -> Result<Option<Proxy>, BadProxy> {
         if self.https.is_empty() {
             return Ok(None);
         }
@@ -96,7 +102,10 @@ impl ProxyEnvironment {
 
 impl Proxy {
     /// From `http://user:password@host:port`, or `host:port`.
-    pub(crate) fn parse(url: &str) -> Result<Self, BadProxy> {
+    ///
+    /// # Errors
+    /// It is another kind of URL.
+    pub fn parse(url: &str) -> Result<Self, BadProxy> {
         let uri: Uri = url.trim().parse().map_err(|_| BadProxy::NotAUrl)?;
         if uri.scheme_str().is_some_and(|scheme| scheme != "http") {
             return Err(BadProxy::Scheme);
