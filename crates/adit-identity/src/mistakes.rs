@@ -2,7 +2,7 @@
 //! takes `&mut Mistakes` and the [`Key`] it stands at; the binary prints the whole and exits with code 64.
 //! Invariant: a message names the key and the rule; values are shown by whoever adds the mistake, and never secrets.
 
-mod duration;
+pub mod duration;
 mod section;
 mod size;
 

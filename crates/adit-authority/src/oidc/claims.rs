@@ -56,6 +56,15 @@ impl Claims {
         }
     }
 
+    /// For whom the token says that it is; what is no text is left out.
+    pub(super) fn audiences(&self) -> Vec<String> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        match self.optional("aud") {
+            Some(Value::Array(audiences)) => audiences.iter().filter_map(text).collect(),
+            other => other.and_then(text).into_iter().collect(),
+        }
+    }
+
     /// RFC 7519 section 4.1. The end that is given back includes the leeway, since the token is accepted until then.
     fn check_times(&self, issuer: &OidcIssuer, now: SystemTime) -> Result<SystemTime, TokenError> {
         let expires = self.time("exp")?.ok_or(TokenError::MissingClaim("exp"))?;

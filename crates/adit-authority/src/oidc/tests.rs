@@ -229,6 +229,21 @@ async fn ids_of_outer_groups_come_from_the_config_root_first() {
 }
 
 #[test]
+fn a_token_tells_people_what_it_says_of_itself() {
+    let issuer = Issuer::new(ISSUER, KeyKind::EcP256).unwrap();
+    let now = UNIX_EPOCH + Duration::from_secs(1_795_392_000);
+    let token = issuer.token(&job(), AUDIENCE, now, HOUR).unwrap();
+    let claimed = Claimed::by(&token).unwrap();
+    assert_eq!(claimed.issuer.as_deref(), Some(ISSUER));
+    assert_eq!(claimed.audiences, [AUDIENCE]);
+    assert_eq!(claimed.expires_at, Some(now + HOUR));
+    assert!(claimed.not_before.unwrap() <= now);
+    for text in ["", "a.b.c", "glcbt-64_abc", "adit-agent-x"] {
+        assert_eq!(Claimed::by(text), None, "{text}");
+    }
+}
+
+#[test]
 fn a_token_tells_by_its_issuer_for_whom_it_is_meant() {
     let issuer = Issuer::new(ISSUER, KeyKind::Ed25519).unwrap();
     let config = OidcConfig {

@@ -1,6 +1,7 @@
 //! A token taken apart, before anyone vouched for it. It gives away what is needed to look for its key; the rest only for
 //! a signature that fits.
-//! Invariant: there is no way to a [`Claims`] but through [`Unverified::verify`].
+//! Invariant: there is no way to a [`Claims`] but through [`Unverified::verify`]. A [`Claimed`] is for people to read, and no
+//! way to anything.
 
 use std::{
     borrow::Cow,
@@ -10,7 +11,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{TokenError, claims::Claims, keys::KeyRing, public_key::PublicKey};
 
@@ -77,11 +78,42 @@ pub(super) fn claimed_issuer(token: &str) -> Option<String> {
     struct Issuer {
         iss: String,
     }
+    Some(claims::<Issuer>(token)?.iss)
+}
+
+/// What a token says of itself. To be believed by nobody: it is for telling people why nobody does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// Who says that it issued the token.
+    pub issuer: Option<String>,
+    /// For whom it is.
+    pub audiences: Vec<String>,
+    /// From when it holds.
+    pub not_before: Option<SystemTime>,
+    /// Until when it holds.
+    pub expires_at: Option<SystemTime>,
+}
+
+impl Claimed {
+    /// `None`: it is no JSON web token.
+    #[must_use]
+    pub fn by(token: &str) -> Option<Self> {
+        let claims = Claims::unverified(claims(token)?);
+        let time = |name| claims.time(name).ok().flatten();
+        Some(Self {
+            issuer: claims.text("iss").ok().map(str::to_owned),
+            audiences: claims.audiences(),
+            not_before: time("nbf").or_else(|| time("iat")),
+            expires_at: time("exp"),
+        })
+    }
+}
+
+fn claims<T: DeserializeOwned>(token: &str) -> Option<T> {
     let (message, _) = token.rsplit_once('.')?;
     let (header, claims) = message.split_once('.')?;
     serde_json::from_slice::<serde_json::Map<_, _>>(&decode(header).ok()?).ok()?;
-    let claims: Issuer = serde_json::from_slice(&decode(claims).ok()?).ok()?;
-    Some(claims.iss)
+    serde_json::from_slice(&decode(claims).ok()?).ok()
 }
 
 /// The parts of a header that matter. `jku`, `jwk`, `x5u` and `x5c` are not read: keys come from the issuer.

@@ -1,4 +1,4 @@
-//! Durations as config files write them: `500ms`, `30s`, `5m`, `2h`, `1d`. Called by [`super::Section`].
+//! Durations as config files write them: `500ms`, `30s`, `5m`, `2h`, `1d`. Called by [`super::Section`], and for flags.
 //! Invariant: a number without unit is refused, since nobody remembers which one was meant.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// # Errors
 ///
 /// There is no whole number, no unit of `ms`, `s`, `m`, `h`, `d` after it, or the whole is past what a duration holds.
-pub(super) fn parse(text: &str) -> Result<Duration, BadDuration> {
+pub fn parse(text: &str) -> Result<Duration, BadDuration> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit())
         .ok_or(BadDuration::Unit)?;
@@ -48,7 +48,7 @@ const UNITS: [(&str, u64); 5] = [
 
 /// Why a text is no duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadDuration {
+pub enum BadDuration {
     /// It does not start with a digit.
     #[error("not a duration: write a whole number and a unit, such as 30s")]
     Number,
