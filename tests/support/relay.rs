@@ -238,7 +238,9 @@ impl TestRelay {
         let _ = pki::shared().write_server(self.folder.path());
     }
 
-    pub(crate) fn ca(&self) -> &std::path::Path {
+    /// The file with the CA of its certificate.
+    #[must_use]
+    pub fn ca(&self) -> &std::path::Path {
         &self.ca
     }
 

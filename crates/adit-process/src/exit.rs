@@ -1,7 +1,8 @@
 //! Decides with which code a process ends; `main` of the binary is the only caller.
 //!
 //! The numbers are an interface: scripts and `docs/commands.md` rely on them. From 64 on they are
-//! those of BSD's `sysexits.h`, so that a supervisor may tell "mend the file" from "try again".
+//! those of BSD's `sysexits.h`, so that a supervisor may tell "mend the file" from "try again"; from 10
+//! to 19 they are `adit doctor`'s, one for each hop.
 
 use std::process::ExitCode;
 
@@ -15,6 +16,16 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong (2); clap ends the process with it by itself.
     Usage = 2,
+    /// `adit doctor`: what is broken is the job's own: its settings, its token, its clock (10).
+    BrokenClient = 10,
+    /// `adit doctor`: the way to the relay (11).
+    BrokenNetwork = 11,
+    /// `adit doctor`: the relay (12).
+    BrokenRelay = 12,
+    /// `adit doctor`: the agent (13).
+    BrokenAgent = 13,
+    /// `adit doctor`: the API server, or the way from the agent to it (14).
+    BrokenApiServer = 14,
     /// A config file, flag value or kubeconfig is wrong (64): starting again will not help.
     BadConfig = 64,
     /// A peer that is needed cannot be reached, or refused (69).
@@ -43,6 +54,11 @@ mod tests {
             (Exit::Done, 0),
             (Exit::Failed, 1),
             (Exit::Usage, 2),
+            (Exit::BrokenClient, 10),
+            (Exit::BrokenNetwork, 11),
+            (Exit::BrokenRelay, 12),
+            (Exit::BrokenAgent, 13),
+            (Exit::BrokenApiServer, 14),
             (Exit::BadConfig, 64),
             (Exit::Unavailable, 69),
             (Exit::Internal, 70),

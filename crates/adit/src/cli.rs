@@ -4,7 +4,9 @@
 use adit_process::logging::Format;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{access, agent, completions, config, dev, kubeconfig, man, manifests, relay, token};
+use crate::{
+    access, agent, completions, config, dev, doctor, kubeconfig, man, manifests, relay, token,
+};
 
 /// Lets CI jobs use kubectl and helm against clusters that only dial out.
 #[derive(Debug, Parser)]
@@ -48,6 +50,7 @@ pub(crate) enum Command {
     Relay(relay::RelayArgs),
     Agent(agent::AgentArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
+    Doctor(doctor::DoctorArgs),
     Token(token::TokenArgs),
     Config(config::ConfigArgs),
     Access(access::AccessArgs),
@@ -65,6 +68,7 @@ impl Cli {
             Command::Relay(_) | Command::Agent(_) => "info,rustls_platform_verifier=off",
             Command::Dev(_)
             | Command::Kubeconfig(_)
+            | Command::Doctor(_)
             | Command::Token(_)
             | Command::Config(_)
             | Command::Access(_)
@@ -83,6 +87,7 @@ Examples:
   adit relay --config relay.yaml           run a relay
   adit agent --relay https://relay.example.com --token-file agent.token
   adit kubeconfig --output kubeconfig      in a CI job: a context for each agent it may use
+  adit doctor job                          in a CI job: which hop to the API server is broken
 
 Exit codes:
    0  done, or stopped as asked

@@ -2,10 +2,11 @@
 //!
 //! Commands call [`Ends::ends`] on each error, so that none is without a code of its own.
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use adit_process::Exit;
+
+use crate::terminal::has_colours;
 
 /// An error and the code that the process ends with because of it.
 #[derive(Debug)]
@@ -26,11 +27,15 @@ impl Failure {
         self.exit
     }
 
+    /// The chain on one line.
+    pub(crate) fn line(&self) -> String {
+        format!("{:#}", self.error).replace('\n', " ")
+    }
+
     /// Prints the chain to standard error, coloured on a terminal.
     pub(crate) fn print(&self) {
         let stderr = io::stderr();
-        let is_plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let style = if stderr.is_terminal() && !is_plain {
+        let style = if has_colours(&stderr) {
             *clap::builder::Styles::styled().get_error()
         } else {
             clap::builder::styling::Style::new()

@@ -23,10 +23,10 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Builder;
 
-pub(crate) use self::ask::Reachable;
+pub(crate) use self::ask::{Reachable, bearer, listed};
 pub(crate) use self::document::Document;
 pub(crate) use self::place::Destination;
-pub(crate) use self::relay_url::RelayUrl;
+pub(crate) use self::relay_url::{BadRelayUrl, RelayUrl};
 use crate::failure::{Ends, Failure};
 
 /// In a CI job: write a kubeconfig with a context for each agent the job may use
@@ -119,7 +119,7 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn id_token(file: Option<PathBuf>) -> Result<SecretString, Failure> {
+pub(crate) fn id_token(file: Option<PathBuf>) -> Result<SecretString, Failure> {
     let text = if let Some(path) = file {
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     } else {

@@ -7,12 +7,15 @@ mod agent_file;
 mod cli;
 mod failure;
 mod input;
+mod status;
+mod terminal;
 
 mod access;
 mod agent;
 mod completions;
 mod config;
 mod dev;
+mod doctor;
 mod kubeconfig;
 mod man;
 mod manifests;
@@ -46,6 +49,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Relay(args) => relay::run(&args),
         Command::Agent(args) => agent::run(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Token(token::TokenArgs { command }) => token::run(&command),
         Command::Access(access::AccessArgs { command }) => access::run(&command),
         Command::Config(config::ConfigArgs { command }) => config::run(&command),

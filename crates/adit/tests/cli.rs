@@ -271,6 +271,24 @@ fn help_and_documentation_have_the_same_exit_codes() {
 }
 
 #[test]
+fn help_and_documentation_have_the_same_codes_of_the_doctor() {
+    let help = stdout(&adit(&["doctor", "--help"]).output().unwrap());
+    let (_, told) = help.split_once("Exit codes, ").unwrap();
+    let told: Vec<u8> = told
+        .lines()
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect();
+    let (_, page) = COMMANDS.split_once("## adit doctor\n").unwrap();
+    let (page, _) = page.split_once("\n## ").unwrap();
+    let documented: Vec<u8> = page
+        .lines()
+        .filter_map(|line| line.split('|').nth(1)?.trim().parse().ok())
+        .collect();
+    assert_eq!(told, documented);
+    assert_eq!(told, [0, 10, 11, 12, 13, 14]);
+}
+
+#[test]
 fn wrong_command_line_ends_with_2() {
     assert_eq!(
         adit(&["kubeconfig", "--relay", "http://relay.test"])

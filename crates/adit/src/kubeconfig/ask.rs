@@ -1,7 +1,6 @@
 //! Asks a relay which agents an ID token may use.
 //!
-//! One GET over a client of its own. The invariant: no error shows the token, and what the relay
-//! says of itself reaches the terminal without control characters.
+//! One GET over a client of its own. The invariant: no error shows the token.
 
 use std::error::Error;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::relay_url::RelayUrl;
+use crate::status::Status;
 
 /// An agent that the token may use. Fields that a newer relay adds are skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -44,7 +44,7 @@ impl Reachable {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     #[error("its certificate cannot be checked")]
     Tls(#[from] TlsError),
     #[error("the ID token holds a character that no token has")]
@@ -162,9 +162,7 @@ pub(super) async fn reachable(
 }
 
 fn request(relay: &RelayUrl, token: &SecretString) -> Result<Request<Empty<Bytes>>, AskError> {
-    let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-        .map_err(|_| AskError::Token)?;
-    authorization.set_sensitive(true);
+    let authorization = bearer(token.expose_secret()).ok_or(AskError::Token)?;
     let request = Request::get(relay.agents())
         .header(AUTHORIZATION, authorization)
         .header(ACCEPT, "application/json")
@@ -172,44 +170,38 @@ fn request(relay: &RelayUrl, token: &SecretString) -> Result<Request<Empty<Bytes
     Ok(request.expect("a checked URL and fixed headers"))
 }
 
-async fn read(response: Response<Incoming>) -> Result<Vec<Reachable>, AskError> {
-    #[derive(Deserialize)]
-    struct Answer {
-        agents: Vec<Reachable>,
-    }
+/// An `Authorization` value that no `Debug` shows.
+pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut authorization = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    authorization.set_sensitive(true);
+    Some(authorization)
+}
 
+async fn read(response: Response<Incoming>) -> Result<Vec<Reachable>, AskError> {
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
         .collect()
         .await
         .map_err(AskError::Body)?;
-    let body = body.to_bytes();
+    listed(status, &body.to_bytes())
+}
+
+/// The agents that a relay's answer lists.
+pub(crate) fn listed(status: StatusCode, body: &[u8]) -> Result<Vec<Reachable>, AskError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        agents: Vec<Reachable>,
+    }
+
     if status != StatusCode::OK {
         return Err(AskError::Refused {
             status,
-            message: message(&body),
+            message: Status::read(body).message,
         });
     }
-    serde_json::from_slice::<Answer>(&body)
+    serde_json::from_slice::<Answer>(body)
         .map(|answer| answer.agents)
         .map_err(AskError::Answer)
-}
-
-/// What a Kubernetes `Status`, or whatever stands in front of the relay, says; one line.
-fn message(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Status {
-        message: String,
-    }
-
-    let text = match serde_json::from_slice::<Status>(body) {
-        Ok(status) => status.message,
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_MESSAGE_CHARACTERS)
-        .collect()
 }
 
 /// For each try.
@@ -222,20 +214,10 @@ const PAUSES: [Duration; 3] = [
 ];
 /// Ten thousand agents.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-const MAX_MESSAGE_CHARACTERS: usize = 500;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn message_of_a_refusal_cannot_steer_the_terminal() {
-        assert_eq!(
-            message(br#"{"kind":"Status","message":"no \u001b[2J"}"#),
-            "no  [2J"
-        );
-        assert_eq!(message(b"<html>\n"), "<html> ");
-    }
 
     #[test]
     fn exit_code_tells_a_refused_token_from_a_busy_relay() {

@@ -18,10 +18,30 @@ impl RelayUrl {
         format!("{}/k8s-proxy", self.0)
     }
 
+    /// Scheme, host and port, apart.
+    pub(crate) fn parts(&self) -> Parts {
+        let url: Uri = self.0.parse().expect("it was one when it was read");
+        let is_tls = url.scheme() == Some(&Scheme::HTTPS);
+        Parts {
+            is_tls,
+            host: url.host().unwrap_or_default().to_owned(),
+            port: url.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+        }
+    }
+
     /// Where it tells which agents a token may use.
     pub(crate) fn agents(&self) -> String {
         format!("{}/adit/v1/agents", self.0)
     }
+}
+
+/// A relay's address taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) is_tls: bool,
+    /// IPv6 in brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 impl fmt::Display for RelayUrl {
@@ -92,6 +112,8 @@ mod tests {
         }
         let url: RelayUrl = "https://relay.test".parse().unwrap();
         assert_eq!(url.kubernetes(), "https://relay.test/k8s-proxy");
+        let parts = url.parts();
+        assert_eq!((parts.host.as_str(), parts.port), ("relay.test", 443));
     }
 
     #[test]

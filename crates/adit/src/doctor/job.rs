@@ -1,0 +1,88 @@
+//! `adit doctor job`: in a CI job, from the job's own settings to the API server.
+//!
+//! It asks what `adit kubeconfig` and kubectl ask, with the job's token, and looks at each answer.
+
+mod access;
+mod cluster;
+mod grant;
+mod kubeconfig;
+mod relay;
+mod stream;
+mod token;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use adit_identity::mistakes::duration;
+use clap::Args;
+use secrecy::ExposeSecret;
+
+use self::access::SETTINGS;
+use self::cluster::{API_SERVER, IDENTITY, TUNNEL};
+use self::grant::GRANT;
+use self::relay::{CLOCK, RELAY};
+use self::stream::{IDLE, UPGRADE};
+use self::token::TOKEN;
+use super::finding::{Check, Report};
+use super::network::{CONNECT, HTTP, NAME, PROXY, TLS};
+use crate::kubeconfig::RelayUrl;
+
+/// In a CI job: the way from the job to the API server
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With a relay's URL it takes the job's ID token as `adit kubeconfig` does, from the variable ADIT_ID_TOKEN or --id-token-file; \
+without one, what the kubeconfig has that KUBECONFIG names.
+
+Examples, in .gitlab-ci.yml:
+  script:
+    - adit doctor job
+    - adit doctor job --namespace shop --idle 75s --json")]
+pub(crate) struct JobArgs {
+    /// The relay [default: the one in the kubeconfig that KUBECONFIG names]
+    #[arg(long, value_name = "URL", env = "ADIT_RELAY_URL")]
+    relay: Option<RelayUrl>,
+    /// Read the ID token from this file instead of the variable ADIT_ID_TOKEN
+    #[arg(long, value_name = "FILE", env = "ADIT_ID_TOKEN_FILE")]
+    id_token_file: Option<PathBuf>,
+    /// Believe this CA for the relay instead of the system's (PEM)
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA")]
+    ca: Option<PathBuf>,
+    /// Which context to look at, such as `group/app:demo` [default: the current one, else all that the job may use]
+    #[arg(long, value_name = "NAME", env = "KUBE_CONTEXT")]
+    context: Option<String>,
+    /// A namespace in which the job may watch pods: the upgrade is tried on that [default: the context's]
+    #[arg(long, short, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Let an upgraded connection be silent for so long, and see whether it lives, such as 75s [default: not tried]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    idle: Option<Duration>,
+}
+
+/// In the order in which a request meets them.
+const CHECKS: [Check; 15] = [
+    SETTINGS, TOKEN, NAME, CONNECT, PROXY, TLS, HTTP, CLOCK, RELAY, GRANT, TUNNEL, API_SERVER,
+    IDENTITY, UPGRADE, IDLE,
+];
+
+pub(super) async fn examine(args: JobArgs, report: &mut Report) {
+    // What stands in the way has been told.
+    let _: Option<()> = Box::pin(walk(args, report)).await;
+    report.complete(&CHECKS);
+}
+
+async fn walk(args: JobArgs, report: &mut Report) -> Option<()> {
+    let access = access::read(&args, report)?;
+    // A token that has ended does not hide what else is wrong.
+    token::check(access.token.expose_secret(), SystemTime::now(), report);
+    let dialled = access.way.walk(report).await?;
+    relay::check(&access, dialled, report).await?;
+    let agents = grant::check(&access, report).await?;
+    let mut reached = None;
+    for agent in &agents {
+        if cluster::check(&access, agent, report).await.is_some() {
+            reached = reached.or(Some(agent));
+        }
+    }
+    stream::check(&access, reached?, args.idle, report).await;
+    Some(())
+}

@@ -1,0 +1,176 @@
+//! Check `settings`: does the job know which relay it is to call, with which token, and whom to believe?
+//!
+//! From flags and variables, as `adit kubeconfig` takes them, or from a kubeconfig ([`super::kubeconfig`]).
+
+use std::path::Path;
+use std::time::Duration;
+
+use adit_agent::dial::proxy::{Proxy, ProxyEnvironment};
+use adit_agent::dial::{Dialler, Tls};
+use adit_process::chain;
+use adit_process::tls::{ClientTls, H2, HTTP_1_1, TlsError, TrustRoots};
+use secrecy::SecretString;
+use tempfile::NamedTempFile;
+
+use super::{JobArgs, kubeconfig};
+use crate::doctor::finding::{Check, Hop, Report};
+use crate::doctor::network::Way;
+use crate::kubeconfig::{RelayUrl, id_token};
+
+pub(super) const SETTINGS: Check = Check::new("settings", Hop::Client);
+
+/// All that the job has.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) relay: RelayUrl,
+    /// As kubectl goes it: HTTP/2, or else HTTP/1.1, which upgrades need.
+    pub(super) way: Way,
+    pub(super) token: SecretString,
+    pub(super) agent: Wanted,
+    pub(super) namespace: Option<String>,
+}
+
+/// Which agents are to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    All,
+    Context(String),
+    Id(u64),
+}
+
+/// What settings say, before any of it is used.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Such as `ADIT_RELAY_URL`.
+    pub(super) from: String,
+    pub(super) relay: RelayUrl,
+    pub(super) roots: TrustRoots,
+    /// What `roots` names, if it is there for that alone.
+    pub(super) roots_file: Option<NamedTempFile>,
+    /// Absent: as the environment says.
+    pub(super) proxy: Option<Proxy>,
+    pub(super) token: SecretString,
+    pub(super) agent: Wanted,
+    pub(super) namespace: Option<String>,
+}
+
+/// What is wrong with them.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) what: String,
+    pub(super) advice: &'static str,
+}
+
+pub(super) fn read(args: &JobArgs, report: &mut Report) -> Option<Access> {
+    let context = args.context.as_deref().filter(|name| !name.is_empty());
+    let found = match &args.relay {
+        Some(relay) => from_flags(args, relay, context),
+        None => kubeconfig::find(context),
+    };
+    let access = found.and_then(|found| {
+        let told = format!("{} names {}", found.from, found.relay);
+        Ok((access(found, args.namespace.clone())?, told))
+    });
+    match access {
+        Ok((access, told)) => {
+            report.ok(SETTINGS, told);
+            Some(access)
+        }
+        Err(Wrong { what, advice }) => {
+            report.failed(SETTINGS, what, advice);
+            None
+        }
+    }
+}
+
+fn from_flags(args: &JobArgs, relay: &RelayUrl, context: Option<&str>) -> Result<Found, Wrong> {
+    let token = id_token(args.id_token_file.clone()).map_err(|failure| Wrong {
+        what: failure.line(),
+        advice: "declare `id_tokens: ADIT_ID_TOKEN: aud: ...` in the job, or name its file by --id-token-file",
+    })?;
+    Ok(Found {
+        from: "ADIT_RELAY_URL".to_owned(),
+        relay: relay.clone(),
+        roots: args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only),
+        roots_file: None,
+        proxy: None,
+        token,
+        agent: context.map_or(Wanted::All, |name| Wanted::Context(name.to_owned())),
+        namespace: None,
+    })
+}
+
+fn access(found: Found, namespace: Option<String>) -> Result<Access, Wrong> {
+    let Found {
+        relay,
+        roots,
+        token,
+        agent,
+        proxy,
+        roots_file: _as_long_as_it_is_read,
+        ..
+    } = found;
+    let parts = relay.parts();
+    let proxy = match proxy {
+        Some(proxy) => Some(proxy),
+        // As for agents: what does without TLS is on this machine, and needs none.
+        None if !parts.is_tls => None,
+        None => ProxyEnvironment::read()
+            .proxy_for(&parts.host, parts.port)
+            .map_err(|error| Wrong {
+                what: format!("{error} (from HTTPS_PROXY or ALL_PROXY)"),
+                advice: "name an HTTP proxy, or except the relay by NO_PROXY",
+            })?,
+    };
+    let untrusted = |error: TlsError| Wrong {
+        what: chain(&error),
+        advice: "name a PEM file with the CA of the relay's certificate by ADIT_RELAY_CA, or by nothing for the system's CAs",
+    };
+    let unnamed = || Wrong {
+        what: format!("no certificate can be for `{}`", parts.host),
+        advice: "write the relay's host name into its URL",
+    };
+    let host = parts.host.trim_matches(['[', ']']);
+    let dialler = |tls: Option<Tls>| Dialler {
+        host: parts.host.clone(),
+        port: parts.port,
+        tls,
+        proxy: proxy.clone(),
+        timeout: DIAL_TIMEOUT,
+    };
+    let way = if parts.is_tls {
+        let (any, witness) = ClientTls::witnessed(&roots, &[H2, HTTP_1_1]).map_err(untrusted)?;
+        let http1 = ClientTls::new(&roots, &[HTTP_1_1]).map_err(untrusted)?;
+        Way {
+            dialler: dialler(Some(Tls::new(&any, host).ok_or_else(unnamed)?)),
+            http1: dialler(Some(Tls::new(&http1, host).ok_or_else(unnamed)?)),
+            witness: Some(witness),
+        }
+    } else {
+        Way {
+            dialler: dialler(None),
+            http1: dialler(None),
+            witness: None,
+        }
+    };
+    Ok(Access {
+        relay,
+        way,
+        token,
+        agent,
+        namespace: namespace.or(found.namespace),
+    })
+}
+
+impl Wrong {
+    /// Of a file that cannot be used.
+    pub(super) fn file(path: &Path, error: &std::io::Error) -> Self {
+        Self {
+            what: format!("cannot read {}: {error}", path.display()),
+            advice: "check the path, and that the job may read the file",
+        }
+    }
+}
+
+/// As an agent's `relay.connect_timeout` is by default.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);

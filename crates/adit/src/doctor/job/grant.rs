@@ -1,0 +1,92 @@
+//! Check `grant`: does the relay take the token, and which agents does it let the job use?
+
+use adit_process::chain;
+use bytes::Bytes;
+use http::Request;
+use http::header::{ACCEPT, AUTHORIZATION};
+use http_body_util::Full;
+use secrecy::ExposeSecret;
+
+use super::access::{Access, Wanted};
+use crate::doctor::exchange::{Answer, exchange};
+use crate::doctor::finding::{Check, Hop, Report};
+use crate::kubeconfig::{Reachable, bearer, listed};
+use crate::status::{Status, printable};
+
+pub(super) const GRANT: Check = Check::new("grant", Hop::Client);
+
+/// The agents that are to be looked at, at least one.
+pub(super) async fn check(access: &Access, report: &mut Report) -> Option<Vec<Reachable>> {
+    let Some(authorization) = bearer(access.token.expose_secret()) else {
+        let advice = "set the variable or the file to the token alone";
+        report.failed(
+            GRANT,
+            "the token holds a character that no token has",
+            advice,
+        );
+        return None;
+    };
+    let request = Request::get(access.relay.agents())
+        .header(AUTHORIZATION, authorization)
+        .header(ACCEPT, "application/json")
+        .body(Full::<Bytes>::default())
+        .expect("a checked URL and fixed headers");
+    let answer = match exchange(&access.way.dialler, request).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let advice = "the relay answered a moment ago: try again, and look into its log";
+            report.failed(at(Hop::Relay), chain(&error), advice);
+            return None;
+        }
+    };
+    match listed(answer.status, &answer.body) {
+        Ok(agents) => granted(access, agents, report),
+        Err(error) => {
+            let hop = hop(&answer).unwrap_or(Hop::Relay);
+            report.failed(at(hop), chain(&error), REFUSED);
+            None
+        }
+    }
+}
+
+fn granted(access: &Access, agents: Vec<Reachable>, report: &mut Report) -> Option<Vec<Reachable>> {
+    let names: Vec<_> = agents.iter().map(|agent| agent.context.as_str()).collect();
+    let names = printable(&names.join(", "));
+    if agents.is_empty() {
+        let advice = "ask for an entry in an agent's ci_access; its environments, refs and tiers must fit the job, too";
+        report.failed(
+            GRANT,
+            "the token is good, and no agent lets the job in",
+            advice,
+        );
+        return None;
+    }
+    let wanted: Vec<_> = agents
+        .into_iter()
+        .filter(|agent| match &access.agent {
+            Wanted::All => true,
+            Wanted::Context(name) => agent.context == *name,
+            Wanted::Id(id) => agent.id == *id,
+        })
+        .collect();
+    if wanted.is_empty() {
+        let what = format!("the job may use {names}, and not the agent that is asked for");
+        let advice = "name another context, or ask for an entry in that agent's ci_access";
+        report.failed(GRANT, what, advice);
+        return None;
+    }
+    report.ok(GRANT, format!("the job may use {names}"));
+    Some(wanted)
+}
+
+fn hop(answer: &Answer) -> Option<Hop> {
+    Hop::named(&Status::read(&answer.body).hop?)
+}
+
+fn at(hop: Hop) -> Check {
+    Check { hop, ..GRANT }
+}
+
+/// The relay's messages say what to do, each for its case.
+pub(super) const REFUSED: &str =
+    "that is the relay's own message; docs/errors.md has all of them, and what to do about each";

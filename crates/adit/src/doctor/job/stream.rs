@@ -1,0 +1,255 @@
+//! Checks `upgrade` and `idle`: does a connection that kubectl upgrades, for exec, attach, cp and port-forward, open and live?
+//!
+//! It is tried on a watch over WebSocket, the one upgrade for which nothing need be there, of pods that there are none of. The API
+//! server answers a ping with a pong, so it is known that bytes get through after a silence. RFC 6455.
+
+use std::time::Duration;
+
+use adit_process::chain;
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE as UPGRADE_FIELD,
+};
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+
+use super::access::Access;
+use super::cluster::{at, below, is_json};
+use super::grant::REFUSED;
+use crate::doctor::exchange::{Answer, NoAnswer, beside, in_origin_form, in_time, whole};
+use crate::doctor::finding::{Check, Hop, Report};
+use crate::doctor::span::span;
+use crate::kubeconfig::Reachable;
+use crate::status::Status;
+
+pub(super) const UPGRADE: Check = Check::new("upgrade", Hop::Network);
+pub(super) const IDLE: Check = Check::new("idle", Hop::Network);
+
+/// What came of asking for an upgrade.
+enum Tried {
+    /// Another answer than 101.
+    Answered(Answer),
+    /// A watch without upgrade.
+    Watch,
+    Upgraded(Lived),
+}
+
+/// How far an upgraded connection came.
+enum Lived {
+    /// It carried nothing.
+    Never,
+    /// It was silent as long as was asked for, and answered then; nothing if no silence was asked for.
+    Through(Option<Duration>),
+    /// It broke off, or was dead after it.
+    Until(Duration),
+}
+
+pub(super) async fn check(
+    access: &Access,
+    agent: &Reachable,
+    idle: Option<Duration>,
+    report: &mut Report,
+) {
+    let namespace = access
+        .namespace
+        .as_ref()
+        .or(agent.default_namespace.as_ref());
+    let namespace = namespace.map_or("default", String::as_str);
+    let Some(request) = request(access, agent, namespace, idle) else {
+        report.not_run(UPGRADE, format!("`{namespace}` is no namespace"));
+        return;
+    };
+    match attempt(access, request, idle).await {
+        Ok(Tried::Upgraded(lived)) => upgraded(&lived, report),
+        Ok(Tried::Watch) => {
+            let what = "the API server was not asked to upgrade: something on the way takes the field Upgrade out of requests";
+            report.failed(UPGRADE, what, LET_PASS);
+        }
+        Ok(Tried::Answered(answer)) => refused(&answer, namespace, report),
+        Err(error) => report.failed(UPGRADE, chain(&error), LET_PASS),
+    }
+}
+
+fn upgraded(lived: &Lived, report: &mut Report) {
+    let carries = "a WebSocket to the API server carries bytes both ways";
+    match lived {
+        Lived::Never => {
+            let what = "a WebSocket to the API server opens, and carries nothing";
+            report.failed(UPGRADE, what, LET_PASS);
+        }
+        Lived::Through(silence) => {
+            report.ok(UPGRADE, carries);
+            match silence {
+                None => report.not_run(IDLE, "not asked for: --idle 75s"),
+                Some(silence) => {
+                    let silence = span(*silence);
+                    report.ok(
+                        IDLE,
+                        format!("a WebSocket lives through {silence} of silence"),
+                    );
+                }
+            }
+        }
+        Lived::Until(silence) => {
+            report.ok(UPGRADE, carries);
+            let what = format!("a silent WebSocket was dead after {}", span(*silence));
+            let advice = "raise the idle timeout of what stands between the job and the relay, such as a balancer's";
+            report.failed(IDLE, what, advice);
+        }
+    }
+}
+
+fn refused(answer: &Answer, namespace: &str, report: &mut Report) {
+    let said = Status::read(&answer.body);
+    let what = format!("{} {}", answer.status, said.message);
+    if let Some(hop) = said.hop {
+        let hop = Hop::named(&hop).unwrap_or(Hop::Relay);
+        report.failed(at(UPGRADE, hop), what, REFUSED);
+    } else if !is_json(answer) {
+        report.failed(
+            UPGRADE,
+            format!("{what}, by something in between"),
+            LET_PASS,
+        );
+    } else if answer.status == StatusCode::FORBIDDEN {
+        let why = format!(
+            "tried by a watch of pods, which the job may not in `{namespace}`: name a namespace where it may by --namespace"
+        );
+        report.not_run(UPGRADE, why);
+    } else {
+        report.not_run(
+            UPGRADE,
+            format!("the API server refuses the watch it is tried by: {what}"),
+        );
+    }
+}
+
+/// `None`: the namespace is none.
+fn request(
+    access: &Access,
+    agent: &Reachable,
+    namespace: &str,
+    idle: Option<Duration>,
+) -> Option<Request<Empty<Bytes>>> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if namespace.is_empty() || !namespace.bytes().all(is_plain) {
+        return None;
+    }
+    let seconds = idle.unwrap_or_default().saturating_add(SPARE).as_secs();
+    let target = format!(
+        "/api/v1/namespaces/{namespace}/pods?watch=true&labelSelector=adit-doctor%3Dnobody&timeoutSeconds={seconds}"
+    );
+    let request = below(access, agent, &target)
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE_FIELD, "websocket")
+        .header(ORIGIN, access.relay.to_string())
+        .header(SEC_WEBSOCKET_VERSION, "13")
+        .header(SEC_WEBSOCKET_KEY, KEY)
+        .body(Empty::new());
+    request.ok().map(in_origin_form)
+}
+
+async fn attempt(
+    access: &Access,
+    request: Request<Empty<Bytes>>,
+    idle: Option<Duration>,
+) -> Result<Tried, NoAnswer> {
+    let dialled = access.way.http1.dial().await?;
+    let (mut sender, driver) = http1::handshake(TokioIo::new(dialled.wire)).await?;
+    let trying = async {
+        let response = in_time(async { Ok(sender.send_request(request).await?) }).await?;
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {
+                let io = TokioIo::new(hyper::upgrade::on(response).await?);
+                Ok(Tried::Upgraded(live(io, idle).await))
+            }
+            StatusCode::OK => Ok(Tried::Watch),
+            _ => Ok(Tried::Answered(in_time(whole(response)).await?)),
+        }
+    };
+    beside(driver.with_upgrades(), trying).await
+}
+
+async fn live(mut io: impl AsyncRead + AsyncWrite + Unpin, idle: Option<Duration>) -> Lived {
+    if !answers(&mut io).await {
+        return Lived::Never;
+    }
+    let Some(idle) = idle else {
+        return Lived::Through(None);
+    };
+    let began = Instant::now();
+    // Nothing comes unless it breaks off.
+    let broke_off = timeout(idle, io.read_u8()).await.is_ok();
+    if broke_off || !answers(&mut io).await {
+        return Lived::Until(began.elapsed());
+    }
+    Lived::Through(Some(idle))
+}
+
+/// Whether a ping is answered.
+async fn answers(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
+    let asking = async {
+        io.write_all(&PING).await?;
+        io.flush().await?;
+        while frame(io).await? != PONG {}
+        std::io::Result::Ok(())
+    };
+    matches!(timeout(PATIENCE, asking).await, Ok(Ok(())))
+}
+
+/// Reads a frame that a server sends, and gives its first byte: how it ends a message, and its kind. RFC 6455 section 5.2.
+async fn frame(io: &mut (impl AsyncRead + Unpin)) -> std::io::Result<u8> {
+    let kind = io.read_u8().await?;
+    let length = match io.read_u8().await? & 0x7f {
+        126 => u64::from(io.read_u16().await?),
+        127 => io.read_u64().await?,
+        length => u64::from(length),
+    };
+    let mut payload = io.take(length);
+    tokio::io::copy(&mut payload, &mut tokio::io::sink()).await?;
+    Ok(kind)
+}
+
+const LET_PASS: &str = "let what stands between the job and the relay pass upgrades: HTTP/1.1, with the fields Connection and Upgrade, and bytes both ways at once";
+/// Sixteen bytes that need not be a secret: they keep caches from answering.
+const KEY: &str = "YWRpdC1kb2N0b3ItMDAwMA==";
+/// An empty ping, with the mask that a client must have.
+const PING: [u8; 6] = [0x89, 0x80, 0x61, 0x64, 0x69, 0x74];
+const PONG: u8 = 0x8a;
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the watch may last beyond the silence.
+const SPARE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pong_is_found_behind_other_frames() {
+        let (mut here, mut there) = tokio::io::duplex(1 << 10);
+        let long = [0x81, 126, 0, 200].into_iter().chain([b'x'; 200]);
+        let frames: Vec<u8> = long.chain([0x8a, 0]).collect();
+        there.write_all(&frames).await.unwrap();
+        assert!(answers(&mut here).await);
+        let mut asked = [0; 6];
+        there.read_exact(&mut asked).await.unwrap();
+        assert_eq!(asked, PING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_that_nothing_outlives_is_told() {
+        let (here, mut there) = tokio::io::duplex(64);
+        let idle = Some(Duration::from_secs(75));
+        let answering = async {
+            there.write_all(&[0x8a, 0]).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            drop(there);
+        };
+        let (lived, ()) = tokio::join!(live(here, idle), answering);
+        assert!(matches!(lived, Lived::Until(silence) if silence.as_secs() == 60));
+    }
+}

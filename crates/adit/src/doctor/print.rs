@@ -1,0 +1,99 @@
+//! How the findings look: lines for people, or JSON.
+
+use std::io::{self, Write};
+
+use adit_process::Exit;
+use anyhow::Context;
+use clap::builder::styling::{AnsiColor, Color, Style};
+use serde::Serialize;
+
+use super::finding::{Finding, Hop, Outcome, Report};
+use crate::failure::{Ends, Failure};
+use crate::terminal::has_colours;
+
+/// One line for each finding, and below it what to do.
+pub(super) fn text(report: &Report) -> Result<(), Failure> {
+    let stdout = io::stdout();
+    let colours = has_colours(&stdout);
+    let text: String = report
+        .findings()
+        .iter()
+        .map(|finding| lines(finding, style(finding.outcome).filter(|_| colours)))
+        .collect();
+    print(&text)
+}
+
+/// One object, on one line.
+pub(super) fn json(report: &Report) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        /// The hop of the first finding that failed.
+        broken: Option<Hop>,
+        findings: &'a [Finding],
+    }
+    let told = Told {
+        broken: report.broken().map(|finding| finding.hop),
+        findings: report.findings(),
+    };
+    let text = serde_json::to_string(&told).ends(Exit::Internal)?;
+    print(&format!("{text}\n"))
+}
+
+fn lines(finding: &Finding, style: Option<Style>) -> String {
+    let style = style.unwrap_or_default();
+    let outcome = match finding.outcome {
+        Outcome::Ok => "ok",
+        Outcome::Warning => "warning",
+        Outcome::Failed => "failed",
+        Outcome::NotRun => "not run",
+    };
+    let Finding {
+        check, hop, what, ..
+    } = finding;
+    let hop = hop.as_str();
+    let line = format!("{style}{outcome:<8}{style:#} {hop:<10} {check:<13} {what}\n");
+    let advice = finding.advice.as_ref();
+    advice.map_or_else(
+        || line.clone(),
+        |advice| format!("{line}{:>34}do: {advice}\n", ""),
+    )
+}
+
+fn style(outcome: Outcome) -> Option<Style> {
+    let of = |colour| Some(Style::new().fg_color(Some(Color::Ansi(colour))));
+    match outcome {
+        Outcome::Ok => of(AnsiColor::Green),
+        Outcome::Warning => of(AnsiColor::Yellow),
+        Outcome::Failed => of(AnsiColor::Red),
+        Outcome::NotRun => None,
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .context("cannot print")
+        .ends(Exit::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Check;
+
+    #[test]
+    fn finding_is_a_line_and_what_to_do_stands_below() {
+        let mut report = Report::default();
+        let name = Check::new("name", Hop::Network);
+        report.failed(name, "it has no address", "look it up");
+        let finding = &report.findings()[0];
+        let plain = "failed   network    name          it has no address\n                                  do: look it up\n";
+        assert_eq!(lines(finding, None), plain);
+        let coloured = lines(finding, style(finding.outcome));
+        assert!(
+            coloured.starts_with("\x1b[31mfailed  \x1b[0m network"),
+            "{coloured:?}"
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! In a job: each thing that a job, its way and its relay can have wrong.
+
+mod cluster;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use adit_tests::pki::{self, HTTP1, HTTP2};
+use adit_tests::{ConnectProxy, job, relay, scenario};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use tempfile::TempDir;
+
+use crate::support::{Doctor, Impostor, closed_port};
+
+/// A certificate that is its own authority, for `localhost` and what `change` makes of it.
+fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> (String, Arc<ServerConfig>) {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into());
+    (certificate.pem(), Arc::new(config.unwrap()))
+}
+
+/// As a relay refuses whoever shows no token, with one field more.
+fn refusal(field: &str) -> String {
+    let body = r#"{"message":"no Authorization header","details":{"causes":[{"reason":"AditHop","message":"client"}]}}"#;
+    format!(
+        "HTTP/1.1 401 Unauthorized\r\n{field}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn job_without_settings_is_told_what_to_set() {
+    scenario(async {
+        let examined = Doctor::at("job").examine().await;
+        examined.is_broken_at("settings", "client", "ADIT_RELAY_URL");
+        examined.did_not_run(&["token", "name", "tls", "relay"], "settings");
+        examined.did_not_run(BEYOND, "settings");
+
+        let missing = Doctor::at("job").env("KUBECONFIG", "/nowhere/config");
+        let examined = missing.examine().await;
+        examined.is_broken_at("settings", "client", "/nowhere/config");
+
+        let tokenless = Doctor::at("job").env("ADIT_RELAY_URL", "https://relay.test");
+        let examined = tokenless.examine().await;
+        examined.is_broken_at("settings", "client", "id_tokens");
+    });
+}
+
+#[test]
+fn token_that_has_ended_or_is_none_of_a_job_is_told() {
+    scenario(async {
+        let relay = relay().start().await;
+        let ended = relay.issuer().signed(&job(9001), |claims| {
+            for (claim, second) in [("iat", 1), ("nbf", 1), ("exp", 1_700_000_000)] {
+                claims.insert(claim.to_owned(), second.into());
+            }
+        });
+        let doctor = Doctor::of_job(&relay).env("ADIT_ID_TOKEN", &ended);
+        let examined = doctor.examine().await;
+        examined.is_broken_at("token", "client", "that ended");
+        // The way is looked at all the same, and the relay does not like the token either.
+        assert_eq!(examined.outcome("relay"), "ok", "{examined}");
+        assert_eq!(examined.outcome("grant"), "failed", "{examined}");
+        assert!(!examined.to_string().contains(&ended));
+
+        let agents = Doctor::of_job(&relay).env("ADIT_ID_TOKEN", "glagent-canary");
+        let examined = agents.examine().await;
+        examined.is_broken_at("token", "client", "an agent's token");
+        assert!(!examined.to_string().contains("canary"));
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn name_port_and_proxy_are_told_apart() {
+    scenario(async {
+        let relay = relay().start().await;
+        let doctor = || Doctor::of_job(&relay);
+
+        let examined = doctor()
+            .env("ADIT_RELAY_URL", "https://relay.invalid")
+            .examine()
+            .await;
+        examined.is_broken_at("name", "network", "relay.invalid");
+        examined.did_not_run(
+            &["connect", "proxy", "tls", "http", "clock", "relay"],
+            "name",
+        );
+        examined.did_not_run(BEYOND, "name");
+
+        let examined = doctor().calling(closed_port().await).examine().await;
+        examined.is_broken_at("connect", "network", "nothing listens there");
+        examined.did_not_run(&["proxy", "tls", "http", "clock", "relay"], "connect");
+
+        let proxy = ConnectProxy::start(AUTHORIZATION).await;
+        let refusing = format!("http://user:canary-wrong-password@{}", proxy.address());
+        let examined = doctor().env("HTTPS_PROXY", &refusing).examine().await;
+        examined.is_broken_at("proxy", "network", "a user and a password");
+        examined.did_not_run(&["tls", "http", "clock", "relay"], "proxy");
+        assert!(!examined.to_string().contains("canary"), "{examined}");
+
+        let good = format!("http://user:canary-proxy-password@{}", proxy.address());
+        let examined = doctor().env("HTTPS_PROXY", &good).examine().await;
+        assert_eq!(examined.outcome("relay"), "ok", "{examined}");
+        assert!(
+            examined.what("proxy").contains("lets us through"),
+            "{examined}"
+        );
+
+        let excepted = doctor()
+            .env("HTTPS_PROXY", &refusing)
+            .env("NO_PROXY", "127.0.0.1");
+        let examined = excepted.examine().await;
+        assert!(examined.what("proxy").contains("none"), "{examined}");
+        drop(proxy);
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn certificate_that_is_not_believed_is_told_with_its_issuer() {
+    scenario(async {
+        let relay = relay().start().await;
+        let (pem, _) = self_signed(|_| ());
+        let folder = TempDir::new().unwrap();
+        let other = folder.path().join("ca.pem");
+        std::fs::write(&other, pem).unwrap();
+        let examined = Doctor::of_job(&relay)
+            .env("ADIT_RELAY_CA", other.to_str().unwrap())
+            .examine()
+            .await;
+        examined.is_broken_at("tls", "network", "issued by `adit test CA`");
+        assert!(
+            examined.finding("tls")["advice"]
+                .to_string()
+                .contains("ADIT_RELAY_CA")
+        );
+        examined.did_not_run(&["http", "clock", "relay"], "tls");
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn certificate_with_another_name_or_out_of_time_is_told() {
+    scenario(async {
+        let relay = relay().start().await;
+        let other_name = self_signed(|_| ());
+        let ended = self_signed(|params| params.not_after = date_time_ymd(2001, 1, 1));
+        // Its life began in 1975.
+        let nearly_ended = self_signed(|params| {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            params.not_after = date_time_ymd(1970, 1, 1) + since_1970 + Duration::from_hours(24);
+        });
+        let folder = TempDir::new().unwrap();
+        let examine = async |(pem, tls): (String, Arc<ServerConfig>), host: &str| {
+            let ca = folder.path().join("ca.pem");
+            std::fs::write(&ca, pem).unwrap();
+            let impostor = Impostor::at("127.0.0.1", tls, &refusal("X: y")).await;
+            let port = impostor.address.port();
+            let doctor = Doctor::of_job(&relay)
+                .env("ADIT_RELAY_URL", &format!("https://{host}:{port}"))
+                .env("ADIT_RELAY_CA", ca.to_str().unwrap());
+            doctor.examine().await
+        };
+        let examined = examine(other_name, "127.0.0.1").await;
+        examined.is_broken_at("tls", "network", "use a host name");
+        let examined = examine(ended, "localhost").await;
+        examined.is_broken_at("tls", "network", "has expired");
+        let examined = examine(nearly_ended, "localhost").await;
+        assert_eq!(examined.outcome("tls"), "warning", "{examined}");
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn whoever_answers_in_the_relays_place_is_told() {
+    scenario(async {
+        let relay = relay().start().await;
+        let examine = async |alpn: &[&[u8]], answer: &str| {
+            let tls = pki::shared().server(alpn);
+            let impostor = Impostor::at("127.0.0.1", tls, answer).await;
+            let doctor = Doctor::of_job(&relay).calling(impostor.address);
+            doctor.examine().await
+        };
+        let balancer = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>";
+        let examined = examine(&[HTTP1], balancer).await;
+        examined.is_broken_at("relay", "relay", "answers in its place");
+        assert_eq!(examined.outcome("http"), "warning", "{examined}");
+        assert_eq!(examined.outcome("clock"), "not_run", "{examined}");
+        examined.did_not_run(BEYOND, "relay");
+
+        let website = "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone";
+        let examined = examine(&[], website).await;
+        examined.is_broken_at("relay", "relay", "no adit relay");
+
+        let examined = examine(&[HTTP1], "").await;
+        examined.is_broken_at("http", "network", "broke before the answer");
+
+        // It takes a request of HTTP/1.1 for what it expects.
+        let examined = examine(&[HTTP2], "nonsense").await;
+        examined.is_broken_at("http", "network", "broke before the answer");
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn clock_that_is_wrong_is_told() {
+    scenario(async {
+        let relay = relay().start().await;
+        for (date, outcome) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", "failed"),
+            ("Sat, 06 Nov 2094 08:49:37 GMT", "failed"),
+            ("yesterday", "not_run"),
+        ] {
+            let answer = refusal(&format!("Date: {date}"));
+            let impostor = Impostor::at("127.0.0.1", pki::shared().server(&[HTTP1]), &answer).await;
+            let doctor = Doctor::of_job(&relay).calling(impostor.address);
+            let examined = doctor.examine().await;
+            assert_eq!(examined.outcome("clock"), outcome, "{examined}");
+            if outcome == "failed" {
+                examined.is_broken_at("clock", "client", "NTP");
+            }
+        }
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn job_that_no_agent_lets_in_is_told() {
+    scenario(async {
+        let relay = relay().start().await;
+        let mut stranger = job(9001);
+        stranger.project.path = Some("elsewhere/app".parse().unwrap());
+        stranger.project.id.0 = 4711;
+        let namespace = stranger.namespace.as_mut().unwrap();
+        namespace.path = "elsewhere".parse().unwrap();
+        let token = relay.issuer().token(&stranger);
+        let doctor = || Doctor::of_job(&relay);
+        let examined = doctor().env("ADIT_ID_TOKEN", &token).examine().await;
+        examined.is_broken_at("grant", "client", "no agent lets the job in");
+
+        let others = relay.issuer().signed(&job(9001), |claims| {
+            claims.insert("aud".to_owned(), "somebody".into());
+        });
+        let examined = doctor().env("ADIT_ID_TOKEN", &others).examine().await;
+        examined.is_broken_at("grant", "client", "another audience");
+        assert!(
+            examined.what("token").contains("for `somebody`"),
+            "{examined}"
+        );
+        examined.did_not_run(
+            &["tunnel", "api-server", "identity", "upgrade", "idle"],
+            "grant",
+        );
+        relay.stop().await;
+    });
+}
+
+/// What comes after the relay was found.
+const BEYOND: &[&str] = &[
+    "grant",
+    "tunnel",
+    "api-server",
+    "identity",
+    "upgrade",
+    "idle",
+];
+/// `user:canary-proxy-password`
+const AUTHORIZATION: &str = "Basic dXNlcjpjYW5hcnktcHJveHktcGFzc3dvcmQ=";

@@ -1,0 +1,255 @@
+//! Beyond the relay: the agent, the API server, and upgraded connections to it.
+
+use adit_tests::body::full;
+use adit_tests::{AgentBuilder, Io, KubeBuilder, Raw, World, job, kube, relay, scenario};
+use http::{Response, StatusCode};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::{Doctor, Examined, closed_port, kubeconfig_for};
+
+/// An API server that knows its version and who asks, and whose WebSockets answer pings.
+fn cluster() -> KubeBuilder {
+    api_server(StatusCode::CREATED, WHO).raw(|mut connection: Raw<Io>| async move {
+        let head = connection.head().await.unwrap_or_default();
+        assert!(head.contains("/namespaces/shop/pods?watch=true"), "{head}");
+        connection.write(SWITCHES).await.unwrap();
+        while connection.exactly(PING_BYTES).await.is_ok() {
+            connection.write(PONG).await.unwrap();
+        }
+    })
+}
+
+/// One whose WebSockets answer so many pings and then end.
+fn cutting_after(pings: usize) -> KubeBuilder {
+    api_server(StatusCode::CREATED, WHO).raw(move |mut connection: Raw<Io>| async move {
+        connection.head().await.unwrap();
+        connection.write(SWITCHES).await.unwrap();
+        for _ in 0..pings {
+            connection.exactly(PING_BYTES).await.unwrap();
+            connection.write(PONG).await.unwrap();
+        }
+        connection.shut().await.unwrap();
+        let _ = connection.rest().await;
+    })
+}
+
+/// One that answers upgrades so.
+fn answering_upgrades(answer: &'static str) -> KubeBuilder {
+    api_server(StatusCode::CREATED, WHO).raw(move |mut connection: Raw<Io>| async move {
+        if connection.head().await.is_some() {
+            let _ = connection.write(answer).await;
+            let _ = connection.rest().await;
+        }
+    })
+}
+
+/// One that tells this to those who ask who they are.
+fn api_server(status: StatusCode, who: &'static str) -> KubeBuilder {
+    let kube = kube().route("/version", r#"{"gitVersion":"v1.37.0"}"#);
+    kube.answer(REVIEWS, move |_| async move {
+        let mut answer = Response::new(full(who));
+        *answer.status_mut() = status;
+        answer
+    })
+}
+
+/// In front of this API server.
+async fn examined(kube: KubeBuilder, more: &[&str]) -> Examined {
+    let world = World::of(kube, relay()).await;
+    let examined = in_world(&world, more).await;
+    world.stop().await;
+    examined
+}
+
+async fn in_world(world: &World, more: &[&str]) -> Examined {
+    let doctor = Doctor::of_job(&world.relay).arg("--namespace").arg("shop");
+    let doctor = more.iter().fold(doctor, |doctor, more| doctor.arg(more));
+    doctor.examine().await
+}
+
+#[test]
+fn whole_way_is_well_and_no_token_is_printed() {
+    scenario(async {
+        let world = World::of(cluster(), relay()).await;
+        let examined = in_world(&world, &[]).await;
+        examined.is_well_but_for(&["idle"]);
+        for (check, words) in [
+            (
+                "token",
+                "an ID token of https://gitlab.test for `adit-test`",
+            ),
+            ("tls", "issued by `adit test CA`"),
+            ("http", "HTTP/2"),
+            ("grant", "group/sub/app:prod, group/sub/app:staging"),
+            ("tunnel", "group/sub/app:prod is connected"),
+            ("api-server", "Kubernetes v1.37.0"),
+            (
+                "identity",
+                "the job is gitlab:ci_job:9001, in gitlab:ci_job",
+            ),
+        ] {
+            assert!(examined.what(check).contains(words), "{examined}");
+        }
+        // What every ID token begins with.
+        assert!(!examined.to_string().contains("eyJ"), "{examined}");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn silent_connection_that_lives_is_told() {
+    scenario(async {
+        let examined = examined(cluster(), &["--idle", "50ms"]).await;
+        examined.is_well_but_for(&[]);
+    });
+}
+
+#[test]
+fn agent_that_is_away_is_told_by_name() {
+    scenario(async {
+        let mut world = World::of(kube(), relay().impatient()).await;
+        world.agent.kill().await;
+        let examined = in_world(&world, &[]).await;
+        examined.is_broken_at("tunnel", "agent", "group/sub/app:prod");
+        examined.did_not_run(&["api-server", "identity", "upgrade", "idle"], "tunnel");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn api_server_that_is_away_is_told() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let kubeconfig = kubeconfig_for(closed_port().await, folder.path());
+        let serving = |agent: AgentBuilder| agent.serving_by(kubeconfig.clone());
+        let world = World::with(kube(), relay(), serving).await;
+        let examined = in_world(&world, &[]).await;
+        examined.is_broken_at(
+            "api-server",
+            "api-server",
+            "cannot reach its Kubernetes API server",
+        );
+        assert_eq!(examined.outcome("tunnel"), "ok", "{examined}");
+        examined.did_not_run(&["identity", "upgrade", "idle"], "api-server");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn agent_that_may_not_impersonate_is_told() {
+    scenario(async {
+        let refusal = r#"{"kind":"Status","message":"users \"a\" is forbidden: User \"system:serviceaccount:adit-agent:adit-agent\" cannot impersonate resource \"users\""}"#;
+        let kube = api_server(StatusCode::FORBIDDEN, refusal);
+        let examined = examined(kube, &[]).await;
+        examined.is_broken_at("identity", "agent", "docs/rbac.md");
+    });
+}
+
+#[test]
+fn agent_whose_ceiling_keeps_the_job_out_is_told() {
+    scenario(async {
+        let below = |agent: AgentBuilder| agent.with("ceiling", "users", "[nobody]");
+        let world = World::with(cluster(), relay(), below).await;
+        let examined = in_world(&world, &[]).await;
+        examined.is_broken_at("tunnel", "agent", "refuses the identity");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn upgrade_that_does_not_come_through_is_told() {
+    scenario(async {
+        // As if the field had been taken out on the way.
+        let watch = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let examined = examined(answering_upgrades(watch), &[]).await;
+        examined.is_broken_at("upgrade", "network", "takes the field Upgrade out");
+        examined.did_not_run(&["idle"], "upgrade");
+    });
+    scenario(async {
+        let balancer = "HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\n\r\n<html>";
+        let examined = examined(answering_upgrades(balancer), &[]).await;
+        examined.is_broken_at("upgrade", "network", "something in between");
+    });
+    scenario(async {
+        let examined = examined(cutting_after(0), &[]).await;
+        examined.is_broken_at("upgrade", "network", "carries nothing");
+    });
+}
+
+#[test]
+fn upgrade_that_rbac_refuses_is_no_fault_of_the_way() {
+    scenario(async {
+        let refused = "HTTP/1.1 403 Forbidden\r\nContent-Length: 17\r\n\r\n{\"message\": \"no\"}";
+        let examined = examined(answering_upgrades(refused), &[]).await;
+        examined.is_well_but_for(&["upgrade", "idle"]);
+        assert!(
+            examined.what("upgrade").contains("--namespace"),
+            "{examined}"
+        );
+    });
+}
+
+#[test]
+fn silent_connection_that_is_cut_is_told() {
+    scenario(async {
+        let examined = examined(cutting_after(1), &["--idle", "1h"]).await;
+        examined.is_broken_at("idle", "network", "idle timeout");
+        assert_eq!(examined.outcome("upgrade"), "ok", "{examined}");
+    });
+}
+
+#[test]
+fn kubeconfig_that_adit_wrote_is_taken() {
+    scenario(async {
+        let world = World::of(cluster(), relay()).await;
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config");
+        let mut adit = Command::new(env!("CARGO_BIN_EXE_adit"));
+        adit.args(["kubeconfig", "--context", "group/sub/app:prod", "--output"])
+            .arg(&path)
+            .env_clear()
+            .env(
+                "ADIT_RELAY_URL",
+                format!("https://{}", world.relay.address()),
+            )
+            .env("ADIT_RELAY_CA", world.relay.ca())
+            .env("ADIT_ID_TOKEN", world.relay.issuer().token(&job(9001)));
+        assert!(adit.status().await.unwrap().success());
+        let doctor = || Doctor::at("job").env("KUBECONFIG", path.to_str().unwrap());
+        let examined = doctor().arg("--namespace").arg("shop").examine().await;
+        examined.is_well_but_for(&["idle"]);
+        assert!(
+            examined
+                .what("settings")
+                .contains("context group/sub/app:prod"),
+            "{examined}"
+        );
+
+        let examined = doctor()
+            .arg("--context")
+            .arg("group/sub/app:x")
+            .examine()
+            .await;
+        examined.is_broken_at("settings", "client", "group/sub/app:staging");
+
+        let written = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, written.replace("ci:1:", "nonsense:1:")).unwrap();
+        let examined = doctor().examine().await;
+        examined.is_broken_at("settings", "client", "ci:<agent id>:<token>");
+        assert!(!examined.to_string().contains("nonsense"), "{examined}");
+        std::fs::write(&path, "users: [canary").unwrap();
+        let examined = doctor().examine().await;
+        examined.is_broken_at("settings", "client", "no kubeconfig");
+        assert!(!examined.to_string().contains("canary"), "{examined}");
+        world.stop().await;
+    });
+}
+
+const REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+const WHO: &str = r#"{"kind":"SelfSubjectReview","status":{"userInfo":{"username":"gitlab:ci_job:9001","groups":["gitlab:ci_job"]}}}"#;
+const SWITCHES: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+/// Of a WebSocket.
+const PING_BYTES: usize = 6;
+const PONG: [u8; 2] = [0x8a, 0];
