@@ -35,6 +35,7 @@ mod attach;
 mod copy;
 mod debug;
 mod dev;
+mod doctor;
 mod exec;
 mod faults;
 mod helm;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         copy::trials(),
         debug::trials(),
         dev::trials(),
+        doctor::trials(),
         exec::trials(),
         faults::trials(),
         helm::trials(),

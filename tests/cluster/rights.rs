@@ -198,16 +198,16 @@ fn documented_roles_allow_what_is_said_of_them(world: &World) {
 }
 
 /// Whoever has an agent's service account.
-struct Thief<'a> {
+pub struct Thief<'a> {
     world: &'a World,
     /// Of the agent, its namespace, and a group that may do everything.
-    name: String,
-    kubeconfig: PathBuf,
+    pub name: String,
+    pub kubeconfig: PathBuf,
 }
 
 impl<'a> Thief<'a> {
     /// Of an agent with manifests of its own, for which `rights` gives the flags.
-    fn new(world: &'a World, rights: impl Fn(&str) -> String) -> Self {
+    pub fn new(world: &'a World, rights: impl Fn(&str) -> String) -> Self {
         let name = world.name("home");
         let mut adit = Command::new(&world.adit);
         adit.env_clear();
@@ -229,7 +229,7 @@ impl<'a> Thief<'a> {
     }
 
     /// Flags by which it acts for the group that may do everything.
-    fn owner(&self) -> String {
+    pub fn owner(&self) -> String {
         format!("--as=somebody --as-group={}", self.name)
     }
 
@@ -242,7 +242,7 @@ impl<'a> Thief<'a> {
     }
 
     /// Roles are known to the API server a moment after they were made.
-    fn until_allowed(&self, line: &str) {
+    pub fn until_allowed(&self, line: &str) {
         until(line, || {
             (self.kubectl(line).run().code == Some(0)).then_some(())
         });

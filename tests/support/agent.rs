@@ -75,6 +75,18 @@ impl AgentBuilder {
             .with("kubernetes", "dead_after", "600ms")
     }
 
+    /// Writes its configuration into its folder, which goes with this value: for a process of its own.
+    ///
+    /// # Panics
+    ///
+    /// When the folder is gone.
+    #[must_use]
+    pub fn write(&self) -> PathBuf {
+        let file = self.folder.path().join("agent.yaml");
+        std::fs::write(&file, self.settings.to_yaml()).unwrap();
+        file
+    }
+
     /// Starts it and waits for its tunnel.
     pub async fn start(self) -> TestAgent {
         let agent = self.start_anyway().await;

@@ -1,7 +1,7 @@
 //! Decides when the agent connects, drains and stops. The binary, `adit dev` and the tests call it.
 //! Invariant: every task of an agent is in a set that its [`Agent`] owns: dropping it ends all of them.
 
-mod link;
+pub(crate) mod link;
 
 use std::io;
 use std::net::SocketAddr;
@@ -175,7 +175,7 @@ impl From<EndpointError> for StartError {
     }
 }
 
-fn relay_dialler(relay: &RelayConfig) -> Result<Dialler, StartError> {
+pub(crate) fn relay_dialler(relay: &RelayConfig) -> Result<Dialler, StartError> {
     let tls = if relay.url.is_tls {
         let host = relay.url.bare_host();
         let name = ServerName::try_from(host.to_owned());
@@ -193,7 +193,7 @@ fn relay_dialler(relay: &RelayConfig) -> Result<Dialler, StartError> {
     })
 }
 
-fn options(config: &Config) -> Options {
+pub(crate) fn options(config: &Config) -> Options {
     let about = About {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         replica: config.replica.clone(),

@@ -16,15 +16,31 @@ use crate::metrics::Attempt;
 
 /// Why there is no tunnel.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectFailure {
+pub enum ConnectFailure {
+    /// The token's file.
     #[error("cannot read the agent's token from {}", path.display())]
-    TokenFile { path: PathBuf, source: io::Error },
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The token.
     #[error("what {from} holds is no token: it must be one line of visible ASCII characters")]
-    BadToken { from: String },
+    BadToken {
+        /// The file or the variable.
+        from: String,
+    },
+    /// There is no connection.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// There is one, of the wrong kind.
     #[error("the relay, or something in front of it, did not agree to HTTP/2{}", spoken(alpn.as_deref()))]
-    NoHttp2 { alpn: Option<Vec<u8>> },
+    NoHttp2 {
+        /// What it agreed to.
+        alpn: Option<Vec<u8>>,
+    },
+    /// There is one, and no tunnel on it.
     #[error(transparent)]
     Tunnel(#[from] ConnectError),
 }
@@ -51,8 +67,15 @@ impl ConnectFailure {
         }
     }
 
+    /// In a word, of those that `docs/agent.md` lists.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        self.attempt().as_str()
+    }
+
     /// What to do about it.
-    pub(crate) fn advice(&self) -> &'static str {
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
         match self {
             Self::TokenFile { .. } | Self::BadToken { .. } => {
                 "put the agent's token (from `adit token new`) into the file that relay.token_file names"

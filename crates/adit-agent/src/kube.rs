@@ -7,8 +7,8 @@ pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod own;
 pub(crate) mod pool;
-mod version;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -34,6 +34,7 @@ mod explain;
 #[cfg(test)]
 mod fake;
 mod metrics;
+mod trial;
 
 pub use adit_identity::mistakes::Mistakes;
 
@@ -41,3 +42,5 @@ pub use crate::agent::{Agent, StartError};
 pub use crate::config::{
     BadYaml, Config, RawAdmin, RawCeiling, RawConfig, RawKubernetes, RawLimits, RawRelay,
 };
+pub use crate::explain::ConnectFailure;
+pub use crate::trial::{Cluster, NoAnswer, RelayWay, Right, Trial};

@@ -58,7 +58,7 @@ pub(crate) fn run(args: AgentArgs) -> Result<(), Failure> {
     run_until_stopped(|stop| serve(config, stop))
 }
 
-fn config(args: AgentArgs) -> Result<Config, Failure> {
+pub(crate) fn config(args: AgentArgs) -> Result<Config, Failure> {
     let file = args.config.clone();
     let named = || {
         file.as_ref()

@@ -4,6 +4,7 @@
 //! share is beside them. Each check ends as a [`Finding`](finding::Finding) in the [`Report`]. The invariants: it changes nothing,
 //! no token is printed, and a check that could not run is told as such.
 
+mod agent;
 mod clock;
 mod exchange;
 mod finding;
@@ -35,6 +36,7 @@ pub(crate) struct DoctorArgs {
 #[derive(Debug, Subcommand)]
 enum Place {
     Job(job::JobArgs),
+    Agent(agent::BesideAgentArgs),
 }
 
 pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
@@ -48,6 +50,7 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
     runtime.block_on(async {
         match place {
             Place::Job(args) => job::examine(args, &mut report).await,
+            Place::Agent(args) => agent::examine(args, &mut report).await,
         }
     });
     // Not `drop`, which would wait for blocking calls such as a name lookup.

@@ -5,6 +5,7 @@
 
 mod agent_file;
 mod cli;
+mod cluster_version;
 mod failure;
 mod input;
 mod status;

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::either::Either;
 
 use crate::backoff::Backoff;
-use crate::config::{RelayConfig, TokenSource};
+use crate::config::{RelayConfig, RelayUrl, TokenSource};
 use crate::dial::{Dialled, Dialler};
 use crate::explain::ConnectFailure;
 use crate::kube::credentials::bearer;
@@ -75,18 +75,10 @@ impl Link {
     }
 
     async fn connect(&mut self) -> Result<(Tunnel, Driver), ConnectFailure> {
-        let token = token(&self.relay.token)?;
+        let token = authorization(&self.relay.token)?;
         self.ask_version().await;
         self.reread_roots();
-        let Dialled { wire, alpn } = self.dialler.dial().await?;
-        if self.dialler.tls.is_some() && alpn.as_deref() != Some(adit_process::tls::H2) {
-            return Err(ConnectFailure::NoHttp2 { alpn });
-        }
-        let (authority, options) = (self.relay.url.authority(), self.options.clone());
-        Ok(match wire {
-            Either::Left(io) => adit_tunnel::connect(io, &authority, &token, options).await?,
-            Either::Right(io) => adit_tunnel::connect(io, &authority, &token, options).await?,
-        })
+        open(&self.dialler, &self.relay.url, &token, self.options.clone()).await
     }
 
     /// So that a rotated authority is taken up. While its file cannot be read the last one counts, as it did until now.
@@ -290,10 +282,38 @@ impl Drop for Up {
     }
 }
 
+/// Dials, and opens a tunnel.
+pub(crate) async fn open(
+    dialler: &Dialler,
+    relay: &RelayUrl,
+    token: &HeaderValue,
+    options: Options,
+) -> Result<(Tunnel, Driver), ConnectFailure> {
+    let Dialled { wire, alpn } = dialler.dial().await?;
+    if dialler.tls.is_some() && alpn.as_deref() != Some(adit_process::tls::H2) {
+        return Err(ConnectFailure::NoHttp2 { alpn });
+    }
+    let authority = relay.authority();
+    Ok(match wire {
+        Either::Left(io) => adit_tunnel::connect(io, &authority, token, options).await?,
+        Either::Right(io) => adit_tunnel::connect(io, &authority, token, options).await?,
+    })
+}
+
 /// The whole `authorization` value. Read anew for each connect, so that a rotated token is taken up.
-fn token(source: &TokenSource) -> Result<HeaderValue, ConnectFailure> {
-    let (text, from): (SecretString, _) = match source {
-        TokenSource::Given(token) => (token.clone(), "ADIT_AGENT_TOKEN".to_owned()),
+pub(crate) fn authorization(source: &TokenSource) -> Result<HeaderValue, ConnectFailure> {
+    let from = || match source {
+        TokenSource::Given(_) => "ADIT_AGENT_TOKEN".to_owned(),
+        TokenSource::File(path) => path.display().to_string(),
+    };
+    let token = read(source)?;
+    bearer(token.expose_secret()).map_err(|_| ConnectFailure::BadToken { from: from() })
+}
+
+/// The token as it is now.
+pub(crate) fn read(source: &TokenSource) -> Result<SecretString, ConnectFailure> {
+    match source {
+        TokenSource::Given(token) => Ok(token.expose_secret().trim().into()),
         TokenSource::File(path) => {
             let read = std::fs::read_to_string(path);
             let mut read = read.map_err(|source| ConnectFailure::TokenFile {
@@ -302,10 +322,9 @@ fn token(source: &TokenSource) -> Result<HeaderValue, ConnectFailure> {
             })?;
             let token = SecretString::from(read.trim());
             read.zeroize();
-            (token, path.display().to_string())
+            Ok(token)
         }
-    };
-    bearer(text.expose_secret().trim()).map_err(|_| ConnectFailure::BadToken { from })
+    }
 }
 
 const MEASURE_EVERY: Duration = Duration::from_secs(10);

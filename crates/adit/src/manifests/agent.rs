@@ -3,7 +3,6 @@
 //! Called by [`super::run`]. Invariant: no form lets the agent act for `system:masters`, as a service account, or by itself.
 
 mod access;
-mod version;
 mod workload;
 
 use std::path::PathBuf;
@@ -14,9 +13,9 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use self::version::Version;
 use super::document::Place;
 use super::rule::Rule;
+use crate::cluster_version::Version;
 use crate::failure::{Ends, Failure};
 use crate::input::read_text;
 

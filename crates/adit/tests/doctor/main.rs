@@ -6,5 +6,6 @@
     reason = "a test's way to fail"
 )]
 
+mod agent;
 mod job;
 mod support;

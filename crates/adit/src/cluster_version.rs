@@ -1,20 +1,20 @@
-//! A cluster's version, as far as manifests differ by it. Called for `--kubernetes`.
+//! A cluster's version, as far as an agent's rights differ by it. Called for `--kubernetes`, and with what an API server says of itself.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// Major and minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(u32, u32);
+pub(crate) struct Version(u32, u32);
 
 /// The text is no version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write a version such as 1.36")]
-pub(super) struct BadVersion;
+pub(crate) struct BadVersion;
 
 impl Version {
     /// Whether the API server knows constrained impersonation, without anybody having switched it on.
-    pub(super) fn constrains_impersonation(self) -> bool {
+    pub(crate) fn constrains_impersonation(self) -> bool {
         self >= Self(1, 36)
     }
 }

@@ -1,0 +1,237 @@
+//! The steps that an agent goes when it starts, each by itself, once, and with nothing kept: for `adit doctor`, which tells how far
+//! they come.
+//!
+//! Invariant: they are the agent's own steps, by its own code. A tunnel that is opened here takes no request: it is drained at
+//! once, and what comes before the relay has heard of that is refused unread, so that it goes to another replica.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_process::chain;
+use adit_process::tls::{ClientTls, H2, HTTP_1_1, Witness};
+use adit_tunnel::{CloseReason, Driver, ResetReason, Tunnel};
+use bytes::Bytes;
+use http::StatusCode;
+use prometheus_client::registry::Registry;
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::agent::{StartError, link, options, relay_dialler};
+use crate::config::Config;
+use crate::dial::{Dialler, Tls};
+use crate::explain::ConnectFailure;
+use crate::kube::Kube;
+use crate::metrics::Metrics;
+
+/// An agent that is not to run.
+#[derive(Debug)]
+pub struct Trial {
+    config: Config,
+}
+
+/// The way to the relay, and what is seen on it.
+#[derive(Debug)]
+pub struct RelayWay {
+    /// Offers HTTP/2 and, to tell who takes only that, HTTP/1.1.
+    pub any: Dialler,
+    /// Offers HTTP/1.1 alone, over which a relay tells the time.
+    pub http1: Dialler,
+    /// Sees the relay's certificate; absent without TLS.
+    pub witness: Option<Arc<Witness>>,
+}
+
+impl Trial {
+    /// Of what would run with this configuration.
+    #[must_use]
+    pub const fn of(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// How the relay is dialled.
+    ///
+    /// # Errors
+    /// The agent would not start.
+    pub fn relay(&self) -> Result<RelayWay, StartError> {
+        let relay = &self.config.relay;
+        let (mut any, mut witness) = (relay_dialler(relay)?, None);
+        let mut http1 = any.clone();
+        if any.tls.is_some() {
+            let host = relay.url.bare_host();
+            let unnamed = || StartError::RelayName(host.to_owned());
+            let (tls, seen) = ClientTls::witnessed(&relay.roots, &[H2, HTTP_1_1])?;
+            any.tls = Some(Tls::new(&tls, host).ok_or_else(unnamed)?);
+            let tls = ClientTls::new(&relay.roots, &[HTTP_1_1])?;
+            http1.tls = Some(Tls::new(&tls, host).ok_or_else(unnamed)?);
+            witness = Some(seen);
+        }
+        Ok(RelayWay {
+            any,
+            http1,
+            witness,
+        })
+    }
+
+    /// The relay's URL, without a path.
+    #[must_use]
+    pub fn relay_url(&self) -> String {
+        let url = &self.config.relay.url;
+        let scheme = if url.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", url.authority())
+    }
+
+    /// The agent's token. Never to be shown.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn token(&self) -> Result<SecretString, ConnectFailure> {
+        let source = &self.config.relay.token;
+        link::authorization(source)?;
+        link::read(source)
+    }
+
+    /// Opens a tunnel by [`RelayWay::any`] and leaves it. Gives the relay's version.
+    ///
+    /// # Errors
+    /// It does not come about.
+    pub async fn tunnel(&self, way: &Dialler) -> Result<String, ConnectFailure> {
+        let relay = &self.config.relay;
+        let token = link::authorization(&relay.token)?;
+        let mut options = options(&self.config);
+        options.about.replica.push_str(" (doctor)");
+        let (tunnel, driver) = link::open(way, &relay.url, &token, options).await?;
+        let version = tunnel.peer().version;
+        leave(&tunnel, driver).await;
+        Ok(version)
+    }
+
+    /// The API server and the credentials for it, neither of them tried.
+    ///
+    /// # Errors
+    /// The agent would not start.
+    pub async fn cluster(&self) -> Result<Cluster, StartError> {
+        let metrics = Metrics::register(&mut Registry::default());
+        let kube = Kube::load(&self.config.kubernetes, metrics).await?;
+        Ok(Cluster { kube })
+    }
+}
+
+/// Says goodbye as an agent does that stops.
+async fn leave(tunnel: &Tunnel, driver: Driver) {
+    tunnel.drain("the doctor has seen enough");
+    let refusing = async {
+        while let Some((stream, _)) = tunnel.accept().await {
+            stream.reset(ResetReason::Refused, "this tunnel was opened for a look");
+        }
+    };
+    let leaving = async {
+        tunnel.drained().await;
+        // The relay ends the session; one that does not is not waited for any longer.
+        let _ = timeout(PARTING, tunnel.closed()).await;
+        tunnel.close(CloseReason::Done, "the doctor has left");
+    };
+    let _ = timeout(2 * PARTING, async {
+        tokio::join!(driver, refusing, leaving)
+    })
+    .await;
+}
+
+/// The agent's API server, as the agent itself sees it.
+#[derive(Debug)]
+pub struct Cluster {
+    kube: Kube,
+}
+
+/// Something that RBAC allows or does not: `resourceAttributes` of a `SelfSubjectAccessReview`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Right {
+    /// Such as `impersonate`.
+    pub verb: String,
+    /// The API group; empty for the core's.
+    pub group: String,
+    /// Such as `users`.
+    pub resource: String,
+    /// Empty for none.
+    pub subresource: String,
+    /// Of one object; empty for all.
+    pub name: String,
+    /// Empty for all.
+    pub namespace: String,
+}
+
+/// Why the API server says nothing of use.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// It cannot be called; the whole chain of why.
+    #[error("{0}")]
+    Unreached(String),
+    /// It answered something else.
+    #[error("it answers {0}: {1}")]
+    Answered(StatusCode, String),
+    /// It did not in time.
+    #[error("there was no answer within {} s", PATIENCE.as_secs())]
+    Late,
+}
+
+impl Cluster {
+    /// `host:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.kube.address()
+    }
+
+    /// Such as `v1.37.0`; `None` if the answer says nothing of the kind.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn version(&self) -> Result<Option<String>, NoAnswer> {
+        let version = timeout(PATIENCE, self.kube.version()).await;
+        let version = version.map_err(|_| NoAnswer::Late)?;
+        version.map_err(|error| NoAnswer::Unreached(chain(&error)))
+    }
+
+    /// The name by which RBAC knows the agent.
+    ///
+    /// # Errors
+    /// There is no answer, or it does not let the agent in.
+    pub async fn user(&self) -> Result<String, NoAnswer> {
+        let (kind, group) = ("SelfSubjectReview", "authentication.k8s.io/v1");
+        let review = json!({ "kind": kind, "apiVersion": group });
+        let target = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+        let review = self.review(target, &review).await?;
+        let name = review.pointer("/status/userInfo/username");
+        Ok(name.and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// Whether the agent may.
+    ///
+    /// # Errors
+    /// There is no answer, or it does not let the agent in.
+    pub async fn may(&self, right: &Right) -> Result<bool, NoAnswer> {
+        let (kind, group) = ("SelfSubjectAccessReview", "authorization.k8s.io/v1");
+        let spec = json!({ "resourceAttributes": right });
+        let review = json!({ "kind": kind, "apiVersion": group, "spec": spec });
+        let target = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let review = self.review(target, &review).await?;
+        Ok(review.pointer("/status/allowed") == Some(&Value::Bool(true)))
+    }
+
+    async fn review(&self, target: &'static str, review: &Value) -> Result<Value, NoAnswer> {
+        let document = Bytes::from(review.to_string());
+        let asked = timeout(PATIENCE, self.kube.ask(target, Some(document))).await;
+        let asked = asked.map_err(|_| NoAnswer::Late)?;
+        let (status, body) = asked.map_err(|error| NoAnswer::Unreached(chain(&error)))?;
+        let told = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        if status == StatusCode::CREATED {
+            return Ok(told);
+        }
+        let message = told.get("message").and_then(Value::as_str);
+        let message = message.unwrap_or("nothing that is a Status");
+        Err(NoAnswer::Answered(status, message.to_owned()))
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the relay may take to end a session that has nothing left to do.
+const PARTING: Duration = Duration::from_secs(5);

@@ -1,0 +1,148 @@
+//! Beside an agent: the API server, and what that lets the agent do.
+
+use adit_tests::body::{Body, full};
+use adit_tests::{AgentBuilder, KubeBuilder, kube, relay, scenario};
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::examined;
+use crate::support::{Examined, closed_port, kubeconfig_for};
+
+/// An API server of this version, whose RBAC allows the agent what `may` says of `resourceAttributes`.
+pub(crate) fn cluster(version: &'static str, may: fn(&Value) -> bool) -> KubeBuilder {
+    let kube = kube().route("/version", json!({ "gitVersion": version }).to_string());
+    let kube = kube.answer(WHO, |_| async {
+        let user = json!({ "username": "system:serviceaccount:adit-agent:adit-agent" });
+        created(json!({ "status": { "userInfo": user } }))
+    });
+    kube.answer(MAY, move |request| async move {
+        let asked = request.into_body().collect().await.unwrap().to_bytes();
+        let asked: Value = serde_json::from_slice(&asked).unwrap();
+        let allowed = may(&asked["spec"]["resourceAttributes"]);
+        created(json!({ "status": { "allowed": allowed } }))
+    })
+}
+
+fn created(document: Value) -> Response<Body> {
+    let mut answer = Response::new(full(document.to_string()));
+    *answer.status_mut() = StatusCode::CREATED;
+    answer
+}
+
+/// The agent's own roles for Kubernetes 1.36.
+pub(crate) fn all(asked: &Value) -> bool {
+    constrained(asked) || (asked["resource"] == "pods" && asked["namespace"] == "shop")
+}
+
+fn constrained(asked: &Value) -> bool {
+    asked["verb"] == "impersonate:user-info" && asked["group"] == "authentication.k8s.io"
+}
+
+fn plain(asked: &Value) -> bool {
+    let group = if asked["resource"] == "userextras" {
+        "authentication.k8s.io"
+    } else {
+        ""
+    };
+    asked["verb"] == "impersonate" && asked["group"] == group
+}
+
+/// In front of this API server.
+async fn in_front_of(kube: KubeBuilder) -> Examined {
+    let kube = kube.start().await;
+    let relay = relay().start().await;
+    let examined = examined(&relay, &kube, |agent| agent).await;
+    relay.stop().await;
+    kube.stop().await;
+    examined
+}
+
+#[test]
+fn rights_for_each_kubernetes_are_enough_there() {
+    scenario(async {
+        let before = in_front_of(cluster("v1.35.2", plain)).await;
+        before.is_well_but_for(&["namespaces"]);
+
+        let unconstrained = in_front_of(cluster("v1.36.0", plain)).await;
+        assert_eq!(unconstrained.code, 0, "{unconstrained}");
+        assert_eq!(
+            unconstrained.outcome("impersonation"),
+            "warning",
+            "{unconstrained}"
+        );
+        assert_eq!(
+            unconstrained.outcome("namespaces"),
+            "not_run",
+            "{unconstrained}"
+        );
+
+        let both = |asked: &Value| all(asked) || plain(asked);
+        let both = in_front_of(cluster("v1.36.0", both)).await;
+        assert_eq!(both.outcome("impersonation"), "warning", "{both}");
+        assert_eq!(both.outcome("namespaces"), "ok", "{both}");
+    });
+}
+
+#[test]
+fn rights_that_are_missing_are_named() {
+    scenario(async {
+        let none = in_front_of(cluster("v1.36.0", |_| false)).await;
+        none.is_broken_at("impersonation", "agent", "impersonate:user-info users");
+        none.did_not_run(&["namespaces"], "impersonation");
+
+        // What 1.36 takes is nothing to the older.
+        let too_new = in_front_of(cluster("v1.35.2", all)).await;
+        too_new.is_broken_at("impersonation", "agent", "impersonate users");
+
+        let extra = |asked: &Value| {
+            all(asked) && asked["subresource"] != "agent.gitlab.com/environment_slug"
+        };
+        let extra = in_front_of(cluster("v1.36.0", extra)).await;
+        extra.is_broken_at(
+            "impersonation",
+            "agent",
+            "userextras/agent.gitlab.com/environment_slug",
+        );
+        assert!(!extra.what("impersonation").contains("users"), "{extra}");
+
+        let nowhere = in_front_of(cluster("v1.36.0", constrained)).await;
+        nowhere.is_broken_at("namespaces", "agent", "kubectl create rolebinding");
+    });
+}
+
+#[test]
+fn api_server_that_is_away_or_keeps_the_agent_out_is_told() {
+    scenario(async {
+        let (server, relay) = (kube().start().await, relay().start().await);
+        let lost = |agent: AgentBuilder| agent.serving_by("/nowhere/kubeconfig".into());
+        let examined_so = examined(&relay, &server, lost).await;
+        examined_so.is_broken_at("kubeconfig", "agent", "/nowhere/kubeconfig");
+        assert_eq!(examined_so.outcome("tunnel"), "ok", "{examined_so}");
+        examined_so.did_not_run(&["api-server", "account", "impersonation"], "kubeconfig");
+
+        let folder = TempDir::new().unwrap();
+        let nowhere = kubeconfig_for(closed_port().await, folder.path());
+        let away = |agent: AgentBuilder| agent.serving_by(nowhere.clone());
+        let examined_so = examined(&relay, &server, away).await;
+        examined_so.is_broken_at("api-server", "api-server", "cannot connect");
+        examined_so.did_not_run(&["account", "impersonation", "namespaces"], "api-server");
+        relay.stop().await;
+        server.stop().await;
+
+        let strangers = kube()
+            .route("/version", r#"{"gitVersion":"v1.36.0"}"#)
+            .answer(WHO, |_| async {
+                let mut answer = Response::new(full(r#"{"message":"Unauthorized"}"#));
+                *answer.status_mut() = StatusCode::UNAUTHORIZED;
+                answer
+            });
+        let examined_so = in_front_of(strangers).await;
+        examined_so.is_broken_at("account", "agent", "does not let the agent in");
+        examined_so.did_not_run(&["impersonation", "namespaces"], "account");
+    });
+}
+
+const WHO: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+const MAY: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
