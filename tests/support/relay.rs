@@ -318,8 +318,17 @@ impl TestRelay {
         self.drain(Duration::from_secs(1)).await;
     }
 
-    fn begin(&mut self) {
-        let mut yaml = self.settings.to_yaml();
+    /// Its configuration, as its file would have it, with the addresses that it listens on.
+    #[must_use]
+    pub fn config(&self) -> String {
+        let mut settings = self.settings.clone();
+        settings.set("listen", "address", self.address);
+        settings.set("admin", "address", self.admin);
+        self.yaml(&settings)
+    }
+
+    fn yaml(&self, settings: &Settings) -> String {
+        let mut yaml = settings.to_yaml();
         let list = if self.agents.is_empty() {
             "agents: []\n"
         } else {
@@ -329,6 +338,11 @@ impl TestRelay {
         self.agents
             .iter()
             .for_each(|agent| yaml.push_str(&agent.yaml()));
+        yaml
+    }
+
+    fn begin(&mut self) {
+        let yaml = self.yaml(&self.settings);
         let raw =
             RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
         let config = Config::try_from(raw).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));

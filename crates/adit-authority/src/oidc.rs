@@ -31,7 +31,9 @@ use std::{
 pub use cache::DEFAULT_MAX_CACHED_TOKENS;
 pub use config::{KeySource, OidcConfig, OidcIssuer, RawIssuer, RawOidc};
 pub use error::TokenError;
-pub use refresh::{FetchError, FetchKeys, FetchedKeys, KeyRefresh, MAX_DOCUMENT_BYTES};
+pub use refresh::{
+    FetchError, FetchKeys, FetchedKeys, KeyRefresh, MAX_DOCUMENT_BYTES, usable_keys,
+};
 pub use unverified::Claimed;
 
 use crate::{Caller, Token, tag::TokenTag};

@@ -26,6 +26,8 @@ pub enum Exit {
     BrokenAgent = 13,
     /// `adit doctor`: the API server, or the way from the agent to it (14).
     BrokenApiServer = 14,
+    /// `adit doctor`: who vouches for jobs, the issuer of their tokens or GitLab, or the way there (15).
+    BrokenAuthority = 15,
     /// A config file, flag value or kubeconfig is wrong (64): starting again will not help.
     BadConfig = 64,
     /// A peer that is needed cannot be reached, or refused (69).
@@ -59,6 +61,7 @@ mod tests {
             (Exit::BrokenRelay, 12),
             (Exit::BrokenAgent, 13),
             (Exit::BrokenApiServer, 14),
+            (Exit::BrokenAuthority, 15),
             (Exit::BadConfig, 64),
             (Exit::Unavailable, 69),
             (Exit::Internal, 70),

@@ -65,6 +65,7 @@ mod respond;
 mod config;
 mod in_flight;
 mod metrics;
+mod trial;
 
 pub use audit::{AuditConfig, AuditTo, FileConfig, WhenFull};
 pub use client::Proxies;
@@ -74,3 +75,4 @@ pub use config::{
 };
 pub use gitlab::SecretError;
 pub use relay::{Relay, StartError};
+pub use trial::{IssuerKeys, NoGitLab, Trial};

@@ -28,6 +28,7 @@ use crate::{
 mod built;
 
 use built::Built;
+pub(crate) use built::client_tls;
 
 /// Why a relay did not start.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ mod finding;
 mod job;
 mod network;
 mod print;
+mod relay;
 mod span;
 
 use adit_process::Exit;
@@ -37,6 +38,7 @@ pub(crate) struct DoctorArgs {
 enum Place {
     Job(job::JobArgs),
     Agent(agent::BesideAgentArgs),
+    Relay(relay::RelayArgs),
 }
 
 pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
@@ -51,6 +53,7 @@ pub(crate) fn run(args: DoctorArgs) -> Result<(), Failure> {
         match place {
             Place::Job(args) => job::examine(args, &mut report).await,
             Place::Agent(args) => agent::examine(args, &mut report).await,
+            Place::Relay(args) => relay::examine(args, &mut report).await,
         }
     });
     // Not `drop`, which would wait for blocking calls such as a name lookup.
@@ -79,4 +82,5 @@ Exit codes, by the hop of the first finding that failed:
   11  network: the way to the relay
   12  relay
   13  agent
-  14  api-server: the API server, or the way from the agent to it";
+  14  api-server: the API server, or the way from the agent to it
+  15  authority: who vouches for jobs, an issuer or GitLab";

@@ -88,7 +88,7 @@ impl KeyRefresh {
     async fn refresh(&self) -> std::time::Duration {
         let began = Instant::now();
         self.ring.fetches.fetch_add(1, Ordering::Relaxed);
-        let fetched = self.document().await.and_then(|document| parse(&document));
+        let fetched = keys(&self.issuer, &*self.fetch).await;
         let failed = fetched.is_err();
         match fetched {
             Ok(keys) => {
@@ -113,21 +113,28 @@ impl KeyRefresh {
             self.issuer.refresh_interval
         }
     }
+}
 
-    async fn document(&self) -> Result<Bytes, FetchError> {
-        let document = timeout(self.issuer.fetch_timeout, async {
-            match &self.issuer.keys {
-                KeySource::Url(url) => self.fetch.fetch(url).await,
-                KeySource::File(file) => read(file).await,
-            }
-        });
-        let document = document.await.map_err(|_| FetchError::TimedOut)??;
-        if document.len() > MAX_DOCUMENT_BYTES {
-            Err(FetchError::TooLong)
-        } else {
-            Ok(document)
+/// How many of an issuer's keys are of use now. They are kept by nobody: it is asked by `adit doctor`.
+///
+/// # Errors
+/// The keys cannot be had.
+pub async fn usable_keys(issuer: &OidcIssuer, fetch: &dyn FetchKeys) -> Result<usize, FetchError> {
+    Ok(keys(issuer, fetch).await?.len())
+}
+
+async fn keys(issuer: &OidcIssuer, fetch: &dyn FetchKeys) -> Result<Vec<PublicKey>, FetchError> {
+    let document = timeout(issuer.fetch_timeout, async {
+        match &issuer.keys {
+            KeySource::Url(url) => fetch.fetch(url).await,
+            KeySource::File(file) => read(file).await,
         }
+    });
+    let document = document.await.map_err(|_| FetchError::TimedOut)??;
+    if document.len() > MAX_DOCUMENT_BYTES {
+        return Err(FetchError::TooLong);
     }
+    parse(&document)
 }
 
 async fn read(file: &Path) -> Result<Bytes, FetchError> {

@@ -200,7 +200,7 @@ fn events(
     }))
 }
 
-fn client_tls(ca_file: Option<&PathBuf>) -> Result<ClientTls, TlsError> {
+pub(crate) fn client_tls(ca_file: Option<&PathBuf>) -> Result<ClientTls, TlsError> {
     let roots = ca_file
         .cloned()
         .map_or(TrustRoots::System, TrustRoots::SystemAnd);

@@ -20,15 +20,18 @@ pub(super) enum Hop {
     Agent,
     /// The API server, or the way from the agent to it.
     ApiServer,
+    /// Who vouches for jobs: an issuer, or GitLab.
+    Authority,
 }
 
 impl Hop {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Client,
         Self::Network,
         Self::Relay,
         Self::Agent,
         Self::ApiServer,
+        Self::Authority,
     ];
 
     /// As a relay's answer names it.
@@ -43,6 +46,7 @@ impl Hop {
             Self::Relay => "relay",
             Self::Agent => "agent",
             Self::ApiServer => "api-server",
+            Self::Authority => "authority",
         }
     }
 
@@ -53,6 +57,7 @@ impl Hop {
             Self::Relay => Exit::BrokenRelay,
             Self::Agent => Exit::BrokenAgent,
             Self::ApiServer => Exit::BrokenApiServer,
+            Self::Authority => Exit::BrokenAuthority,
         }
     }
 }

@@ -8,4 +8,5 @@
 
 mod agent;
 mod job;
+mod relay;
 mod support;

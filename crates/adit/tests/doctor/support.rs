@@ -118,6 +118,7 @@ impl Examined {
             "relay" => 12,
             "agent" => 13,
             "api-server" => 14,
+            "authority" => 15,
             _ => panic!("{hop} is no hop"),
         };
         assert_eq!(

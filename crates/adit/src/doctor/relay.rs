@@ -1,0 +1,59 @@
+//! `adit doctor relay`: beside a relay, with its configuration, whether that runs or not.
+//!
+//! It reads the files that the relay reads, and asks whom the relay asks ([`adit_relay::Trial`]).
+
+mod authorities;
+mod certificate;
+mod running;
+
+use std::path::PathBuf;
+
+use adit_relay::Trial;
+use clap::Args;
+
+use self::authorities::{GITLAB, ISSUERS, WEBHOOK};
+use self::certificate::CERTIFICATE;
+use self::running::{ADMIN, PORT, READY, VERSION};
+use super::finding::{Check, Hop, Report};
+use crate::relay;
+
+/// Beside a relay: its files, its ports, and who vouches for jobs
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  adit doctor relay --config /etc/adit/relay.yaml")]
+pub(crate) struct RelayArgs {
+    /// The relay's config file; `-` reads standard input
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CONFIG")]
+    config: PathBuf,
+}
+
+const SETTINGS: Check = Check::new("settings", Hop::Relay);
+
+const CHECKS: [Check; 9] = [
+    SETTINGS,
+    CERTIFICATE,
+    ADMIN,
+    PORT,
+    READY,
+    VERSION,
+    ISSUERS,
+    GITLAB,
+    WEBHOOK,
+];
+
+pub(super) async fn examine(args: RelayArgs, report: &mut Report) {
+    match relay::read_config(&args.config).map(Trial::of) {
+        Ok(trial) => {
+            report.ok(SETTINGS, format!("{}: no mistakes", args.config.display()));
+            certificate::check(&trial, report);
+            running::check(trial.config(), report).await;
+            authorities::check(&trial, report).await;
+        }
+        Err(failure) => {
+            let advice = "mend what is named: docs/configuration.md has every key";
+            report.failed(SETTINGS, failure.line(), advice);
+        }
+    }
+    report.complete(&CHECKS);
+}

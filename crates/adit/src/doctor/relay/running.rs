@@ -1,0 +1,140 @@
+//! Checks `admin`, `port`, `ready` and `version`: does the relay run, and if not, could it?
+//!
+//! What answers on the admin port as a relay does is taken for this one.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use adit_agent::dial::Dialler;
+use adit_process::net::{ReusePort, listen};
+use adit_relay::Config;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::doctor::exchange::{Answer, exchange};
+use crate::doctor::finding::{Check, Hop, Report};
+use crate::status::printable;
+
+pub(super) const ADMIN: Check = Check::new("admin", Hop::Relay);
+pub(super) const PORT: Check = Check::new("port", Hop::Relay);
+pub(super) const READY: Check = Check::new("ready", Hop::Relay);
+pub(super) const VERSION: Check = Check::new("version", Hop::Relay);
+
+pub(super) async fn check(config: &Config, report: &mut Report) {
+    let address = config.front_door.address;
+    let live = ask(config.admin, "/livez").await;
+    if live.is_some_and(|answer| answer.body == "live\n") {
+        report.ok(ADMIN, format!("a relay runs: {} answers", config.admin));
+        accepts(address, report).await;
+        ready(config.admin, report).await;
+        version(config.admin, report).await;
+        return;
+    }
+    could_listen(ADMIN, config.admin, report);
+    could_listen(PORT, address, report);
+    report.not_run(READY, "the relay does not run");
+    report.not_run(VERSION, "the relay does not run");
+}
+
+async fn ask(admin: SocketAddr, path: &str) -> Option<Answer> {
+    let admin = reachable(admin);
+    let dialler = Dialler {
+        host: admin.ip().to_string(),
+        port: admin.port(),
+        tls: None,
+        proxy: None,
+        timeout: PATIENCE,
+    };
+    let request = Request::get(format!("http://{admin}{path}")).body(Full::<Bytes>::default());
+    exchange(&dialler, request.ok()?).await.ok()
+}
+
+/// Where to call what listens on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+async fn accepts(address: SocketAddr, report: &mut Report) {
+    let connected = timeout(PATIENCE, TcpStream::connect(reachable(address))).await;
+    match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(_) => report.ok(PORT, format!("{address} takes connections")),
+        Err(error) => {
+            let what = format!("the relay runs, and {address} takes no connection: {error}");
+            let advice =
+                "it is stopping, or runs with another file: listen.address, and the relay's log";
+            report.failed(PORT, what, advice);
+        }
+    }
+}
+
+async fn ready(admin: SocketAddr, report: &mut Report) {
+    match ask(admin, "/readyz").await {
+        Some(answer) if answer.status == StatusCode::OK => report.ok(READY, "it is ready"),
+        answer => {
+            let said = answer.map(|answer| printable(&String::from_utf8_lossy(&answer.body)));
+            let what = format!("it is not ready: {}", said.unwrap_or_default().trim());
+            let advice = "`keys`: an issuer's keys could not be fetched yet, see below; `accepting`: the relay is stopping";
+            report.failed(READY, what, advice);
+        }
+    }
+}
+
+async fn version(admin: SocketAddr, report: &mut Report) {
+    let metrics = ask(admin, "/metrics").await;
+    let running = metrics.and_then(|answer| {
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let (_, rest) = text.split_once("adit_build_info{version=\"")?;
+        Some(rest.split_once('"')?.0.to_owned())
+    });
+    let ours = env!("CARGO_PKG_VERSION");
+    match running {
+        Some(running) if running == ours => {
+            report.ok(VERSION, format!("the relay is adit {running}, as this is"));
+        }
+        running => {
+            let running =
+                running.map_or_else(|| "of another kind".to_owned(), |text| printable(&text));
+            let what = format!("the relay that runs is adit {running}, and this is {ours}");
+            report.warning(
+                VERSION,
+                what,
+                "restart the relay with the program that you have",
+            );
+        }
+    }
+}
+
+fn could_listen(check: Check, address: SocketAddr, report: &mut Report) {
+    match listen(address, ReusePort::Exclusive) {
+        Ok(_) => report.ok(
+            check,
+            format!("no relay runs, and {address} is free for one"),
+        ),
+        Err(error) => {
+            let kind = error.kind();
+            let advice = if kind == io::ErrorKind::AddrInUse {
+                "something else listens there: choose another address, or stop it"
+            } else if kind == io::ErrorKind::PermissionDenied {
+                "a port below 1024 needs root, or the capability CAP_NET_BIND_SERVICE"
+            } else {
+                "choose an address that this machine has: listen.address, admin.address"
+            };
+            report.failed(
+                check,
+                format!("cannot listen on {address}: {error}"),
+                advice,
+            );
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,158 @@
+//! Beside a relay: one that runs, one that does not, and whom it depends on.
+
+use std::path::Path;
+
+use adit_tests::pki::Pki;
+use adit_tests::{Fault, TestIssuer, TestRelay, gitlab, relay, scenario};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::support::{Doctor, Examined};
+
+/// With this configuration.
+async fn examined(config: &str) -> Examined {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("relay.yaml");
+    std::fs::write(&file, config).unwrap();
+    let doctor = Doctor::at("relay").arg("--config");
+    doctor.arg(file.to_str().unwrap()).examine().await
+}
+
+/// The configuration of a relay that has ended, so that its ports are free.
+async fn ended(relay: TestRelay) -> (String, TestRelay) {
+    let mut relay = relay;
+    let config = relay.config();
+    relay.kill().await;
+    (config, relay)
+}
+
+#[test]
+fn relay_that_runs_is_well() {
+    scenario(async {
+        let relay = relay().start().await;
+        let examined = examined(&relay.config()).await;
+        examined.is_well_but_for(&["gitlab", "webhook"]);
+        for (check, words) in [
+            ("certificate", "issued by `adit test CA`"),
+            ("admin", "a relay runs"),
+            ("port", "takes connections"),
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("issuers", "https://gitlab.test: 1 keys"),
+        ] {
+            assert!(examined.what(check).contains(words), "{examined}");
+        }
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn relay_that_does_not_run_could() {
+    scenario(async {
+        let (config, _relay) = ended(relay().start().await).await;
+        let free = examined(&config).await;
+        free.is_well_but_for(&["ready", "version", "gitlab", "webhook"]);
+
+        let wrong = examined("listen: { address: nowhere }\nshards: 0\n").await;
+        wrong.is_broken_at("settings", "relay", "shards");
+        wrong.did_not_run(&["certificate", "port", "issuers", "gitlab"], "settings");
+    });
+}
+
+#[test]
+fn port_that_is_taken_is_told() {
+    scenario(async {
+        let (config, relay) = ended(relay().start().await).await;
+        let taken = TcpListener::bind(relay.address()).await.unwrap();
+        let examined = examined(&config).await;
+        examined.is_broken_at("port", "relay", "something else listens there");
+        assert_eq!(examined.outcome("admin"), "ok", "{examined}");
+        drop(taken);
+    });
+}
+
+#[test]
+fn relay_that_is_not_ready_says_why() {
+    scenario(async {
+        let issuer = TestIssuer::over_https().await;
+        issuer.be_away();
+        let relay = relay().believing(issuer).start_unready().await;
+        let examined_so = examined(&relay.config()).await;
+        examined_so.is_broken_at("ready", "relay", "missing: keys");
+        assert_eq!(examined_so.outcome("issuers"), "failed", "{examined_so}");
+        let (config, relay) = ended(relay).await;
+        let examined_so = examined(&config).await;
+        examined_so.is_broken_at("issuers", "authority", "jwks_url");
+        drop(relay);
+    });
+}
+
+#[test]
+fn certificate_that_is_of_no_use_is_told() {
+    scenario(async {
+        let (config, relay) = ended(relay().start().await).await;
+        let folder = TempDir::new().unwrap();
+        let (certificate, key) = Pki::new("another").write_server(folder.path());
+        let with = |field: &str, path: &Path| replaced(&config, field, path);
+
+        let lost = examined(&with("certificate", Path::new("/nowhere/a.pem"))).await;
+        lost.is_broken_at("certificate", "relay", "/nowhere/a.pem");
+        let mixed = examined(&with("key", &key)).await;
+        mixed.is_broken_at(
+            "certificate",
+            "relay",
+            "cannot be used with the certificate",
+        );
+
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(2001, 1, 1);
+        std::fs::write(&certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+        let key_file = folder.path().join("other.key");
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        let expired = replaced(&with("certificate", &certificate), "key", &key_file);
+        let expired = examined(&expired).await;
+        expired.is_broken_at("certificate", "relay", "renew it");
+        drop(relay);
+    });
+}
+
+/// With another path in one line of the section `listen`.
+fn replaced(config: &str, field: &str, path: &Path) -> String {
+    let lines = config.lines().map(|line| {
+        if line.starts_with(&format!("  {field}: ")) {
+            format!("  {field}: {}\n", path.display())
+        } else {
+            format!("{line}\n")
+        }
+    });
+    lines.collect()
+}
+
+#[test]
+fn gitlab_that_is_away_or_somebody_else_is_told() {
+    scenario(async {
+        let mut gitlab = gitlab().start().await;
+        let (config, relay) = ended(relay().asking(&gitlab, "recheck: 30s").start().await).await;
+        let well = examined(&config).await;
+        well.is_well_but_for(&["ready", "version", "webhook"]);
+
+        gitlab.faults().set_everywhere(Fault::Status(502));
+        let broken = examined(&config).await;
+        broken.is_broken_at("gitlab", "authority", "502");
+        gitlab.faults().clear();
+        gitlab.faults().set_everywhere(Fault::Status(404));
+        let another = examined(&config).await;
+        another.is_broken_at("gitlab", "authority", "not GitLab's API");
+
+        let secret = "gitlab: { webhook_secret_file: /nowhere/secret,";
+        let with_secret = config.replace("gitlab: {", secret);
+        gitlab.faults().clear();
+        let lost = examined(&with_secret).await;
+        lost.is_broken_at("webhook", "relay", "/nowhere/secret");
+        gitlab.be_away().await;
+        let away = examined(&config).await;
+        away.is_broken_at("gitlab", "authority", "authorities.gitlab.url");
+        drop(relay);
+    });
+}
