@@ -6,6 +6,7 @@ use adit_tests::{
     relay,
 };
 
+mod agents;
 mod ends;
 mod explained;
 mod grants;
@@ -35,6 +36,22 @@ impl Place {
 
     async fn of(kube: KubeBuilder, keys: &str) -> Self {
         let gitlab = gitlab().start().await;
+        Self::before(gitlab, kube, keys).await
+    }
+
+    /// With the secret that GitLab shares with its agent server.
+    async fn trusted(keys: &str) -> Self {
+        let gitlab = gitlab().start().await;
+        let secret = gitlab.secret_file().display().to_string();
+        Self::before(
+            gitlab,
+            kube(),
+            &format!("api_secret_file: '{secret}', {keys}"),
+        )
+        .await
+    }
+
+    async fn before(gitlab: GitLab, kube: KubeBuilder, keys: &str) -> Self {
         arrange(&gitlab);
         let world = World::of(kube, relay().asking(&gitlab, keys)).await;
         Self { gitlab, world }

@@ -32,10 +32,21 @@ pub struct AgentBuilder {
 impl AgentBuilder {
     /// Dials this relay, with the token that it knows.
     #[must_use]
-    pub fn to(mut self, relay: &TestRelay) -> Self {
-        let token = self.folder.path().join("token");
-        std::fs::write(&token, &relay.entry(&self.name).token).unwrap();
-        self.settings.set("relay", "token_file", token.display());
+    pub fn to(self, relay: &TestRelay) -> Self {
+        let token = relay.entry(&self.name).token.clone();
+        self.showing(&token, relay)
+    }
+
+    /// Dials this relay with another token, such as one of GitLab's.
+    ///
+    /// # Panics
+    ///
+    /// When no file can be written.
+    #[must_use]
+    pub fn showing(mut self, token: &str, relay: &TestRelay) -> Self {
+        let file = self.folder.path().join("token");
+        std::fs::write(&file, token).unwrap();
+        self.settings.set("relay", "token_file", file.display());
         self.settings.set("relay", "ca_file", relay.ca().display());
         self.via(relay.address())
     }

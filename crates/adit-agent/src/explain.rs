@@ -78,7 +78,7 @@ impl ConnectFailure {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::TokenFile { .. } | Self::BadToken { .. } => {
-                "put the agent's token (from `adit token new`) into the file that relay.token_file names"
+                "put the agent's token (from `adit token new`, or from GitLab) into the file that relay.token_file names"
             }
             Self::Dial(error) => error.advice(),
             Self::NoHttp2 { .. } => NO_HTTP2,
@@ -159,7 +159,7 @@ fn certificate_advice(fault: &CertificateError) -> &'static str {
 
 fn tunnel_advice(error: &ConnectError) -> &'static str {
     if is_unauthenticated(error) {
-        return "the relay does not know the agent's token, or it was revoked: make one with `adit token new` and enter its hash at the relay";
+        return "the relay does not know the agent's token, or it was revoked: make one with `adit token new` and enter its hash at the relay; or one in GitLab, if the relay asks GitLab about agents";
     }
     match error {
         ConnectError::Refused { status, .. } if *status == StatusCode::NOT_FOUND => {

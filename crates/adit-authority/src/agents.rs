@@ -41,7 +41,9 @@ pub struct RawAgent {
     /// The URL of the issuer whose jobs may use the agent. Default: the only one there is; required when there are more,
     /// because ids and paths of two GitLab instances mean different things.
     pub issuer: Option<String>,
-    /// Hashes of the agent's tokens as `adit token new` prints them. At least one; two while a token is replaced.
+    /// Hashes of the agent's tokens as `adit token new` prints them. At least one, unless GitLab is asked about the agent's own; two
+    /// while a token is replaced.
+    #[serde(default)]
     pub tokens: Vec<String>,
     /// Which other jobs with ID tokens may use the agent. Default: none.
     pub ci_access: Option<RawCiAccess>,
@@ -64,6 +66,8 @@ pub struct Authorities<'a> {
     pub issuers: &'a [Box<str>],
     /// Whether GitLab's API is asked.
     pub has_gitlab: bool,
+    /// Whether it is asked about agents' tokens, too.
+    pub knows_agents: bool,
 }
 
 /// One agent, checked.
@@ -102,7 +106,7 @@ impl Agent {
     }
 
     /// Whether it is the agent of this id and project at GitLab.
-    pub(crate) fn is_gitlabs(&self, project: ProjectId) -> bool {
+    fn is_gitlabs(&self, project: ProjectId) -> bool {
         self.is_gitlabs && self.project_id.is_none_or(|own| own == project)
     }
 
@@ -136,7 +140,7 @@ impl Agents {
         let mut contexts = HashSet::new();
         for (at, raw) in raw.into_iter().enumerate() {
             let key = key.index(at);
-            let tokens = check_tokens(&raw.tokens, &key.field("tokens"), mistakes);
+            let tokens = raw.check_tokens(authorities, &key.field("tokens"), mistakes);
             let Some(agent) = raw.check(authorities, default_access, &key, mistakes) else {
                 continue;
             };
@@ -164,6 +168,12 @@ impl Agents {
     #[must_use]
     pub fn tokens(&self) -> &AgentTokens {
         &self.tokens
+    }
+
+    /// Whether an id may mean GitLab's agent in this project: it is marked as that, or no agent here has the id.
+    #[must_use]
+    pub fn may_be_gitlabs(&self, id: AgentId, project: ProjectId) -> bool {
+        self.agent(id).is_none_or(|agent| agent.is_gitlabs(project))
     }
 
     /// An agent by its id.
@@ -205,6 +215,26 @@ impl AgentTokens {
 }
 
 impl RawAgent {
+    fn check_tokens(
+        &self,
+        authorities: Authorities<'_>,
+        key: &Key,
+        mistakes: &mut Mistakes,
+    ) -> Vec<TokenHash> {
+        let named = self.authorities.as_deref();
+        let is_gitlabs = named.is_none_or(|named| named.contains(&RawAuthority::GitLab));
+        if self.tokens.is_empty() && !(is_gitlabs && authorities.knows_agents) {
+            mistakes.add(
+                key,
+                "without a token the agent can never connect: `adit token new` makes one",
+            );
+        }
+        let texts = self.tokens.iter().enumerate();
+        texts
+            .filter_map(|(at, text)| mistakes.check(&key.index(at), text.parse()))
+            .collect()
+    }
+
     fn check(
         self,
         authorities: Authorities<'_>,
@@ -320,20 +350,6 @@ fn choose_issuer(wanted: Option<String>, issuers: &[Box<str>]) -> Result<Box<str
             Err("the relay has several issuers: say whose jobs may use this agent".to_owned())
         }
     }
-}
-
-fn check_tokens(texts: &[String], key: &Key, mistakes: &mut Mistakes) -> Vec<TokenHash> {
-    if texts.is_empty() {
-        mistakes.add(
-            key,
-            "without a token the agent can never connect: `adit token new` makes one",
-        );
-    }
-    let checked = texts
-        .iter()
-        .enumerate()
-        .map(|(at, text)| mistakes.check(&key.index(at), text.parse()));
-    checked.flatten().collect()
 }
 
 #[cfg(test)]

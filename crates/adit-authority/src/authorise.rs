@@ -17,6 +17,7 @@ use adit_identity::{ActAs, AgentId, BadImpersonation, Environment, JobIdentity, 
 use crate::{
     AccessAs, Agent, Agents, Caller, Permit, Unusable,
     ci_access::{Filtered, Grant},
+    gitlab::AgentNames,
     permit::PermitTerms,
 };
 
@@ -29,17 +30,19 @@ pub use explain::{Admitted, Explanation, Licence, Question, Rule, Verdict};
 #[derive(Debug)]
 pub struct Authoriser {
     agents: Agents,
+    names: Arc<AgentNames>,
     // Tells this one's permits from those of the config before.
     number: u64,
 }
 
 impl Authoriser {
-    /// Decides by what these agents' `ci_access` says.
+    /// Decides by what these agents' `ci_access` says, and knows agents of GitLab's alone by these names.
     #[must_use]
-    pub fn new(agents: Agents) -> Self {
+    pub fn new(agents: Agents, names: Arc<AgentNames>) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         Self {
             agents,
+            names,
             number: COUNT.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -101,7 +104,7 @@ impl Authoriser {
             return false;
         }
         if let Some(project) = permit.terms().gitlab_project {
-            return self.may_be_gitlabs(permit.agent(), project);
+            return self.agents.may_be_gitlabs(permit.agent(), project);
         }
         self.terms(permit.job(), permit.agent())
             .is_ok_and(|terms| terms.act_as == *permit.act_as())

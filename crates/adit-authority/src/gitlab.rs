@@ -1,6 +1,6 @@
 //! GitLab as the authority: its own API says what a job's token stands for and which agents the job may use, exactly as it says
 //! it to GitLab's agent server. `GET /job/allowed_agents` takes the job's token and nothing else, so this needs no secret of a
-//! GitLab administrator and works against GitLab.com.
+//! GitLab administrator and works against GitLab.com. With that secret ([`ApiSecret`]) GitLab says whose an agent's token is, too.
 //!
 //! A token is asked about once for all who show it at the same time, again while something runs under it, and no more than GitLab
 //! takes. See `vouch.rs` for a token's way, `line.rs` for a call's, `book.rs` for what is remembered.
@@ -11,7 +11,9 @@
 //!  - Tokens are found by keyed hash. Their text is kept, in memory that is wiped, only while GitLab may have to be asked again.
 
 mod addresses;
+mod agents;
 mod answer;
+mod api_secret;
 mod as_listed;
 mod book;
 mod breaker;
@@ -22,6 +24,7 @@ mod granted;
 mod jobs;
 mod limits;
 mod line;
+mod names;
 mod over;
 mod pace;
 mod stats;
@@ -34,16 +37,20 @@ use std::{net::IpAddr, sync::Arc};
 use adit_identity::JobId;
 use tokio::time::Instant;
 
+pub use agents::GitLabAgent;
+pub use api_secret::{ApiSecret, BadApiSecret};
 pub use config::{GitLabConfig, RawGitLab};
 pub use error::{GitLabError, Trouble};
 pub use granted::Unusable;
 pub(crate) use granted::{Allowed, Granted};
+pub use names::AgentNames;
 pub use stats::{BreakerState, Lookup, Outcome, Question, QuestionStats};
 pub use transport::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
 pub use webhook::{BadEvent, BadWebhookSecrets, WebhookSecrets, job_over};
 
 use crate::{Caller, Ended, Running, Token, token::PREFIX};
 use addresses::Addresses;
+use agents::AgentTokens;
 use driver::Driver;
 use jobs::Jobs;
 use line::Line;
@@ -55,6 +62,9 @@ use vouch::Vouch;
 pub struct GitLab {
     line: Arc<Line>,
     jobs: Arc<Vouch<Jobs>>,
+    /// If it is known how to ask about them.
+    agents: Option<Arc<Vouch<AgentTokens>>>,
+    names: Arc<AgentNames>,
 }
 
 /// Makes the calls for as long as it runs. Dropping it stops that: known tokens hold for a while, new ones are refused.
@@ -62,12 +72,14 @@ pub struct GitLab {
 #[must_use = "GitLab is asked only while `run` runs"]
 pub struct GitLabWork {
     jobs: Driver<Jobs>,
+    agents: Option<Driver<AgentTokens>>,
 }
 
 impl GitLab {
-    /// The authority, and its work: run it until the process stops.
+    /// The authority, and its work: run it until the process stops. With the secret it is asked about agents' tokens, too.
     pub fn new(
         config: &GitLabConfig,
+        secret: Option<Arc<ApiSecret>>,
         transport: Arc<dyn AskGitLab>,
         running: Arc<dyn Running>,
     ) -> (Self, GitLabWork) {
@@ -85,7 +97,28 @@ impl GitLab {
             config.times(),
             config.bounds(),
         );
-        (Self { line, jobs }, GitLabWork { jobs: driver })
+        let names = Arc::<AgentNames>::default();
+        let vouch_for_agents = |secret| {
+            Vouch::new(
+                AgentTokens::new(secret, Arc::clone(&names)),
+                &line,
+                &addresses,
+                config.times(),
+                config.bounds(),
+            )
+        };
+        let (agents, agents_driver) = secret.map(vouch_for_agents).unzip();
+        let gitlab = Self {
+            line,
+            jobs,
+            agents,
+            names,
+        };
+        let work = GitLabWork {
+            jobs: driver,
+            agents: agents_driver,
+        };
+        (gitlab, work)
     }
 
     /// The job that a token stands for. `from` is who brought it, and pays for tokens that GitLab does not know. Cancel-safe; waits
@@ -101,6 +134,31 @@ impl GitLab {
         self.jobs.verify(token, from).await
     }
 
+    /// Whether GitLab is asked about agents' tokens.
+    #[must_use]
+    pub fn knows_agents(&self) -> bool {
+        self.agents.is_some()
+    }
+
+    /// The agent whose token this is; as [`GitLab::job`].
+    ///
+    /// # Errors
+    ///
+    /// GitLab does not accept the token, or cannot be asked and has not vouched for it lately.
+    pub async fn agent(&self, token: Token<'_>, from: IpAddr) -> Result<GitLabAgent, GitLabError> {
+        match &self.agents {
+            Some(_) if token.expose().starts_with(PREFIX) => Err(GitLabError::AgentToken),
+            Some(agents) => agents.verify(token, from).await,
+            None => Err(GitLabError::NotAccepted),
+        }
+    }
+
+    /// What GitLab calls the agents whose tokens it has vouched for.
+    #[must_use]
+    pub fn agent_names(&self) -> &Arc<AgentNames> {
+        &self.names
+    }
+
     /// GitLab has said by itself that a job is over: its access ends now.
     pub fn job_is_over(&self, job: JobId) {
         self.jobs.kind.note_over(job);
@@ -111,7 +169,8 @@ impl GitLab {
     /// What happened so far, by what was asked.
     #[must_use]
     pub fn stats(&self) -> Vec<QuestionStats> {
-        vec![self.jobs.stats()]
+        let agents = self.agents.as_ref().map(|agents| agents.stats());
+        std::iter::once(self.jobs.stats()).chain(agents).collect()
     }
 
     /// Whether GitLab is asked at all.
@@ -124,7 +183,12 @@ impl GitLab {
 impl GitLabWork {
     /// Runs until dropped.
     pub async fn run(self) {
-        self.jobs.run().await;
+        let agents = async {
+            if let Some(agents) = self.agents {
+                agents.run().await;
+            }
+        };
+        tokio::join!(self.jobs.run(), agents);
     }
 }
 

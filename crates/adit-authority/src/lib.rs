@@ -6,7 +6,7 @@
 //!     result is a [`Caller`].
 //!  3. [`Authoriser::permit`]: that caller may reach that agent, and as whom there; the result is a [`Permit`].
 //!
-//! Agents come in through [`AgentTokens::verify`] instead.
+//! Agents come in through [`AgentTokens::verify`] instead, or [`GitLab::agent`] when GitLab knows them.
 //!
 //! Invariants:
 //!  - Neither [`Caller`] nor [`Permit`] can be made outside this crate: who holds one has passed the checks.
@@ -43,7 +43,8 @@ pub use ci_access::AccessAs;
 pub use credential::{Credential, CredentialError, DEFAULT_MAX_CREDENTIAL_BYTES, Token};
 pub use ended::{Affected, Ended, Running};
 pub use gitlab::{
-    AskGitLab, GitLab, GitLabConfig, GitLabError, GitLabWork, RawGitLab, Trouble, Unusable,
+    AskGitLab, GitLab, GitLabAgent, GitLabConfig, GitLabError, GitLabWork, RawGitLab, Trouble,
+    Unusable,
 };
 pub use oidc::{FetchError, FetchKeys, KeyRefresh, Oidc, OidcConfig, RawOidc, TokenError};
 pub use permit::Permit;

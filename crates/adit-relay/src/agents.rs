@@ -3,9 +3,11 @@
 //! Called by `front_door/http2.rs` for each stream that arrives. Invariant: an agent is whom its token says; what it tells
 //! of itself afterwards is for logs, nothing is decided by it.
 
-use std::sync::Arc;
+use std::{future::pending, net::IpAddr, sync::Arc};
 
-use adit_authority::{AgentTokens, Credential};
+use adit_authority::{
+    Agents as Configured, Credential, Ended, GitLab, GitLabAgent, GitLabError, Token,
+};
 use adit_identity::AgentId;
 use adit_process::{Stop, chain};
 use adit_tunnel::{CloseReason, Options, PATH, SendBuf, SessionError, Tunnel};
@@ -31,8 +33,10 @@ pub(crate) use seldom::Seldom;
 pub(crate) enum Arrival {
     /// A client's request.
     Exchange,
-    /// A tunnel of this agent, whose token was accepted.
+    /// A tunnel of this agent, whose token the configuration lists.
     Tunnel(AgentId),
+    /// A tunnel whose agent GitLab may know: [`Agents::ask_gitlab`].
+    Unknown,
     /// A tunnel that is not opened.
     Denied(Denied),
 }
@@ -44,6 +48,16 @@ pub(crate) enum Denied {
         "the agent token is not accepted: it is missing, malformed, or not listed in this relay's configuration"
     )]
     Unauthenticated,
+    #[error(
+        "the agent token is not accepted: it is not listed in this relay's configuration, and GitLab does not know it, or it was revoked there"
+    )]
+    RefusedByGitLab,
+    #[error("{0}")]
+    Unproved(GitLabError),
+    #[error(
+        "GitLab knows the agent, and this relay's configuration has another one under its id: mark that as GitLab's, by `authorities` and `project_id`, or give it another id"
+    )]
+    OtherAgent,
     #[error("the agent has as many tunnels as it may")]
     TooMany,
     #[error("this relay is stopping: connect to another one")]
@@ -54,17 +68,59 @@ impl Denied {
     /// The gRPC status code.
     const fn grpc_status(self) -> &'static str {
         match self {
-            Self::Unauthenticated => "16",
+            Self::Unauthenticated | Self::RefusedByGitLab => "16",
+            Self::OtherAgent => "7",
             Self::TooMany => "8",
-            Self::Draining => "14",
+            Self::Unproved(_) | Self::Draining => "14",
         }
     }
 
     const fn reason(self) -> &'static str {
         match self {
-            Self::Unauthenticated => "unauthenticated",
+            Self::Unauthenticated | Self::RefusedByGitLab => "unauthenticated",
+            Self::Unproved(why) => why.reason(),
+            Self::OtherAgent => "other_agent",
             Self::TooMany => "too_many",
             Self::Draining => "draining",
+        }
+    }
+}
+
+impl From<GitLabError> for Denied {
+    fn from(why: GitLabError) -> Self {
+        match why {
+            GitLabError::NotAccepted
+            | GitLabError::Forbidden
+            | GitLabError::OtherKind
+            | GitLabError::Ended
+            | GitLabError::AgentToken => Self::RefusedByGitLab,
+            GitLabError::BadAnswer(_)
+            | GitLabError::Unavailable { .. }
+            | GitLabError::Busy
+            | GitLabError::TooManyBadTokens => Self::Unproved(why),
+        }
+    }
+}
+
+/// An agent that may hold a tunnel.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    id: AgentId,
+    /// GitLab's word on its token, if that is why.
+    word: Option<GitLabAgent>,
+}
+
+impl Admitted {
+    /// By the configuration, which lists its token.
+    pub(crate) fn configured(id: AgentId) -> Self {
+        Self { id, word: None }
+    }
+
+    /// Waits until it is no longer. Cancel-safe.
+    async fn revoked(&self) -> Ended {
+        match &self.word {
+            Some(word) => word.ended().await,
+            None => pending().await,
         }
     }
 }
@@ -72,7 +128,9 @@ impl Denied {
 /// Where tunnels begin.
 #[derive(Debug)]
 pub(crate) struct Agents {
-    pub(crate) tokens: AgentTokens,
+    pub(crate) configured: Configured,
+    /// If it is asked about agents.
+    pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) options: Options,
     pub(crate) max_credential_bytes: usize,
@@ -82,19 +140,38 @@ pub(crate) struct Agents {
 }
 
 impl Agents {
-    /// What `request` is. Checks the token when it is a tunnel.
+    /// What `request` is. Looks for the token in the configuration when it is a tunnel.
     pub(crate) fn sort<B>(&self, request: &Request<B>) -> Arrival {
         if !is_tunnel(request) {
             return Arrival::Exchange;
         }
-        let arrival = self.admit(request.headers());
-        arrival.map_or_else(Arrival::Denied, Arrival::Tunnel)
+        let arrival = self.find(request.headers());
+        arrival.unwrap_or_else(Arrival::Denied)
+    }
+
+    /// The agent of a tunnel that is [`Arrival::Unknown`], if it may hold one. Cancel-safe; waits a bounded time.
+    pub(crate) async fn ask_gitlab(
+        &self,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Result<Admitted, Denied> {
+        let gitlab = self.gitlab.as_ref().ok_or(Denied::Unauthenticated)?;
+        let word = gitlab.agent(self.token(headers)?, from).await?;
+        let id = word.id();
+        if !self.configured.may_be_gitlabs(id, word.project()) {
+            return Err(Denied::OtherAgent);
+        }
+        self.find_room(id)?;
+        Ok(Admitted {
+            id,
+            word: Some(word),
+        })
     }
 
     /// Holds the tunnel until it ends.
     pub(crate) async fn serve(
         &self,
-        agent: AgentId,
+        agent: Admitted,
         request: Request<RecvStream>,
         respond: SendResponse<SendBuf>,
         from: Client,
@@ -109,20 +186,24 @@ impl Agents {
             Ok(tunnel) => tunnel,
             Err(error) => {
                 self.metrics.tunnel_refused("handshake");
-                tracing::warn!(agent.id = %agent, client.addr = %from, error = %chain(&*error), "tunnel did not open");
+                tracing::warn!(agent.id = %agent.id, client.addr = %from, error = %chain(&*error), "tunnel did not open");
                 return;
             }
         };
         let _live = LiveTunnel {
-            agent,
+            agent: agent.id,
             tunnel: tunnel.clone(),
             metrics: &self.metrics,
             _counted: self.metrics.tunnel(),
-            _registration: self.register(agent, &tunnel, from),
+            _registration: self.register(&agent, &tunnel, from),
         };
         tokio::select! {
             biased;
             _ = &mut driver => {}
+            why = agent.revoked() => {
+                tunnel.close(CloseReason::Revoked, revoked(why));
+                driver.await;
+            }
             // The callers have read everything: the agent, which asked to go, may.
             () = tunnel.drained() => {
                 tunnel.close(CloseReason::Done, "drained");
@@ -131,7 +212,23 @@ impl Agents {
         }
     }
 
-    fn admit(&self, headers: &HeaderMap) -> Result<AgentId, Denied> {
+    fn find(&self, headers: &HeaderMap) -> Result<Arrival, Denied> {
+        let token = self.token(headers)?;
+        let agent = self.configured.tokens().verify(token);
+        if agent.is_none() && self.gitlab.is_none() {
+            return Err(Denied::Unauthenticated);
+        }
+        if self.stop.is_draining() {
+            return Err(Denied::Draining);
+        }
+        let Some(agent) = agent else {
+            return Ok(Arrival::Unknown);
+        };
+        self.find_room(agent)?;
+        Ok(Arrival::Tunnel(agent))
+    }
+
+    fn token<'a>(&self, headers: &'a HeaderMap) -> Result<Token<'a>, Denied> {
         let values = headers
             .get_all(AUTHORIZATION)
             .iter()
@@ -142,28 +239,36 @@ impl Agents {
         if credential.agent().is_some() {
             return Err(Denied::Unauthenticated);
         }
-        let agent = self
-            .tokens
-            .verify(credential.token())
-            .ok_or(Denied::Unauthenticated)?;
-        if self.stop.is_draining() {
-            return Err(Denied::Draining);
-        }
+        Ok(credential.token())
+    }
+
+    fn find_room(&self, agent: AgentId) -> Result<(), Denied> {
         if self.registry.is_full(agent) {
             return Err(Denied::TooMany);
         }
-        Ok(agent)
+        Ok(())
     }
 
-    fn register(&self, agent: AgentId, tunnel: &Tunnel, from: Client) -> Option<Registration> {
+    /// As people know the agent.
+    fn name(&self, agent: &Admitted) -> String {
+        match (self.configured.agent(agent.id), &agent.word) {
+            (Some(configured), _) => configured.context().to_owned(),
+            (None, Some(word)) => word.context(),
+            (None, None) => String::new(),
+        }
+    }
+
+    fn register(&self, agent: &Admitted, tunnel: &Tunnel, from: Client) -> Option<Registration> {
         let peer = tunnel.peer();
         match self
             .registry
-            .register(agent, &peer.session.to_string(), tunnel.clone())
+            .register(agent.id, &peer.session.to_string(), tunnel.clone())
         {
             Ok(registration) => {
                 tracing::info!(
-                    agent.id = %agent,
+                    agent.id = %agent.id,
+                    agent.name = self.name(agent),
+                    authority = if agent.word.is_some() { "gitlab" } else { "config" },
                     replica.id = peer.replica,
                     tunnel.id = %peer.session,
                     client.addr = %from,
@@ -232,10 +337,18 @@ pub(crate) enum TunnelEnd {
     Misbehaved,
     /// The connection broke.
     Lost,
+    /// GitLab took its word on the agent back.
+    Revoked,
 }
 
 impl TunnelEnd {
-    pub(crate) const ALL: [Self; 4] = [Self::Closed, Self::Silent, Self::Misbehaved, Self::Lost];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Closed,
+        Self::Silent,
+        Self::Misbehaved,
+        Self::Lost,
+        Self::Revoked,
+    ];
 
     fn of(over: &SessionError) -> Self {
         match over {
@@ -249,6 +362,10 @@ impl TunnelEnd {
                 | CloseReason::Revoked
                 | CloseReason::Stopping => Self::Closed,
             },
+            SessionError::Closed {
+                reason: CloseReason::Revoked,
+                ..
+            } => Self::Revoked,
             SessionError::Closed { .. } => Self::Closed,
             SessionError::Version { .. } => Self::Misbehaved,
             SessionError::Transport(_) => Self::Lost,
@@ -261,6 +378,20 @@ impl TunnelEnd {
             Self::Silent => "silent",
             Self::Misbehaved => "misbehaved",
             Self::Lost => "lost",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// For the agent's log, and for callers whose answers had not begun.
+const fn revoked(why: Ended) -> &'static str {
+    match why {
+        Ended::Over => {
+            "GitLab no longer accepts the agent's token: it was revoked, or the agent was removed"
+        }
+        Ended::Changed => "GitLab says that the agent's token is another agent's",
+        Ended::Unproved => {
+            "GitLab has not answered for too long: nobody knows whether the agent's token is still good"
         }
     }
 }

@@ -157,7 +157,17 @@ impl Metrics {
             gitlab_events: Family::default(),
             tunnels: Gauge::default(),
             tunnels_opened: Counter::default(),
-            tunnels_refused: by_reason(&["unauthenticated", "too_many", "draining", "handshake"]),
+            tunnels_refused: by_reason(&[
+                "unauthenticated",
+                "other_agent",
+                "gitlab_unavailable",
+                "gitlab_bad_answer",
+                "gitlab_busy",
+                "too_many_bad_tokens",
+                "too_many",
+                "draining",
+                "handshake",
+            ]),
             audit: AuditMetrics::default(),
             tunnel_ends: Family::default(),
         };

@@ -13,6 +13,7 @@ fn check(yaml: &str, issuers: &[&str]) -> Result<Agents, Mistakes> {
         Authorities {
             issuers: &issuers,
             has_gitlab: false,
+            knows_agents: false,
         },
     )
 }
@@ -114,6 +115,7 @@ fn with_issuers_and_a_gitlab_an_agent_says_whose_it_is() {
         let authorities = Authorities {
             issuers: if has_issuer { &issuers } else { &[] },
             has_gitlab,
+            knows_agents: false,
         };
         let agents = check_for(serde_saphyr::from_str(&yaml).unwrap(), authorities);
         agents.map_err(|mistakes| keys(&mistakes)).map(|agents| {
@@ -169,6 +171,7 @@ fn an_agent_of_gitlabs_is_that_of_its_project() {
     let authorities = Authorities {
         issuers: &[],
         has_gitlab: true,
+        knows_agents: false,
     };
     let agents = check_for(serde_saphyr::from_str(&yaml).unwrap(), authorities).unwrap();
     let is_gitlabs = |id, project| {

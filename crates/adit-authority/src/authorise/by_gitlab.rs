@@ -2,7 +2,7 @@
 //! id is GitLab's to give.
 //! Invariant: an agent of the config that is not marked as GitLab's is out of reach here, whatever GitLab has under its id.
 
-use adit_identity::{AgentId, JobIdentity, ProjectId};
+use adit_identity::{AgentId, JobIdentity};
 
 use super::{Authoriser, NotAllowed};
 use crate::{
@@ -19,7 +19,7 @@ impl Authoriser {
         id: AgentId,
     ) -> Result<PermitTerms, NotAllowed> {
         let allowed = granted.agent(id).ok_or(NotAllowed::NotListed(id))?;
-        if !self.may_be_gitlabs(id, allowed.config_project) {
+        if !self.agents.may_be_gitlabs(id, allowed.config_project) {
             return Err(NotAllowed::NotGitLabs(id));
         }
         let context = self.context(id, allowed);
@@ -37,25 +37,24 @@ impl Authoriser {
         })
     }
 
-    /// Whether an id may mean GitLab's agent: it is marked as that, or the config has no agent of this id.
-    pub(super) fn may_be_gitlabs(&self, id: AgentId, project: ProjectId) -> bool {
-        self.agents
-            .agent(id)
-            .is_none_or(|agent| agent.is_gitlabs(project))
-    }
-
-    /// As people know the agent. GitLab's list does not say its name.
+    /// As people know the agent. GitLab's list does not say its name: it is known if the agent has shown its token here.
     fn context(&self, id: AgentId, allowed: &Allowed) -> Box<str> {
-        match (self.agents.agent(id), &allowed.config_path) {
-            (Some(agent), _) => agent.context().into(),
-            (None, Some(path)) => format!("{path}:{id}").into(),
-            (None, None) => id.to_string().into(),
+        if let Some(agent) = self.agents.agent(id) {
+            return agent.context().into();
+        }
+        let name = self.names.find(id, allowed.config_project);
+        let name = name.map_or_else(|| id.to_string(), |name| name.to_string());
+        match &allowed.config_path {
+            Some(path) => format!("{path}:{name}").into(),
+            None => name.into(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use adit_identity::{
         ActAs,
         mistakes::{Key, Mistakes},
@@ -79,6 +78,7 @@ mod tests {
         let authorities = Authorities {
             issuers: &[examples::ISSUER.into()],
             has_gitlab: true,
+            knows_agents: false,
         };
         let mut mistakes = Mistakes::new();
         let agents = Agents::check(
@@ -88,7 +88,7 @@ mod tests {
             &Key::root(),
             &mut mistakes,
         );
-        Authoriser::new(mistakes.finish(agents).unwrap())
+        Authoriser::new(mistakes.finish(agents).unwrap(), Arc::default())
     }
 
     /// A job that GitLab lets use agents 41 to 45, the last with a mode that nobody knows.
@@ -162,7 +162,7 @@ mod tests {
         let permit = rules.permit(&caller, AgentId(42)).unwrap();
         let now = std::time::SystemTime::now();
         assert!(rules.upholds(&permit, now));
-        assert!(Authoriser::new(Agents::default()).upholds(&permit, now));
+        assert!(Authoriser::new(Agents::default(), Arc::default()).upholds(&permit, now));
         let permit = rules.permit(&caller, AgentId(41)).unwrap();
         assert!(rules.upholds(&permit, now));
     }

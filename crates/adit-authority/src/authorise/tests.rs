@@ -21,12 +21,13 @@ fn rules(ci_access: &str) -> Authoriser {
         Authorities {
             issuers: &[ISSUER.into()],
             has_gitlab: false,
+            knows_agents: false,
         },
         &AccessAs::CiJob,
         &Key::root(),
         &mut mistakes,
     );
-    Authoriser::new(mistakes.finish(agents).unwrap())
+    Authoriser::new(mistakes.finish(agents).unwrap(), Arc::default())
 }
 
 fn caller(job: JobIdentity) -> Caller {
@@ -304,5 +305,5 @@ fn a_permit_is_upheld_only_by_rules_that_would_give_it_again() {
     assert!(!granted.upholds(&permit, UNIX_EPOCH + Duration::from_secs(1000)));
     assert!(!rules("{}").upholds(&permit, now));
     assert!(!rules("{instance: {access_as: {agent: {}}}}").upholds(&permit, now));
-    assert!(!Authoriser::new(Agents::default()).upholds(&permit, now));
+    assert!(!Authoriser::new(Agents::default(), Arc::default()).upholds(&permit, now));
 }

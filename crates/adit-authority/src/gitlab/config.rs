@@ -16,6 +16,8 @@ pub struct GitLabConfig {
     pub url: Box<str>,
     /// Certificates believed beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Where the secret is that GitLab shares with its agent server. Default: none, and GitLab is not asked about agents' tokens.
+    pub api_secret_file: Option<PathBuf>,
     /// Where the secrets are that GitLab shows with its job events. Default: none, and no event is taken.
     pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a token in use, at least.
@@ -46,6 +48,7 @@ impl GitLabConfig {
         Self {
             url: url.trim_end_matches('/').into(),
             ca_file: None,
+            api_secret_file: None,
             webhook_secret_file: None,
             recheck: Duration::from_secs(30),
             max_stale: Duration::from_mins(20),

@@ -86,6 +86,9 @@ pub enum Trouble {
     /// A status that means nothing here, such as a redirect.
     #[error("it answers with a status that means nothing here")]
     UnexpectedStatus,
+    /// Status 401, and a body that says that it is about this relay.
+    #[error("it does not accept this relay's proof of being its agent server")]
+    NotTrusted,
     /// Status 429, or none left of what it allows.
     #[error("it allows no more questions for now")]
     RateLimited,

@@ -1,6 +1,7 @@
 //! The one way to GitLab. Every question goes through here, whatever it is about: as often as [`Pace`] allows, not at all while
 //! [`Breaker`] is open, and no longer than the timeout.
-//! Invariant: 401, 403 and 404 are answers; whatever else is not 200 is trouble, and trouble never says anything about a token.
+//! Invariant: 401, 403 and 404 are answers, unless they are about this relay; whatever else is not 200 is trouble, and trouble never says
+//! anything about a token.
 
 use std::{
     sync::Arc,
@@ -55,6 +56,8 @@ pub(super) struct Snag {
     pub(super) whose: Whose,
 }
 
+/// In GitLab's 401 when it is about us, and not about the token.
+const NOT_TRUSTED: &[u8] = b"KAS JWT authentication invalid";
 /// When a question that failed is worth asking again, as long as the breaker is closed.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -115,6 +118,7 @@ impl Line {
         let (head, body) = response.into_parts();
         match head.status {
             StatusCode::OK => Ok(self.answered(Said::Yes(body), &head.headers)),
+            StatusCode::UNAUTHORIZED if mentions(&body, NOT_TRUSTED) => Err(self.not_trusted()),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
                 Ok(self.answered(Said::No(status), &head.headers))
             }
@@ -140,6 +144,16 @@ impl Line {
             self.leave_alone(wait);
         }
         Answer { said, rest }
+    }
+
+    /// Whoever refuses us is well.
+    fn not_trusted(&self) -> Snag {
+        let _ = self.breaker.lock().answered();
+        Snag {
+            why: Trouble::NotTrusted,
+            retry_after: SOON,
+            whose: Whose::Relay,
+        }
     }
 
     fn told_to_wait(&self, headers: &HeaderMap) -> Snag {
@@ -188,11 +202,21 @@ impl Line {
 pub(super) struct Asker<'a> {
     line: &'a Line,
     calls: &'a Counts<Outcome>,
+    urgency: Urgency,
 }
 
 impl<'a> Asker<'a> {
-    pub(super) const fn new(line: &'a Line, calls: &'a Counts<Outcome>) -> Self {
-        Self { line, calls }
+    pub(super) const fn new(line: &'a Line, calls: &'a Counts<Outcome>, urgency: Urgency) -> Self {
+        Self {
+            line,
+            calls,
+            urgency,
+        }
+    }
+
+    /// Waits for leave to send a second question about the same token. Cancel-safe.
+    pub(super) async fn another_turn(&self) {
+        self.line.turn(self.urgency).await;
     }
 
     /// Sends a question and counts how it ended. Cancel-safe.
@@ -209,6 +233,10 @@ fn left_alone(wait: Duration) -> Snag {
         retry_after: wait,
         whose: Whose::Relay,
     }
+}
+
+fn mentions(body: &[u8], words: &[u8]) -> bool {
+    body.windows(words.len()).any(|window| window == words)
 }
 
 fn cause(error: &AskError) -> String {

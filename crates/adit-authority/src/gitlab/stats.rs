@@ -36,6 +36,8 @@ words! {
     Question {
         /// Which agents a job may use.
         Job = "job",
+        /// Whose an agent's token is.
+        Agent = "agent",
     }
 
     /// How a call ended.
@@ -52,6 +54,8 @@ words! {
         ServerError = "server_error",
         /// A status that means nothing here.
         UnexpectedStatus = "unexpected_status",
+        /// With 401, about this relay.
+        NotTrusted = "not_trusted",
         /// 429.
         RateLimited = "rate_limited",
         /// An answer that nobody reads to its end.
@@ -101,6 +105,7 @@ impl Outcome {
                 Trouble::TimedOut => Self::TimedOut,
                 Trouble::ServerError => Self::ServerError,
                 Trouble::UnexpectedStatus => Self::UnexpectedStatus,
+                Trouble::NotTrusted => Self::NotTrusted,
                 Trouble::RateLimited => Self::RateLimited,
                 Trouble::TooLong => Self::TooLong,
                 Trouble::LeftAlone => Self::LeftAlone,

@@ -21,6 +21,7 @@ use tokio::{
 use super::*;
 use crate::Affected;
 
+mod agents;
 mod ends;
 mod floods;
 mod jobs;
@@ -36,6 +37,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 struct Script {
     /// Answers by token; another token is answered with 401.
     jobs: Mutex<HashMap<String, Value>>,
+    /// A path at which there is nothing.
+    missing: Mutex<&'static str>,
     /// What happens instead, if anything does.
     instead: Mutex<Option<Instead>>,
     /// How long an answer takes.
@@ -63,8 +66,14 @@ impl AskGitLab for Script {
     fn ask(&self, request: Request<Bytes>) -> Asked<'_> {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::Relaxed);
-            let token = request.headers()["job-token"].to_str().unwrap().to_owned();
+            let shown = |name: &'static str| request.headers().get(name)?.to_str().ok();
+            let bearer = || shown("authorization")?.strip_prefix("Bearer ");
+            let token = shown("job-token").or_else(bearer).unwrap().to_owned();
+            let is_missing = request.uri().path() == *self.missing.lock();
             *self.last.lock() = Some(request);
+            if is_missing {
+                return Ok(answer(404, &[], r#"{"error":"404 Not Found"}"#.into()));
+            }
             let (latency, instead) = (*self.latency.lock(), self.instead.lock().clone());
             // Decided now, told later.
             let known = self.jobs.lock().get(&token).cloned();
@@ -147,7 +156,13 @@ impl World {
         change(&mut config);
         let (script, cuts) = (Arc::<Script>::default(), Arc::<Cuts>::default());
         let transport: Arc<dyn AskGitLab> = Arc::clone(&script) as _;
-        let (gitlab, work) = GitLab::new(&config, transport, Arc::clone(&cuts) as _);
+        let secret = ApiSecret::new("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
+        let (gitlab, work) = GitLab::new(
+            &config,
+            Some(Arc::new(secret)),
+            transport,
+            Arc::clone(&cuts) as _,
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(work.run());
         Self {

@@ -207,7 +207,7 @@ impl<K: Kind> Vouch<K> {
     pub(super) async fn call(&self, ask: Ask<K::Proof>) {
         self.line.turn(ask.urgency()).await;
         let verdict = if ask.is_wanted() {
-            let asker = Asker::new(&self.line, &self.calls);
+            let asker = Asker::new(&self.line, &self.calls, ask.urgency());
             let answer = self.kind.ask(&asker, &ask.begun.token).await;
             self.settle(&ask, answer)
         } else {

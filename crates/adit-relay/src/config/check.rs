@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use adit_authority::{AccessAs, Agents, Authorities, GitLabConfig, OidcConfig};
+use adit_authority::{AccessAs, Agents, Authorities, GitLabConfig, OidcConfig, RawGitLab};
 use adit_identity::mistakes::{Key, Mistakes, Section};
 use adit_process::{Shards, tls::CertificateFiles};
 use ipnet::IpNet;
@@ -50,6 +50,8 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     );
     let issuers = oidc.urls();
     let has_gitlab = raw.authorities.gitlab.is_some();
+    let secret_file = |gitlab: &RawGitLab| gitlab.api_secret_file.is_some();
+    let knows_agents = raw.authorities.gitlab.as_ref().is_some_and(secret_file);
     let gitlab = raw.authorities.gitlab.map(|raw| {
         let key = root.field("authorities").field("gitlab");
         GitLabConfig::check(raw, &key, mistakes)
@@ -59,6 +61,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         Authorities {
             issuers: &issuers,
             has_gitlab,
+            knows_agents,
         },
         &AccessAs::CiJob,
         &root.field("agents"),

@@ -6,7 +6,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -24,7 +27,11 @@ use http::Request;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::{FrontDoor, accept::Io};
-use crate::{agents::Arrival, call::Connection, config::FrontDoorConfig};
+use crate::{
+    agents::{Admitted, Arrival},
+    call::Connection,
+    config::FrontDoorConfig,
+};
 
 mod answer;
 mod body;
@@ -45,18 +52,22 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
         Ok(Err(error)) => return ended(&connection, &error),
         Err(_) => return door.handler.metrics.handshake_failed("http2_timed_out"),
     };
+    let has_tunnel = Arc::<AtomicBool>::default();
     let open = |request, respond, arrival| {
         stream(
             request,
             respond,
             arrival,
-            Arc::clone(&connection),
-            Arc::clone(&door),
+            On {
+                connection: Arc::clone(&connection),
+                door: Arc::clone(&door),
+                has_tunnel: Arc::clone(&has_tunnel),
+            },
         )
     };
     let mut draining = std::pin::pin!(door.stop.draining());
     let mut is_draining = false;
-    let mut served = Served::new(http2, &door);
+    let mut served = Served::new(http2, &door, &has_tunnel);
     let result = std::future::poll_fn(|cx| {
         if !is_draining && draining.as_mut().poll(cx).is_ready() {
             is_draining = true;
@@ -106,22 +117,43 @@ async fn stream(
     request: Request<RecvStream>,
     respond: SendResponse<SendBuf>,
     arrival: Arrival,
-    connection: Arc<Connection>,
-    door: Arc<FrontDoor>,
+    on: On,
 ) -> Ended {
-    match arrival {
-        Arrival::Tunnel(agent) => {
-            let client = connection.client_of(request.headers());
-            Box::pin(door.agents.serve(agent, request, respond, client)).await;
+    let On {
+        connection,
+        door,
+        has_tunnel,
+    } = on;
+    let client = || connection.client_of(request.headers());
+    let agents = &door.agents;
+    let admitted = match arrival {
+        Arrival::Exchange => {
+            return answer::exchange(&door.handler, &connection, request, respond).await;
+        }
+        Arrival::Denied(denied) => Err(denied),
+        Arrival::Tunnel(agent) => Ok(Admitted::configured(agent)),
+        Arrival::Unknown => Box::pin(agents.ask_gitlab(request.headers(), client().ip)).await,
+    };
+    let client = client();
+    match admitted {
+        Ok(agent) => {
+            has_tunnel.store(true, Ordering::Relaxed);
+            Box::pin(agents.serve(agent, request, respond, client)).await;
             Ended::Tunnel
         }
-        Arrival::Denied(denied) => {
-            let client = connection.client_of(request.headers());
-            door.agents.deny(denied, client, respond);
+        Err(denied) => {
+            agents.deny(denied, client, respond);
             Ended::Answered
         }
-        Arrival::Exchange => answer::exchange(&door.handler, &connection, request, respond).await,
     }
+}
+
+/// What a stream needs beside itself.
+struct On {
+    connection: Arc<Connection>,
+    door: Arc<FrontDoor>,
+    /// Set by a stream that turns out to be a tunnel.
+    has_tunnel: Arc<AtomicBool>,
 }
 
 /// A connection and its streams.
@@ -131,6 +163,7 @@ struct Served<'a, F> {
     door: &'a FrontDoor,
     /// `None` once it was too many.
     hasty: Option<Hasty>,
+    has_tunnel: &'a AtomicBool,
     windows: Windows,
     idle: Option<Pin<Box<Sleep>>>,
 }
@@ -147,7 +180,11 @@ enum Windows {
 }
 
 impl<'a, F: Future<Output = Ended>> Served<'a, F> {
-    fn new(http2: Http2<Corked<Io>, SendBuf>, door: &'a FrontDoor) -> Self {
+    fn new(
+        http2: Http2<Corked<Io>, SendBuf>,
+        door: &'a FrontDoor,
+        has_tunnel: &'a AtomicBool,
+    ) -> Self {
         Self {
             http2,
             streams: FuturesUnordered::new(),
@@ -156,6 +193,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
                 door.config.max_cancels_per_second,
                 Instant::now(),
             )),
+            has_tunnel,
             windows: Windows::Small,
             idle: None,
         }
@@ -176,7 +214,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
             while accepted < ACCEPTS_PER_TURN {
                 match self.http2.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        let arrival = self.sort(&request);
+                        let arrival = self.door.agents.sort(&request);
                         self.streams.push(open(request, respond, arrival));
                         self.note_full();
                         accepted += 1;
@@ -193,16 +231,11 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
         }
     }
 
-    fn sort(&mut self, request: &Request<RecvStream>) -> Arrival {
-        let arrival = self.door.agents.sort(request);
-        if matches!(arrival, Arrival::Tunnel(_)) && self.windows == Windows::Small {
+    fn widen(&mut self) {
+        if self.windows == Windows::Small && self.has_tunnel.load(Ordering::Relaxed) {
             self.http2.set_target_window_size(WINDOW);
             self.windows = Windows::Wanted;
         }
-        arrival
-    }
-
-    fn widen(&mut self) {
         if self.windows == Windows::Wanted && self.http2.set_initial_window_size(WINDOW).is_ok() {
             self.windows = Windows::Large;
         }

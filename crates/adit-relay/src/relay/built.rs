@@ -1,9 +1,13 @@
 //! Puts the stages of a relay together from its configuration; nothing listens yet.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use adit_authority::{
-    Agents as AllowedAgents, Authoriser, FetchKeys, GitLab, Oidc, gitlab::WebhookSecrets,
+    Authoriser, FetchKeys, GitLab, Oidc,
+    gitlab::{ApiSecret, WebhookSecrets},
 };
 use adit_exchange::HeadLimits;
 use adit_process::{
@@ -82,7 +86,19 @@ impl Built {
             audit: audit.clone(),
         };
         Metrics::register_scraped(&mut registered, scraped);
-        let agents = agents(&config.agents, options, &limits, &registry, &stop, &metrics);
+        let agents = Agents {
+            configured: config.agents.clone(),
+            gitlab: gitlab.clone().filter(|gitlab| gitlab.knows_agents()),
+            registry: Arc::clone(&registry),
+            options,
+            max_credential_bytes: limits.credential_bytes,
+            stop: stop.clone(),
+            metrics: Arc::clone(&metrics),
+            denials: Seldom::default(),
+        };
+        let names = gitlab
+            .as_ref()
+            .map(|gitlab| Arc::clone(gitlab.agent_names()));
         let route = Arc::new(Route::new(
             Arc::clone(&registry),
             config.route,
@@ -99,7 +115,7 @@ impl Built {
                 limits.credential_bytes,
                 Arc::clone(&metrics),
             ),
-            authorise: Authorise::new(Authoriser::new(config.agents)),
+            authorise: Authorise::new(Authoriser::new(config.agents, names.unwrap_or_default())),
             forward: Forward::new(
                 Arc::clone(&route),
                 head_limits(&config.front_door),
@@ -163,15 +179,29 @@ fn gitlab(
     cuts: Cuts,
     metrics: &Metrics,
     upkeep: &mut JoinSet<()>,
-) -> Result<Option<Arc<GitLab>>, TlsError> {
+) -> Result<Option<Arc<GitLab>>, StartError> {
     let Some(gitlab) = &config.gitlab else {
         return Ok(None);
     };
     let tls = client_tls(gitlab.ca_file.as_ref().or(config.ca_file.as_ref()))?;
     let client = Client::new(&gitlab.url, &tls, metrics.stages.gitlab.clone());
-    let (gitlab, work) = GitLab::new(gitlab, Arc::new(client), Arc::new(cuts));
+    let secret = match &gitlab.api_secret_file {
+        Some(file) => Some(api_secret(file, upkeep)?),
+        None => None,
+    };
+    let (gitlab, work) = GitLab::new(gitlab, secret, Arc::new(client), Arc::new(cuts));
     upkeep.spawn(work.run());
     Ok(Some(Arc::new(gitlab)))
+}
+
+fn api_secret(file: &Path, upkeep: &mut JoinSet<()>) -> Result<Arc<ApiSecret>, SecretError> {
+    let (secret, current) = secret_file::load(file, ApiSecret::new)?;
+    let secret = Arc::new(secret);
+    let watched = Arc::clone(&secret);
+    upkeep.spawn(secret_file::watch(file.to_owned(), current, move |text| {
+        watched.replace(text)
+    }));
+    Ok(secret)
 }
 
 fn events(
@@ -218,25 +248,6 @@ fn head_limits(config: &FrontDoorConfig) -> HeadLimits {
     HeadLimits {
         max_fields: config.max_fields,
         max_bytes: config.max_head_bytes,
-    }
-}
-
-fn agents(
-    allowed: &AllowedAgents,
-    options: Options,
-    limits: &LimitsConfig,
-    registry: &Arc<Registry>,
-    stop: &Stop,
-    metrics: &Arc<Metrics>,
-) -> Agents {
-    Agents {
-        tokens: allowed.tokens().clone(),
-        registry: Arc::clone(registry),
-        options,
-        max_credential_bytes: limits.credential_bytes,
-        stop: stop.clone(),
-        metrics: Arc::clone(metrics),
-        denials: Seldom::default(),
     }
 }
 

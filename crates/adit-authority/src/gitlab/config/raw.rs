@@ -17,11 +17,13 @@ pub struct RawGitLab {
     pub url: String,
     /// PEM file with certificates that are believed, beside the system's, when GitLab is asked. Default: `authorities.ca_file`.
     pub ca_file: Option<PathBuf>,
+    /// File with the secret that GitLab shares with its agent server: GitLab is asked about agents' tokens, too. Default: none.
+    pub api_secret_file: Option<PathBuf>,
     /// File with the secrets that GitLab shows with its job events, one to a line. Default: none, and no event is taken.
     pub webhook_secret_file: Option<PathBuf>,
-    /// How often GitLab is asked about a job's token in use, at least: how long an ended job may go on. Default 30s.
+    /// How often GitLab is asked about a token in use, at least: how long an ended job may go on, or a revoked agent. Default 30s.
     pub recheck: Option<String>,
-    /// How long what GitLab said of a job holds while it does not answer. Default 20m.
+    /// How long what GitLab said of a token holds while it does not answer. Default 20m.
     pub max_stale: Option<String>,
     /// How long one call may take. Default 5s.
     pub timeout: Option<String>,
@@ -33,9 +35,9 @@ pub struct RawGitLab {
     pub calls_at_once: Option<u64>,
     /// Tokens that GitLab does not know, in one second from one address. Default 10.
     pub bad_tokens_per_second: Option<u64>,
-    /// Jobs remembered. Default 10000.
+    /// Jobs remembered, and as many agents' tokens. Default 10000.
     pub max_tokens: Option<u64>,
-    /// What may be held for them. Default 64MiB: 6 KiB each, which is ten agents and more.
+    /// What may be held for the jobs, and as much for the agents. Default 64MiB: 6 KiB each, which is ten agents and more.
     pub max_memory: Option<String>,
     /// Whether `access_as: {ci_user: {}}` is accepted. Default: no, because GitLab does not document who that is.
     #[serde(default)]
@@ -48,6 +50,7 @@ impl GitLabConfig {
         let url = check_url(&raw.url, &key.field("url"), mistakes);
         let mut config = Self {
             ca_file: raw.ca_file.clone(),
+            api_secret_file: raw.api_secret_file.clone(),
             webhook_secret_file: raw.webhook_secret_file.clone(),
             ..Self::new(&raw.url)
         };
