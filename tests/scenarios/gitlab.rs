@@ -13,6 +13,7 @@ mod grants;
 mod identity;
 mod outages;
 mod parallel;
+mod users;
 mod webhook;
 
 /// GitLab is asked again within the second after this.

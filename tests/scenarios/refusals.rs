@@ -149,6 +149,7 @@ fn who_is_not_authenticated_learns_nothing() {
             let refused = answer.refused();
             expect(&refused, 401, "credential_missing", "client", None);
             assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+            assert_eq!(answer.headers["gitlab-unauthorized"], "true");
             answers.push(answer.text().replace(&refused.request_id, ""));
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]));

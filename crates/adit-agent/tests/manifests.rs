@@ -5,8 +5,12 @@
     reason = "a test's way to fail"
 )]
 
+use std::collections::BTreeSet;
+
 use adit_agent::{Config, RawConfig};
-use adit_identity::{AgentId, Environment, JobIdentity, ProjectId, Tier};
+use adit_identity::{
+    AccessType, AgentId, Environment, JobIdentity, ProjectId, Tier, UserIdentity, UserRoles,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -75,17 +79,27 @@ fn roles_allow_the_agent_to_act_as_others_and_nothing_by_itself() {
 }
 
 #[test]
-fn every_extra_of_a_job_may_be_set_and_no_other() {
+fn every_extra_of_a_job_or_a_user_may_be_set_and_no_other() {
     let job = JobIdentity {
         environment: Some(Environment::named("production", Tier::Production, true).unwrap()),
         ..JobIdentity::example("https://gitlab.example.com", "group/app")
     };
     let user = job.impersonation(AgentId(41), Some(ProjectId(7))).unwrap();
-    let extras: Vec<_> = user
+    let person = UserIdentity {
+        issuer: job.issuer,
+        user: job.user,
+        access_type: AccessType::PersonalAccessToken,
+    };
+    let person = person.impersonation(AgentId(41), ProjectId(7), &UserRoles::default());
+    let person = person.unwrap();
+    let mut extras: Vec<_> = user
         .extra()
         .iter()
+        .chain(person.extra())
         .map(|extra| format!("userextras/{}", extra.key))
         .collect();
+    let mut seen = BTreeSet::new();
+    extras.retain(|extra| seen.insert(extra.clone()));
     for text in [
         file!("access/identities.yaml"),
         file!("before-1.36/identities.yaml"),

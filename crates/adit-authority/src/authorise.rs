@@ -1,7 +1,7 @@
-//! May this job reach that agent, and as whom there? Asked once for each request; the answer for a token's last agent is
+//! May this caller reach that agent, and as whom there? Asked once for each request; the answer for a token's last agent is
 //! remembered with the token.
 //! Invariant: a [`Permit`] comes from here alone, and only when an entry of the agent's `ci_access` and all its filters
-//! said yes, or GitLab itself listed the agent for the job.
+//! said yes, or GitLab itself listed the agent for the job, or let the user use it.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use std::{
 use adit_identity::{ActAs, AgentId, BadImpersonation, Environment, JobIdentity, Label};
 
 use crate::{
-    AccessAs, Agent, Agents, Caller, Permit, Unusable,
+    AccessAs, Agent, Agents, Caller, Permit, Unusable, Who,
     ci_access::{Filtered, Grant},
     gitlab::AgentNames,
     permit::PermitTerms,
@@ -65,10 +65,7 @@ impl Authoriser {
         {
             return Ok(permit);
         }
-        let terms = match caller.granted() {
-            Some(granted) => self.terms_by_gitlab(granted, caller.job(), agent)?,
-            None => self.terms(caller.job(), agent)?,
-        };
+        let terms = self.terms_for(caller, agent)?;
         let permit = Arc::new(Permit::new(caller, terms));
         caller.remember_permit(&permit);
         Ok(permit)
@@ -82,17 +79,16 @@ impl Authoriser {
             context: terms.context.into(),
             default_namespace: terms.default_namespace,
         };
-        let mut reachable: Vec<_> = match caller.granted() {
-            Some(granted) => granted
-                .iter()
-                .filter_map(|(id, _)| self.terms_by_gitlab(granted, caller.job(), id).ok())
-                .map(reach)
-                .collect(),
-            None => (self.agents.by_id.keys())
-                .filter_map(|id| self.terms(caller.job(), *id).ok())
-                .map(reach)
-                .collect(),
+        let agents: Vec<_> = match (caller.granted(), caller.user_grant()) {
+            (Some(granted), _) => granted.iter().map(|(id, _)| id).collect(),
+            (None, Some(grant)) => vec![grant.agent],
+            (None, None) => self.agents.by_id.keys().copied().collect(),
         };
+        let mut reachable: Vec<_> = agents
+            .into_iter()
+            .filter_map(|id| self.terms_for(caller, id).ok())
+            .map(reach)
+            .collect();
         reachable.sort_unstable_by(|a, b| a.context.cmp(&b.context));
         reachable
     }
@@ -106,8 +102,20 @@ impl Authoriser {
         if let Some(project) = permit.terms().gitlab_project {
             return self.agents.may_be_gitlabs(permit.agent(), project);
         }
-        self.terms(permit.job(), permit.agent())
+        let Who::Job(job) = permit.who() else {
+            return false;
+        };
+        self.terms(job, permit.agent())
             .is_ok_and(|terms| terms.act_as == *permit.act_as())
+    }
+
+    fn terms_for(&self, caller: &Caller, id: AgentId) -> Result<PermitTerms, NotAllowed> {
+        match (caller.who(), caller.granted(), caller.user_grant()) {
+            (Who::Job(job), Some(granted), _) => self.terms_by_gitlab(granted, job, id),
+            (Who::Job(job), None, _) => self.terms(job, id),
+            (Who::User(_), _, Some(grant)) => self.terms_of_user(grant, id),
+            (Who::User(_), _, None) => Err(NotAllowed::NotListed(id)),
+        }
     }
 
     /// What the agent's own `ci_access` says.

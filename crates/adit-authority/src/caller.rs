@@ -10,24 +10,36 @@ use std::{
     time::SystemTime,
 };
 
-use adit_identity::JobIdentity;
+use adit_identity::{JobIdentity, UserIdentity};
 use parking_lot::Mutex;
 
-use crate::{Ended, Permit, gitlab::Granted};
+use crate::{
+    Ended, Permit,
+    gitlab::{Granted, UserGrant},
+};
 
-/// A job whose token was verified. Cheap to clone; clones share the memory of the last permit, and end together.
+/// A job or a user whose token was verified. Cheap to clone; clones share the memory of the last permit, and end together.
 #[derive(Clone, Debug)]
 pub struct Caller(Arc<Vouched>);
 
 #[derive(Debug)]
 struct Vouched {
-    job: Arc<JobIdentity>,
+    who: Who,
     owner: u64,
     until: Until,
     // None until it ends; see `Caller::end`.
     ended: AtomicU8,
-    // A job's requests nearly always go to one agent, so one is enough; building a permit costs a dozen allocations.
+    // A caller's requests nearly always go to one agent, so one is enough; building a permit costs a dozen allocations.
     last_permit: Mutex<Option<Arc<Permit>>>,
+}
+
+/// Who it is that calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A CI job.
+    Job(Arc<JobIdentity>),
+    /// A person, outside of any job.
+    User(Arc<UserIdentity>),
 }
 
 /// How long an authority's word counts.
@@ -35,34 +47,58 @@ struct Vouched {
 enum Until {
     /// To the token's expiry.
     Expiry(SystemTime),
-    /// Until the authority takes it back; which agents it grants meanwhile. The second is shared by a caller and those that it
-    /// came after.
-    Further(Granted, Arc<()>),
+    /// Until the authority takes it back; what it grants meanwhile. The second is shared by a caller and those that it came after.
+    Further(Grants, Arc<()>),
+}
+
+/// What an authority grants that decides about access itself.
+#[derive(Debug)]
+enum Grants {
+    /// Agents to a job.
+    Agents(Granted),
+    /// One agent to a user.
+    Agent(UserGrant),
 }
 
 impl Caller {
     /// One whose token says when it expires.
     pub(crate) fn new(job: JobIdentity, expires_at: SystemTime, owner: u64) -> Self {
-        Self::vouched(job, owner, Until::Expiry(expires_at))
+        Self::vouched(Who::Job(job.into()), owner, Until::Expiry(expires_at))
     }
 
-    /// One whose authority says which agents it may use, and is asked again.
+    /// A job whose authority says which agents it may use, and is asked again.
     pub(crate) fn granted_agents(job: JobIdentity, granted: Granted, owner: u64) -> Self {
-        Self::vouched(job, owner, Until::Further(granted, Arc::default()))
+        let until = Until::Further(Grants::Agents(granted), Arc::default());
+        Self::vouched(Who::Job(job.into()), owner, until)
     }
 
-    /// The same token's caller after its authority has said something else.
+    /// A user whose authority says for which agent, and is asked again.
+    pub(crate) fn granted_agent(user: UserIdentity, grant: UserGrant, owner: u64) -> Self {
+        let until = Until::Further(Grants::Agent(grant), Arc::default());
+        Self::vouched(Who::User(user.into()), owner, until)
+    }
+
+    /// The same token's caller after its authority has said something else of a job.
     pub(crate) fn after_change(&self, job: JobIdentity, granted: Granted) -> Self {
+        self.successor(Who::Job(job.into()), Grants::Agents(granted))
+    }
+
+    /// The same of a user.
+    pub(crate) fn after_change_of_user(&self, user: UserIdentity, grant: UserGrant) -> Self {
+        self.successor(Who::User(user.into()), Grants::Agent(grant))
+    }
+
+    fn successor(&self, who: Who, grants: Grants) -> Self {
         let lineage = match &self.0.until {
             Until::Expiry(_) => Arc::default(),
             Until::Further(_, lineage) => Arc::clone(lineage),
         };
-        Self::vouched(job, self.owner(), Until::Further(granted, lineage))
+        Self::vouched(who, self.owner(), Until::Further(grants, lineage))
     }
 
-    fn vouched(job: JobIdentity, owner: u64, until: Until) -> Self {
+    fn vouched(who: Who, owner: u64, until: Until) -> Self {
         Self(Arc::new(Vouched {
-            job: Arc::new(job),
+            who,
             owner,
             until,
             ended: AtomicU8::new(GOOD),
@@ -72,8 +108,17 @@ impl Caller {
 
     /// What the authority said.
     #[must_use]
-    pub fn job(&self) -> &Arc<JobIdentity> {
-        &self.0.job
+    pub fn who(&self) -> &Who {
+        &self.0.who
+    }
+
+    /// The same of a job; none of a user.
+    #[must_use]
+    pub fn job(&self) -> Option<&Arc<JobIdentity>> {
+        match &self.0.who {
+            Who::Job(job) => Some(job),
+            Who::User(_) => None,
+        }
     }
 
     /// When the token stops being accepted, clock leeway included: everything that runs under it ends then. None if its authority
@@ -121,8 +166,15 @@ impl Caller {
 
     pub(crate) fn granted(&self) -> Option<&Granted> {
         match &self.0.until {
-            Until::Expiry(_) => None,
-            Until::Further(granted, _) => Some(granted),
+            Until::Further(Grants::Agents(granted), _) => Some(granted),
+            Until::Further(Grants::Agent(_), _) | Until::Expiry(_) => None,
+        }
+    }
+
+    pub(crate) fn user_grant(&self) -> Option<&UserGrant> {
+        match &self.0.until {
+            Until::Further(Grants::Agent(grant), _) => Some(grant),
+            Until::Further(Grants::Agents(_), _) | Until::Expiry(_) => None,
         }
     }
 

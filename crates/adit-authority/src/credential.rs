@@ -12,13 +12,24 @@ pub const DEFAULT_MAX_CREDENTIAL_BYTES: usize = 16 * 1024;
 /// A bearer token, and the agent it is meant for when it says so. Not verified yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Credential<'a> {
-    agent: Option<AgentId>,
+    form: Form,
     token: Token<'a>,
 }
 
+/// In which form a token came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// By itself: a job's, or an agent's.
+    Bare,
+    /// `ci:<agent id>:<token>`: a job's.
+    Job(AgentId),
+    /// `pat:<agent id>:<token>`: a user's personal access token.
+    Personal(AgentId),
+}
+
 impl<'a> Credential<'a> {
-    /// Reads all `Authorization` values of a request: there must be exactly one, `Bearer ci:<agent id>:<token>` or
-    /// `Bearer <token>`, of at most `max_bytes`.
+    /// Reads all `Authorization` values of a request: there must be exactly one, `Bearer ci:<agent id>:<token>`,
+    /// `Bearer pat:<agent id>:<token>` or `Bearer <token>`, of at most `max_bytes`.
     ///
     /// # Errors
     ///
@@ -45,10 +56,19 @@ impl<'a> Credential<'a> {
         Self::from_bearer(bearer(text)?)
     }
 
-    /// The agent that a `ci:<agent id>:<token>` names.
+    /// The form it came in.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The agent that it names.
     #[must_use]
     pub fn agent(&self) -> Option<AgentId> {
-        self.agent
+        match self.form {
+            Form::Bare => None,
+            Form::Job(agent) | Form::Personal(agent) => Some(agent),
+        }
     }
 
     /// The token itself.
@@ -60,17 +80,19 @@ impl<'a> Credential<'a> {
     fn from_bearer(text: &'a str) -> Result<Self, CredentialError> {
         let Some((kind, rest)) = text.split_once(':') else {
             return Ok(Self {
-                agent: None,
+                form: Form::Bare,
                 token: Token::parse(text)?,
             });
         };
-        if kind != "ci" {
-            return Err(CredentialError::Kind);
-        }
+        let form = match kind {
+            "ci" => Form::Job,
+            "pat" => Form::Personal,
+            _ => return Err(CredentialError::Kind),
+        };
         let (agent, token) = rest.split_once(':').ok_or(CredentialError::NoAgent)?;
         let agent = agent.parse().map_err(CredentialError::Agent)?;
         Ok(Self {
-            agent: Some(agent),
+            form: form(agent),
             token: Token::parse(token)?,
         })
     }
@@ -143,16 +165,16 @@ pub enum CredentialError {
     /// A character that stands in no token, such as a quote or an umlaut.
     #[error("the bearer token holds a character that no token has")]
     Character,
-    /// `pat:`, which needs GitLab's API, or a kind unknown to anyone.
+    /// A kind unknown to anyone, or `pat:` where GitLab is not asked about users.
     #[error(
-        "the bearer token is of an unknown kind: send `ci:<agent id>:<token>` or a token alone"
+        "the bearer token is of a kind that this relay does not take: send `ci:<agent id>:<token>` or a token alone"
     )]
     Kind,
-    /// `ci:` and no second colon.
-    #[error("the bearer token names no agent: send `ci:<agent id>:<token>`")]
+    /// `ci:` or `pat:`, and no second colon.
+    #[error("the bearer token names no agent: send `ci:<agent id>:<token>`, or with `pat:`")]
     NoAgent,
     /// `ci:x:...`
-    #[error("the bearer token names no agent: the part after `ci:` is not an agent's id")]
+    #[error("the bearer token names no agent: the part after its kind is not an agent's id")]
     Agent(#[source] BadId),
 }
 
@@ -213,6 +235,11 @@ mod tests {
         assert_eq!(parse("Bearer abc.d-e_f"), Ok((None, "abc.d-e_f")));
         assert_eq!(parse("bEARER abc="), Ok((None, "abc=")));
         assert_eq!(parse("Bearer  ci:41:abc"), Ok((Some(41), "abc")));
+        assert_eq!(parse("Bearer pat:41:abc"), Ok((Some(41), "abc")));
+        let form = |value: &str| Credential::parse([value.as_bytes()], 64).unwrap().form();
+        assert_eq!(form("Bearer abc"), Form::Bare);
+        assert_eq!(form("Bearer ci:41:abc"), Form::Job(AgentId(41)));
+        assert_eq!(form("Bearer pat:41:abc"), Form::Personal(AgentId(41)));
     }
 
     #[test]
@@ -236,7 +263,9 @@ mod tests {
             ("Bearer \"abc\"", CredentialError::Character),
             ("Bearer äbc", CredentialError::Character),
             ("Bearer a=b", CredentialError::Character),
-            ("Bearer pat:41:abc", CredentialError::Kind),
+            ("Bearer PAT:41:abc", CredentialError::Kind),
+            ("Bearer pat:abc", CredentialError::NoAgent),
+            ("Bearer pat:x:abc", bad_id.clone()),
             ("Bearer CI:41:abc", CredentialError::Kind),
             ("Bearer :41:abc", CredentialError::Kind),
             ("Bearer ci:abc", CredentialError::NoAgent),

@@ -1,6 +1,7 @@
 //! GitLab as the authority: its own API says what a job's token stands for and which agents the job may use, exactly as it says
 //! it to GitLab's agent server. `GET /job/allowed_agents` takes the job's token and nothing else, so this needs no secret of a
-//! GitLab administrator and works against GitLab.com. With that secret ([`ApiSecret`]) GitLab says whose an agent's token is, too.
+//! GitLab administrator and works against GitLab.com. With that secret ([`ApiSecret`]) GitLab says whose an agent's token is, too,
+//! and which agents a user may use.
 //!
 //! A token is asked about once for all who show it at the same time, again while something runs under it, and no more than GitLab
 //! takes. See `vouch.rs` for a token's way, `line.rs` for a call's, `book.rs` for what is remembered.
@@ -29,23 +30,26 @@ mod over;
 mod pace;
 mod stats;
 mod transport;
+mod users;
 mod vouch;
 mod webhook;
 
 use std::{net::IpAddr, sync::Arc};
 
-use adit_identity::JobId;
+use adit_identity::{AgentId, JobId};
+use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 pub use agents::GitLabAgent;
 pub use api_secret::{ApiSecret, BadApiSecret};
 pub use config::{GitLabConfig, RawGitLab};
 pub use error::{GitLabError, Trouble};
+pub(crate) use granted::Granted;
 pub use granted::Unusable;
-pub(crate) use granted::{Allowed, Granted};
 pub use names::AgentNames;
 pub use stats::{BreakerState, Lookup, Outcome, Question, QuestionStats};
 pub use transport::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
+pub(crate) use users::UserGrant;
 pub use webhook::{BadEvent, BadWebhookSecrets, WebhookSecrets, job_over};
 
 use crate::{Caller, Ended, Running, Token, token::PREFIX};
@@ -55,6 +59,7 @@ use driver::Driver;
 use jobs::Jobs;
 use line::Line;
 use pace::Pace;
+use users::Users;
 use vouch::Vouch;
 
 /// One GitLab instance. Shared by all who ask; calls are made by the [`GitLabWork`] that comes with it.
@@ -62,8 +67,9 @@ use vouch::Vouch;
 pub struct GitLab {
     line: Arc<Line>,
     jobs: Arc<Vouch<Jobs>>,
-    /// If it is known how to ask about them.
+    /// If it is known how to ask about these.
     agents: Option<Arc<Vouch<AgentTokens>>>,
+    users: Option<Arc<Vouch<Users>>>,
     names: Arc<AgentNames>,
 }
 
@@ -73,10 +79,12 @@ pub struct GitLab {
 pub struct GitLabWork {
     jobs: Driver<Jobs>,
     agents: Option<Driver<AgentTokens>>,
+    users: Option<Driver<Users>>,
 }
 
 impl GitLab {
-    /// The authority, and its work: run it until the process stops. With the secret it is asked about agents' tokens, too.
+    /// The authority, and its work: run it until the process stops. With the secret it is asked about agents' and users' tokens,
+    /// too.
     pub fn new(
         config: &GitLabConfig,
         secret: Option<Arc<ApiSecret>>,
@@ -91,7 +99,7 @@ impl GitLab {
         let line = Arc::new(Line::new(transport, pace, config.timeout));
         let addresses = Arc::new(Addresses::new(config.bad_tokens_per_second));
         let (jobs, driver) = Vouch::new(
-            Jobs::new(config, running),
+            Jobs::new(config, Arc::clone(&running)),
             &line,
             &addresses,
             config.times(),
@@ -107,16 +115,28 @@ impl GitLab {
                 config.bounds(),
             )
         };
-        let (agents, agents_driver) = secret.map(vouch_for_agents).unzip();
+        let vouch_for_users = |secret| {
+            Vouch::new(
+                Users::new(config, secret, running),
+                &line,
+                &addresses,
+                config.times(),
+                config.bounds(),
+            )
+        };
+        let (agents, agents_driver) = secret.clone().map(vouch_for_agents).unzip();
+        let (users, users_driver) = secret.map(vouch_for_users).unzip();
         let gitlab = Self {
             line,
             jobs,
             agents,
+            users,
             names,
         };
         let work = GitLabWork {
             jobs: driver,
             agents: agents_driver,
+            users: users_driver,
         };
         (gitlab, work)
     }
@@ -131,12 +151,12 @@ impl GitLab {
         if token.expose().starts_with(PREFIX) {
             return Err(GitLabError::AgentToken);
         }
-        self.jobs.verify(token, from).await
+        self.jobs.verify(token.expose(), from).await
     }
 
-    /// Whether GitLab is asked about agents' tokens.
+    /// Whether GitLab is asked about agents' and users' tokens.
     #[must_use]
-    pub fn knows_agents(&self) -> bool {
+    pub fn has_secret(&self) -> bool {
         self.agents.is_some()
     }
 
@@ -148,8 +168,29 @@ impl GitLab {
     pub async fn agent(&self, token: Token<'_>, from: IpAddr) -> Result<GitLabAgent, GitLabError> {
         match &self.agents {
             Some(_) if token.expose().starts_with(PREFIX) => Err(GitLabError::AgentToken),
-            Some(agents) => agents.verify(token, from).await,
+            Some(agents) => agents.verify(token.expose(), from).await,
             None => Err(GitLabError::NotAccepted),
+        }
+    }
+
+    /// The user of a personal access token, who may use this agent; as [`GitLab::job`].
+    ///
+    /// # Errors
+    ///
+    /// GitLab does not let them, or cannot be asked and has not vouched for them lately.
+    pub async fn user(
+        &self,
+        agent: AgentId,
+        token: Token<'_>,
+        from: IpAddr,
+    ) -> Result<Caller, GitLabError> {
+        match &self.users {
+            Some(_) if token.expose().starts_with(PREFIX) => Err(GitLabError::AgentToken),
+            Some(users) => {
+                let question = Users::question(agent, token);
+                users.verify(question.expose_secret(), from).await
+            }
+            None => Err(GitLabError::UserNotAccepted),
         }
     }
 
@@ -163,14 +204,16 @@ impl GitLab {
     pub fn job_is_over(&self, job: JobId) {
         self.jobs.kind.note_over(job);
         self.jobs
-            .end_where(|caller| caller.job().job == job, Ended::Over);
+            .end_where(|caller| is_of(caller, job), Ended::Over);
     }
 
     /// What happened so far, by what was asked.
     #[must_use]
     pub fn stats(&self) -> Vec<QuestionStats> {
         let agents = self.agents.as_ref().map(|agents| agents.stats());
-        std::iter::once(self.jobs.stats()).chain(agents).collect()
+        let users = self.users.as_ref().map(|users| users.stats());
+        let jobs = std::iter::once(self.jobs.stats());
+        jobs.chain(agents).chain(users).collect()
     }
 
     /// Whether GitLab is asked at all.
@@ -188,8 +231,17 @@ impl GitLabWork {
                 agents.run().await;
             }
         };
-        tokio::join!(self.jobs.run(), agents);
+        let users = async {
+            if let Some(users) = self.users {
+                users.run().await;
+            }
+        };
+        tokio::join!(self.jobs.run(), agents, users);
     }
+}
+
+fn is_of(caller: &Caller, job: JobId) -> bool {
+    caller.job().is_some_and(|of| of.job == job)
 }
 
 /// The caller that an answer stands for, for tests of what comes after.

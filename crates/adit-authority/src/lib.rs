@@ -2,8 +2,8 @@
 //!
 //! A request passes through here in three steps, each taking what the last one proved:
 //!  1. [`Credential::parse`]: the `Authorization` header holds exactly one bearer token, perhaps with an agent's id.
-//!  2. [`Oidc::verify`]: an issuer whose keys we hold vouches for the token; or [`GitLab::job`]: GitLab does when it is asked. The
-//!     result is a [`Caller`].
+//!  2. [`Oidc::verify`]: an issuer whose keys we hold vouches for the token; or [`GitLab::job`] and [`GitLab::user`]: GitLab does when
+//!     it is asked. The result is a [`Caller`].
 //!  3. [`Authoriser::permit`]: that caller may reach that agent, and as whom there; the result is a [`Permit`].
 //!
 //! Agents come in through [`AgentTokens::verify`] instead, or [`GitLab::agent`] when GitLab knows them.
@@ -38,9 +38,9 @@ pub use agents::{Agent, AgentTokens, Agents, Authorities, RawAgent, RawAuthority
 pub use authorise::{
     Admitted, Authoriser, Explanation, Licence, NotAllowed, Question, Reachable, Rule, Verdict,
 };
-pub use caller::Caller;
+pub use caller::{Caller, Who};
 pub use ci_access::AccessAs;
-pub use credential::{Credential, CredentialError, DEFAULT_MAX_CREDENTIAL_BYTES, Token};
+pub use credential::{Credential, CredentialError, DEFAULT_MAX_CREDENTIAL_BYTES, Form, Token};
 pub use ended::{Affected, Ended, Running};
 pub use gitlab::{
     AskGitLab, GitLab, GitLabAgent, GitLabConfig, GitLabError, GitLabWork, RawGitLab, Trouble,

@@ -1,20 +1,20 @@
-//! The decision: this job, that agent, as that user, until then. Made by [`crate::Authoriser`], held by everything that
+//! The decision: this caller, that agent, as that user, until then. Made by [`crate::Authoriser`], held by everything that
 //! runs for the caller afterwards.
 //! Invariant: only this crate makes one, so code that holds one cannot have skipped a check.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
-use adit_identity::{ActAs, AgentId, JobIdentity, Label, ProjectId};
+use adit_identity::{ActAs, AgentId, Label, ProjectId};
 
-use crate::Caller;
+use crate::{Caller, Who};
 
-/// Leave to send requests to one agent, on behalf of one job.
+/// Leave to send requests to one agent, on behalf of one caller.
 #[derive(Debug)]
 pub struct Permit {
     terms: PermitTerms,
     expires_at: Option<SystemTime>,
     owner: u64,
-    job: Arc<JobIdentity>,
+    who: Who,
 }
 
 /// What was decided.
@@ -24,7 +24,7 @@ pub(crate) struct PermitTerms {
     pub(crate) context: Box<str>,
     pub(crate) act_as: ActAs,
     pub(crate) default_namespace: Option<Label>,
-    // The agent's, when GitLab itself lets the job in.
+    // The agent's, when GitLab itself lets the caller in.
     pub(crate) gitlab_project: Option<ProjectId>,
     // Which authoriser decided: after a change of config nothing decided before it is used again.
     pub(crate) decided_by: u64,
@@ -36,7 +36,7 @@ impl Permit {
             terms,
             expires_at: caller.expires_at(),
             owner: caller.owner(),
-            job: Arc::clone(caller.job()),
+            who: caller.who().clone(),
         }
     }
 
@@ -56,7 +56,7 @@ impl Permit {
         &self.terms.context
     }
 
-    /// As whom the agent calls its API server for this job.
+    /// As whom the agent calls its API server for this caller.
     #[must_use]
     pub fn act_as(&self) -> &ActAs {
         &self.terms.act_as
@@ -80,9 +80,9 @@ impl Permit {
         self.owner
     }
 
-    /// The job it was given to.
+    /// To whom it was given.
     #[must_use]
-    pub fn job(&self) -> &Arc<JobIdentity> {
-        &self.job
+    pub fn who(&self) -> &Who {
+        &self.who
     }
 }

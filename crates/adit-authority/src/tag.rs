@@ -22,7 +22,12 @@ impl Tags {
     }
 
     pub(crate) fn of(&self, token: Token<'_>) -> TokenTag {
-        let tag = hmac::sign(&self.0, token.expose().as_bytes());
+        self.of_text(token.expose())
+    }
+
+    /// Of a token and what belongs to it.
+    pub(crate) fn of_text(&self, text: &str) -> TokenTag {
+        let tag = hmac::sign(&self.0, text.as_bytes());
         TokenTag(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
     }
 }

@@ -92,6 +92,7 @@ impl From<GitLabError> for Denied {
             GitLabError::NotAccepted
             | GitLabError::Forbidden
             | GitLabError::OtherKind
+            | GitLabError::UserNotAccepted
             | GitLabError::Ended
             | GitLabError::AgentToken => Self::RefusedByGitLab,
             GitLabError::BadAnswer(_)

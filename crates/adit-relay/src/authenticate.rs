@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use adit_authority::{Caller, Credential, GitLab, Oidc, Token, TokenError};
+use adit_authority::{Caller, Credential, CredentialError, Form, GitLab, Oidc, Token, TokenError};
 use adit_identity::AgentId;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use tokio::time::Instant;
@@ -104,10 +104,11 @@ impl Authenticate {
         )
         .map_err(Refusal::BadCredential)?;
         let now = SystemTime::now();
-        let caller = self
-            .authorities
-            .caller(credential.token(), from, now)
-            .await?;
+        let token = credential.token();
+        let caller = match credential.form() {
+            Form::Bare | Form::Job(_) => self.authorities.job(token, from, now).await?,
+            Form::Personal(agent) => self.authorities.user(agent, token, from).await?,
+        };
         let ends = match caller.expires_at() {
             Some(end) => {
                 let left = end.duration_since(now);
@@ -135,7 +136,7 @@ impl Authenticate {
 impl Authorities {
     /// One of them is asked, never a second: a token that says to be of an issuer we know is for its keys to check, any other for
     /// GitLab, if there is one.
-    async fn caller(
+    async fn job(
         &self,
         token: Token<'_>,
         from: IpAddr,
@@ -151,6 +152,19 @@ impl Authorities {
             }
         }
     }
+
+    /// For GitLab alone, if it is asked about users.
+    async fn user(
+        &self,
+        agent: AgentId,
+        token: Token<'_>,
+        from: IpAddr,
+    ) -> Result<Caller, Refusal> {
+        let gitlab = self.gitlab.as_ref().filter(|gitlab| gitlab.has_secret());
+        let gitlab = gitlab.ok_or(Refusal::BadCredential(CredentialError::Kind))?;
+        let user = gitlab.user(agent, token, from).await;
+        user.map_err(Refusal::GitLab)
+    }
 }
 
 impl Bearer {
@@ -164,7 +178,7 @@ impl Bearer {
 impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bearer")
-            .field("job", &self.caller.job().job)
+            .field("who", self.caller.who())
             .field("agent", &self.agent)
             .finish_non_exhaustive()
     }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use adit_authority::{Authoriser, Permit, Reachable};
+use adit_authority::{Authoriser, GitLabError, NotAllowed, Permit, Reachable, Who};
 use adit_identity::AgentId;
 
 use crate::{authenticate::Bearer, refusal::Refusal, target::Target};
@@ -28,7 +28,7 @@ impl Authorise {
         let permit = self
             .authoriser
             .permit(&bearer.caller, agent)
-            .map_err(Refusal::NotPermitted)?;
+            .map_err(|why| not_allowed(bearer.caller.who(), why))?;
         Ok(Errand {
             bearer,
             permit,
@@ -48,6 +48,14 @@ pub(crate) struct Errand {
     pub(crate) bearer: Arc<Bearer>,
     pub(crate) permit: Arc<Permit>,
     pub(crate) target: Target,
+}
+
+/// A user is told the same whether GitLab keeps them out, or lets them use an agent whose id is another's here.
+fn not_allowed(who: &Who, why: NotAllowed) -> Refusal {
+    match who {
+        Who::Job(_) => Refusal::NotPermitted(why),
+        Who::User(_) => Refusal::GitLab(GitLabError::UserNotAccepted),
+    }
 }
 
 fn the_one(path: Option<AgentId>, credential: Option<AgentId>) -> Result<AgentId, Refusal> {

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     authenticate::Bearer, authorise::Errand, call::Call, jobs::OfJob, metrics::Metrics,
-    refusal::Refusal, registry::OnTunnel, route::Route,
+    refusal::Refusal, registry::OnTunnel, respond::UNAUTHORIZED, route::Route,
 };
 
 mod counted;
@@ -74,7 +74,9 @@ impl Forward {
             place = other;
             asked = put(&mut question, &place, errand).await;
         }
-        let response = asked.map_err(|error| refusal(error, errand))?;
+        let mut response = asked.map_err(|error| refusal(error, errand))?;
+        // A mark of the relay's own.
+        response.headers_mut().remove(UNAUTHORIZED);
         let hold = Hold {
             _place: place,
             _of_job: of_job,
@@ -259,7 +261,7 @@ fn refusal(error: AskError, errand: &Errand) -> Refusal {
             reason: ResetReason::PermitEnded,
             ..
         }) => match errand.bearer.caller.ended() {
-            Some(ended) => Refusal::AccessEnded(ended),
+            Some(ended) => Refusal::access_ended(&errand.bearer.caller, ended),
             None => Refusal::PermitEnded,
         },
         AskError::NoAnswer(

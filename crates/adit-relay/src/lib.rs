@@ -7,8 +7,8 @@
 //! 1. The [`front_door`] accepts the connection, does TLS, and reads the request's head, by HTTP/1 or HTTP/2 as ALPN says.
 //! 2. [`handle::Handler::answer`] gives it an id and asks [`target`] what it is for. For the Kubernetes API,
 //!    [`handle::Handler::handle`] is the rest of the walk, four lines that each take what the one before proved:
-//! 3. [`authenticate`]: an issuer's key vouches for the token, or GitLab itself does, so the caller is a job, a
-//!    [`Caller`](adit_authority::Caller);
+//! 3. [`authenticate`]: an issuer's key vouches for the token, or GitLab itself does, so the caller is a job, or a user with
+//!    `Bearer pat:7:<token>`, a [`Caller`](adit_authority::Caller);
 //! 4. [`authorise`]: the agent's `ci_access` lets that job in, or GitLab's list does, as a certain user there and until the token
 //!    expires or the job ends, a [`Permit`](adit_authority::Permit);
 //! 5. [`route`]: the [`registry`] has a tunnel of that agent, or one arrives within moments, a

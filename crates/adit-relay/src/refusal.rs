@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use adit_authority::{CredentialError, Ended, GitLabError, NotAllowed, TokenError};
+use adit_authority::{Caller, CredentialError, Ended, GitLabError, NotAllowed, TokenError, Who};
 use adit_exchange::BadRequest;
 use adit_identity::AgentId;
 use http::StatusCode;
@@ -105,7 +105,7 @@ pub(crate) enum Refusal {
     /// GitLab does not vouch for the token, or cannot be asked.
     #[error("{0}")]
     GitLab(GitLabError),
-    /// GitLab took its word on the job back before an answer began.
+    /// GitLab took its word on the caller back before an answer began.
     #[error("{}", ended(*.0))]
     AccessEnded(Ended),
     /// The webhook's secret is missing or wrong.
@@ -126,14 +126,16 @@ pub(crate) enum Refusal {
     #[error("{0}")]
     NotPermitted(NotAllowed),
 
-    /// One job, too many exchanges at once.
-    #[error("this job has {limit} requests running through this relay, which is as many as it may")]
+    /// One token, too many exchanges at once.
+    #[error(
+        "this job or user has {limit} requests running through this relay, which is as many as may be"
+    )]
     JobStreams {
         /// The limit.
         limit: u32,
     },
-    /// One job, too many exchanges in a second.
-    #[error("this job sends more than {limit} requests a second")]
+    /// One token, too many exchanges in a second.
+    #[error("this job or user sends more than {limit} requests a second")]
     JobRate {
         /// The limit.
         limit: u32,
@@ -250,6 +252,14 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// What a caller is told whose access ended before an answer began.
+    pub(crate) fn access_ended(caller: &Caller, why: Ended) -> Self {
+        match (caller.who(), why) {
+            (Who::User(_), Ended::Over) => Self::GitLab(GitLabError::UserNotAccepted),
+            (Who::Job(_) | Who::User(_), _) => Self::AccessEnded(why),
+        }
+    }
+
     /// The row of the table in `docs/errors.md`.
     pub(crate) fn facts(&self) -> Facts {
         use Hop::{Agent, ApiServer, Client, Relay};
@@ -351,6 +361,7 @@ fn of_gitlab(why: GitLabError) -> Facts {
     match why {
         GitLabError::NotAccepted
         | GitLabError::OtherKind
+        | GitLabError::UserNotAccepted
         | GitLabError::Ended
         | GitLabError::AgentToken => row(401, reason, Client, None),
         GitLabError::Forbidden => row(403, reason, Client, None),
@@ -373,15 +384,15 @@ const fn ended(why: Ended) -> &'static str {
     match why {
         Ended::Over => "the job has ended, and its access with it",
         Ended::Unproved => {
-            "GitLab has not answered for too long: nobody knows whether the job still runs"
+            "GitLab has not answered for too long: nobody knows whether the access still holds"
         }
-        Ended::Changed => "GitLab says something else about the job's access now: ask again",
+        Ended::Changed => "GitLab says something else about the access now: ask again",
     }
 }
 
 /// Every reason, in the order of the table in `docs/errors.md`: so that it is a metric's label before its first refusal. A test
 /// compares it with [`Refusal::facts`].
-pub(crate) const REASONS: [&str; 63] = [
+pub(crate) const REASONS: [&str; 64] = [
     "unknown_path",
     "bad_path",
     "bad_method",
@@ -418,6 +429,7 @@ pub(crate) const REASONS: [&str; 63] = [
     "gitlab_not_accepted",
     "gitlab_other_kind",
     "gitlab_forbidden",
+    "gitlab_user_not_accepted",
     "gitlab_agent_token",
     "gitlab_bad_answer",
     "gitlab_unavailable",

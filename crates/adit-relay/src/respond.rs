@@ -18,6 +18,9 @@ use crate::{call::RequestId, refusal::Refusal};
 /// Header with the request's id, in every answer of the relay's own.
 pub(crate) const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
 
+/// By which GitLab's pages and tools tell a 401 of the relay's from the cluster's own.
+pub(crate) const UNAUTHORIZED: http::HeaderName =
+    http::HeaderName::from_static("gitlab-unauthorized");
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// The parameter by which a client asks for the list of all that is served, since Kubernetes 1.26.
@@ -86,6 +89,7 @@ pub(crate) fn respond(
     headers.insert(REQUEST_ID, request.to_header());
     if facts.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        headers.insert(UNAUTHORIZED, HeaderValue::from_static("true"));
     }
     if let Some(seconds) = facts.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

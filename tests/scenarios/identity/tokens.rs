@@ -343,6 +343,7 @@ fn headers_that_hold_no_token_are_refused() {
             ),
             (&format!("Bearer {token} {token}"), "credential_joined"),
             (&format!("Bearer pat:1:{token}"), "credential_kind"),
+            (&format!("Bearer oidc:1:{token}"), "credential_kind"),
             (&format!("Bearer ci:{token}"), "credential_agent"),
             (&format!("Bearer ci:01:{token}"), "credential_agent"),
             (&format!("Bearer ci:-1:{token}"), "credential_agent"),

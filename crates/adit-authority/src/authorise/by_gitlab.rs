@@ -1,12 +1,12 @@
-//! What a job may do that GitLab itself lets in: the list in GitLab's answer decides, and this relay's config only whether the
-//! id is GitLab's to give.
+//! What a job or a user may do whom GitLab itself lets in: GitLab's answer decides, and this relay's config only whether the id is
+//! GitLab's to give.
 //! Invariant: an agent of the config that is not marked as GitLab's is out of reach here, whatever GitLab has under its id.
 
-use adit_identity::{AgentId, JobIdentity};
+use adit_identity::{AgentId, FullPath, JobIdentity, ProjectId};
 
 use super::{Authoriser, NotAllowed};
 use crate::{
-    gitlab::{Allowed, Granted},
+    gitlab::{Granted, UserGrant},
     permit::PermitTerms,
 };
 
@@ -22,7 +22,8 @@ impl Authoriser {
         if !self.agents.may_be_gitlabs(id, allowed.config_project) {
             return Err(NotAllowed::NotGitLabs(id));
         }
-        let context = self.context(id, allowed);
+        let path = allowed.config_path.as_ref();
+        let context = self.context(id, allowed.config_project, path);
         let act_as = granted.act_as(id, allowed, job);
         Ok(PermitTerms {
             agent: id,
@@ -37,14 +38,38 @@ impl Authoriser {
         })
     }
 
-    /// As people know the agent. GitLab's list does not say its name: it is known if the agent has shown its token here.
-    fn context(&self, id: AgentId, allowed: &Allowed) -> Box<str> {
+    /// What GitLab said about a user.
+    pub(super) fn terms_of_user(
+        &self,
+        grant: &UserGrant,
+        id: AgentId,
+    ) -> Result<PermitTerms, NotAllowed> {
+        if grant.agent != id {
+            return Err(NotAllowed::NotListed(id));
+        }
+        if !self.agents.may_be_gitlabs(id, grant.config_project) {
+            return Err(NotAllowed::NotGitLabs(id));
+        }
+        Ok(PermitTerms {
+            agent: id,
+            context: self.context(id, grant.config_project, None),
+            act_as: grant.act_as.clone(),
+            default_namespace: None,
+            gitlab_project: Some(grant.config_project),
+            decided_by: self.number,
+        })
+    }
+
+    /// As people know the agent. GitLab's answers do not say its name: it is known if the agent has shown its token here.
+    fn context(&self, id: AgentId, project: ProjectId, path: Option<&FullPath>) -> Box<str> {
         if let Some(agent) = self.agents.agent(id) {
             return agent.context().into();
         }
-        let name = self.names.find(id, allowed.config_project);
-        let name = name.map_or_else(|| id.to_string(), |name| name.to_string());
-        match &allowed.config_path {
+        let known = self.names.find(id, project);
+        let path = path.or_else(|| known.as_ref().and_then(|known| known.path.as_ref()));
+        let name = known.as_ref().map(|known| known.name.to_string());
+        let name = name.unwrap_or_else(|| id.to_string());
+        match path {
             Some(path) => format!("{path}:{name}").into(),
             None => name.into(),
         }

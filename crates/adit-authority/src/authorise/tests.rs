@@ -55,7 +55,7 @@ fn a_permit_says_who_what_where_and_until_when() {
     let end = UNIX_EPOCH + Duration::from_secs(1000);
     assert_eq!(permit.expires_at(), Some(end));
     assert_eq!(permit.owner(), 5);
-    assert_eq!(**permit.job(), job());
+    assert_eq!(*permit.who(), Who::Job(job().into()));
     let expected = job()
         .impersonation(AgentId(41), Some(adit_identity::ProjectId(7)))
         .unwrap();

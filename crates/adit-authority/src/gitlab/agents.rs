@@ -21,6 +21,7 @@ use super::{
     answer::Id,
     book::Proof,
     line::{Answer, Asker, Said, Snag},
+    names::Named,
     vouch::Kind,
 };
 use crate::{Ended, tag::TokenTag};
@@ -123,7 +124,8 @@ impl AgentTokens {
     }
 
     fn known(&self, said: AgentInfo) -> GitLabAgent {
-        self.names.note(said.id, said.project, &said.name);
+        let (path, name) = (said.project_path.clone(), said.name.clone());
+        self.names.note(said.id, said.project, Named { path, name });
         GitLabAgent::new(said)
     }
 }
@@ -154,7 +156,7 @@ impl Kind for AgentTokens {
         Ok(answer)
     }
 
-    fn read(&self, body: &[u8]) -> Result<AgentInfo, GitLabError> {
+    fn read(&self, _: &SecretString, body: &[u8]) -> Result<AgentInfo, GitLabError> {
         let bad = GitLabError::BadAnswer;
         let raw: RawInfo = serde_json::from_slice(body).map_err(|_| bad("agent"))?;
         let path = raw

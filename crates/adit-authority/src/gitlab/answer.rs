@@ -97,7 +97,7 @@ pub(super) fn read(
     Ok((job, Granted::new(entries, roles, ci_user)))
 }
 
-fn part<'a, T: Deserialize<'a>>(
+pub(super) fn part<'a, T: Deserialize<'a>>(
     raw: Option<&'a RawValue>,
     name: &'static str,
 ) -> Result<T, GitLabError> {
@@ -106,7 +106,7 @@ fn part<'a, T: Deserialize<'a>>(
 }
 
 /// It ends in a header: what a header would change is no name.
-fn login(name: String) -> Result<Box<str>, GitLabError> {
+pub(super) fn login(name: String) -> Result<Box<str>, GitLabError> {
     let is_odd = |c: char| c.is_control() || c.is_whitespace();
     if name.is_empty() || name.contains(is_odd) {
         return Err(bad("user"));
@@ -115,7 +115,7 @@ fn login(name: String) -> Result<Box<str>, GitLabError> {
 }
 
 /// They end in names of groups, after a colon.
-fn roles(names: Vec<Box<str>>) -> Result<Box<[Box<str>]>, GitLabError> {
+pub(super) fn roles(names: Vec<Box<str>>) -> Result<Box<[Box<str>]>, GitLabError> {
     let is_role = |name: &str| {
         !name.is_empty()
             && name

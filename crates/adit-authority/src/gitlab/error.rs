@@ -15,6 +15,11 @@ pub enum GitLabError {
     /// GitLab answered 404: the token is good, and of another kind.
     #[error("GitLab says that this is no job's token: send CI_JOB_TOKEN")]
     OtherKind,
+    /// GitLab answered 401, 403 or 404 about a user and an agent. Which, would tell strangers what agents there are.
+    #[error(
+        "GitLab does not let the token's user use this agent: the token is over or has not the scope k8s_proxy, or the agent's user_access does not name a project or group in which the user is a developer"
+    )]
+    UserNotAccepted,
     /// GitLab has said that the job is over.
     #[error("the job has ended, and its access with it")]
     Ended,
@@ -48,6 +53,7 @@ impl GitLabError {
             Self::NotAccepted => "gitlab_not_accepted",
             Self::Forbidden => "gitlab_forbidden",
             Self::OtherKind => "gitlab_other_kind",
+            Self::UserNotAccepted => "gitlab_user_not_accepted",
             Self::Ended => "job_ended",
             Self::AgentToken => "gitlab_agent_token",
             Self::BadAnswer(_) => "gitlab_bad_answer",
@@ -61,7 +67,11 @@ impl GitLabError {
     #[must_use]
     pub(super) const fn is_no(self) -> bool {
         match self {
-            Self::NotAccepted | Self::Forbidden | Self::OtherKind | Self::Ended => true,
+            Self::NotAccepted
+            | Self::Forbidden
+            | Self::OtherKind
+            | Self::UserNotAccepted
+            | Self::Ended => true,
             Self::AgentToken
             | Self::BadAnswer(_)
             | Self::Unavailable { .. }

@@ -64,7 +64,7 @@ impl Kind for Jobs {
         async move { asker.ask(request).await }
     }
 
-    fn read(&self, body: &[u8]) -> Result<Self::Said, GitLabError> {
+    fn read(&self, _: &SecretString, body: &[u8]) -> Result<Self::Said, GitLabError> {
         let said = answer::read(body, &self.issuer, self.ci_user)?;
         if self.over.lock().contains(said.0.job, Instant::now()) {
             return Err(GitLabError::Ended);
@@ -77,7 +77,8 @@ impl Kind for Jobs {
     }
 
     fn next(&self, old: &Caller, (job, granted): Self::Said) -> Option<Caller> {
-        let is_same = **old.job() == job && old.granted() == Some(&granted);
+        let is_same_job = old.job().is_some_and(|before| **before == job);
+        let is_same = is_same_job && old.granted() == Some(&granted);
         (!is_same).then(|| old.after_change(job, granted))
     }
 
@@ -87,11 +88,9 @@ impl Kind for Jobs {
         if affected.is_empty() {
             return;
         }
-        tracing::info!(
-            job.id = %old.job().job,
-            job.project = %old.job().project.id,
-            agents = affected.len(),
-            "GitLab has taken agents away from a job, or lets it act as somebody else there"
+        log(
+            old,
+            "GitLab has taken agents away from a job, or lets it act as somebody else there",
         );
         self.running
             .cut(old.owner(), Affected::Only(&affected), Ended::Changed);
@@ -99,12 +98,7 @@ impl Kind for Jobs {
 
     fn end(&self, caller: &Caller, why: Ended) {
         caller.end(why);
-        tracing::info!(
-            job.id = %caller.job().job,
-            job.project = %caller.job().project.id,
-            ended = why.as_str(),
-            "a job's access has ended"
-        );
+        log(caller, "a job's access has ended");
         self.running.cut(caller.owner(), Affected::All, why);
     }
 
@@ -117,6 +111,16 @@ impl Proof for Caller {
     fn is_held(&self) -> bool {
         self.is_shared()
     }
+}
+
+fn log(caller: &Caller, what: &'static str) {
+    let job = caller.job();
+    tracing::info!(
+        job.id = job.map(|job| job.job.0),
+        job.project = job.map(|job| job.project.id.0),
+        ended = caller.ended().map(Ended::as_str),
+        "{what}"
+    );
 }
 
 fn request(token: &SecretString) -> Request<Bytes> {
@@ -135,7 +139,7 @@ fn request(token: &SecretString) -> Request<Bytes> {
 fn affected(old: &Caller, new: &Caller) -> Vec<AgentId> {
     let act_as = |caller: &Caller, id| {
         let granted = caller.granted()?;
-        granted.act_as(id, granted.agent(id)?, caller.job()).ok()
+        granted.act_as(id, granted.agent(id)?, caller.job()?).ok()
     };
     let is_affected = |id: &AgentId| {
         let now = act_as(new, *id);
@@ -145,9 +149,9 @@ fn affected(old: &Caller, new: &Caller) -> Vec<AgentId> {
     agents.map(|(id, _)| id).filter(is_affected).collect()
 }
 
-/// Whether one who acts as `now` is also whoever acted as `before`: a job whose environment GitLab has stored meanwhile is in more
+/// Whether one who acts as `now` is also whoever acted as `before`: a user who is given a role, or a job whose environment GitLab has stored meanwhile is in more
 /// groups than it was, and what it began goes on.
-fn covers(now: &ActAs, before: &ActAs) -> bool {
+pub(super) fn covers(now: &ActAs, before: &ActAs) -> bool {
     match (now, before) {
         (ActAs::Agent, ActAs::Agent) => true,
         (ActAs::Impersonate(now), ActAs::Impersonate(before)) => {

@@ -38,6 +38,8 @@ words! {
         Job = "job",
         /// Whose an agent's token is.
         Agent = "agent",
+        /// Whether a user may use an agent.
+        User = "user",
     }
 
     /// How a call ended.

@@ -19,6 +19,7 @@ mod settle;
 
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
+use http::StatusCode;
 use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::{
@@ -36,7 +37,7 @@ use super::{
     stats::{Counts, Lookup, Outcome, Question, QuestionStats},
 };
 use crate::{
-    Ended, Token,
+    Ended,
     tag::{Tags, TokenTag},
 };
 
@@ -49,6 +50,8 @@ pub(super) trait Kind: std::fmt::Debug + Send + Sync + 'static {
 
     /// For metrics.
     const QUESTION: Question;
+    /// What a caller is told whose token ended in the same moment.
+    const ENDED: GitLabError = GitLabError::Ended;
 
     /// Asks GitLab.
     fn ask(
@@ -57,8 +60,13 @@ pub(super) trait Kind: std::fmt::Debug + Send + Sync + 'static {
         token: &SecretString,
     ) -> impl Future<Output = Result<Answer, Snag>> + Send;
 
+    /// What a no says.
+    fn refusal(&self, status: StatusCode) -> GitLabError {
+        GitLabError::of(status)
+    }
+
     /// What a yes says.
-    fn read(&self, body: &[u8]) -> Result<Self::Said, GitLabError>;
+    fn read(&self, token: &SecretString, body: &[u8]) -> Result<Self::Said, GitLabError>;
 
     /// What the first yes to a token gives.
     fn first(&self, tag: TokenTag, said: Self::Said) -> Self::Proof;
@@ -156,11 +164,7 @@ impl<K: Kind> Vouch<K> {
     }
 
     /// What the token stands for. Cancel-safe; waits only when GitLab must be asked.
-    pub(super) async fn verify(
-        &self,
-        token: Token<'_>,
-        from: IpAddr,
-    ) -> Result<K::Proof, GitLabError> {
+    pub(super) async fn verify(&self, token: &str, from: IpAddr) -> Result<K::Proof, GitLabError> {
         let proof = match self.step(token, from)? {
             Step::Go(lookup, proof) => {
                 self.lookups.count(lookup);
@@ -173,7 +177,7 @@ impl<K: Kind> Vouch<K> {
         };
         // Its end may have come in between.
         if self.kind.has_ended(&proof) {
-            return Err(GitLabError::Ended);
+            return Err(K::ENDED);
         }
         Ok(proof)
     }
@@ -231,8 +235,8 @@ impl<K: Kind> Vouch<K> {
     }
 
     /// Finds the token, or sees to it that GitLab is asked.
-    fn step(&self, token: Token<'_>, from: IpAddr) -> Result<Step<K::Proof>, GitLabError> {
-        let tag = self.tags.of(token);
+    fn step(&self, token: &str, from: IpAddr) -> Result<Step<K::Proof>, GitLabError> {
+        let tag = self.tags.of_text(token);
         let now = Instant::now();
         let mut book = self.book.lock();
         let held = match book.find(&tag, now) {
@@ -243,7 +247,7 @@ impl<K: Kind> Vouch<K> {
         };
         let begun = self
             .admit(from, held.is_some(), now)
-            .and_then(|()| book.begin(tag, token.expose()));
+            .and_then(|()| book.begin(tag, token));
         drop(book);
         let begun = match (begun, held.clone()) {
             (Ok(begun), _) => begun,

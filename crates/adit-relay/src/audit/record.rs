@@ -1,9 +1,9 @@
 //! The fields of a record, in the order in which they stand there; `docs/audit.md` explains each.
 //! Invariant: of a request's target nothing after `?` is written, and of its headers nothing but names to impersonate.
 
-use adit_authority::{Caller, Permit};
+use adit_authority::{Caller, Permit, Who};
 use adit_identity::{
-    ActAs, AgentId, Impersonation, JobIdentity,
+    ActAs, AgentId, Impersonation, JobIdentity, UserIdentity,
     operation::{Object as Subject, Operation},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -40,7 +40,7 @@ pub(super) fn path(record: &mut Object<'_>, method: &str, path: &str) {
 
 /// Who asks, for an agent that it was not let to.
 pub(super) fn caller(record: &mut Object<'_>, caller: &Caller, agent: Option<AgentId>) {
-    job(record, caller.job());
+    who(record, caller.who());
     if let Some(agent) = agent {
         record.object("agent", |fields| fields.number("id", agent.0));
     }
@@ -48,7 +48,7 @@ pub(super) fn caller(record: &mut Object<'_>, caller: &Caller, agent: Option<Age
 
 /// Who asks, where, and as whom.
 pub(super) fn permit(record: &mut Object<'_>, permit: &Permit) {
-    job(record, permit.job());
+    who(record, permit.who());
     record.object("agent", |fields| {
         fields.number("id", permit.agent().0);
         fields.text("name", permit.context());
@@ -90,6 +90,22 @@ const USER: HeaderName = HeaderName::from_static("impersonate-user");
 const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 /// SPDY's word for what a WebSocket calls its protocol.
 const STREAMS: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+
+fn who(record: &mut Object<'_>, who: &Who) {
+    match who {
+        Who::Job(of) => job(record, of),
+        Who::User(of) => user(record, of),
+    }
+}
+
+fn user(record: &mut Object<'_>, user: &UserIdentity) {
+    record.object("user", |fields| {
+        fields.text("authority", &user.issuer);
+        fields.number("id", user.user.id.0);
+        fields.text("login", &user.user.login);
+        fields.text("access_type", user.access_type.as_str());
+    });
+}
 
 fn job(record: &mut Object<'_>, job: &JobIdentity) {
     record.object("job", |fields| {

@@ -1,4 +1,4 @@
-//! Decides what ends with a job: every exchange that runs under its token, or those at the agents that it lost.
+//! Decides what ends with a job, or a user's access: every exchange that runs under the token, or those at the agents that it lost.
 //!
 //! Called by `adit-authority` when GitLab takes its word back, from whatever thread that is. Invariant: a caller that has ended is
 //! marked so before this is called, and `forward.rs` looks at the mark after it opened a stream: so nothing is missed in between.
@@ -41,8 +41,8 @@ impl Running for Cuts {
 /// For the agent's log, and for the caller where there is no answer yet.
 const fn message(why: Ended) -> &'static str {
     match why {
-        Ended::Over => "the job has ended",
-        Ended::Changed => "GitLab has taken the agent away from the job",
+        Ended::Over => "the job has ended, or the user's access",
+        Ended::Changed => "GitLab has taken the agent away from the job, or roles from the user",
         Ended::Unproved => "GitLab has not answered for too long",
     }
 }

@@ -129,7 +129,7 @@ fn token_errors() -> impl Iterator<Item = TokenError> {
 fn gitlab_errors() -> impl Iterator<Item = GitLabError> {
     use GitLabError::{
         AgentToken, BadAnswer, Busy, Ended, Forbidden, NotAccepted, OtherKind, TooManyBadTokens,
-        Unavailable,
+        Unavailable, UserNotAccepted,
     };
     let unavailable = Unavailable {
         why: adit_authority::Trouble::TimedOut,
@@ -139,6 +139,7 @@ fn gitlab_errors() -> impl Iterator<Item = GitLabError> {
         NotAccepted,
         Forbidden,
         OtherKind,
+        UserNotAccepted,
         Ended,
         AgentToken,
         BadAnswer("x"),

@@ -88,7 +88,7 @@ impl Built {
         Metrics::register_scraped(&mut registered, scraped);
         let agents = Agents {
             configured: config.agents.clone(),
-            gitlab: gitlab.clone().filter(|gitlab| gitlab.knows_agents()),
+            gitlab: gitlab.clone().filter(|gitlab| gitlab.has_secret()),
             registry: Arc::clone(&registry),
             options,
             max_credential_bytes: limits.credential_bytes,

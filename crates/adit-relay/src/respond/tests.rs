@@ -75,7 +75,7 @@ async fn json_is_a_status_with_reason_hop_and_request() {
     assert_eq!(status["details"]["retryAfterSeconds"], 1);
     let message = status["message"].as_str().unwrap();
     assert!(
-        message.starts_with("adit: this job sends more than 3 requests a second"),
+        message.starts_with("adit: this job or user sends more than 3 requests a second"),
         "{message}"
     );
     assert!(

@@ -40,8 +40,8 @@ async fn gitlab_is_asked_with_the_agents_token_and_a_proof() {
     assert_eq!((agent.id().0, agent.project().0), (41, 7));
     assert_eq!(agent.context(), "platform/agents:prod");
     let names = world.gitlab.agent_names();
-    let name = names.find(agent.id(), agent.project()).unwrap();
-    assert_eq!(name.as_str(), "prod");
+    let named = names.find(agent.id(), agent.project()).unwrap();
+    assert_eq!(named.name.as_str(), "prod");
     let request = world.script.last.lock().take().unwrap();
     assert_eq!(
         (request.method().as_str(), request.uri().path()),

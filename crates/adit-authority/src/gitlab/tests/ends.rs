@@ -68,7 +68,10 @@ async fn a_job_that_gitlab_calls_over_is_over_at_once() {
     assert_eq!(other.ended(), None);
     // An answer from before its end is not believed.
     assert_eq!(world.job("token").await.unwrap_err(), GitLabError::Ended);
-    assert_eq!(world.job("other").await.unwrap().job().job, JobId(9002));
+    assert_eq!(
+        world.job("other").await.unwrap().job().unwrap().job,
+        JobId(9002)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,7 +148,7 @@ async fn an_environment_that_is_stored_late_cuts_nobody_and_one_that_is_gone_doe
     sleep(32 * SECOND).await;
     assert_eq!(world.cuts(), []);
     let second = world.job("token").await.unwrap();
-    assert!(second.job().environment.is_some());
+    assert!(second.job().unwrap().environment.is_some());
     world.script.start("token", without);
     sleep(32 * SECOND).await;
     // Agent 42 is used as the agent itself.

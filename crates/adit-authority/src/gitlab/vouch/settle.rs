@@ -33,10 +33,10 @@ impl<K: Kind> Vouch<K> {
             Ok(Answer {
                 said: Said::No(status),
                 ..
-            }) => return self.denied(begun, GitLabError::of(status)),
+            }) => return self.denied(begun, self.kind.refusal(status)),
             Err(snag) => return self.troubled(begun, snag),
         };
-        match self.kind.read(&body) {
+        match self.kind.read(&begun.token, &body) {
             Ok(said) => {
                 self.forgive(ask);
                 self.proved(begun, said, body.len(), rest)
@@ -67,6 +67,7 @@ impl<K: Kind> Vouch<K> {
                 self.kind.changed(&old, &new);
                 Ok(new)
             }
+            Proved::Lost(GitLabError::Ended) => Err(K::ENDED),
             Proved::Lost(error) => Err(error),
         }
     }
@@ -113,7 +114,8 @@ impl<K: Kind> Vouch<K> {
 }
 
 impl GitLabError {
-    fn of(status: StatusCode) -> Self {
+    /// What a no about a token means.
+    pub(in crate::gitlab) fn of(status: StatusCode) -> Self {
         match status {
             StatusCode::FORBIDDEN => Self::Forbidden,
             StatusCode::NOT_FOUND => Self::OtherKind,

@@ -73,7 +73,10 @@ fn two_who_verified_the_same_token_share_one_caller() {
             at(0),
         )
     };
-    assert!(Arc::ptr_eq(insert().job(), insert().job()));
+    assert!(Arc::ptr_eq(
+        insert().job().unwrap(),
+        insert().job().unwrap()
+    ));
 }
 
 #[test]
