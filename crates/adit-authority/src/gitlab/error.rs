@@ -99,6 +99,9 @@ pub enum Trouble {
     /// Status 401, and a body that says that it is about this relay.
     #[error("it does not accept this relay's proof of being its agent server")]
     NotTrusted,
+    /// Status 400, 413 or 431: about this question alone.
+    #[error("it cannot read the question, most likely because of the token")]
+    NotUnderstood,
     /// Status 429, or none left of what it allows.
     #[error("it allows no more questions for now")]
     RateLimited,

@@ -60,6 +60,8 @@ pub(super) struct Snag {
 const NOT_TRUSTED: &[u8] = b"KAS JWT authentication invalid";
 /// When a question that failed is worth asking again, as long as the breaker is closed.
 const SOON: Duration = Duration::from_secs(2);
+/// The same of a question that GitLab cannot read.
+const LATER: Duration = Duration::from_secs(10);
 
 impl Line {
     pub(super) fn new(transport: Arc<dyn AskGitLab>, pace: Pace, timeout: Duration) -> Self {
@@ -125,6 +127,9 @@ impl Line {
                 Ok(self.answered(Said::No(status), &head.headers))
             }
             StatusCode::TOO_MANY_REQUESTS => Err(self.told_to_wait(&head.headers)),
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Err(self.not_understood()),
             status if status.is_server_error() => {
                 if let Some(wait) = limits::retry_after(&head.headers) {
                     self.leave_alone(wait);
@@ -155,6 +160,16 @@ impl Line {
             why: Trouble::NotTrusted,
             retry_after: SOON,
             whose: Whose::Relay,
+        }
+    }
+
+    /// Whoever cannot read one question is well: a stranger's token, too long or odd for what stands before GitLab, holds up nobody else.
+    fn not_understood(&self) -> Snag {
+        let _ = self.breaker.lock().answered();
+        Snag {
+            why: Trouble::NotUnderstood,
+            retry_after: LATER,
+            whose: Whose::Token,
         }
     }
 

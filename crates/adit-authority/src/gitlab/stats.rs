@@ -58,6 +58,8 @@ words! {
         UnexpectedStatus = "unexpected_status",
         /// With 401, about this relay.
         NotTrusted = "not_trusted",
+        /// With 400, 413 or 431.
+        NotUnderstood = "not_understood",
         /// 429.
         RateLimited = "rate_limited",
         /// An answer that nobody reads to its end.
@@ -108,6 +110,7 @@ impl Outcome {
                 Trouble::ServerError => Self::ServerError,
                 Trouble::UnexpectedStatus => Self::UnexpectedStatus,
                 Trouble::NotTrusted => Self::NotTrusted,
+                Trouble::NotUnderstood => Self::NotUnderstood,
                 Trouble::RateLimited => Self::RateLimited,
                 Trouble::TooLong => Self::TooLong,
                 Trouble::LeftAlone => Self::LeftAlone,

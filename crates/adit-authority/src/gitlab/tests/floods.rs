@@ -122,3 +122,25 @@ async fn bytes_are_bounded_too() {
     world.script.start("larger", large);
     assert_eq!(world.job("larger").await.unwrap_err(), GitLabError::Busy);
 }
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_gitlab_cannot_read_hold_up_nobody_else() {
+    let world = World::new();
+    for status in [400, 413, 431] {
+        let refusing = Instead::Answers(status, Vec::new(), String::new());
+        world.script.now(refusing);
+        for count in 0..10 {
+            let refused = world.job(&format!("odd-{status}-{count}")).await;
+            let Err(GitLabError::Unavailable { why, .. }) = refused else {
+                panic!("{refused:?}");
+            };
+            assert_eq!(why, Trouble::NotUnderstood);
+        }
+        assert_eq!(world.gitlab.breaker(), BreakerState::Closed);
+        let asked = world.script.calls();
+        world.job(&format!("odd-{status}-0")).await.unwrap_err();
+        assert_eq!(world.script.calls(), asked, "it is remembered");
+    }
+    world.script.well();
+    world.running("token", 9001).await;
+}
