@@ -7,6 +7,7 @@ use adit_tests::{
 };
 
 mod agents;
+mod browsers;
 mod ends;
 mod explained;
 mod grants;
@@ -42,14 +43,14 @@ impl Place {
 
     /// With the secret that GitLab shares with its agent server.
     async fn trusted(keys: &str) -> Self {
+        Self::trusted_before(kube(), keys).await
+    }
+
+    async fn trusted_before(kube: KubeBuilder, keys: &str) -> Self {
         let gitlab = gitlab().start().await;
         let secret = gitlab.secret_file().display().to_string();
-        Self::before(
-            gitlab,
-            kube(),
-            &format!("api_secret_file: '{secret}', {keys}"),
-        )
-        .await
+        let keys = format!("api_secret_file: '{secret}', {keys}");
+        Self::before(gitlab, kube, &keys).await
     }
 
     async fn before(gitlab: GitLab, kube: KubeBuilder, keys: &str) -> Self {

@@ -37,12 +37,12 @@ mod webhook;
 use std::{net::IpAddr, sync::Arc};
 
 use adit_identity::{AgentId, JobId};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 pub use agents::GitLabAgent;
 pub use api_secret::{ApiSecret, BadApiSecret};
-pub use config::{GitLabConfig, RawGitLab};
+pub use config::{BrowsersConfig, GitLabConfig, RawBrowsers, RawGitLab};
 pub use error::{GitLabError, Trouble};
 pub(crate) use granted::Granted;
 pub use granted::Unusable;
@@ -192,6 +192,24 @@ impl GitLab {
             }
             None => Err(GitLabError::UserNotAccepted),
         }
+    }
+
+    /// The user of a browser's session, who may use this agent; as [`GitLab::user`]. `csrf_token` proves that the page which asks is
+    /// GitLab's own.
+    ///
+    /// # Errors
+    ///
+    /// GitLab does not let them, or cannot be asked and has not vouched for them lately.
+    pub async fn session(
+        &self,
+        agent: AgentId,
+        cookie: &SecretString,
+        csrf_token: &SecretString,
+        from: IpAddr,
+    ) -> Result<Caller, GitLabError> {
+        let users = self.users.as_ref().ok_or(GitLabError::UserNotAccepted)?;
+        let question = Users::question_of_session(agent, cookie, csrf_token);
+        users.verify(question.expose_secret(), from).await
     }
 
     /// What GitLab calls the agents whose tokens it has vouched for.

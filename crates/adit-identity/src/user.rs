@@ -20,6 +20,8 @@ pub struct UserIdentity {
 pub enum AccessType {
     /// By a token that they made.
     PersonalAccessToken,
+    /// By the cookie of a browser that is logged in to GitLab.
+    SessionCookie,
 }
 
 /// All roles that a person has somewhere, such as `guest` and `developer`.
@@ -40,6 +42,7 @@ impl AccessType {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PersonalAccessToken => "personal_access_token",
+            Self::SessionCookie => "session_cookie",
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use adit_authority::{Caller, Credential, CredentialError, Form, GitLab, Oidc, Token, TokenError};
 use adit_identity::AgentId;
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 use tokio::time::Instant;
 
 use crate::{
@@ -24,8 +24,12 @@ use crate::{
 };
 
 mod fetch;
+mod session;
 
 pub(crate) use fetch::Fetch;
+pub(crate) use session::{AGENT_ID, CSRF_PARAMETER, CSRF_TOKEN};
+
+use session::Session;
 
 /// How long a connection goes on with a verified token without asking the authority again.
 const BELIEVED_FOR: Duration = Duration::from_secs(10);
@@ -44,12 +48,14 @@ pub(crate) struct Authenticate {
 pub(crate) struct Authorities {
     pub(crate) oidc: Arc<Oidc>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
+    /// Whether browsers are let in that are logged in to GitLab.
+    pub(crate) takes_sessions: bool,
 }
 
 /// A verified credential and what hangs on it.
 pub(crate) struct Bearer {
-    /// The header it was read from, to know it again.
-    authorization: HeaderValue,
+    /// To know it again.
+    shown: Shown,
     believed_until: Instant,
     /// Who it is.
     pub(crate) caller: Caller,
@@ -59,6 +65,14 @@ pub(crate) struct Bearer {
     pub(crate) ends: Option<Instant>,
     /// What the job uses.
     pub(crate) job_use: Arc<JobUse>,
+}
+
+/// What a request shows for itself.
+enum Shown {
+    /// The header.
+    Authorization(HeaderValue),
+    /// What a browser shows instead.
+    Session(Session),
 }
 
 impl Authenticate {
@@ -80,19 +94,45 @@ impl Authenticate {
     pub(crate) async fn bearer(
         &self,
         headers: &HeaderMap,
+        uri: &Uri,
         call: &Call<'_>,
     ) -> Result<Arc<Bearer>, Refusal> {
+        let session = self.session(headers, uri)?;
         if let Some(known) = call.connection.bearer.lock().as_ref()
-            && known.is_still(headers, call.began)
+            && known.is_still(headers, session.as_ref(), call.began)
         {
             return Ok(Arc::clone(known));
         }
-        let bearer = Arc::new(self.verify(headers, call).await?);
+        let bearer = match session {
+            Some(session) => self.verify_session(session, call).await?,
+            None => self.verify(headers, call).await?,
+        };
+        let bearer = Arc::new(bearer);
         let took = call.began.elapsed();
         call.took.authenticate.set(took);
         self.metrics.stages.authenticate.observe(took.as_secs_f64());
         *call.connection.bearer.lock() = Some(Arc::clone(&bearer));
         Ok(bearer)
+    }
+
+    /// What a browser shows. `Authorization` comes first: where it is bad, nothing else is tried.
+    fn session(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Session>, Refusal> {
+        if !self.authorities.takes_sessions || headers.contains_key(AUTHORIZATION) {
+            return Ok(None);
+        }
+        Session::of(headers, uri)
+    }
+
+    async fn verify_session(&self, session: Session, call: &Call<'_>) -> Result<Bearer, Refusal> {
+        let caller = self.authorities.session(&session, call.client.ip).await?;
+        Ok(Bearer {
+            believed_until: call.began + BELIEVED_FOR,
+            agent: Some(session.agent),
+            ends: None,
+            job_use: self.jobs.of(&caller),
+            shown: Shown::Session(session),
+            caller,
+        })
     }
 
     async fn verify(&self, headers: &HeaderMap, call: &Call<'_>) -> Result<Bearer, Refusal> {
@@ -123,7 +163,7 @@ impl Authenticate {
             .unwrap_or_else(|| HeaderValue::from_static(""));
         authorization.set_sensitive(true);
         Ok(Bearer {
-            authorization,
+            shown: Shown::Authorization(authorization),
             believed_until: ends.map_or(believed_until, |ends| ends.min(believed_until)),
             agent: credential.agent(),
             ends,
@@ -165,12 +205,31 @@ impl Authorities {
         let user = gitlab.user(agent, token, from).await;
         user.map_err(Refusal::GitLab)
     }
+
+    async fn session(&self, session: &Session, from: IpAddr) -> Result<Caller, Refusal> {
+        let gitlab = self.gitlab.as_ref();
+        let gitlab = gitlab.ok_or(Refusal::BadCredential(CredentialError::Missing))?;
+        let (cookie, proof) = (&session.cookie, &session.csrf_token);
+        let user = gitlab.session(session.agent, cookie, proof, from).await;
+        user.map_err(Refusal::GitLab)
+    }
 }
 
 impl Bearer {
-    fn is_still(&self, headers: &HeaderMap, now: Instant) -> bool {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let is_same = values.next() == Some(&self.authorization) && values.next().is_none();
+    /// Whether it came from a browser, which sends it to whoever asks for it.
+    pub(crate) fn is_of_browser(&self) -> bool {
+        matches!(self.shown, Shown::Session(_))
+    }
+
+    fn is_still(&self, headers: &HeaderMap, session: Option<&Session>, now: Instant) -> bool {
+        let is_same = match (&self.shown, session) {
+            (Shown::Session(own), Some(session)) => own.is(session),
+            (Shown::Authorization(own), None) => {
+                let mut values = headers.get_all(AUTHORIZATION).iter();
+                values.next() == Some(own) && values.next().is_none()
+            }
+            (Shown::Session(_), None) | (Shown::Authorization(_), Some(_)) => false,
+        };
         is_same && now < self.believed_until && self.caller.ended().is_none()
     }
 }

@@ -14,15 +14,16 @@ use std::{
 use adit_exchange::Upgraded;
 use adit_tunnel::StreamError;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     audit::{Ended, Entry},
-    authenticate::Authenticate,
+    authenticate::{AGENT_ID, Authenticate, CSRF_PARAMETER},
     authorise::Authorise,
+    browsers::{self, Browsers, Page, is_preflight},
     call::Call,
     contexts,
     forward::{Counted, Forward, Forwarded, Hold},
@@ -42,6 +43,8 @@ pub(crate) struct Handler {
     pub(crate) authorise: Authorise,
     pub(crate) route: Arc<Route>,
     pub(crate) forward: Forward,
+    /// If browsers are served that are logged in to GitLab.
+    pub(crate) browsers: Option<Browsers>,
     /// If GitLab may tell of its jobs here.
     pub(crate) events: Option<Events>,
     pub(crate) in_flight: InFlight,
@@ -60,10 +63,18 @@ impl Handler {
         let flight = self.in_flight.begin();
         let running = self.metrics.running();
         let mut entry = Entry::begin(call);
-        let answer = self.dispatch(request, call, &mut entry).await;
+        let page = self.page(&request);
+        let from = page.as_ref().ok().cloned().flatten();
+        let answer = match page {
+            Ok(page) => self.dispatch(request, page, call, &mut entry).await,
+            Err(refusal) => {
+                entry.asks_relay(&method, request.uri().path());
+                Err(refusal)
+            }
+        };
         let took = call.began.elapsed();
         self.metrics.stages.answer.observe(took.as_secs_f64());
-        let (answer, entry) = match answer {
+        let (mut answer, entry) = match answer {
             Ok(answer) => {
                 running.ended(Outcome::Answered);
                 let is_whole = method == Method::HEAD || answer.body().is_end_stream();
@@ -84,6 +95,9 @@ impl Handler {
                 (answer, Entry::none())
             }
         };
+        if let Some(page) = from {
+            page.mark(answer.headers_mut());
+        }
         answer.map(|content| Body {
             content,
             end: None,
@@ -92,9 +106,16 @@ impl Handler {
         })
     }
 
+    /// The page of a browser behind a request, if one is.
+    fn page<B>(&self, request: &Request<B>) -> Result<Option<Page>, Refusal> {
+        let browsers = self.browsers.as_ref();
+        browsers.map_or(Ok(None), |browsers| browsers.page(request))
+    }
+
     async fn dispatch<B>(
         &self,
         request: Request<B>,
+        page: Option<Page>,
         call: &Call<'_>,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Refusal>
@@ -103,6 +124,11 @@ impl Handler {
         B::Error: Display,
     {
         match purpose(&request) {
+            Ok(Purpose::Kubernetes(_)) if page.is_some() && is_preflight(&request) => {
+                entry.asks_relay(request.method(), request.uri().path());
+                let answer = browsers::preflight(request.headers());
+                Ok(answer.map(Content::Own))
+            }
             Ok(Purpose::Kubernetes(target)) => {
                 entry.asks(request.method(), &target.for_api_server());
                 let answer = self.handle(request, target, call, entry).await?;
@@ -129,7 +155,7 @@ impl Handler {
     /// Steps 2 to 5 of a request's way; each takes what the one before proved.
     async fn handle<B>(
         &self,
-        request: Request<B>,
+        mut request: Request<B>,
         target: Target,
         call: &Call<'_>,
         entry: &mut Entry,
@@ -138,17 +164,31 @@ impl Handler {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display,
     {
-        let bearer = self.authenticate.bearer(request.headers(), call).await?;
+        let (headers, uri) = (request.headers(), request.uri());
+        let bearer = self.authenticate.bearer(headers, uri, call).await?;
         entry.comes_from(&bearer.caller, target.agent().or(bearer.agent));
         let of_job = bearer.job_use.begin(call.began)?;
+        let target = self.strip(request.headers_mut(), target);
         let errand = self.authorise.errand(bearer, target)?;
         entry.permitted(&errand.permit, request.headers());
         entry.admitted(errand.bearer.ends).await?;
         let place = self.route.tunnel(&errand.permit, call).await?;
         let request = request.map(|body| self.counted(body, entry));
-        self.forward
-            .request(place, of_job, &errand, request, call)
-            .await
+        let answer = self.forward.request(place, of_job, &errand, request, call);
+        let mut answer = answer.await?;
+        if let Some(browsers) = &self.browsers {
+            browsers.sift(answer.headers_mut(), errand.bearer.is_of_browser());
+        }
+        Ok(answer)
+    }
+
+    /// What is between a browser and the relay stays here.
+    fn strip(&self, headers: &mut HeaderMap, target: Target) -> Target {
+        if self.browsers.is_none() {
+            return target;
+        }
+        browsers::strip(headers);
+        target.without(&[AGENT_ID.as_str(), CSRF_PARAMETER])
     }
 
     fn counted<B: http_body::Body>(&self, body: B, entry: &mut Entry) -> Counted<B> {
@@ -165,7 +205,8 @@ impl Handler {
         if request.method() != Method::GET {
             return Err(Refusal::BadMethod("only GET is served here"));
         }
-        let bearer = self.authenticate.bearer(request.headers(), call).await?;
+        let (headers, uri) = (request.headers(), request.uri());
+        let bearer = self.authenticate.bearer(headers, uri, call).await?;
         entry.comes_from(&bearer.caller, None);
         let _of_job = bearer.job_use.begin(call.began)?;
         Ok(contexts::list(&self.authorise.reachable(&bearer)))

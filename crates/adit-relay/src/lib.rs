@@ -54,6 +54,7 @@ mod route;
 mod target;
 
 mod agents;
+mod browsers;
 mod contexts;
 mod gitlab;
 

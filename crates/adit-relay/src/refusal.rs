@@ -99,6 +99,14 @@ pub(crate) enum Refusal {
         "{0}; a kubeconfig from `adit kubeconfig` sends `Authorization: Bearer ci:<agent id>:<ID token>`"
     )]
     BadCredential(CredentialError),
+    /// A page of another origin asks.
+    #[error(
+        "pages of this origin may not ask: `authorities.gitlab.browsers.allowed_origins` of the relay lists those that may"
+    )]
+    ForeignOrigin,
+    /// A browser shows GitLab's cookie, and not what must come with it.
+    #[error("the browser's session is refused: {0}")]
+    BadSession(&'static str),
     /// No authority vouches for the token.
     #[error("{0}")]
     TokenRefused(TokenError),
@@ -272,6 +280,8 @@ impl Refusal {
             Self::NoAgentNamed => row(400, "no_agent_named", Client, None),
             Self::AgentsDiffer { .. } => row(400, "agents_differ", Client, None),
             Self::BadCredential(why) => row(401, why.reason(), Client, None),
+            Self::ForeignOrigin => row(403, "foreign_origin", Client, None),
+            Self::BadSession(_) => row(401, "bad_session", Client, None),
             Self::TokenRefused(why) => match why.retry_after() {
                 Some(seconds) => row(503, why.reason(), Relay, Some(seconds)),
                 None => row(401, why.reason(), Client, None),
@@ -315,6 +325,8 @@ impl Refusal {
             | Self::BadPath(_)
             | Self::BadMethod(_)
             | Self::BadCredential(_)
+            | Self::ForeignOrigin
+            | Self::BadSession(_)
             | Self::TokenRefused(_)
             | Self::GitLab(_)
             | Self::EventSecret => true,
@@ -392,7 +404,7 @@ const fn ended(why: Ended) -> &'static str {
 
 /// Every reason, in the order of the table in `docs/errors.md`: so that it is a metric's label before its first refusal. A test
 /// compares it with [`Refusal::facts`].
-pub(crate) const REASONS: [&str; 64] = [
+pub(crate) const REASONS: [&str; 66] = [
     "unknown_path",
     "bad_path",
     "bad_method",
@@ -410,6 +422,8 @@ pub(crate) const REASONS: [&str; 64] = [
     "credential_character",
     "credential_kind",
     "credential_agent",
+    "foreign_origin",
+    "bad_session",
     "token_malformed",
     "token_algorithm_refused",
     "token_algorithm_mismatch",

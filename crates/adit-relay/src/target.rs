@@ -80,6 +80,28 @@ impl Target {
         self.agent
     }
 
+    /// Without the parameters of these names, which are between a browser and this relay. The rest stays byte for byte.
+    pub(crate) fn without(self, names: &[&str]) -> Self {
+        let is_named = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            names.contains(&name)
+        };
+        let query = self.whole.query().unwrap_or_default();
+        if !query.split('&').any(|pair| is_named(&pair)) {
+            return self;
+        }
+        let kept: Vec<_> = query.split('&').filter(|pair| !is_named(pair)).collect();
+        let path = self.whole.path();
+        let whole = match kept.is_empty() {
+            true => path.to_owned(),
+            false => format!("{path}?{}", kept.join("&")),
+        };
+        Self {
+            whole: whole.parse().expect("parts of a target are one"),
+            ..self
+        }
+    }
+
     /// Path and query for the API server; begins with a slash.
     pub(crate) fn for_api_server(&self) -> Cow<'_, str> {
         let rest = self.whole.as_str().get(self.rest..).unwrap_or_default();
@@ -92,7 +114,7 @@ impl Target {
 }
 
 /// What of `path` follows `prefix`, if that ends at a segment's end.
-fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+pub(crate) fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix)
         .filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -152,6 +174,28 @@ mod tests {
         ];
         for (uri, (agent, rest)) in cases {
             assert_eq!(target(uri), Ok((agent, rest.to_owned())), "{uri}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_browsers_are_taken_out_of_the_query() {
+        let cases = [
+            (
+                "/k8s-proxy/api?a=1&gitlab-agent-id=7&b=%2F",
+                "/api?a=1&b=%2F",
+            ),
+            ("/k8s-proxy/api?gitlab-agent-id=7", "/api"),
+            (
+                "/k8s-proxy/api?gitlab-agent-idx=7&&",
+                "/api?gitlab-agent-idx=7&&",
+            ),
+        ];
+        for (uri, left) in cases {
+            let Ok(Purpose::Kubernetes(target)) = Purpose::of(&Uri::from_static(uri)) else {
+                panic!("{uri}");
+            };
+            let target = target.without(&["gitlab-agent-id"]);
+            assert_eq!(target.for_api_server(), left);
         }
     }
 

@@ -5,9 +5,11 @@ mod raw;
 
 use std::{path::PathBuf, time::Duration};
 
+use http::HeaderName;
+
 use super::{book::Bounds, granted::CiUser, vouch::Times};
 
-pub use raw::RawGitLab;
+pub use raw::{RawBrowsers, RawGitLab};
 
 /// The checked section. Fields as in [`RawGitLab`].
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub struct GitLabConfig {
     pub ca_file: Option<PathBuf>,
     /// Where the secret is that GitLab shares with its agent server. Default: none, and GitLab is not asked about agents' tokens.
     pub api_secret_file: Option<PathBuf>,
+    /// How browsers are served that are logged in to GitLab. Default: not at all.
+    pub browsers: Option<BrowsersConfig>,
     /// Where the secrets are that GitLab shows with its job events. Default: none, and no event is taken.
     pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a token in use, at least.
@@ -41,6 +45,15 @@ pub struct GitLabConfig {
     pub(super) ci_user: CiUser,
 }
 
+/// How browsers are served that are logged in to GitLab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrowsersConfig {
+    /// The origins of pages that may ask, as browsers write them. Default: that of the instance.
+    pub allowed_origins: Vec<Box<str>>,
+    /// Header fields of clusters' answers that browsers may see beside the usual ones. Default: none.
+    pub extra_response_headers: Vec<HeaderName>,
+}
+
 impl GitLabConfig {
     /// An instance with all defaults.
     #[must_use]
@@ -49,6 +62,7 @@ impl GitLabConfig {
             url: url.trim_end_matches('/').into(),
             ca_file: None,
             api_secret_file: None,
+            browsers: None,
             webhook_secret_file: None,
             recheck: Duration::from_secs(30),
             max_stale: Duration::from_mins(20),

@@ -15,9 +15,9 @@ pub enum GitLabError {
     /// GitLab answered 404: the token is good, and of another kind.
     #[error("GitLab says that this is no job's token: send CI_JOB_TOKEN")]
     OtherKind,
-    /// GitLab answered 401, 403 or 404 about a user and an agent. Which, would tell strangers what agents there are.
+    /// GitLab answered 400, 401, 403 or 404 about a user and an agent. Which, would tell strangers what agents there are.
     #[error(
-        "GitLab does not let the token's user use this agent: the token is over or has not the scope k8s_proxy, or the agent's user_access does not name a project or group in which the user is a developer"
+        "GitLab does not let the token's user use this agent: the token is over or has not the scope k8s_proxy, the browser is not logged in or its page is not GitLab's, or the agent's user_access does not name a project or group in which the user is a developer"
     )]
     UserNotAccepted,
     /// GitLab has said that the job is over.

@@ -1,4 +1,4 @@
-//! Users' tokens: how GitLab is asked whose one is and whether they may use one agent, and what changes when its answer does. GitLab
+//! Users' tokens and browsers' sessions: how GitLab is asked whose one is and whether they may use one agent, and what changes when its answer does. GitLab
 //! answers only who knows its [`ApiSecret`].
 //! Invariant: an answer lets its user use the agent that was asked about, and no other; whatever runs by an answer that no longer holds
 //! is cut.
@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
-    ApiSecret, GitLabConfig, GitLabError, Question,
+    ApiSecret, GitLabConfig, GitLabError, Question, Trouble,
     answer::{self, Id},
     jobs::covers,
-    line::{Answer, Asker, Snag},
+    line::{Answer, Asker, Said, Snag},
     vouch::Kind,
 };
 use crate::{Affected, Caller, Ended, Running, Token, Who, tag::TokenTag};
@@ -51,12 +51,15 @@ struct Query<'a> {
     agent_id: u64,
     access_type: &'static str,
     access_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    csrf_token: Option<&'a str>,
 }
 
 /// The part of it that the answer must be about.
 #[derive(Deserialize)]
 struct Asked {
     agent_id: u64,
+    access_type: String,
 }
 
 /// The parts of its answer; what else there is, GitLab may add at will.
@@ -116,20 +119,44 @@ impl Users {
 
     /// The question about a token, as GitLab takes it: by this text it is known, too.
     pub(super) fn question(agent: AgentId, token: Token<'_>) -> SecretString {
-        let query = Query {
+        text(&Query {
             agent_id: agent.0,
             access_type: AccessType::PersonalAccessToken.as_str(),
             access_key: token.expose(),
-        };
-        let text = serde_json::to_string(&query);
-        SecretString::from(text.expect("texts and a number always serialise"))
+            csrf_token: None,
+        })
+    }
+
+    /// The same about a browser's session.
+    pub(super) fn question_of_session(
+        agent: AgentId,
+        cookie: &SecretString,
+        csrf_token: &SecretString,
+    ) -> SecretString {
+        text(&Query {
+            agent_id: agent.0,
+            access_type: AccessType::SessionCookie.as_str(),
+            access_key: cookie.expose_secret(),
+            csrf_token: Some(csrf_token.expose_secret()),
+        })
     }
 }
 
-/// The agent that [`Users::question`] is about.
-fn agent_in(question: &SecretString) -> Result<AgentId, GitLabError> {
+fn text(query: &Query<'_>) -> SecretString {
+    let text = serde_json::to_string(query);
+    SecretString::from(text.expect("texts and a number always serialise"))
+}
+
+/// What a question is about.
+fn asked_in(question: &SecretString) -> Result<(AgentId, AccessType), GitLabError> {
     let asked: Asked = serde_json::from_str(question.expose_secret()).map_err(|_| bad("agent"))?;
-    Ok(AgentId(asked.agent_id))
+    let session = AccessType::SessionCookie;
+    let access_type = if asked.access_type == session.as_str() {
+        session
+    } else {
+        AccessType::PersonalAccessToken
+    };
+    Ok((AgentId(asked.agent_id), access_type))
 }
 
 impl Kind for Users {
@@ -146,7 +173,16 @@ impl Kind for Users {
     ) -> impl Future<Output = Result<Answer, Snag>> + Send {
         let request = request(question);
         let asker = *asker;
-        async move { self.secret.ask(&asker, request).await }
+        async move {
+            match self.secret.ask(&asker, request).await {
+                // Of a cookie that is none of GitLab's own.
+                Err(snag) if snag.why == Trouble::NotUnderstood => Ok(Answer {
+                    said: Said::No(StatusCode::BAD_REQUEST),
+                    rest: None,
+                }),
+                answer => answer,
+            }
+        }
     }
 
     /// GitLab tells apart whether the token is bad, the user kept out, or the agent unknown. Callers are not told: they could find out
@@ -154,7 +190,7 @@ impl Kind for Users {
     fn refusal(&self, status: StatusCode) -> GitLabError {
         tracing::debug!(
             http.status = status.as_u16(),
-            "GitLab does not let a user use an agent: 401 is about the token, 403 about the agent's user_access, 404 about the agent"
+            "GitLab does not let a user use an agent: 400 and 401 are about the token or session, 403 about the agent's user_access, 404 about the agent"
         );
         GitLabError::UserNotAccepted
     }
@@ -163,7 +199,7 @@ impl Kind for Users {
         let parts: Parts<'_> = serde_json::from_slice(body).map_err(|_| bad("body"))?;
         let agent: RawAgent = answer::part(parts.agent, "agent")?;
         let raw: RawUser = answer::part(parts.user, "user")?;
-        let asked = agent_in(question)?;
+        let (asked, access_type) = asked_in(question)?;
         if agent.id.get() != asked.0 {
             return Err(bad("agent"));
         }
@@ -173,7 +209,7 @@ impl Kind for Users {
                 id: UserId(raw.id.get()),
                 login: answer::login(raw.username)?,
             },
-            access_type: AccessType::PersonalAccessToken,
+            access_type,
         };
         let config_project = ProjectId(agent.config_project.id.get());
         let act_as = match roles(parts.access_as)? {

@@ -20,6 +20,8 @@ pub(crate) fn every() -> Vec<Refusal> {
         Refusal::AccessEnded(Ended::Over),
         Refusal::AccessEnded(Ended::Unproved),
         Refusal::AccessEnded(Ended::Changed),
+        Refusal::ForeignOrigin,
+        Refusal::BadSession("odd"),
         Refusal::EventSecret,
         Refusal::BadEvent("x"),
         Refusal::PermitEnded,
@@ -164,6 +166,8 @@ fn kinds_are_all_here() {
             | Refusal::AgentsDiffer { .. }
             | Refusal::GitLab(_)
             | Refusal::AccessEnded(_)
+            | Refusal::ForeignOrigin
+            | Refusal::BadSession(_)
             | Refusal::EventSecret
             | Refusal::BadEvent(_)
             | Refusal::PermitEnded
@@ -304,7 +308,13 @@ fn strangers_cause_what_comes_before_the_token_was_checked() {
         let is_early = reason.starts_with("credential_")
             || reason.starts_with("token_")
             || ["unknown_path", "bad_path", "bad_method"].contains(&reason)
-            || matches!(refusal, Refusal::GitLab(_) | Refusal::EventSecret);
+            || matches!(
+                refusal,
+                Refusal::GitLab(_)
+                    | Refusal::ForeignOrigin
+                    | Refusal::BadSession(_)
+                    | Refusal::EventSecret
+            );
         assert_eq!(refusal.is_to_a_stranger(), is_early, "{reason}");
     }
 }

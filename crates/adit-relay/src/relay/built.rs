@@ -25,6 +25,7 @@ use crate::{
     audit::{Audit, Writer},
     authenticate::{Authenticate, Authorities, Fetch},
     authorise::Authorise,
+    browsers::Browsers,
     config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
     forward::Forward,
     front_door::{FrontDoor, Places},
@@ -105,11 +106,16 @@ impl Built {
             stop.clone(),
             Arc::clone(&metrics),
         ));
+        let browsers = config.gitlab.and_then(|gitlab| gitlab.browsers);
+        let browsers = browsers.map(|browsers| {
+            Browsers::new(browsers.allowed_origins, browsers.extra_response_headers)
+        });
         let handler = Handler {
             authenticate: Authenticate::new(
                 Authorities {
                     oidc: Arc::clone(&oidc),
                     gitlab,
+                    takes_sessions: browsers.is_some(),
                 },
                 jobs,
                 limits.credential_bytes,
@@ -121,6 +127,7 @@ impl Built {
                 head_limits(&config.front_door),
                 Arc::clone(&metrics),
             ),
+            browsers,
             events,
             route,
             in_flight: in_flight.clone(),

@@ -4,9 +4,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use adit_identity::mistakes::{Key, Mistakes, Section};
+use http::{HeaderName, Uri, header::SET_COOKIE};
 use serde::Deserialize;
 
-use super::{CiUser, GitLabConfig};
+use super::{BrowsersConfig, CiUser, GitLabConfig};
 use crate::url::{NO_URL, is_private_enough, is_url};
 
 /// The section `gitlab` of a relay's config.
@@ -19,6 +20,8 @@ pub struct RawGitLab {
     pub ca_file: Option<PathBuf>,
     /// File with the secret that GitLab shares with its agent server: GitLab is asked about agents' tokens, too. Default: none.
     pub api_secret_file: Option<PathBuf>,
+    /// How browsers are served that are logged in to GitLab. Default: not at all.
+    pub browsers: Option<RawBrowsers>,
     /// File with the secrets that GitLab shows with its job events, one to a line. Default: none, and no event is taken.
     pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a token in use, at least: how long an ended job may go on, or a revoked agent. Default 30s.
@@ -44,12 +47,33 @@ pub struct RawGitLab {
     pub ci_user: bool,
 }
 
+/// The section `gitlab.browsers`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawBrowsers {
+    /// The origins of pages that may ask, such as `https://gitlab.example.com`. Default: that of `url`.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Header fields of clusters' answers that browsers may see beside the usual ones. Default: none.
+    pub extra_response_headers: Vec<String>,
+}
+
 impl GitLabConfig {
     /// The section, or what is wrong with it.
     pub fn check(raw: RawGitLab, key: &Key, mistakes: &mut Mistakes) -> Option<Self> {
         let url = check_url(&raw.url, &key.field("url"), mistakes);
+        let browsers = raw.browsers.clone().and_then(|browsers| {
+            let key = key.field("browsers");
+            if raw.api_secret_file.is_none() {
+                mistakes.add(
+                    &key,
+                    "needs api_secret_file: GitLab tells whose a session is only those who know its secret",
+                );
+            }
+            browsers.check(&raw.url, &key, mistakes)
+        });
         let mut config = Self {
             ca_file: raw.ca_file.clone(),
+            browsers,
             api_secret_file: raw.api_secret_file.clone(),
             webhook_secret_file: raw.webhook_secret_file.clone(),
             ..Self::new(&raw.url)
@@ -112,6 +136,59 @@ impl GitLabConfig {
             1 << 20..=1 << 40,
         );
     }
+}
+
+impl RawBrowsers {
+    fn check(self, url: &str, key: &Key, mistakes: &mut Mistakes) -> Option<BrowsersConfig> {
+        let origins = match self.allowed_origins {
+            None => origin(url).into_iter().collect(),
+            Some(listed) => {
+                let key = key.field("allowed_origins");
+                let listed = listed.iter().enumerate();
+                listed
+                    .filter_map(|(at, text)| mistakes.check(&key.index(at), check_origin(text)))
+                    .collect()
+            }
+        };
+        let key = key.field("extra_response_headers");
+        let headers = self.extra_response_headers.iter().enumerate();
+        let extra_response_headers = headers
+            .filter_map(|(at, name)| mistakes.check(&key.index(at), check_header(name)))
+            .collect();
+        Some(BrowsersConfig {
+            allowed_origins: origins,
+            extra_response_headers,
+        })
+    }
+}
+
+/// What browsers say of a page of this URL.
+fn origin(url: &str) -> Option<Box<str>> {
+    let url: Uri = url.parse().ok()?;
+    let (scheme, host) = (url.scheme_str()?, url.host()?.to_ascii_lowercase());
+    let usual = if scheme == "https" { 443 } else { 80 };
+    Some(match url.port_u16() {
+        Some(port) if port != usual => format!("{scheme}://{host}:{port}").into(),
+        Some(_) | None => format!("{scheme}://{host}").into(),
+    })
+}
+
+fn check_origin(text: &str) -> Result<Box<str>, &'static str> {
+    if !is_url(text) || !is_private_enough(text) || origin(text).as_deref() != Some(text) {
+        return Err("not an origin as browsers write it, such as https://gitlab.example.com");
+    }
+    Ok(text.into())
+}
+
+/// Not one by which a cluster could log a browser in or out, or let pages of others in.
+fn check_header(text: &str) -> Result<HeaderName, &'static str> {
+    let name = text.parse::<HeaderName>();
+    let name = name.map_err(|_| "not the name of a header field")?;
+    let is_ours = name == SET_COOKIE || name.as_str().starts_with("access-control-");
+    if is_ours {
+        return Err("never passes from a cluster to a browser that is logged in to GitLab");
+    }
+    Ok(name)
 }
 
 fn check_url(url: &str, key: &Key, mistakes: &mut Mistakes) -> Option<()> {
