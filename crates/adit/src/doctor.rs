@@ -6,7 +6,6 @@
 
 mod agent;
 mod clock;
-mod exchange;
 mod finding;
 mod job;
 mod network;

@@ -10,6 +10,7 @@ mod document;
 mod mark;
 mod place;
 mod relay_url;
+pub(crate) mod way;
 
 use std::ffi::OsString;
 use std::fs;

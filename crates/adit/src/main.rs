@@ -6,6 +6,7 @@
 mod agent_file;
 mod cli;
 mod cluster_version;
+mod exchange;
 mod failure;
 mod input;
 mod status;

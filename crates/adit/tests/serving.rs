@@ -331,10 +331,9 @@ impl Ours {
     }
 }
 
-#[tokio::test]
-async fn agent_takes_the_proxy_that_the_environment_names() {
-    let certificates = TempDir::new().unwrap();
-    let path = |name| certificates.path().join(name).to_str().unwrap().to_owned();
+/// A relay at `localhost` with a certificate of its own, and its host and port.
+async fn with_tls(certificates: &Path) -> (Ours, String) {
+    let path = |name| certificates.join(name).to_str().unwrap().to_owned();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(path("cert.pem"), made.cert.pem()).unwrap();
     fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
@@ -343,10 +342,44 @@ async fn agent_takes_the_proxy_that_the_environment_names() {
         path("cert.pem"),
         path("key.pem")
     );
-    let mut ours = Ours::start(&RELAY.replacen("address: '127.0.0.1:0'", &shown, 1)).await;
-    let (proxy, mut asked) = proxy(&mut ours.tasks).await;
-    let port = ours.address.rsplit(':').next().unwrap().to_owned();
+    let ours = Ours::start(&RELAY.replacen("address: '127.0.0.1:0'", &shown, 1)).await;
+    let port = ours.address.rsplit(':').next().unwrap();
     let host = format!("localhost:{port}");
+    (ours, host)
+}
+
+/// As kubectl does, which would get through where `adit kubeconfig` did not.
+#[tokio::test]
+async fn job_takes_the_proxy_that_the_environment_names() {
+    let certificates = TempDir::new().unwrap();
+    let (mut ours, host) = with_tls(certificates.path()).await;
+    let (proxy, mut asked) = proxy(&mut ours.tasks).await;
+    for (excepted, is_taken) in [("elsewhere.test", true), ("localhost", false)] {
+        let mut job = adit(&["kubeconfig", "--output", "-"]);
+        job.env("ADIT_RELAY_URL", format!("https://{host}"))
+            .env("ADIT_RELAY_CA", certificates.path().join("cert.pem"))
+            .env("ADIT_ID_TOKEN", "e30.e30.c2ln")
+            .env("HTTPS_PROXY", format!("http://{proxy}"))
+            .env("NO_PROXY", excepted);
+        let ended = timeout(SOON, job.output()).await.expect("it ends").unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(77), "the relay answers: {stderr}");
+        let head = asked.try_recv().ok();
+        assert_eq!(head.is_some(), is_taken, "{excepted}");
+        if let Some(head) = head {
+            assert!(
+                head.starts_with(&format!("CONNECT {host} HTTP/1.1\r\n")),
+                "{head}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn agent_takes_the_proxy_that_the_environment_names() {
+    let certificates = TempDir::new().unwrap();
+    let (mut ours, host) = with_tls(certificates.path()).await;
+    let (proxy, mut asked) = proxy(&mut ours.tasks).await;
     let named = format!("http://user:canary-password@{proxy}");
     let nowhere = "http://127.0.0.1:1".to_owned();
     let none = || ("NO_PROXY", String::new());
@@ -387,7 +420,7 @@ async fn agent_takes_the_proxy_that_the_environment_names() {
         ([("HTTP_PROXY", nowhere), none()], false),
     ] {
         let mut agent = ours.agent(&format!("https://{host}"));
-        agent.env("ADIT_RELAY_CA", path("cert.pem"));
+        agent.env("ADIT_RELAY_CA", certificates.path().join("cert.pem"));
         agent.envs(variables.clone());
         ours.tunnel_of(agent.spawn().unwrap()).await;
         let head = asked.try_recv().ok();

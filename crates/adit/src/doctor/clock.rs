@@ -7,10 +7,10 @@ use http::header::DATE;
 use http::{HeaderMap, Request};
 use http_body_util::Full;
 
-use super::exchange::exchange;
 use super::finding::{Check, Report};
 use super::network::Way;
 use super::span::span;
+use crate::exchange::exchange;
 
 /// Asks for this URL, over HTTP/1.1: the relay tells the time there alone. What it answers otherwise is of no interest.
 pub(super) async fn check(check: Check, way: &Way, url: &str, report: &mut Report) {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use adit_agent::dial::{DialError, Dialled, Dialler};
 use adit_process::chain;
-use adit_process::tls::{Certificate, H2, Witness};
+use adit_process::tls::{Certificate, Witness};
 
 use super::finding::{Check, Hop, Report};
 use super::span::from;
@@ -82,11 +82,6 @@ impl Way {
             }
         }
     }
-}
-
-/// Whether HTTP/2 gets through. kubectl does without, an agent does not.
-pub(super) fn speaks_http2(dialled: &Dialled) -> bool {
-    dialled.alpn.as_deref() == Some(H2)
 }
 
 fn trusted(shown: &Certificate, report: &mut Report) {

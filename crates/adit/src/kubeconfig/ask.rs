@@ -1,25 +1,23 @@
 //! Asks a relay which agents an ID token may use.
 //!
-//! One GET over a client of its own. The invariant: no error shows the token.
+//! One GET, the way that kubectl goes. The invariant: no error shows the token.
 
-use std::error::Error;
 use std::time::Duration;
 
+use adit_agent::dial::DialError;
 use adit_process::Exit;
-use adit_process::tls::{ClientTls, TlsError, TrustRoots};
+use adit_process::tls::{ClientTls, H2, HTTP_1_1, TlsError, TrustRoots};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION};
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::relay_url::RelayUrl;
+use super::way::{self, BadWay};
+use crate::exchange::{NoAnswer, exchange};
 use crate::status::Status;
 
 /// An agent that the token may use. Fields that a newer relay adds are skipped.
@@ -51,14 +49,16 @@ pub(crate) enum AskError {
     Token,
     #[error("its certificate is not believed: name its CA by --ca, or check the address")]
     Unbelieved(#[source] rustls::Error),
+    #[error("the way to it is not set up")]
+    Way(#[from] BadWay),
     #[error("it cannot be reached")]
-    Unreachable(#[source] hyper_util::client::legacy::Error),
-    #[error("it did not answer within {} s", DEADLINE.as_secs())]
-    Late,
+    Unreachable(#[source] NoAnswer),
+    #[error("it did not answer in time")]
+    Late(#[source] NoAnswer),
     #[error("it answered {status}: {message}")]
     Refused { status: StatusCode, message: String },
-    #[error("its answer broke off, or is longer than {MAX_ANSWER_BYTES} bytes")]
-    Body(#[source] Box<dyn Error + Send + Sync>),
+    #[error("its answer cannot be read")]
+    Body(#[source] NoAnswer),
     #[error("its answer is not a list of agents: is this an adit relay?")]
     Answer(#[source] serde_json::Error),
 }
@@ -67,8 +67,8 @@ impl AskError {
     /// The code to end with.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Tls(_) | Self::Token => Exit::BadConfig,
-            Self::Unbelieved(_) | Self::Unreachable(_) | Self::Late => Exit::Unavailable,
+            Self::Tls(_) | Self::Token | Self::Way(_) => Exit::BadConfig,
+            Self::Unbelieved(_) | Self::Unreachable(_) | Self::Late(_) => Exit::Unavailable,
             Self::Refused { status, .. } if is_passing(*status) => Exit::TryAgain,
             Self::Refused {
                 status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
@@ -78,15 +78,19 @@ impl AskError {
         }
     }
 
-    /// A connection that failed: because of the certificate, which stays as it is, or otherwise.
-    fn unreached(error: hyper_util::client::legacy::Error) -> Self {
-        let first: &(dyn Error + 'static) = &error;
-        let mut causes = std::iter::successors(Some(first), |cause| inner(*cause));
-        let tls = causes.find_map(|cause| cause.downcast_ref::<rustls::Error>().cloned());
-        if let Some(rustls::Error::InvalidCertificate(why)) = tls {
-            return Self::Unbelieved(why.into());
+    /// Without an answer: because of the certificate, which stays as it is, or otherwise.
+    fn unanswered(error: NoAnswer) -> Self {
+        if let NoAnswer::Dial(DialError::Tls { source, .. }) = &error
+            && let Some(tls) = source.get_ref()
+            && let Some(rustls::Error::InvalidCertificate(why)) = tls.downcast_ref()
+        {
+            return Self::Unbelieved(why.clone().into());
         }
-        Self::Unreachable(error)
+        match error {
+            NoAnswer::Late | NoAnswer::Dial(DialError::TimedOut { .. }) => Self::Late(error),
+            NoAnswer::Body(_) => Self::Body(error),
+            NoAnswer::Dial(_) | NoAnswer::Http(_) => Self::Unreachable(error),
+        }
     }
 
     fn may_pass(&self) -> bool {
@@ -95,22 +99,12 @@ impl AskError {
             Self::Refused { status, .. } => is_passing(*status),
             Self::Tls(_)
             | Self::Token
+            | Self::Way(_)
             | Self::Unbelieved(_)
-            | Self::Late
+            | Self::Late(_)
             | Self::Body(_)
             | Self::Answer(_) => false,
         }
-    }
-}
-
-/// What is below an error. An `io::Error` gives what it wraps by another way than its source.
-fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref)
-    {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
     }
 }
 
@@ -130,26 +124,15 @@ pub(super) async fn reachable(
     token: &SecretString,
     roots: &TrustRoots,
 ) -> Result<Vec<Reachable>, AskError> {
-    let tls = ClientTls::new(roots, &[])?;
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(rustls::ClientConfig::clone(&tls.config()))
-        .https_or_http()
-        .enable_all_versions()
-        .build();
-    let client = Client::builder(TokioExecutor::new()).build(https);
+    let tls = ClientTls::new(roots, &[H2, HTTP_1_1])?;
+    let dialler = way::dialler(relay, &tls, way::proxy(relay)?)?;
     let mut pauses = PAUSES.into_iter();
     loop {
-        let response = async {
-            let response = client
-                .request(request(relay, token)?)
-                .await
-                .map_err(AskError::unreached)?;
-            read(response).await
-        };
-        let error = match timeout(DEADLINE, response)
-            .await
-            .unwrap_or(Err(AskError::Late))
-        {
+        let answer = exchange(&dialler, request(relay, token)?).await;
+        let agents = answer
+            .map_err(AskError::unanswered)
+            .and_then(|answer| listed(answer.status, &answer.body));
+        let error = match agents {
             Ok(agents) => return Ok(agents),
             Err(error) => error,
         };
@@ -161,12 +144,12 @@ pub(super) async fn reachable(
     }
 }
 
-fn request(relay: &RelayUrl, token: &SecretString) -> Result<Request<Empty<Bytes>>, AskError> {
+fn request(relay: &RelayUrl, token: &SecretString) -> Result<Request<Full<Bytes>>, AskError> {
     let authorization = bearer(token.expose_secret()).ok_or(AskError::Token)?;
     let request = Request::get(relay.agents())
         .header(AUTHORIZATION, authorization)
         .header(ACCEPT, "application/json")
-        .body(Empty::new());
+        .body(Full::default());
     Ok(request.expect("a checked URL and fixed headers"))
 }
 
@@ -175,15 +158,6 @@ pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
     let mut authorization = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
     authorization.set_sensitive(true);
     Some(authorization)
-}
-
-async fn read(response: Response<Incoming>) -> Result<Vec<Reachable>, AskError> {
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
-        .collect()
-        .await
-        .map_err(AskError::Body)?;
-    listed(status, &body.to_bytes())
 }
 
 /// The agents that a relay's answer lists.
@@ -204,16 +178,12 @@ pub(crate) fn listed(status: StatusCode, body: &[u8]) -> Result<Vec<Reachable>, 
         .map_err(AskError::Answer)
 }
 
-/// For each try.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// Between tries: long enough for a relay that is being replaced.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(3),
     Duration::from_secs(5),
 ];
-/// Ten thousand agents.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

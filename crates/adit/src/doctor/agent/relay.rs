@@ -9,7 +9,8 @@ use secrecy::ExposeSecret;
 use super::SETTINGS;
 use crate::doctor::clock;
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::network::{HTTP, Way, speaks_http2};
+use crate::doctor::network::{HTTP, Way};
+use crate::exchange::speaks_http2;
 use crate::status::printable;
 
 pub(super) const TOKEN: Check = Check::new("token", Hop::Agent);

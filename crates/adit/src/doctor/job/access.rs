@@ -3,10 +3,8 @@
 //! From flags and variables, as `adit kubeconfig` takes them, or from a kubeconfig ([`super::kubeconfig`]).
 
 use std::path::Path;
-use std::time::Duration;
 
-use adit_agent::dial::proxy::{Proxy, ProxyEnvironment};
-use adit_agent::dial::{Dialler, Tls};
+use adit_agent::dial::proxy::Proxy;
 use adit_process::chain;
 use adit_process::tls::{ClientTls, H2, HTTP_1_1, TlsError, TrustRoots};
 use secrecy::SecretString;
@@ -15,6 +13,7 @@ use tempfile::NamedTempFile;
 use super::{JobArgs, kubeconfig};
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::network::Way;
+use crate::kubeconfig::way::{self, BadWay};
 use crate::kubeconfig::{RelayUrl, id_token};
 
 pub(super) const SETTINGS: Check = Check::new("settings", Hop::Client);
@@ -110,48 +109,24 @@ fn access(found: Found, namespace: Option<String>) -> Result<Access, Wrong> {
         roots_file: _as_long_as_it_is_read,
         ..
     } = found;
-    let parts = relay.parts();
-    let proxy = match proxy {
-        Some(proxy) => Some(proxy),
-        // As for agents: what does without TLS is on this machine, and needs none.
-        None if !parts.is_tls => None,
-        None => ProxyEnvironment::read()
-            .proxy_for(&parts.host, parts.port)
-            .map_err(|error| Wrong {
-                what: format!("{error} (from HTTPS_PROXY or ALL_PROXY)"),
-                advice: "name an HTTP proxy, or except the relay by NO_PROXY",
-            })?,
-    };
     let untrusted = |error: TlsError| Wrong {
         what: chain(&error),
         advice: "name a PEM file with the CA of the relay's certificate by ADIT_RELAY_CA, or by nothing for the system's CAs",
     };
-    let unnamed = || Wrong {
-        what: format!("no certificate can be for `{}`", parts.host),
-        advice: "write the relay's host name into its URL",
+    let impassable = |error: BadWay| Wrong {
+        what: chain(&error),
+        advice: "name the relay by its host name, and an HTTP proxy, or except the relay by NO_PROXY",
     };
-    let host = parts.host.trim_matches(['[', ']']);
-    let dialler = |tls: Option<Tls>| Dialler {
-        host: parts.host.clone(),
-        port: parts.port,
-        tls,
-        proxy: proxy.clone(),
-        timeout: DIAL_TIMEOUT,
+    let proxy = match proxy {
+        Some(proxy) => Some(proxy),
+        None => way::proxy(&relay).map_err(impassable)?,
     };
-    let way = if parts.is_tls {
-        let (any, witness) = ClientTls::witnessed(&roots, &[H2, HTTP_1_1]).map_err(untrusted)?;
-        let http1 = ClientTls::new(&roots, &[HTTP_1_1]).map_err(untrusted)?;
-        Way {
-            dialler: dialler(Some(Tls::new(&any, host).ok_or_else(unnamed)?)),
-            http1: dialler(Some(Tls::new(&http1, host).ok_or_else(unnamed)?)),
-            witness: Some(witness),
-        }
-    } else {
-        Way {
-            dialler: dialler(None),
-            http1: dialler(None),
-            witness: None,
-        }
+    let (any, witness) = ClientTls::witnessed(&roots, &[H2, HTTP_1_1]).map_err(untrusted)?;
+    let http1 = ClientTls::new(&roots, &[HTTP_1_1]).map_err(untrusted)?;
+    let way = Way {
+        dialler: way::dialler(&relay, &any, proxy.clone()).map_err(impassable)?,
+        http1: way::dialler(&relay, &http1, proxy).map_err(impassable)?,
+        witness: relay.parts().is_tls.then_some(witness),
     };
     Ok(Access {
         relay,
@@ -171,6 +146,3 @@ impl Wrong {
         }
     }
 }
-
-/// As an agent's `relay.connect_timeout` is by default.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);

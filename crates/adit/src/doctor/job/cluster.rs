@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::access::Access;
 use super::grant::REFUSED;
-use crate::doctor::exchange::{Answer, NoAnswer, exchange};
 use crate::doctor::finding::{Check, Hop, Report};
+use crate::exchange::{Answer, NoAnswer, exchange};
 use crate::kubeconfig::{Reachable, bearer};
 use crate::status::{Status, printable};
 

@@ -8,8 +8,8 @@ use http_body_util::Full;
 use secrecy::ExposeSecret;
 
 use super::access::{Access, Wanted};
-use crate::doctor::exchange::{Answer, exchange};
 use crate::doctor::finding::{Check, Hop, Report};
+use crate::exchange::{Answer, exchange};
 use crate::kubeconfig::{Reachable, bearer, listed};
 use crate::status::{Status, printable};
 

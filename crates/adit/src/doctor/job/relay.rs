@@ -10,9 +10,9 @@ use http_body_util::Full;
 
 use super::access::Access;
 use crate::doctor::clock;
-use crate::doctor::exchange::{Answer, exchange};
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::network::{HTTP, speaks_http2};
+use crate::doctor::network::HTTP;
+use crate::exchange::{Answer, exchange, speaks_http2};
 use crate::status::Status;
 
 pub(super) const CLOCK: Check = Check::new("clock", Hop::Client);

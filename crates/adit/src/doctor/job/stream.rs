@@ -20,9 +20,9 @@ use tokio::time::{Instant, timeout};
 use super::access::Access;
 use super::cluster::{at, below, is_json};
 use super::grant::REFUSED;
-use crate::doctor::exchange::{Answer, NoAnswer, beside, in_origin_form, in_time, whole};
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::span::span;
+use crate::exchange::{Answer, NoAnswer, beside, in_origin_form, in_time, whole};
 use crate::kubeconfig::Reachable;
 use crate::status::Status;
 

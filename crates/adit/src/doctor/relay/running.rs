@@ -15,8 +15,8 @@ use http_body_util::Full;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::doctor::exchange::{Answer, exchange};
 use crate::doctor::finding::{Check, Hop, Report};
+use crate::exchange::{Answer, exchange};
 use crate::status::printable;
 
 pub(super) const ADMIN: Check = Check::new("admin", Hop::Relay);

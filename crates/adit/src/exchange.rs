@@ -1,4 +1,5 @@
-//! One request and its whole answer, on a connection of its own that is dialled as all others are.
+//! One request and its whole answer, on a connection of its own that is dialled as an agent's are. Called for `adit kubeconfig` and by
+//! the doctor.
 //!
 //! The invariant: it waits for nobody longer than [`DEADLINE`], and reads no more than [`MAX_BYTES`].
 
@@ -6,6 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use adit_agent::dial::{DialError, Dialled, Dialler};
+use adit_process::tls::H2;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
@@ -13,19 +15,17 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::network::speaks_http2;
-
 /// A peer's whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error("the connection broke before the answer")]
@@ -37,7 +37,7 @@ pub(super) enum NoAnswer {
 }
 
 /// Sends the request, whose URI is a whole one.
-pub(super) async fn exchange(
+pub(crate) async fn exchange(
     dialler: &Dialler,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, NoAnswer> {
@@ -47,7 +47,7 @@ pub(super) async fn exchange(
 }
 
 /// Holds an exchange to the deadline.
-pub(super) async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     exchange: impl Future<Output = Result<T, NoAnswer>>,
 ) -> Result<T, NoAnswer> {
     let answered = tokio::time::timeout(DEADLINE, exchange).await;
@@ -68,7 +68,7 @@ async fn send(dialled: Dialled, request: Request<Full<Bytes>>) -> Result<Answer,
 }
 
 /// The whole of an answer.
-pub(super) async fn whole(
+pub(crate) async fn whole(
     response: http::Response<hyper::body::Incoming>,
 ) -> Result<Answer, NoAnswer> {
     let (head, body) = response.into_parts();
@@ -81,7 +81,7 @@ pub(super) async fn whole(
 }
 
 /// As HTTP/1.1 has it: the target in its first line, the authority in `Host`.
-pub(super) fn in_origin_form<B>(mut request: Request<B>) -> Request<B> {
+pub(crate) fn in_origin_form<B>(mut request: Request<B>) -> Request<B> {
     let authority = request.uri().authority().map(ToString::to_string);
     if let Some(host) = authority.and_then(|host| HeaderValue::try_from(host).ok()) {
         request.headers_mut().insert(HOST, host);
@@ -92,8 +92,13 @@ pub(super) fn in_origin_form<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
+/// Whether HTTP/2 got through. kubectl does without, an agent does not.
+pub(crate) fn speaks_http2(dialled: &Dialled) -> bool {
+    dialled.alpn.as_deref() == Some(H2)
+}
+
 /// Runs a connection beside the work on it, which goes on when the connection has ended: what came before may be unread.
-pub(super) async fn beside<T>(driver: impl Future, work: impl Future<Output = T>) -> T {
+pub(crate) async fn beside<T>(driver: impl Future, work: impl Future<Output = T>) -> T {
     let (mut driver, mut work) = (pin!(driver), pin!(work));
     tokio::select! {
         biased;
@@ -104,5 +109,5 @@ pub(super) async fn beside<T>(driver: impl Future, work: impl Future<Output = T>
 
 /// Longer than the relay waits for an agent that is on its way back.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// As `adit kubeconfig` reads of the list of agents.
+/// A list of ten thousand agents.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
