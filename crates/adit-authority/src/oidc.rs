@@ -25,7 +25,7 @@ mod unverified;
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 pub use cache::DEFAULT_MAX_CACHED_TOKENS;
@@ -111,6 +111,7 @@ impl Oidc {
     pub fn stats(&self) -> OidcStats {
         let count = |of: fn(&KeyRing) -> u64| self.issuers.iter().map(|(_, ring)| of(ring)).sum();
         OidcStats {
+            keys_usable_for: self.issuers.iter().map(|(_, ring)| ring.usable_for()).min(),
             cached_tokens: self.cache.len(),
             cache_hits: self.cache.hits.load(Ordering::Relaxed),
             cache_misses: self.cache.misses.load(Ordering::Relaxed),
@@ -148,6 +149,8 @@ impl Oidc {
 /// Counters since the start, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OidcStats {
+    /// How much longer the tokens of every issuer can be checked if no fetch works any more. None without issuers.
+    pub keys_usable_for: Option<Duration>,
     /// Verified tokens held now.
     pub cached_tokens: usize,
     /// Tokens that were known.

@@ -45,7 +45,39 @@ pub enum SessionError {
     Transport(String),
 }
 
+/// How a session ended, whichever side ended it: what is counted of ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// In good order.
+    Closed,
+    /// One side heard nothing of the other for too long.
+    Silent,
+    /// One side broke the protocol, or flooded the other, or speaks no version that the other does.
+    Misbehaved,
+    /// The connection broke.
+    Lost,
+}
+
 impl SessionError {
+    /// As what it counts.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        match self {
+            Self::PeerMisbehaved(_) | Self::Version { .. } => Cause::Misbehaved,
+            Self::Silent(_) | Self::HandshakeTimedOut => Cause::Silent,
+            Self::ClosedByPeer { reason, .. } => match reason {
+                CloseReason::Protocol | CloseReason::Version => Cause::Misbehaved,
+                CloseReason::Silent => Cause::Silent,
+                CloseReason::Unspecified
+                | CloseReason::Done
+                | CloseReason::Revoked
+                | CloseReason::Stopping => Cause::Closed,
+            },
+            Self::Closed { .. } => Cause::Closed,
+            Self::Transport(_) => Cause::Lost,
+        }
+    }
+
     /// What to tell the peer in a `close` frame; `None` when it cannot hear us or said goodbye itself.
     pub(crate) fn farewell(&self) -> Option<(CloseReason, String)> {
         match self {

@@ -39,7 +39,7 @@ pub use crate::{
     budget::{Budget, Totals},
     config::{Config, Limits},
     decode::{Decoder, Frame, Kind},
-    error::{Misbehaviour, OpenError, SessionError, StreamError},
+    error::{Cause, Misbehaviour, OpenError, SessionError, StreamError},
     session::{Accepted, Peer, Read, RequestBody, Session, Stats, Terms, Wakes},
 };
 

@@ -27,7 +27,8 @@ mod stream;
 pub mod testing;
 
 pub use adit_mux::{
-    Budget, Limits, Misbehaviour, OpenError, Read, RequestBody, SessionError, StreamError, Totals,
+    Budget, Cause, Limits, Misbehaviour, OpenError, Read, RequestBody, SessionError, StreamError,
+    Totals,
 };
 pub use adit_proto::tunnel::{About, CloseReason, ResetReason};
 

@@ -73,6 +73,14 @@ impl KeyRing {
         self.keys.load().iter().any(|key| key.is_usable(now))
     }
 
+    /// How much longer tokens of this issuer can be checked if no fetch works any more.
+    pub(super) fn usable_for(&self) -> Duration {
+        let now = Instant::now();
+        let keys = self.keys.load();
+        let longest = keys.iter().map(|key| key.usable_for(now)).max();
+        longest.unwrap_or_default()
+    }
+
     /// The key that made this signature.
     pub(super) fn verify(
         &self,

@@ -69,6 +69,12 @@ impl PublicKey {
         self.milliseconds(now) < self.usable_for.load(Ordering::Relaxed)
     }
 
+    /// How much longer it is usable.
+    pub(super) fn usable_for(&self, now: Instant) -> Duration {
+        let end = self.usable_for.load(Ordering::Relaxed);
+        Duration::from_millis(end.saturating_sub(self.milliseconds(now)))
+    }
+
     /// Usable until then, whatever was said before.
     pub(super) fn keep_until(&self, end: Instant) {
         self.usable_for
