@@ -1,5 +1,7 @@
 //! The documents' lists against what is there: keys of the configuration and metrics in both directions, and that a scenario looks
 //! at each metric and at each reason of a refusal.
+//!
+//! `docs/metrics.md` is written here, too, when [`WRITE`] is in the environment: `cargo xtask docs` does that.
 
 use std::{
     collections::BTreeSet,
@@ -7,9 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adit_tests::{World, gitlab, kube, relay, scenario};
+use adit_tests::{World, gitlab, kube, reference, relay, scenario};
 
 mod keys;
+
+/// With it, what is generated is written instead of compared.
+const WRITE: &str = "ADIT_WRITE_DOCS";
 
 fn document(name: &str) -> String {
     fs::read_to_string(root().join("docs").join(name)).unwrap()
@@ -45,14 +50,6 @@ fn listed(document: &str, heading: &str) -> BTreeSet<String> {
     .collect()
 }
 
-fn metrics_of_the_relay() -> BTreeSet<String> {
-    listed(&document("configuration.md"), "### Metrics")
-}
-
-fn metrics_of_the_agent() -> BTreeSet<String> {
-    listed(&document("agent.md"), "## Metrics")
-}
-
 /// All that the scenarios say.
 fn scenarios() -> String {
     let mut text = String::new();
@@ -71,14 +68,26 @@ fn scenarios() -> String {
 }
 
 #[test]
-fn every_metric_is_documented_and_every_documented_one_is_there() {
+fn metrics_are_documented_as_they_are_registered() {
     scenario(async {
-        // What is counted of GitLab is there when it is asked.
+        // What is counted of GitLab is there when it is asked, and what is counted of agents when that is wished.
         let gitlab = gitlab().start().await;
-        let world = World::of(kube(), relay().asking(&gitlab, "recheck: 30s")).await;
-        assert_eq!(world.relay.metrics().await.names(), metrics_of_the_relay());
-        assert_eq!(world.agent.metrics().await.names(), metrics_of_the_agent());
+        let relay = relay()
+            .asking(&gitlab, "recheck: 30s")
+            .with("metrics", "agents", 1);
+        let world = World::of(kube(), relay).await;
+        let (relay, agent) = (world.relay.metrics().await, world.agent.metrics().await);
         world.stop().await;
+        let page = reference::metrics(&relay, &agent);
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(root().join("docs/metrics.md"), page).unwrap();
+        } else {
+            let is_current = document("metrics.md") == page;
+            assert!(
+                is_current,
+                "docs/metrics.md is out of date: run `cargo xtask docs`"
+            );
+        }
     });
 }
 
@@ -86,8 +95,15 @@ fn every_metric_is_documented_and_every_documented_one_is_there() {
 fn every_documented_metric_is_read_by_a_scenario() {
     let scenarios = scenarios();
     let ends = ["", "_count", "_sum"];
-    let unread: Vec<_> = metrics_of_the_relay()
-        .union(&metrics_of_the_agent())
+    let page = document("metrics.md");
+    let titles = ["## Of the relay", "## Of the agent", "## Of both"];
+    let named: BTreeSet<_> = titles
+        .iter()
+        .flat_map(|title| listed(&page, title))
+        .collect();
+    assert!(named.len() > 80, "{named:?}");
+    let unread: Vec<_> = named
+        .into_iter()
         .filter(|name| {
             !ends.iter().any(|end| {
                 ["\"", "{"]
@@ -95,7 +111,6 @@ fn every_documented_metric_is_read_by_a_scenario() {
                     .any(|next| scenarios.contains(&format!("\"{name}{end}{next}")))
             })
         })
-        .cloned()
         .collect();
     assert_eq!(unread, Vec::<String>::new());
 }

@@ -11,6 +11,9 @@ use futures_util::future::join_all;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
+mod kinds;
+mod limits;
+
 /// Each of these is so much by now.
 #[track_caller]
 fn are(metrics: &Metrics, expected: &[(&str, f64)]) {
@@ -396,7 +399,10 @@ fn caller_that_leaves_is_counted_as_such() {
         let counted = |count: f64| count == 1.0;
         world
             .relay
-            .until_metric("adit_relay_requests_total{outcome=\"cancelled\"}", counted)
+            .until_metric(
+                "adit_relay_requests_total{outcome=\"cancelled\",class=\"read\"}",
+                counted,
+            )
             .await;
         world
             .agent

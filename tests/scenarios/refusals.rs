@@ -336,11 +336,11 @@ fn every_answer_of_our_own_is_counted() {
             3.0
         );
         assert_eq!(
-            metrics.value("adit_relay_requests_total{outcome=\"refused\"}"),
+            metrics.sum_where("adit_relay_requests_total", "outcome=\"refused\""),
             3.0
         );
         assert_eq!(
-            metrics.value("adit_relay_requests_total{outcome=\"answered\"}"),
+            metrics.sum_where("adit_relay_requests_total", "outcome=\"answered\""),
             1.0
         );
         world.stop().await;

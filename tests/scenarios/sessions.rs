@@ -54,12 +54,17 @@ fn metrics_tell_what_goes_on() {
         for (metrics, sample, expected) in [
             (
                 &relay,
-                "adit_relay_requests_total{outcome=\"answered\"}",
-                4.0,
+                "adit_relay_requests_total{outcome=\"answered\",class=\"read\"}",
+                2.0,
             ),
             (
                 &relay,
-                "adit_relay_body_bytes_total{direction=\"request\"}",
+                "adit_relay_requests_total{outcome=\"answered\",class=\"change\"}",
+                2.0,
+            ),
+            (
+                &relay,
+                "adit_relay_stream_bytes_total{kind=\"short\",direction=\"request\"}",
                 1000.0,
             ),
             (
@@ -86,7 +91,8 @@ fn metrics_tell_what_goes_on() {
         ] {
             assert_eq!(metrics.value(sample), expected, "{sample}\n{}", metrics.0);
         }
-        assert!(relay.value("adit_relay_body_bytes_total{direction=\"answer\"}") >= 3000.0);
+        let sent = relay.sum_where("adit_relay_stream_bytes_total", "direction=\"answer\"");
+        assert!(sent >= 3000.0, "{sent}");
         for metrics in [&relay, &agent] {
             assert!(metrics.0.ends_with("# EOF\n"));
             for word in ["9001", "gitlab:", "group/", "/big", "127.0.0.1"] {

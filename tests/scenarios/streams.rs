@@ -70,12 +70,13 @@ async fn stall(world: &World, count: usize) -> Stalled {
 
 /// Waits until no more bytes of requests or answers flow: every window is full.
 pub(crate) async fn until_still(relay: &TestRelay, direction: &str) {
-    let sample = format!("adit_relay_body_bytes_total{{direction=\"{direction}\"}}");
+    let label = format!("direction=\"{direction}\"");
     let (mut before, mut still) = (-1.0, 0);
     within("the flow's end", async {
         while still < 5 {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            let now = relay.metrics().await.value(&sample);
+            let metrics = relay.metrics().await;
+            let now = metrics.sum_where("adit_relay_stream_bytes_total", &label);
             still = if now == before { still + 1 } else { 0 };
             before = now;
         }

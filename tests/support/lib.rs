@@ -42,6 +42,7 @@ mod metrics;
 pub mod pattern;
 pub mod pki;
 pub mod raw;
+pub mod reference;
 mod relay;
 mod scenario;
 mod settings;

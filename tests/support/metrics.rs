@@ -45,6 +45,16 @@ impl Metrics {
     /// When no metric has this name.
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
+        self.sum_where(name, "")
+    }
+
+    /// All samples of a name with this label, `outcome="answered"`, whatever the others.
+    ///
+    /// # Panics
+    ///
+    /// When no metric has this name.
+    #[must_use]
+    pub fn sum_where(&self, name: &str, label: &str) -> f64 {
         self.assert_known(name);
         let of_name = |line: &&str| {
             line.strip_prefix(name)
@@ -53,6 +63,7 @@ impl Metrics {
         self.0
             .lines()
             .filter(of_name)
+            .filter(|line| line.contains(label))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }

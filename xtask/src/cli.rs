@@ -14,7 +14,7 @@ use xtask::progress::{self, Tone, line, paint};
 use xtask::{bench, test};
 
 use crate::demo::{self, DemoArgs};
-use crate::release;
+use crate::{docs, release};
 
 /// The project's commands.
 #[derive(Debug, Parser)]
@@ -43,6 +43,8 @@ enum Command {
         )]
         output: PathBuf,
     },
+    /// Write what is generated of the documentation: docs/metrics.md
+    Docs,
     /// Measure adit beside pairs of nghttpx and HAProxy hops
     Bench {
         /// What `adit-bench` takes: see `cargo xtask bench -- --help`
@@ -89,6 +91,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Guard { .. } | Command::Down { .. } => {}
         Command::Demo(_)
         | Command::Test
+        | Command::Docs
         | Command::Image { .. }
         | Command::Bench { .. }
         | Command::Cluster { .. } => {
@@ -98,6 +101,7 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Test => test::run(),
+        Command::Docs => docs::write(),
         Command::Image { name, output } => release::image(&name, &output),
         Command::Bench { args } => bench::run(&args),
         Command::Cluster { node } => bare_cluster(node),

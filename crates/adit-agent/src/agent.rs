@@ -73,7 +73,7 @@ impl Agent {
         adit_process::metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registry);
         let options = options(&config);
-        let listed = Tunnels::register(Arc::clone(&options.budget), &mut registry);
+        let listed = Tunnels::register(Arc::clone(&options.budget), &config, &mut registry);
         let kube = Kube::load(&config.kubernetes, metrics.clone())
             .await
             .map_err(StartError::from)?;

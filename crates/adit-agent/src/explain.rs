@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use adit_process::metrics::Label as _;
 use adit_tunnel::ConnectError;
 use http::StatusCode;
 use rustls::{AlertDescription, CertificateError};

@@ -7,12 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use adit_process::metrics::Held;
 use adit_tunnel::{ResetReason, StreamError, TunnelStream};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use prometheus_client::metrics::gauge::Gauge;
-
-use crate::metrics::Held;
 
 /// The bound, for all requests of a process.
 #[derive(Clone, Debug)]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use adit_process::metrics::Held;
 use adit_tunnel::{ResetReason, StreamError};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -31,7 +32,7 @@ pub(crate) use self::pool::Lease;
 use self::pool::Pool;
 use crate::config::KubernetesConfig;
 use crate::dial::DialError;
-use crate::metrics::{Held, Loss, Metrics};
+use crate::metrics::{Loss, Metrics};
 
 /// A request's body, as it comes out of the tunnel.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, StreamError>;

@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use adit_exchange::{AnswerError, Asked, BadHead, HeadLimits, answer, informational, switch};
 use adit_process::chain;
+use adit_process::metrics::Held;
 use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -21,7 +22,7 @@ use crate::in_hand::{self, InHand};
 use crate::kube::{
     Answer, Call, CallError, Expectation, Kube, Lease, RequestBody, Upgrading, Window,
 };
-use crate::metrics::{Failure, Held, Metrics};
+use crate::metrics::{Failure, Metrics};
 
 /// What every handler needs.
 #[derive(Debug)]

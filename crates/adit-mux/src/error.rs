@@ -56,6 +56,8 @@ pub enum Cause {
     Misbehaved,
     /// The connection broke.
     Lost,
+    /// The relay no longer accepts the agent's token.
+    Revoked,
 }
 
 impl SessionError {
@@ -68,11 +70,15 @@ impl SessionError {
             Self::ClosedByPeer { reason, .. } => match reason {
                 CloseReason::Protocol | CloseReason::Version => Cause::Misbehaved,
                 CloseReason::Silent => Cause::Silent,
-                CloseReason::Unspecified
-                | CloseReason::Done
-                | CloseReason::Revoked
-                | CloseReason::Stopping => Cause::Closed,
+                CloseReason::Revoked => Cause::Revoked,
+                CloseReason::Unspecified | CloseReason::Done | CloseReason::Stopping => {
+                    Cause::Closed
+                }
             },
+            Self::Closed {
+                reason: CloseReason::Revoked,
+                ..
+            } => Cause::Revoked,
             Self::Closed { .. } => Cause::Closed,
             Self::Transport(_) => Cause::Lost,
         }

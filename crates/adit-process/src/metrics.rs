@@ -1,21 +1,44 @@
-//! Metrics of the process itself; each crate registers its own beside them.
+//! Metrics of the process itself, and what the crates make theirs of, which they register beside them.
 //!
-//! The certificate's expiry is registered by [`ServerTls::register`](crate::tls::ServerTls::register).
+//! Labels are enums ([`Label`](trait@Label)), and a metric has a series for each of their values from the start ([`Each`], [`EachPair`]): one
+//! that begins with its first count shows whoever looks for a rise none, and no request pays for a look-up. `docs/metrics.md` is
+//! written from what is registered. The certificate's metrics are registered by [`ServerTls::register`](crate::tls::ServerTls::register).
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::logging;
 
-/// Registers `adit_build_info{version}`, `process_start_time_seconds`, with now as the start, and `adit_log_lines_lost_total`.
+mod durations;
+mod held;
+mod label;
+mod scrape;
+mod usage;
+
+pub use durations::Durations;
+pub use held::Held;
+pub use label::{Each, EachPair, Label};
+pub use scrape::Scrape;
+
+crate::label! {
+    /// What looking again at a file found: a certificate's, a secret's.
+    pub enum Reload: "outcome" {
+        /// Something else than before, which counts from now on.
+        Replaced = "replaced",
+        /// Nothing that can be used. What counted before counts on.
+        Failed = "failed",
+    }
+}
+
+/// Registers `adit_build_info{version}`, `process_start_time_seconds`, with now as the start, `adit_log_lines_lost_total`, and what
+/// the process uses of its machine.
 pub fn register(registry: &mut Registry, version: &'static str) {
     registry.register(
         "adit_build",
@@ -31,6 +54,7 @@ pub fn register(registry: &mut Registry, version: &'static str) {
     );
     let help = "When the process started, in seconds since 1970";
     registry.register_with_unit("process_start_time", help, Unit::Seconds, started);
+    registry.register_collector(Box::new(usage::Usage));
     registry.register_collector(Box::new(LostLines));
 }
 
@@ -39,12 +63,9 @@ pub fn register(registry: &mut Registry, version: &'static str) {
 struct LostLines;
 
 impl Collector for LostLines {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let counter = ConstCounter::new(logging::lost_lines());
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Lines of the log that were lost because nobody read it";
-        let encoder =
-            encoder.encode_descriptor("adit_log_lines_lost", help, None, counter.metric_type())?;
-        counter.encode(encoder)
+        Scrape::new(encoder).counter("adit_log_lines_lost", help, logging::lost_lines())
     }
 }
 

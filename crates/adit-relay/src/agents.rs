@@ -9,8 +9,11 @@ use adit_authority::{
     Agents as Configured, Credential, Ended, GitLab, GitLabAgent, GitLabError, Token,
 };
 use adit_identity::AgentId;
-use adit_process::{Stop, chain};
-use adit_tunnel::{CloseReason, Options, PATH, SendBuf, SessionError, Tunnel};
+use adit_process::{
+    Stop, chain,
+    metrics::{Held, Label as _},
+};
+use adit_tunnel::{Cause, CloseReason, Options, PATH, SendBuf, SessionError, Tunnel};
 use h2::{RecvStream, server::SendResponse};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
@@ -20,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::{
     client::Client,
-    metrics::{Metrics, Up},
+    metrics::{Metrics, NoTunnel},
     registry::{Registration, Registry},
 };
 
@@ -75,13 +78,13 @@ impl Denied {
         }
     }
 
-    const fn reason(self) -> &'static str {
+    const fn reason(self) -> NoTunnel {
         match self {
-            Self::Unauthenticated | Self::RefusedByGitLab => "unauthenticated",
-            Self::Unproved(why) => why.reason(),
-            Self::OtherAgent => "other_agent",
-            Self::TooMany => "too_many",
-            Self::Draining => "draining",
+            Self::Unauthenticated | Self::RefusedByGitLab => NoTunnel::Unauthenticated,
+            Self::Unproved(why) => unproved(why),
+            Self::OtherAgent => NoTunnel::OtherAgent,
+            Self::TooMany => NoTunnel::TooMany,
+            Self::Draining => NoTunnel::Draining,
         }
     }
 }
@@ -186,7 +189,7 @@ impl Agents {
         let tunnel = match opened {
             Ok(tunnel) => tunnel,
             Err(error) => {
-                self.metrics.tunnel_refused("handshake");
+                self.metrics.tunnel_refused(NoTunnel::Handshake);
                 tracing::warn!(agent.id = %agent.id, client.addr = %from, error = %chain(&*error), "tunnel did not open");
                 return;
             }
@@ -291,7 +294,7 @@ impl Agents {
     pub(crate) fn deny(&self, denied: Denied, from: Client, mut respond: SendResponse<SendBuf>) {
         self.metrics.tunnel_refused(denied.reason());
         if let Some(unlogged) = self.denials.told(Instant::now()) {
-            tracing::warn!(client.addr = %from, refusal = denied.reason(), unlogged, "tunnel refused");
+            tracing::warn!(client.addr = %from, refusal = denied.reason().as_str(), unlogged, "tunnel refused");
         }
         let mut answer = Response::new(());
         let headers = answer.headers_mut();
@@ -313,74 +316,33 @@ struct LiveTunnel<'a> {
     agent: AgentId,
     tunnel: Tunnel,
     metrics: &'a Metrics,
-    _counted: Up,
+    _counted: Held,
     _registration: Option<Registration>,
 }
 
 impl Drop for LiveTunnel<'_> {
     fn drop(&mut self) {
         let (over, session) = (self.tunnel.end(), self.tunnel.peer().session);
-        let end = over.as_deref().map_or(TunnelEnd::Lost, TunnelEnd::of);
-        self.metrics.tunnel_ended(end);
+        let cause = over.as_deref().map_or(Cause::Lost, SessionError::cause);
+        self.metrics.tunnel_ended(cause.into());
         let error = over.map_or_else(|| "the connection broke".to_owned(), |over| chain(&*over));
         tracing::info!(agent.id = %self.agent, tunnel.id = session, error, "tunnel ended");
     }
 }
 
-/// Why a tunnel ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TunnelEnd {
-    /// In good order, by either side.
-    Closed,
-    /// One side heard nothing of the other for `dead_after`.
-    Silent,
-    /// One side broke the protocol, or flooded the other.
-    Misbehaved,
-    /// The connection broke.
-    Lost,
-    /// GitLab took its word on the agent back.
-    Revoked,
-}
-
-impl TunnelEnd {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Closed,
-        Self::Silent,
-        Self::Misbehaved,
-        Self::Lost,
-        Self::Revoked,
-    ];
-
-    fn of(over: &SessionError) -> Self {
-        match over {
-            SessionError::PeerMisbehaved(_) => Self::Misbehaved,
-            SessionError::Silent(_) | SessionError::HandshakeTimedOut => Self::Silent,
-            SessionError::ClosedByPeer { reason, .. } => match reason {
-                CloseReason::Protocol | CloseReason::Version => Self::Misbehaved,
-                CloseReason::Silent => Self::Silent,
-                CloseReason::Unspecified
-                | CloseReason::Done
-                | CloseReason::Revoked
-                | CloseReason::Stopping => Self::Closed,
-            },
-            SessionError::Closed {
-                reason: CloseReason::Revoked,
-                ..
-            } => Self::Revoked,
-            SessionError::Closed { .. } => Self::Closed,
-            SessionError::Version { .. } => Self::Misbehaved,
-            SessionError::Transport(_) => Self::Lost,
-        }
-    }
-
-    pub(crate) const fn cause(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Silent => "silent",
-            Self::Misbehaved => "misbehaved",
-            Self::Lost => "lost",
-            Self::Revoked => "revoked",
-        }
+/// As what it counts that GitLab's word was not to be had.
+const fn unproved(why: GitLabError) -> NoTunnel {
+    match why {
+        GitLabError::BadAnswer(_) => NoTunnel::GitLabBadAnswer,
+        GitLabError::Unavailable { .. } => NoTunnel::GitLabUnavailable,
+        GitLabError::Busy => NoTunnel::GitLabBusy,
+        GitLabError::TooManyBadTokens => NoTunnel::TooManyBadTokens,
+        GitLabError::NotAccepted
+        | GitLabError::Forbidden
+        | GitLabError::OtherKind
+        | GitLabError::UserNotAccepted
+        | GitLabError::Ended
+        | GitLabError::AgentToken => NoTunnel::Unauthenticated,
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::{
     call::Call,
     jobs::{JobUse, Jobs},
-    metrics::Metrics,
+    metrics::{Metrics, Stage},
     refusal::Refusal,
 };
 
@@ -110,7 +110,7 @@ impl Authenticate {
         let bearer = Arc::new(bearer);
         let took = call.began.elapsed();
         call.took.authenticate.set(took);
-        self.metrics.stages.authenticate.observe(took.as_secs_f64());
+        self.metrics.stage(Stage::Authenticate).observe(took);
         *call.connection.bearer.lock() = Some(Arc::clone(&bearer));
         Ok(bearer)
     }

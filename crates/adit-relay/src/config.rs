@@ -14,7 +14,7 @@ mod raw;
 
 pub use raw::{
     RawAdmin, RawAudit, RawAuditTo, RawAuthorities, RawConfig, RawDrain, RawLimits, RawListen,
-    RawRoute, RawTunnel,
+    RawMetrics, RawRoute, RawTunnel,
 };
 
 pub use crate::route::RouteConfig;
@@ -27,6 +27,8 @@ pub struct Config {
     pub front_door: FrontDoorConfig,
     /// The private port for probes and metrics. Default 127.0.0.1:8151: what it shows is not for everyone.
     pub admin: SocketAddr,
+    /// Agents that have metrics of their own. Default: none; each costs two series.
+    pub agent_series: usize,
     /// Threads that carry traffic. Default: one per core; a request costs least when it stays on one.
     pub shards: usize,
     /// Issuers of ID tokens.

@@ -21,13 +21,20 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
-    authenticate::Bearer, authorise::Errand, call::Call, jobs::OfJob, metrics::Metrics,
-    refusal::Refusal, registry::OnTunnel, respond::UNAUTHORIZED, route::Route,
+    authenticate::Bearer,
+    authorise::Errand,
+    call::Call,
+    jobs::OfJob,
+    metrics::{Direction, Metrics, Stage, Streaming},
+    refusal::Refusal,
+    registry::OnTunnel,
+    respond::UNAUTHORIZED,
+    route::Route,
 };
 
 mod counted;
 
-pub(crate) use counted::Counted;
+pub(crate) use counted::{Count, Counted};
 
 /// The stage between a tunnel and an answer.
 #[derive(Debug)]
@@ -51,8 +58,7 @@ impl Forward {
     /// exchange at the API server.
     pub(crate) async fn request<B>(
         &self,
-        place: OnTunnel,
-        of_job: OfJob,
+        mut hold: Hold,
         errand: &Errand,
         request: Request<B>,
         call: &Call<'_>,
@@ -63,27 +69,23 @@ impl Forward {
     {
         let is_safe = is_safe(&request);
         let mut question = self.question(errand, request, call)?;
-        let mut place = place;
-        let mut asked = put(&mut question, &place, errand).await;
+        let began = Instant::now();
+        let mut asked = put(&mut question, &hold.place, errand).await;
         if let Err(error) = &asked
             && question.is_whole()
             && (was_not_acted_on(error) || (is_safe && is_lost(error)))
-            && let Some(other) = self.route.other(&errand.permit, place.session())
+            && let Some(other) = self.route.other(&errand.permit, hold.place.session())
         {
             tracing::debug!(request.id = %call.id, error = %chain(error), "trying another replica");
-            place = other;
-            asked = put(&mut question, &place, errand).await;
+            hold.place = other;
+            asked = put(&mut question, &hold.place, errand).await;
         }
         let mut response = asked.map_err(|error| refusal(error, errand))?;
+        self.metrics.stage(Stage::Forward).observe(began.elapsed());
         // A mark of the relay's own.
         response.headers_mut().remove(UNAUTHORIZED);
-        let hold = Hold {
-            _place: place,
-            _of_job: of_job,
-            bearer: Arc::clone(&errand.bearer),
-        };
         Ok(response.map(|body| Forwarded {
-            body: Counted::new(body, &self.metrics.answer_bytes),
+            body: Counted::new(body, hold.streaming.bytes(Direction::Answer)),
             hold,
         }))
     }
@@ -150,9 +152,10 @@ fn terms(errand: &Errand) -> Terms {
 /// is held.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    _place: OnTunnel,
-    _of_job: OfJob,
-    bearer: Arc<Bearer>,
+    pub(crate) place: OnTunnel,
+    pub(crate) bearer: Arc<Bearer>,
+    pub(crate) _of_job: OfJob,
+    pub(crate) streaming: Streaming,
 }
 
 impl Hold {

@@ -14,8 +14,13 @@ use tokio::{
 };
 
 use crate::{
-    agents::Agents, audit::Audit, call::Connection, client::Client, config::FrontDoorConfig,
+    agents::Agents,
+    audit::Audit,
+    call::Connection,
+    client::Client,
+    config::FrontDoorConfig,
     handle::Handler,
+    metrics::{NoConnection, NoHandshake, Protocol},
 };
 
 mod accept;
@@ -26,7 +31,7 @@ mod proxy_header;
 mod tallied;
 
 pub(crate) use accept::Places;
-use accept::{HandshakeError, NoPlace, Place, Protocol};
+use accept::{HandshakeError, NoPlace, Place};
 
 /// Everything a connection needs.
 #[derive(Debug)]
@@ -88,8 +93,8 @@ impl FrontDoor {
         place
             .inspect_err(|full| {
                 let reason = match full {
-                    NoPlace::Relay => "relay",
-                    NoPlace::Address => "address",
+                    NoPlace::Relay => NoConnection::Relay,
+                    NoPlace::Address => NoConnection::Address,
                 };
                 self.handler.metrics.connection_refused(reason);
                 tracing::debug!(client.addr = %from, error = %full, "connection refused");
@@ -154,24 +159,19 @@ impl FrontDoor {
             bearer: Mutex::default(),
             audit: self.audit.connection(shard, client),
         };
+        let _counted = self.handler.metrics.connection(protocol);
         match protocol {
-            Protocol::Http1 => {
-                let _counted = self.handler.metrics.connection("http1");
-                Box::pin(http1::serve(io, connection, self)).await;
-            }
-            Protocol::Http2 => {
-                let _counted = self.handler.metrics.connection("http2");
-                Box::pin(http2::serve(io, connection, self)).await;
-            }
+            Protocol::Http1 => Box::pin(http1::serve(io, connection, self)).await,
+            Protocol::Http2 => Box::pin(http2::serve(io, connection, self)).await,
         }
         drop(place);
     }
 
     fn handshake_failed(&self, from: Client, error: &HandshakeError) {
         let reason = match error {
-            HandshakeError::ProxyHeader(_) => "proxy_header",
-            HandshakeError::TimedOut => "timed_out",
-            HandshakeError::Tls(_) => "tls",
+            HandshakeError::ProxyHeader(_) => NoHandshake::ProxyHeader,
+            HandshakeError::TimedOut => NoHandshake::TimedOut,
+            HandshakeError::Tls(_) => NoHandshake::Tls,
         };
         self.handler.metrics.handshake_failed(reason);
         tracing::debug!(client.addr = %from, error = %chain(error), "handshake failed");

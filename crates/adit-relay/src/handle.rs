@@ -12,6 +12,7 @@ use std::{
 };
 
 use adit_exchange::Upgraded;
+use adit_identity::operation;
 use adit_tunnel::StreamError;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -29,7 +30,7 @@ use crate::{
     forward::{Counted, Forward, Forwarded, Hold},
     gitlab::Events,
     in_flight::{Flight, InFlight},
-    metrics::{Metrics, Outcome},
+    metrics::{Class, Direction, Metrics, Outcome, Running, Stage, StreamKind, Streaming},
     refusal::{Facts, Refusal},
     respond::{Format, respond},
     route::Route,
@@ -61,19 +62,22 @@ impl Handler {
         let format = Format::wanted(request.headers());
         let method = request.method().clone();
         let flight = self.in_flight.begin();
-        let running = self.metrics.running();
+        let mut running = self.metrics.running();
         let mut entry = Entry::begin(call);
         let page = self.page(&request);
         let from = page.as_ref().ok().cloned().flatten();
         let answer = match page {
-            Ok(page) => self.dispatch(request, page, call, &mut entry).await,
+            Ok(page) => {
+                self.dispatch(request, page, call, &mut running, &mut entry)
+                    .await
+            }
             Err(refusal) => {
                 entry.asks_relay(&method, request.uri().path());
                 Err(refusal)
             }
         };
         let took = call.began.elapsed();
-        self.metrics.stages.answer.observe(took.as_secs_f64());
+        self.metrics.stage(Stage::Answer).observe(took);
         let (mut answer, entry) = match answer {
             Ok(answer) => {
                 running.ended(Outcome::Answered);
@@ -117,6 +121,7 @@ impl Handler {
         request: Request<B>,
         page: Option<Page>,
         call: &Call<'_>,
+        running: &mut Running<'_>,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Refusal>
     where
@@ -130,8 +135,8 @@ impl Handler {
                 Ok(answer.map(Content::Own))
             }
             Ok(Purpose::Kubernetes(target)) => {
-                entry.asks(request.method(), &target.for_api_server());
-                let answer = self.handle(request, target, call, entry).await?;
+                let kind = asks(request.method(), &target, running, entry);
+                let answer = self.handle(request, target, kind, call, entry).await?;
                 Ok(answer.map(Content::Forwarded))
             }
             Ok(Purpose::Contexts) => {
@@ -157,6 +162,7 @@ impl Handler {
         &self,
         mut request: Request<B>,
         target: Target,
+        kind: StreamKind,
         call: &Call<'_>,
         entry: &mut Entry,
     ) -> Result<Response<Forwarded>, Refusal>
@@ -173,8 +179,14 @@ impl Handler {
         entry.permitted(&errand.permit, request.headers());
         entry.admitted(errand.bearer.ends).await?;
         let place = self.route.tunnel(&errand.permit, call).await?;
-        let request = request.map(|body| self.counted(body, entry));
-        let answer = self.forward.request(place, of_job, &errand, request, call);
+        let hold = Hold {
+            place,
+            bearer: Arc::clone(&errand.bearer),
+            streaming: self.metrics.stream(kind),
+            _of_job: of_job,
+        };
+        let request = request.map(|body| counted(body, &hold.streaming, entry));
+        let answer = self.forward.request(hold, &errand, request, call);
         let mut answer = answer.await?;
         if let Some(browsers) = &self.browsers {
             browsers.sift(answer.headers_mut(), errand.bearer.is_of_browser());
@@ -189,11 +201,6 @@ impl Handler {
         }
         browsers::strip(headers);
         target.without(&[AGENT_ID.as_str(), CSRF_PARAMETER])
-    }
-
-    fn counted<B: http_body::Body>(&self, body: B, entry: &mut Entry) -> Counted<B> {
-        let of_body = (!body.is_end_stream()).then(|| entry.request_bytes());
-        Counted::new(body, &self.metrics.request_bytes).also(of_body.flatten())
     }
 
     async fn contexts<B>(
@@ -228,6 +235,26 @@ impl Handler {
         }
         answer.map(Content::Own)
     }
+}
+
+/// Tells what an API server is asked for, and says as what kind of stream that counts.
+fn asks(
+    method: &Method,
+    target: &Target,
+    running: &mut Running<'_>,
+    entry: &mut Entry,
+) -> StreamKind {
+    let sent_on = target.for_api_server();
+    let asked = operation::Target::new(&sent_on);
+    let operation = asked.operation(method.as_str());
+    running.asks(Class::of(&operation));
+    entry.asks(method, &operation);
+    operation.kind.into()
+}
+
+fn counted<B: http_body::Body>(body: B, streaming: &Streaming, entry: &mut Entry) -> Counted<B> {
+    let of_body = (!body.is_end_stream()).then(|| entry.request_bytes());
+    Counted::new(body, streaming.bytes(Direction::Request)).also(of_body.flatten())
 }
 
 fn purpose<B>(request: &Request<B>) -> Result<Purpose, Refusal> {

@@ -72,7 +72,8 @@ pub use audit::{AuditConfig, AuditTo, FileConfig, WhenFull};
 pub use client::Proxies;
 pub use config::{
     Config, FrontDoorConfig, LimitsConfig, RawAdmin, RawAudit, RawAuditTo, RawAuthorities,
-    RawConfig, RawDrain, RawLimits, RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig,
+    RawConfig, RawDrain, RawLimits, RawListen, RawMetrics, RawRoute, RawTunnel, RouteConfig,
+    TunnelConfig,
 };
 pub use gitlab::SecretError;
 pub use relay::{Relay, StartError};

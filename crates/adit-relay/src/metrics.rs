@@ -1,40 +1,29 @@
-//! What operators see of a relay in numbers; `docs/configuration.md` lists them.
+//! What operators see of a relay in numbers; `docs/metrics.md` lists them, written from what is registered here.
 //!
-//! Every stage holds the same [`Metrics`]. Invariant: labels come from fixed words, never from a request; on a request's
-//! way only held handles are used, because one look-up in a family costs more than all the counting together. Every label is there
-//! from the start, at 0: a series that begins with its first count shows whoever looks for a rise none.
+//! Every stage holds the same [`Metrics`]. Invariant: labels come from fixed words (`metrics/labels.rs`), never from a request; on a
+//! request's way a metric is found by an index, and counted without a lock.
 
 use std::sync::Arc;
 
-use adit_authority::Ended;
+use adit_process::metrics::{Durations, Each, EachPair, Held, Reload};
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-    },
-    registry::Registry,
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::{Registry, Unit},
 };
 
-use crate::{agents::TunnelEnd, refusal};
-
 mod gitlab;
+mod labels;
+mod refusals;
 mod scraped;
 
-pub(crate) use scraped::Scraped;
-
-/// How an exchange ended, up to its answer's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The API server answered, whatever it said.
-    Answered,
-    /// The relay answered itself.
-    Refused,
-    /// The caller left first.
-    Cancelled,
-}
+use self::refusals::Refusals;
+pub(crate) use self::{
+    labels::{
+        Class, Cut, Direction, Event, NoConnection, NoHandshake, NoHead, NoTunnel, Outcome,
+        Protocol, Stage, StreamKind, TunnelEnd,
+    },
+    scraped::{Limits, Scraped},
+};
 
 const PREFIX: &str = "adit_relay";
 
@@ -45,143 +34,41 @@ pub(crate) struct AuditMetrics {
 }
 
 /// The relay's metrics.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    outcomes: Outcomes,
-    refusals: Family<Reason, Counter>,
-    pub(crate) stages: Stages,
-    pub(crate) request_bytes: Counter,
-    pub(crate) answer_bytes: Counter,
+    requests: EachPair<Outcome, Class, Counter>,
+    refusals: Refusals,
+    stages: Each<Stage, Durations>,
+    streams: Each<StreamKind, Counter>,
+    streams_open: Each<StreamKind, Gauge>,
+    bytes: EachPair<StreamKind, Direction, Counter>,
     pub(crate) upgraded: Gauge,
-    connections: Family<Protocol, Gauge>,
+    exchanges_cut: Each<Cut, Counter>,
+    connections: Each<Protocol, Gauge>,
     /// See `front_door/http2.rs`.
     pub(crate) connections_full: Counter,
-    connections_refused: Family<Reason, Counter>,
-    handshakes_failed: Family<Reason, Counter>,
-    heads_refused: Family<Reason, Counter>,
-    exchanges_cut: Family<Reason, Counter>,
-    gitlab_events: Family<Kind, Counter>,
+    connections_refused: Each<NoConnection, Counter>,
+    handshakes_failed: Each<NoHandshake, Counter>,
+    heads_refused: Each<NoHead, Counter>,
     tunnels: Gauge,
     tunnels_opened: Counter,
-    tunnels_refused: Family<Reason, Counter>,
+    tunnels_refused: Each<NoTunnel, Counter>,
+    tunnel_ends: Each<TunnelEnd, Counter>,
+    gitlab_events: Each<Event, Counter>,
+    pub(crate) secret_reloads: Each<Reload, Counter>,
     pub(crate) audit: AuditMetrics,
-    tunnel_ends: Family<Cause, Counter>,
-}
-
-#[derive(Debug)]
-struct Outcomes {
-    answered: Counter,
-    refused: Counter,
-    cancelled: Counter,
-}
-
-/// Seconds spent in the stages that may take any.
-#[derive(Debug)]
-pub(crate) struct Stages {
-    /// Checking a token that this connection has not shown before.
-    pub(crate) authenticate: Histogram,
-    /// Waiting for an agent that is reconnecting.
-    pub(crate) route: Histogram,
-    /// From the request's head to the answer's, all stages and the API server together.
-    pub(crate) answer: Histogram,
-    /// One call to GitLab.
-    pub(crate) gitlab: Histogram,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Cause {
-    cause: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Stage {
-    stage: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Direction {
-    direction: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Protocol {
-    protocol: &'static str,
 }
 
 impl Metrics {
     /// Registers everything; names begin with `adit_relay_`.
     pub(crate) fn register(registry: &mut Registry) -> Arc<Self> {
+        let metrics = Self::default();
         let registry = registry.sub_registry_with_prefix(PREFIX);
-        let outcomes: Family<OutcomeLabel, Counter> = Family::default();
-        registry.register("requests", "Requests by how they ended", outcomes.clone());
-        let outcome = |outcome| outcomes.get_or_create(&OutcomeLabel { outcome }).clone();
-        let bytes: Family<Direction, Counter> = Family::default();
-        registry.register(
-            "body_bytes",
-            "Bytes of bodies, without upgraded connections",
-            bytes.clone(),
-        );
-        let direction = |direction| bytes.get_or_create(&Direction { direction }).clone();
-        let metrics = Self {
-            outcomes: Outcomes {
-                answered: outcome("answered"),
-                refused: outcome("refused"),
-                cancelled: outcome("cancelled"),
-            },
-            refusals: by_reason(&refusal::REASONS),
-            stages: Stages::register(registry),
-            request_bytes: direction("request"),
-            answer_bytes: direction("answer"),
-            upgraded: Gauge::default(),
-            connections: Family::default(),
-            connections_full: Counter::default(),
-            connections_refused: by_reason(&["relay", "address", "hasty"]),
-            handshakes_failed: by_reason(&["tls", "timed_out", "http2_timed_out", "proxy_header"]),
-            heads_refused: by_reason(&["malformed", "too_large", "slow"]),
-            exchanges_cut: by_reason(&["over", "changed", "unproved"]),
-            gitlab_events: Family::default(),
-            tunnels: Gauge::default(),
-            tunnels_opened: Counter::default(),
-            tunnels_refused: by_reason(&[
-                "unauthenticated",
-                "other_agent",
-                "gitlab_unavailable",
-                "gitlab_bad_answer",
-                "gitlab_busy",
-                "too_many_bad_tokens",
-                "too_many",
-                "draining",
-                "handshake",
-            ]),
-            audit: AuditMetrics::default(),
-            tunnel_ends: Family::default(),
-        };
-        for protocol in ["http1", "http2"] {
-            drop(metrics.connections.get_or_create(&Protocol { protocol }));
-        }
-        for kind in ["job_over", "other"] {
-            drop(metrics.gitlab_events.get_or_create(&Kind { kind }));
-        }
-        for end in TunnelEnd::ALL {
-            let cause = end.cause();
-            drop(metrics.tunnel_ends.get_or_create(&Cause { cause }));
-        }
-        metrics.register_rest(registry);
+        metrics.register_requests(registry);
+        metrics.register_streams(registry);
+        metrics.register_connections(registry);
+        metrics.register_tunnels(registry);
+        metrics.register_others(registry);
         Arc::new(metrics)
     }
 
@@ -192,35 +79,73 @@ impl Metrics {
             .register_collector(Box::new(scraped));
     }
 
-    fn register_rest(&self, registry: &mut Registry) {
+    fn register_requests(&self, registry: &mut Registry) {
+        registry.register(
+            "requests",
+            "Requests, by how they ended up to their answer's head (answered by the API server, refused by the relay, cancelled by the caller) and by what they ask for: read; watch, which a followed log is, too; change; run: exec, attach, port-forward and proxies; relay: nothing of an API server",
+            self.requests.clone(),
+        );
         registry.register(
             "refusals",
             "Answers of the relay's own, by reason",
             self.refusals.clone(),
         );
-        registry.register(
-            "upgraded_open",
-            "Upgraded connections running",
-            self.upgraded.clone(),
+        registry.register_with_unit(
+            "stage_duration",
+            "Time that a stage took: authenticate (checking a token that is new to its connection), route (waiting for an agent that is not there), forward (from the tunnel to the answer's head), answer (from a request's head to its answer's, all stages together), gitlab (one call to it)",
+            Unit::Seconds,
+            self.stages.clone(),
         );
         registry.register(
+            "exchanges_cut",
+            "Requests that were ended because what they ran under was. over: the job has ended, or the user's access; changed: GitLab took the agent away, or roles; unproved: GitLab has not answered for authorities.gitlab.max_stale",
+            self.exchanges_cut.clone(),
+        );
+    }
+
+    fn register_streams(&self, registry: &mut Registry) {
+        registry.register(
+            "streams",
+            "Requests that were put into a tunnel, by kind; log is one that is followed",
+            self.streams.clone(),
+        );
+        registry.register(
+            "streams_open",
+            "Those of them that run: their answer is not over, or their upgraded connection is used",
+            self.streams_open.clone(),
+        );
+        registry.register_with_unit(
+            "stream",
+            "Bytes of bodies and of upgraded connections, while they run",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+        registry.register(
+            "upgraded_open",
+            "Upgraded connections that are used: exec, attach, port-forward, and what goes through proxies",
+            self.upgraded.clone(),
+        );
+    }
+
+    fn register_connections(&self, registry: &mut Registry) {
+        registry.register(
             "connections_open",
-            "Connections by protocol",
+            "Connections of callers and agents; an agent's is http2",
             self.connections.clone(),
         );
         registry.register(
             "connections_full",
-            "Times that an HTTP/2 connection had as many requests as it may",
+            "Times that an HTTP/2 connection had as many requests as it may: limits.streams_per_connection",
             self.connections_full.clone(),
         );
         registry.register(
             "connections_refused",
-            "Connections hung up on before the first byte",
+            "Connections that were hung up on. relay: limits.connections; address: limits.connections_per_address; hasty: limits.cancels_per_second",
             self.connections_refused.clone(),
         );
         registry.register(
             "handshakes_failed",
-            "TLS handshakes that failed",
+            "Connections that came to no HTTP; proxy_header: a balancer's that did not begin with a good header of the PROXY protocol",
             self.handshakes_failed.clone(),
         );
         registry.register(
@@ -228,16 +153,9 @@ impl Metrics {
             "HTTP/1 heads that became no request",
             self.heads_refused.clone(),
         );
-        registry.register(
-            "exchanges_cut",
-            "Requests ended because their job's access was",
-            self.exchanges_cut.clone(),
-        );
-        registry.register(
-            "gitlab_events",
-            "Events that GitLab's webhook brought",
-            self.gitlab_events.clone(),
-        );
+    }
+
+    fn register_tunnels(&self, registry: &mut Registry) {
         registry.register(
             "tunnels_open",
             "Tunnels that agents hold",
@@ -250,120 +168,116 @@ impl Metrics {
         );
         registry.register(
             "tunnels_refused",
-            "Tunnels that were not opened, by reason",
+            "Tunnels that were not opened. other_agent: GitLab's agent has the id of one of the relay's own; too_many: limits.tunnels_per_agent; handshake: it broke off, or the versions do not fit; the others as for callers",
             self.tunnels_refused.clone(),
+        );
+        registry.register(
+            "tunnel_ends",
+            "Tunnels that ended. closed: in good order; silent: nothing was heard for tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token",
+            self.tunnel_ends.clone(),
+        );
+    }
+
+    fn register_others(&self, registry: &mut Registry) {
+        registry.register(
+            "gitlab_events",
+            "Events that GitLab's webhook brought",
+            self.gitlab_events.clone(),
+        );
+        registry.register(
+            "secret_reloads",
+            "Looks at authorities.gitlab.webhook_secret_file and api_secret_file that found another secret, or none that can be used",
+            self.secret_reloads.clone(),
         );
         registry.register(
             "audit_write_failures",
             "Attempts to write the audit log that failed",
             self.audit.write_failures.clone(),
         );
-        registry.register(
-            "tunnel_ends",
-            "Tunnels that ended, by cause",
-            self.tunnel_ends.clone(),
-        );
     }
 
     /// A request on its way to an answer; dropped before [`Running::ended`] it counts as cancelled.
     pub(crate) fn running(&self) -> Running<'_> {
         Running {
-            outcomes: &self.outcomes,
+            requests: &self.requests,
+            class: Class::Relay,
             outcome: Outcome::Cancelled,
         }
     }
 
+    /// How long a stage takes.
+    pub(crate) fn stage(&self, stage: Stage) -> &Durations {
+        self.stages.of(stage)
+    }
+
+    /// A request that is put into a tunnel, counted as running until the guard is dropped.
+    pub(crate) fn stream(self: &Arc<Self>, kind: StreamKind) -> Streaming {
+        self.streams.of(kind).inc();
+        self.streams_open.of(kind).inc();
+        Streaming {
+            metrics: Arc::clone(self),
+            kind,
+        }
+    }
+
     pub(crate) fn refused(&self, reason: &'static str) {
-        self.refusals.get_or_create(&Reason { reason }).inc();
+        self.refusals.count(reason);
     }
 
-    pub(crate) fn connection_refused(&self, reason: &'static str) {
-        self.connections_refused
-            .get_or_create(&Reason { reason })
-            .inc();
+    pub(crate) fn connection_refused(&self, reason: NoConnection) {
+        self.connections_refused.of(reason).inc();
     }
 
-    pub(crate) fn handshake_failed(&self, reason: &'static str) {
-        self.handshakes_failed
-            .get_or_create(&Reason { reason })
-            .inc();
+    pub(crate) fn handshake_failed(&self, reason: NoHandshake) {
+        self.handshakes_failed.of(reason).inc();
     }
 
-    pub(crate) fn head_refused(&self, reason: &'static str) {
-        self.heads_refused.get_or_create(&Reason { reason }).inc();
+    pub(crate) fn head_refused(&self, reason: NoHead) {
+        self.heads_refused.of(reason).inc();
     }
 
     /// So many exchanges ended with what they ran under.
-    pub(crate) fn exchanges_cut(&self, why: Ended, count: usize) {
-        let reason = why.as_str();
-        self.exchanges_cut
-            .get_or_create(&Reason { reason })
-            .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    pub(crate) fn exchanges_cut(&self, why: Cut, count: usize) {
+        self.exchanges_cut.of(why).inc_by(count as u64);
     }
 
-    /// An event, and whether it says that a job is over.
-    pub(crate) fn gitlab_event(&self, ends_job: bool) {
-        let kind = if ends_job { "job_over" } else { "other" };
-        self.gitlab_events.get_or_create(&Kind { kind }).inc();
+    pub(crate) fn gitlab_event(&self, event: Event) {
+        self.gitlab_events.of(event).inc();
     }
 
-    pub(crate) fn tunnel_refused(&self, reason: &'static str) {
-        self.tunnels_refused.get_or_create(&Reason { reason }).inc();
+    pub(crate) fn tunnel_refused(&self, reason: NoTunnel) {
+        self.tunnels_refused.of(reason).inc();
     }
 
     pub(crate) fn tunnel_ended(&self, end: TunnelEnd) {
-        let cause = end.cause();
-        self.tunnel_ends.get_or_create(&Cause { cause }).inc();
+        self.tunnel_ends.of(end).inc();
     }
 
     /// A connection, counted until the guard is dropped.
-    pub(crate) fn connection(&self, protocol: &'static str) -> Up {
-        Up::new(&self.connections.get_or_create(&Protocol { protocol }))
+    pub(crate) fn connection(&self, protocol: Protocol) -> Held {
+        Held::one(self.connections.of(protocol))
     }
 
     /// A tunnel, counted until the guard is dropped.
-    pub(crate) fn tunnel(&self) -> Up {
+    pub(crate) fn tunnel(&self) -> Held {
         self.tunnels_opened.inc();
-        Up::new(&self.tunnels)
-    }
-}
-
-fn by_reason(reasons: &[&'static str]) -> Family<Reason, Counter> {
-    let family = Family::default();
-    for reason in reasons {
-        drop(family.get_or_create(&Reason { reason }));
-    }
-    family
-}
-
-impl Stages {
-    fn register(registry: &mut Registry) -> Self {
-        // 0.1 ms to 13 s, doubling.
-        let new = || Histogram::new(exponential_buckets(0.0001, 2.0, 18));
-        let family: Family<Stage, Histogram> = Family::new_with_constructor(new);
-        registry.register(
-            "stage_duration_seconds",
-            "Time spent in a stage",
-            family.clone(),
-        );
-        let stage = |stage| family.get_or_create(&Stage { stage }).clone();
-        Self {
-            authenticate: stage("authenticate"),
-            route: stage("route"),
-            answer: stage("answer"),
-            gitlab: stage("gitlab"),
-        }
+        Held::one(&self.tunnels)
     }
 }
 
 /// A request without an answer so far.
 #[derive(Debug)]
 pub(crate) struct Running<'a> {
-    outcomes: &'a Outcomes,
+    requests: &'a EachPair<Outcome, Class, Counter>,
+    class: Class,
     outcome: Outcome,
 }
 
 impl Running<'_> {
+    pub(crate) fn asks(&mut self, class: Class) {
+        self.class = class;
+    }
+
     pub(crate) fn ended(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
@@ -371,28 +285,26 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let counter = match self.outcome {
-            Outcome::Answered => &self.outcomes.answered,
-            Outcome::Refused => &self.outcomes.refused,
-            Outcome::Cancelled => &self.outcomes.cancelled,
-        };
-        counter.inc();
+        self.requests.of(self.outcome, self.class).inc();
     }
 }
 
-/// One of something that is counted while it lasts.
+/// A stream that runs. Small, since it lives as long as a watch.
 #[derive(Debug)]
-pub(crate) struct Up(Gauge);
+pub(crate) struct Streaming {
+    metrics: Arc<Metrics>,
+    kind: StreamKind,
+}
 
-impl Up {
-    pub(crate) fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
+impl Streaming {
+    /// Where its bytes are counted.
+    pub(crate) fn bytes(&self, direction: Direction) -> &Counter {
+        self.metrics.bytes.of(self.kind, direction)
     }
 }
 
-impl Drop for Up {
+impl Drop for Streaming {
     fn drop(&mut self) {
-        self.0.dec();
+        self.metrics.streams_open.of(self.kind).dec();
     }
 }

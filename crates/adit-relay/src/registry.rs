@@ -88,15 +88,32 @@ impl<T: TakesStreams> Registry<T> {
 
     /// Calls `visit` for each live tunnel.
     pub(crate) fn each_tunnel(&self, mut visit: impl FnMut(AgentId, &T)) {
-        let presences: Vec<_> = self
-            .agents
-            .iter()
-            .map(|entry| (*entry.key(), Arc::clone(entry.value())))
-            .collect();
-        for (agent, presence) in presences {
+        for (agent, presence) in self.presences() {
             let tunnels = presence.state.lock().tunnels.clone();
             tunnels.iter().for_each(|live| visit(agent, &live.tunnel));
         }
+    }
+
+    /// Each agent that was here since the start, or was asked for, and its live tunnels.
+    pub(crate) fn agents(&self) -> Vec<(AgentId, Vec<T>)>
+    where
+        T: Clone,
+    {
+        let tunnels = |presence: &Presence<T>| {
+            let tunnels = presence.state.lock().tunnels.clone();
+            tunnels.iter().map(|live| live.tunnel.clone()).collect()
+        };
+        self.presences()
+            .into_iter()
+            .map(|(agent, presence)| (agent, tunnels(&presence)))
+            .collect()
+    }
+
+    fn presences(&self) -> Vec<(AgentId, Arc<Presence<T>>)> {
+        self.agents
+            .iter()
+            .map(|entry| (*entry.key(), Arc::clone(entry.value())))
+            .collect()
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     call::Call,
-    metrics::Metrics,
+    metrics::{Metrics, Stage},
     refusal::Refusal,
     registry::{Absent, OnTunnel, Registry},
 };
@@ -100,7 +100,7 @@ impl Route {
         let arrival = timeout(self.config.wait, presence.arrival(None)).await;
         let took = began.elapsed();
         call.took.route.set(took);
-        self.metrics.stages.route.observe(took.as_secs_f64());
+        self.metrics.stage(Stage::Route).observe(took);
         arrival.map_err(|_| {
             let absent = presence.pick(None).err().unwrap_or(absent);
             self.refusal(permit, absent)

@@ -9,17 +9,18 @@ use adit_authority::{
     gitlab::{AskError, WebhookSecrets},
     oidc::usable_keys,
 };
-use adit_process::tls::{Certificate, ServerTls, TlsError};
+use adit_process::{
+    metrics::Durations,
+    tls::{Certificate, ServerTls, TlsError},
+};
 use bytes::Bytes;
 use http::{Request, Response};
-use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 
 use crate::{
     authenticate::Fetch,
     config::Config,
     gitlab::{Client, SecretError, secret_file},
-    metrics::Metrics,
     relay::client_tls,
 };
 
@@ -97,8 +98,7 @@ impl Trial {
             return Ok(None);
         };
         let tls = client_tls(gitlab.ca_file.as_ref().or(self.config.ca_file.as_ref()))?;
-        let metrics = Metrics::register(&mut Registry::default());
-        let uncounted = metrics.stages.gitlab.clone();
+        let uncounted = Durations::default();
         let client = Client::new(&gitlab.url, &tls, uncounted);
         let request = Request::get("/api/v4/job/allowed_agents").body(Bytes::new());
         let request = request.expect("a path is a target");

@@ -160,6 +160,8 @@ fn replaced_secret_counts_without_a_restart() {
             assert!(began.elapsed() < adit_tests::SOON, "it is not read again");
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
+        let reloads = "adit_relay_secret_reloads_total{outcome=\"replaced\"}";
+        assert_eq!(place.relay().metrics().await.value(reloads), 1.0);
         hooked.stop().await;
     });
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_process::admin::Condition;
+use adit_process::metrics::{Held, Label};
 use adit_process::{Stop, chain};
 use adit_tunnel::{CloseReason, Driver, Options, Tunnel};
 use http::HeaderValue;
@@ -28,7 +29,7 @@ use crate::config::{RelayConfig, RelayUrl, TokenSource};
 use crate::dial::{Dialled, Dialler};
 use crate::explain::ConnectFailure;
 use crate::kube::credentials::bearer;
-use crate::metrics::{Attempt, End, Held, Tunnels};
+use crate::metrics::{Attempt, End, Tunnels};
 use crate::serve::{Service, serve};
 
 pub(crate) struct Link {
@@ -125,7 +126,12 @@ impl Link {
                 Duration::ZERO
             }
             // A relay that drains whatever comes is not dialled in a rush either.
-            End::Drained | End::Lost => backoff.failed(),
+            End::Drained
+            | End::Closed
+            | End::Silent
+            | End::Misbehaved
+            | End::Lost
+            | End::Revoked => backoff.failed(),
         }
     }
 
@@ -137,25 +143,13 @@ impl Link {
         let listed = self.listed.list(&tunnel);
         async move {
             let _listed = listed;
-            let _held = Held::by(&metrics.tunnels);
+            let _held = Held::one(&metrics.tunnels);
             let mut tasks = JoinSet::new();
             tasks.spawn(async move {
                 driver.await;
             });
             tasks.spawn(serve(tunnel.clone(), service));
-            let measure = async {
-                loop {
-                    tokio::time::sleep(MEASURE_EVERY).await;
-                    if let Some(round_trip) = tunnel.round_trip() {
-                        metrics.round_trip.set(round_trip.as_secs_f64());
-                    }
-                }
-            };
-            let end = tokio::select! {
-                biased;
-                end = ended(&tunnel, &stop) => end,
-                () = measure => End::Lost,
-            };
+            let end = ended(&tunnel, &stop).await;
             // From here no request can come in by this tunnel.
             drop(up);
             metrics.tunnel_end(end);
@@ -223,7 +217,10 @@ async fn released(tunnel: &Tunnel, stop: &Stop) -> End {
     tokio::select! {
         biased;
         () = stop.draining() => End::Stopping,
-        () = tunnel.draining() => if tunnel.is_closed() { End::Lost } else { End::Drained },
+        () = tunnel.draining() => match tunnel.end() {
+            Some(over) => over.cause().into(),
+            None => End::Drained,
+        },
     }
 }
 
@@ -231,7 +228,7 @@ async fn released(tunnel: &Tunnel, stop: &Stop) -> End {
 async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
     let end = released(tunnel, stop).await;
     match end {
-        End::Lost => {
+        End::Closed | End::Silent | End::Misbehaved | End::Lost | End::Revoked => {
             let error = tunnel.closed().await;
             tracing::warn!(error = chain(&*error), "the tunnel was lost");
         }
@@ -327,7 +324,6 @@ pub(crate) fn read(source: &TokenSource) -> Result<SecretString, ConnectFailure>
     }
 }
 
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// How long the relay may take to end a session that has nothing left to do.
 const PARTING: Duration = Duration::from_secs(5);
 /// So that the first connect does not wait for an API server that drops packets.

@@ -145,7 +145,7 @@ impl ApiServer {
     }
 
     pub(crate) async fn kube(&self) -> Kube {
-        Kube::load(&self.config(), Metrics::unregistered())
+        Kube::load(&self.config(), Metrics::default())
             .await
             .unwrap()
     }

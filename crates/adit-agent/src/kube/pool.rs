@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use adit_process::metrics::{Held, Label};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use super::http2::window::{ReadAhead, Share, Window};
 use super::{CallError, http1, http2};
 use crate::config::PoolLimits;
 use crate::dial::{Dialled, Dialler, Wire};
-use crate::metrics::{Held, Loss, Metrics};
+use crate::metrics::{Loss, Metrics};
 
 /// The connections to one API server.
 #[derive(Debug)]

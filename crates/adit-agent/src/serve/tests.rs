@@ -29,7 +29,7 @@ struct Near {
 }
 
 fn service(kube: Kube) -> Service {
-    let metrics = Metrics::unregistered();
+    let metrics = Metrics::default();
     Service {
         kube,
         identities: Identities::new(Ceiling::default()),

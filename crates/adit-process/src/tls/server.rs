@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use rustls::ServerConfig;
@@ -26,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Certificate, TlsError, pem, protocols, provider};
 use crate::chain;
+use crate::metrics::{Each, Reload};
 
 /// Where the certificate chain and its key lie, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,14 +134,6 @@ impl ServerTls {
             Unit::Seconds,
             expiry,
         );
-        // Every outcome is there from the start: a series that begins with its first count shows no rise.
-        for outcome in [ReloadOutcome::replaced, ReloadOutcome::failed] {
-            drop(
-                self.metrics
-                    .reloads
-                    .get_or_create(&ReloadLabels { outcome }),
-            );
-        }
         let help = "Looks at the certificate's files that found something new, or failed";
         registry.register(
             "adit_tls_certificate_reloads",
@@ -262,26 +253,7 @@ impl Material {
 #[derive(Clone, Debug, Default)]
 struct Metrics {
     expiry: Gauge,
-    reloads: Family<ReloadLabels, Counter>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
-    outcome: ReloadOutcome,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum ReloadOutcome {
-    #[expect(
-        non_camel_case_types,
-        reason = "the derive writes the label as the variant's name"
-    )]
-    replaced,
-    #[expect(
-        non_camel_case_types,
-        reason = "the derive writes the label as the variant's name"
-    )]
-    failed,
+    reloads: Each<Reload, Counter>,
 }
 
 impl Metrics {
@@ -298,10 +270,10 @@ impl Metrics {
     fn count(&self, reloaded: &Result<Reloaded, TlsError>) {
         let outcome = match reloaded {
             Ok(Reloaded::Unchanged) => return,
-            Ok(Reloaded::Replaced) => ReloadOutcome::replaced,
-            Err(_) => ReloadOutcome::failed,
+            Ok(Reloaded::Replaced) => Reload::Replaced,
+            Err(_) => Reload::Failed,
         };
-        self.reloads.get_or_create(&ReloadLabels { outcome }).inc();
+        self.reloads.of(outcome).inc();
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use adit_authority::{Caller, Permit};
 use adit_identity::{
     ActAs, AgentId,
-    operation::{Kind, Target},
+    operation::{Kind, Operation},
 };
 use adit_tunnel::StreamError;
 use bytes::Bytes;
@@ -46,15 +46,13 @@ impl Entry {
     }
 
     /// What is asked of an API server.
-    pub(crate) fn asks(&mut self, method: &Method, target: &str) {
+    pub(crate) fn asks(&mut self, method: &Method, operation: &Operation<'_>) {
         let Some(open) = &mut self.0 else { return };
-        let target = Target::new(target);
-        let operation = target.operation(method.as_str());
         open.is_read = operation.is_read();
         open.lasts = operation.kind != Kind::Short;
         open.operation.reserve(SOME_FIELDS);
         let mut fields = Object::fields(&mut open.operation);
-        record::operation(&mut fields, method.as_str(), &operation);
+        record::operation(&mut fields, method.as_str(), operation);
     }
 
     /// What is asked of the relay.

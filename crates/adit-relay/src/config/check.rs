@@ -21,6 +21,8 @@ use crate::client::Proxies;
 const DEFAULT_ADDRESS: &str = "0.0.0.0:8150";
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 const DEFAULT_ADMIN: &str = "127.0.0.1:8151";
+/// Two series each: what a Prometheus takes from one target without complaint.
+const MOST_AGENT_SERIES: u64 = 10_000;
 const DEFAULT_GRACE: Duration = Duration::from_secs(300);
 
 impl TryFrom<RawConfig> for Config {
@@ -41,6 +43,12 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         DEFAULT_ADMIN,
         &root.field("admin").field("address"),
         mistakes,
+    );
+    let agent_series = Section::new("metrics", mistakes).count(
+        "agents",
+        raw.metrics.agents,
+        0,
+        0..=MOST_AGENT_SERIES,
     );
     let shards = shards(raw.shards, &root.field("shards"), mistakes);
     let oidc = OidcConfig::check(
@@ -80,6 +88,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     Some(Config {
         front_door: front_door?,
         admin: admin?,
+        agent_series,
         shards,
         oidc,
         gitlab: match gitlab {

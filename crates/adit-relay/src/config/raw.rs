@@ -19,6 +19,8 @@ pub struct RawConfig {
     pub listen: RawListen,
     /// The private port.
     pub admin: RawAdmin,
+    /// Metrics.
+    pub metrics: RawMetrics,
     /// Threads that carry traffic, each with a runtime of its own. Default: one per core.
     pub shards: Option<usize>,
     /// Who vouches for callers.
@@ -83,6 +85,14 @@ pub struct RawListen {
 pub struct RawAdmin {
     /// Address and port.
     pub address: Option<String>,
+}
+
+/// Section `metrics`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMetrics {
+    /// Agents that have series of their own.
+    pub agents: Option<u64>,
 }
 
 /// Section `authorities`.

@@ -24,8 +24,9 @@ pub(crate) struct Counted<B> {
     count: Count,
 }
 
+/// A count of bytes.
 #[derive(Debug)]
-struct Count {
+pub(crate) struct Count {
     bytes: u64,
     total: Counter,
     of_body: Option<Arc<AtomicU64>>,
@@ -35,17 +36,13 @@ impl<B> Counted<B> {
     pub(crate) fn new(body: B, total: &Counter) -> Self {
         Self {
             body,
-            count: Count {
-                bytes: 0,
-                total: total.clone(),
-                of_body: None,
-            },
+            count: Count::of(total),
         }
     }
 
     /// Counts them there, too.
     pub(crate) fn also(mut self, of_body: Option<Arc<AtomicU64>>) -> Self {
-        self.count.of_body = of_body;
+        self.count = self.count.also(of_body);
         self
     }
 
@@ -70,8 +67,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                this.count.add(bytes as u64);
+                this.count.add(frame.data_ref().map_or(0, Bytes::len));
             }
             // It may be long before the next one: a watch.
             Poll::Pending => this.count.tell(),
@@ -90,7 +86,23 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
 }
 
 impl Count {
-    fn add(&mut self, bytes: u64) {
+    /// Adds to this total.
+    pub(crate) fn of(total: &Counter) -> Self {
+        Self {
+            bytes: 0,
+            total: total.clone(),
+            of_body: None,
+        }
+    }
+
+    /// Adds there, too, and at once.
+    pub(crate) fn also(mut self, of_body: Option<Arc<AtomicU64>>) -> Self {
+        self.of_body = of_body;
+        self
+    }
+
+    pub(crate) fn add(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
         self.bytes += bytes;
         if let Some(of_body) = &self.of_body {
             of_body.fetch_add(bytes, Ordering::Relaxed);
@@ -100,7 +112,7 @@ impl Count {
         }
     }
 
-    fn tell(&mut self) {
+    pub(crate) fn tell(&mut self) {
         if self.bytes > 0 {
             self.total.inc_by(std::mem::take(&mut self.bytes));
         }

@@ -29,6 +29,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::proxy_header::BadProxyHeader;
+use crate::metrics::Protocol;
 
 /// Counts connections, over all shards.
 #[derive(Debug)]
@@ -107,13 +108,6 @@ impl Drop for Place {
             });
         }
     }
-}
-
-/// Which HTTP a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http1,
-    Http2,
 }
 
 /// Why a handshake came to nothing.

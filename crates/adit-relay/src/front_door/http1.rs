@@ -15,7 +15,7 @@ use std::{
 };
 
 use adit_exchange::Upgraded;
-use adit_process::chain;
+use adit_process::{chain, metrics};
 use adit_tunnel::StreamError;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::UPGRADE};
@@ -38,8 +38,9 @@ use crate::{
     audit::Ended,
     call::{Call, Connection},
     config::FrontDoorConfig,
+    forward::Count,
     handle::{Body, Held},
-    metrics::Up,
+    metrics::{Direction, NoHead},
 };
 
 /// Per direction and upgraded connection, in bytes: exec and port-forward write up to 32 KiB at once.
@@ -132,11 +133,11 @@ fn note(error: &hyper::Error, door: &FrontDoor) {
     let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     let is_slow = io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut);
     if error.is_parse_too_large() {
-        door.handler.metrics.head_refused("too_large");
+        door.handler.metrics.head_refused(NoHead::TooLarge);
     } else if error.is_parse() {
-        door.handler.metrics.head_refused("malformed");
+        door.handler.metrics.head_refused(NoHead::Malformed);
     } else if is_slow {
-        door.handler.metrics.head_refused("slow");
+        door.handler.metrics.head_refused(NoHead::Slow);
     }
 }
 
@@ -193,9 +194,11 @@ async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor, busy
     let Ok(caller) = caller.await else {
         return;
     };
-    let _counted = Up::new(&door.handler.metrics.upgraded);
+    let _counted = metrics::Held::one(&door.handler.metrics.upgraded);
     let cut = cut(upgraded.failure(), held.hold.ends());
-    let (read, written) = (held.entry.request_bytes(), held.entry.answer_bytes());
+    let streaming = &held.hold.streaming;
+    let read = Count::of(streaming.bytes(Direction::Request)).also(held.entry.request_bytes());
+    let written = Count::of(streaming.bytes(Direction::Answer)).also(held.entry.answer_bytes());
     let mut caller = Tallied::new(TokioIo::new(caller), read, written);
     let copied = tokio::select! {
         biased;

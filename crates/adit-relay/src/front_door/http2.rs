@@ -31,6 +31,7 @@ use crate::{
     agents::{Admitted, Arrival},
     call::Connection,
     config::FrontDoorConfig,
+    metrics::{NoConnection, NoHandshake},
 };
 
 mod answer;
@@ -50,7 +51,12 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
     let http2 = match timeout(door.config.head_timeout, handshake).await {
         Ok(Ok(http2)) => http2,
         Ok(Err(error)) => return ended(&connection, &error),
-        Err(_) => return door.handler.metrics.handshake_failed("http2_timed_out"),
+        Err(_) => {
+            return door
+                .handler
+                .metrics
+                .handshake_failed(NoHandshake::Http2TimedOut);
+        }
     };
     let has_tunnel = Arc::<AtomicBool>::default();
     let open = |request, respond, arrival| {
@@ -255,7 +261,10 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
             && hasty.is_too_many(Instant::now())
         {
             self.hasty = None;
-            self.door.handler.metrics.connection_refused("hasty");
+            self.door
+                .handler
+                .metrics
+                .connection_refused(NoConnection::Hasty);
             self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         }
     }
@@ -264,7 +273,10 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     fn note_calmed(&self, error: &h2::Error) {
         let is_calmed = !error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
         if is_calmed && self.hasty.is_some() {
-            self.door.handler.metrics.connection_refused("hasty");
+            self.door
+                .handler
+                .metrics
+                .connection_refused(NoConnection::Hasty);
         }
     }
 

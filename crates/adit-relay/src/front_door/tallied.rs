@@ -1,31 +1,25 @@
-//! Counts the bytes of a connection as they pass, so that they are known however it ends.
+//! Counts the bytes of an upgraded connection as they pass, so that they are known however it ends.
 
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A connection whose bytes are counted, if somebody wants to know.
+use crate::forward::Count;
+
+/// A connection whose bytes are counted.
 #[derive(Debug)]
 pub(super) struct Tallied<IO> {
     io: IO,
-    read: Option<Arc<AtomicU64>>,
-    written: Option<Arc<AtomicU64>>,
+    read: Count,
+    written: Count,
 }
 
 impl<IO> Tallied<IO> {
-    pub(super) fn new(
-        io: IO,
-        read: Option<Arc<AtomicU64>>,
-        written: Option<Arc<AtomicU64>>,
-    ) -> Self {
+    pub(super) fn new(io: IO, read: Count, written: Count) -> Self {
         Self { io, read, written }
     }
 }
@@ -38,9 +32,14 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Tallied<IO> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(cx, into))?;
-        add(&this.read, into.filled().len() - before);
-        Poll::Ready(Ok(()))
+        let read = Pin::new(&mut this.io).poll_read(cx, into);
+        this.read.add(into.filled().len() - before);
+        if read.is_pending() {
+            // It may be long before there is more: a shell waits for its user.
+            this.read.tell();
+            this.written.tell();
+        }
+        read
     }
 }
 
@@ -52,7 +51,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Tallied<IO> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.io).poll_write(cx, data))?;
-        add(&this.written, written);
+        this.written.add(written);
         Poll::Ready(Ok(written))
     }
 
@@ -62,11 +61,5 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Tallied<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
-}
-
-fn add(tally: &Option<Arc<AtomicU64>>, bytes: usize) {
-    if let Some(tally) = tally {
-        tally.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }

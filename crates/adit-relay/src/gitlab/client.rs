@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use adit_authority::gitlab::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
-use adit_process::tls::ClientTls;
+use adit_process::{metrics::Durations, tls::ClientTls};
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, Uri,
@@ -19,7 +19,6 @@ use hyper_util::{
     client::legacy::{Client as HttpClient, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
 const AGENT: &str = concat!("adit/", env!("CARGO_PKG_VERSION"));
@@ -32,7 +31,7 @@ const IDLE: (usize, Duration) = (8, Duration::from_secs(60));
 pub(crate) struct Client {
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: Base,
-    took: Histogram,
+    took: Durations,
 }
 
 /// What stands before every target.
@@ -44,8 +43,8 @@ struct Base {
 }
 
 impl Client {
-    /// For the instance at this address, which the configuration has checked; `took` takes the seconds of each call.
-    pub(crate) fn new(url: &str, tls: &ClientTls, took: Histogram) -> Self {
+    /// For the instance at this address, which the configuration has checked; `took` takes the time of each call.
+    pub(crate) fn new(url: &str, tls: &ClientTls, took: Durations) -> Self {
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config((*tls.config()).clone())
             .https_or_http()
@@ -72,7 +71,7 @@ impl Client {
         let answer = self.http.request(request.map(Full::new)).await;
         let (head, body) = answer.map_err(unreachable)?.into_parts();
         let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-        self.took.observe(began.elapsed().as_secs_f64());
+        self.took.observe(began.elapsed());
         match body {
             Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => Err(AskError::TooLong),

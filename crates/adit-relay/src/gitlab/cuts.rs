@@ -29,7 +29,7 @@ impl Running for Cuts {
                 count += tunnel.end_streams(owner, ResetReason::PermitEnded, message(why));
             }
         });
-        self.metrics.exchanges_cut(why, count);
+        self.metrics.exchanges_cut(why.into(), count);
         tracing::info!(
             exchanges = count,
             ended = why.as_str(),

@@ -14,7 +14,10 @@ use http_body::Body;
 use http_body_util::Full;
 use tokio::time::timeout;
 
-use crate::{metrics::Metrics, refusal::Refusal};
+use crate::{
+    metrics::{Event, Metrics},
+    refusal::Refusal,
+};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
 /// Bytes of an event. A job's has some 5 KiB.
@@ -54,7 +57,10 @@ impl Events {
             tracing::info!(job.id = %job, "GitLab says that a job is over");
             self.gitlab.job_is_over(job);
         }
-        self.metrics.gitlab_event(over.is_some());
+        self.metrics.gitlab_event(match over {
+            Some(_) => Event::JobOver,
+            None => Event::Other,
+        });
         let mut done = Response::new(Full::default());
         *done.status_mut() = StatusCode::NO_CONTENT;
         Ok(done)

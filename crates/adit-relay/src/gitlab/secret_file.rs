@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use adit_process::metrics::{Each, Reload};
+use prometheus_client::metrics::counter::Counter;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -55,6 +57,7 @@ pub(crate) fn load<T, E: Display>(
 pub(crate) async fn watch<E: Display>(
     path: PathBuf,
     mut current: SecretString,
+    reloads: Each<Reload, Counter>,
     take: impl Fn(&str) -> Result<(), E>,
 ) {
     let mut ticks = interval(EVERY);
@@ -70,12 +73,16 @@ pub(crate) async fn watch<E: Display>(
             Ok(Ok(text)) => take(text.expose_secret())
                 .map(|()| {
                     current = text;
+                    reloads.of(Reload::Replaced).inc();
                     tracing::info!(path = %path.display(), "secret replaced");
                 })
                 .map_err(|why| why.to_string()),
             Ok(Err(error)) => Err(adit_process::chain(&error)),
             Err(_) => continue,
         };
+        if outcome.is_err() {
+            reloads.of(Reload::Failed).inc();
+        }
         if let Err(error) = &outcome
             && said.as_ref() != Some(error)
         {
@@ -124,7 +131,8 @@ mod tests {
             if text == "bad" { Err("so bad") } else { Ok(()) }
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(watch(path.clone(), current, take));
+        let reloads = Each::<Reload, Counter>::default();
+        tasks.spawn(watch(path.clone(), current, reloads.clone(), take));
         // Reading is done by a thread, which does not keep the paused clock from going on.
         let until = async |count| {
             while taken.lock().len() < count {
@@ -141,6 +149,8 @@ mod tests {
         }
         let bad = taken.lock().iter().filter(|text| *text != "two").count();
         assert!(bad >= 2 && !taken.lock().contains(&"one".to_owned()));
+        assert_eq!(reloads.of(Reload::Replaced).get(), 1);
+        assert!(reloads.of(Reload::Failed).get() >= 2);
     }
 
     #[test]

@@ -6,33 +6,28 @@ use adit_authority::{
     GitLab,
     gitlab::{BreakerState, QuestionStats},
 };
-use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-};
+use adit_process::metrics::Scrape;
 
 /// A sample's labels and value.
-type Sample<const LABELS: usize> = ([(&'static str, &'static str); LABELS], u64);
+type Sample = ([(&'static str, &'static str); 2], u64);
 
 /// Writes all of them.
-pub(super) fn encode(gitlab: &GitLab, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub(super) fn encode(gitlab: &GitLab, scrape: &mut Scrape<'_>) -> fmt::Result {
     let stats = gitlab.stats();
-    counters(encoder, &stats)?;
-    gauges(encoder, &stats)?;
+    counters(scrape, &stats)?;
+    gauges(scrape, &stats)?;
     let state = gitlab.breaker();
-    let states = BreakerState::ALL.iter().map(|one| {
-        let label = [("state", one.as_str())];
-        (label, u64::from(*one == state))
-    });
-    family(
-        encoder,
-        ("gitlab_breaker", "Whether GitLab is asked: one state is 1"),
-        MetricType::Gauge,
+    let states = BreakerState::ALL
+        .iter()
+        .map(|one| ([("state", one.as_str())], i64::from(*one == state)));
+    scrape.gauges(
+        "gitlab_breaker",
+        "1 for one state. closed: GitLab answers; open: it is left alone; probing: one call is out to see",
         states,
     )
 }
 
-fn counters(encoder: &mut DescriptorEncoder<'_>, stats: &[QuestionStats]) -> fmt::Result {
+fn counters(scrape: &mut Scrape<'_>, stats: &[QuestionStats]) -> fmt::Result {
     let calls = each(stats, |stats| {
         stats
             .calls
@@ -51,40 +46,29 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, stats: &[QuestionStats]) -> fmt
             .iter()
             .map(|(why, count)| (("reason", why.as_str()), *count))
     });
-    let counter = MetricType::Counter;
-    family(
-        encoder,
-        ("gitlab_calls", "Calls to GitLab by how they ended"),
-        counter,
+    scrape.counters(
+        "gitlab_calls",
+        "Calls to GitLab about the token of a job, an agent or a user. yes: 200; no: 401, 403, 404; not_trusted: 401, because it does not accept the relay's secret; not_understood: 400, 413, 431, about one token alone; left_alone: not made",
         calls,
     )?;
-    family(
-        encoder,
-        (
-            "gitlab_lookups",
-            "Tokens shown, by how GitLab's word on them was found",
-        ),
-        counter,
+    scrape.counters(
+        "gitlab_lookups",
+        "Tokens shown, by how GitLab's word on them was found. joined: a call was under way; honoured: GitLab gave no answer, and what it said before holds; refused: it did a moment ago; withheld: not asked, for a limit, or because it is left alone",
         lookups,
     )?;
-    family(
-        encoder,
-        (
-            "gitlab_ended",
-            "Tokens whose access ended while they were known",
-        ),
-        counter,
+    scrape.counters(
+        "gitlab_ended",
+        "Tokens whose access ended while they were known; reasons as those of adit_relay_exchanges_cut_total",
         ended,
     )
 }
 
-fn gauges(encoder: &mut DescriptorEncoder<'_>, stats: &[QuestionStats]) -> fmt::Result {
+fn gauges(scrape: &mut Scrape<'_>, stats: &[QuestionStats]) -> fmt::Result {
     let mut gauge = |name, help, value: fn(&QuestionStats) -> usize| {
-        let samples = stats.iter().map(|stats| {
-            let label = [("question", stats.question.as_str())];
-            (label, u64::try_from(value(stats)).unwrap_or(u64::MAX))
-        });
-        family(encoder, (name, help), MetricType::Gauge, samples)
+        let samples = stats
+            .iter()
+            .map(|stats| ([("question", stats.question.as_str())], value(stats)));
+        scrape.gauges(name, help, samples)
     };
     gauge(
         "gitlab_tokens",
@@ -96,7 +80,7 @@ fn gauges(encoder: &mut DescriptorEncoder<'_>, stats: &[QuestionStats]) -> fmt::
     })?;
     gauge(
         "gitlab_tokens_overdue",
-        "Tokens in use that should have been asked about by now",
+        "Tokens in use that should have been asked about 5 s ago",
         |stats| stats.overdue,
     )
 }
@@ -105,7 +89,7 @@ fn gauges(encoder: &mut DescriptorEncoder<'_>, stats: &[QuestionStats]) -> fmt::
 fn each<'a, I>(
     stats: &'a [QuestionStats],
     samples: impl Fn(&'a QuestionStats) -> I,
-) -> impl Iterator<Item = Sample<2>>
+) -> impl Iterator<Item = Sample>
 where
     I: Iterator<Item = ((&'static str, &'static str), u64)> + 'a,
 {
@@ -113,22 +97,4 @@ where
         let question = ("question", of_question.question.as_str());
         samples(of_question).map(move |(label, value)| ([question, label], value))
     })
-}
-
-fn family<const LABELS: usize>(
-    encoder: &mut DescriptorEncoder<'_>,
-    (name, help): (&str, &str),
-    kind: MetricType,
-    samples: impl Iterator<Item = Sample<LABELS>>,
-) -> fmt::Result {
-    let mut metrics = encoder.encode_descriptor(name, help, None, kind)?;
-    for (labels, value) in samples {
-        let metric = metrics.encode_family(&labels)?;
-        if matches!(kind, MetricType::Counter) {
-            ConstCounter::new(value).encode(metric)?;
-        } else {
-            ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;
-        }
-    }
-    Ok(())
 }

@@ -1,14 +1,15 @@
-//! Numbers that are read where they are kept, at each scrape, instead of being counted a second time.
+//! Numbers that are read where they are kept, at each scrape.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use adit_authority::{GitLab, Oidc};
+use adit_process::metrics::Scrape;
 use adit_tunnel::Budget;
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
-};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::gitlab;
 use crate::{audit::Audit, in_flight::InFlight, registry::Registry};
@@ -23,120 +24,198 @@ pub(crate) struct Scraped {
     pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) in_flight: InFlight,
     pub(crate) audit: Audit,
+    pub(crate) limits: Limits,
+}
+
+/// How much there may be of what is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) connections: usize,
+    /// In one tunnel.
+    pub(crate) queued_bytes: usize,
+    /// Agents that have series of their own.
+    pub(crate) agents: usize,
 }
 
 impl Collector for Scraped {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let (mut streams, mut queued) = (0, 0);
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut scrape = Scrape::new(encoder);
+        self.tunnels(&mut scrape)?;
+        self.buffers(&mut scrape)?;
+        if self.limits.agents > 0 {
+            self.agents(&mut scrape)?;
+        }
+        self.tokens(&mut scrape)?;
+        self.keys(&mut scrape)?;
+        self.audit(&mut scrape)?;
+        match &self.gitlab {
+            Some(gitlab) => gitlab::encode(gitlab, &mut scrape),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Scraped {
+    fn tunnels(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let (mut streams, mut queued, mut most_queued) = (0_usize, 0_usize, 0_usize);
         self.registry.each_tunnel(|_, tunnel| {
             let stats = tunnel.stats();
             streams += stats.streams;
             queued += stats.queued_bytes;
+            most_queued = most_queued.max(stats.queued_bytes);
         });
+        scrape.gauge(
+            "exchanges_open",
+            "Requests that run, from their head to their answer's last byte",
+            self.in_flight.running(),
+        )?;
+        scrape.gauge(
+            "connections_limit",
+            "Connections that may be open: limits.connections",
+            self.limits.connections,
+        )?;
+        scrape.gauge("tunnel_streams_open", "Streams of all tunnels", streams)?;
+        scrape.gauge(
+            "tunnel_queued_bytes",
+            "Bytes to agents that wait for credit or the wire, in all tunnels",
+            queued,
+        )?;
+        scrape.gauge(
+            "tunnel_most_queued_bytes",
+            "The same in the tunnel that has most",
+            most_queued,
+        )?;
+        scrape.gauge(
+            "tunnel_queued_limit_bytes",
+            "How many may wait in one tunnel: tunnel.max_queued",
+            self.limits.queued_bytes,
+        )
+    }
+
+    fn buffers(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        scrape.gauge(
+            "tunnel_buffered_bytes",
+            "Bytes from agents that lie unread, in all tunnels",
+            self.budget.held(),
+        )?;
+        scrape.gauge(
+            "tunnel_buffered_limit_bytes",
+            "How many may: tunnel.max_buffered_in_all",
+            self.budget.limit(),
+        )?;
+        let totals = self.budget.totals();
+        scrape.counter(
+            "tunnel_credit_stalls",
+            "Times that the body of a request waited for an agent to read: see limits.stream_credit_bytes of the agent",
+            totals.credit_stalls,
+        )?;
+        scrape.counter(
+            "tunnel_streams_overloaded",
+            "Requests that were reset because answers lay unread up to tunnel.max_buffered or tunnel.max_buffered_in_all, also those whose answer had begun",
+            totals.overloaded,
+        )
+    }
+
+    /// The first of them by id, as many as configured.
+    fn agents(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let mut agents = self.registry.agents();
+        agents.sort_unstable_by_key(|(agent, _)| *agent);
+        let left_out = agents.len().saturating_sub(self.limits.agents);
+        agents.truncate(self.limits.agents);
+        let tunnels = agents
+            .iter()
+            .map(|(agent, tunnels)| ([("agent", agent.0)], tunnels.len()));
+        scrape.gauges(
+            "agent_tunnels_open",
+            "Tunnels of an agent, 0 once it has left; with metrics.agents",
+            tunnels,
+        )?;
+        let streams = agents.iter().map(|(agent, tunnels)| {
+            let streams: usize = tunnels.iter().map(|tunnel| tunnel.stats().streams).sum();
+            ([("agent", agent.0)], streams)
+        });
+        scrape.gauges(
+            "agent_streams_open",
+            "Requests that run at an agent; with metrics.agents",
+            streams,
+        )?;
+        scrape.gauge(
+            "agents_left_out",
+            "Agents past metrics.agents, which have no series of their own",
+            left_out,
+        )
+    }
+
+    fn tokens(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let stats = self.oidc.stats();
+        scrape.gauge(
+            "tokens_cached",
+            "Verified ID tokens that are remembered",
+            stats.cached_tokens,
+        )?;
+        scrape.counter(
+            "token_cache_hits",
+            "ID tokens shown that were remembered",
+            stats.cache_hits,
+        )?;
+        scrape.counter(
+            "token_cache_misses",
+            "ID tokens shown that were not, valid or not",
+            stats.cache_misses,
+        )?;
+        scrape.counter(
+            "token_cache_evictions",
+            "ID tokens that were forgotten early for want of room",
+            stats.cache_evictions,
+        )
+    }
+
+    fn keys(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let stats = self.oidc.stats();
+        scrape.counter("key_fetches", "Fetches of issuers' keys", stats.key_fetches)?;
+        scrape.counter(
+            "key_fetch_failures",
+            "Those of them that failed",
+            stats.key_fetch_failures,
+        )?;
+        scrape.counter(
+            "key_fetches_withheld",
+            "Fetches that would have come too soon after the last",
+            stats.key_fetches_withheld,
+        )?;
+        let Some(left) = stats.keys_usable_for else {
+            return Ok(());
+        };
+        let end = (SystemTime::now() + left).duration_since(UNIX_EPOCH);
+        scrape.gauge(
+            "issuer_keys_expiry_timestamp_seconds",
+            "From when on tokens of an issuer can no longer be checked, if its keys cannot be fetched until then, in seconds since 1970",
+            end.unwrap_or_default().as_secs(),
+        )
+    }
+
+    fn audit(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
         let audit = self.audit.stats();
-        let (tokens, tunnels) = (self.oidc.stats(), self.budget.totals());
-        let gauges = [
-            (
-                "exchanges_open",
-                "Requests running, upgraded ones included",
-                self.in_flight.running(),
-            ),
-            ("tunnel_streams_open", "Streams of all tunnels", streams),
-            (
-                "tunnel_buffered_bytes",
-                "Bytes from agents that lie unread",
-                self.budget.held(),
-            ),
-            (
-                "tunnel_queued_bytes",
-                "Bytes to agents that wait for credit or the wire",
-                queued,
-            ),
-            (
-                "tokens_cached",
-                "Verified tokens remembered",
-                tokens.cached_tokens,
-            ),
-            (
-                "audit_queue_bytes",
-                "Bytes of audit records that wait to be written, or for which room is kept",
-                audit.bytes,
-            ),
-            (
-                "audit_queue_limit_bytes",
-                "Bytes that may wait, `audit.queue`; 0 without an audit log",
-                self.audit.most_bytes(),
-            ),
-        ];
-        for (name, help, value) in gauges {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        let counters = [
-            (
-                "tunnel_credit_stalls",
-                "Times that a request's body waited for an agent's credit",
-                tunnels.credit_stalls,
-            ),
-            (
-                "tunnel_streams_overloaded",
-                "Streams reset because a bound on unread bytes was reached",
-                tunnels.overloaded,
-            ),
-            (
-                "token_cache_hits",
-                "Tokens that were remembered",
-                tokens.cache_hits,
-            ),
-            (
-                "token_cache_misses",
-                "Tokens that were not, valid or not",
-                tokens.cache_misses,
-            ),
-            (
-                "token_cache_evictions",
-                "Tokens forgotten early for want of room",
-                tokens.cache_evictions,
-            ),
-            (
-                "key_fetches",
-                "Fetches of issuers' keys",
-                tokens.key_fetches,
-            ),
-            (
-                "key_fetch_failures",
-                "Fetches of issuers' keys that failed",
-                tokens.key_fetch_failures,
-            ),
-            (
-                "key_fetches_withheld",
-                "Fetches that would have come too soon after the last",
-                tokens.key_fetches_withheld,
-            ),
-            ("audit_records_made", "Audit records made", audit.made),
-            (
-                "audit_records_dropped",
-                "Audit records lost for want of room",
-                audit.missing.dropped,
-            ),
-            (
-                "audit_records_withheld",
-                "Audit records not made, since strangers caused too many",
-                audit.missing.withheld,
-            ),
-        ];
-        for (name, help, value) in counters {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                counter.metric_type(),
-            )?)?;
-        }
-        match &self.gitlab {
-            Some(gitlab) => gitlab::encode(gitlab, &mut encoder),
-            None => Ok(()),
-        }
+        scrape.gauge(
+            "audit_queue_bytes",
+            "Bytes of audit records that wait to be written, room that is kept for running requests included",
+            audit.bytes,
+        )?;
+        scrape.gauge(
+            "audit_queue_limit_bytes",
+            "How many may wait: audit.queue; 0 without an audit log",
+            self.audit.most_bytes(),
+        )?;
+        scrape.counter("audit_records_made", "Audit records made", audit.made)?;
+        scrape.counter(
+            "audit_records_dropped",
+            "Audit records that were lost for want of room",
+            audit.missing.dropped,
+        )?;
+        scrape.counter(
+            "audit_records_withheld",
+            "Audit records that were not made, since strangers caused too many",
+            audit.missing.withheld,
+        )
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     handle::Handler,
     in_flight::InFlight,
     jobs::{JobLimits, Jobs},
-    metrics::{Metrics, Scraped},
+    metrics::{Limits, Metrics, Scraped, Stage},
     registry::Registry,
     route::Route,
 };
@@ -85,6 +85,11 @@ impl Built {
             gitlab: gitlab.clone(),
             in_flight: in_flight.clone(),
             audit: audit.clone(),
+            limits: Limits {
+                connections: limits.connections,
+                queued_bytes: options.max_queued_bytes,
+                agents: config.agent_series,
+            },
         };
         Metrics::register_scraped(&mut registered, scraped);
         let agents = Agents {
@@ -191,9 +196,9 @@ fn gitlab(
         return Ok(None);
     };
     let tls = client_tls(gitlab.ca_file.as_ref().or(config.ca_file.as_ref()))?;
-    let client = Client::new(&gitlab.url, &tls, metrics.stages.gitlab.clone());
+    let client = Client::new(&gitlab.url, &tls, metrics.stage(Stage::GitLab).clone());
     let secret = match &gitlab.api_secret_file {
-        Some(file) => Some(api_secret(file, upkeep)?),
+        Some(file) => Some(api_secret(file, metrics, upkeep)?),
         None => None,
     };
     let (gitlab, work) = GitLab::new(gitlab, secret, Arc::new(client), Arc::new(cuts));
@@ -201,13 +206,21 @@ fn gitlab(
     Ok(Some(Arc::new(gitlab)))
 }
 
-fn api_secret(file: &Path, upkeep: &mut JoinSet<()>) -> Result<Arc<ApiSecret>, SecretError> {
+fn api_secret(
+    file: &Path,
+    metrics: &Metrics,
+    upkeep: &mut JoinSet<()>,
+) -> Result<Arc<ApiSecret>, SecretError> {
     let (secret, current) = secret_file::load(file, ApiSecret::new)?;
     let secret = Arc::new(secret);
     let watched = Arc::clone(&secret);
-    upkeep.spawn(secret_file::watch(file.to_owned(), current, move |text| {
-        watched.replace(text)
-    }));
+    let reloads = metrics.secret_reloads.clone();
+    upkeep.spawn(secret_file::watch(
+        file.to_owned(),
+        current,
+        reloads,
+        move |text| watched.replace(text),
+    ));
     Ok(secret)
 }
 
@@ -227,9 +240,13 @@ fn events(
     let (secrets, current) = secret_file::load(file, WebhookSecrets::new)?;
     let secrets = Arc::new(secrets);
     let watched = Arc::clone(&secrets);
-    upkeep.spawn(secret_file::watch(file.clone(), current, move |text| {
-        watched.replace(text)
-    }));
+    let reloads = metrics.secret_reloads.clone();
+    upkeep.spawn(secret_file::watch(
+        file.clone(),
+        current,
+        reloads,
+        move |text| watched.replace(text),
+    ));
     Ok(Some(Events {
         secrets,
         gitlab: Arc::clone(gitlab),

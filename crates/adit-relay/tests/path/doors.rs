@@ -63,8 +63,8 @@ async fn metrics_tell_what_happened() {
         setup.http2(setup.get("/nowhere")).await;
         setup
             .assert_metrics(&[
-                "adit_relay_requests_total{outcome=\"answered\"} 1",
-                "adit_relay_requests_total{outcome=\"refused\"} 1",
+                "adit_relay_requests_total{outcome=\"answered\",class=\"read\"} 1",
+                "adit_relay_requests_total{outcome=\"refused\",class=\"relay\"} 1",
                 "adit_relay_refusals_total{reason=\"unknown_path\"} 1",
                 "adit_relay_tunnels_open 1",
                 "adit_relay_tokens_cached 1",

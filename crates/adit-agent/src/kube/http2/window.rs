@@ -5,19 +5,23 @@
 //! HTTP/2 has one initial window for all streams of a connection, and the library never widens a single one (RFC 9113
 //! section 6.9.2). So connections differ: each has one of three windows, and a request goes onto one whose window it got.
 
+use adit_process::label;
+use adit_process::metrics::{Held, Label};
 use http::uri::PathAndQuery;
 
-use crate::metrics::{Held, Metrics};
+use crate::metrics::Metrics;
 
-/// How many bytes of one answer the API server may send before they are read. Ordered by width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Window {
-    /// What everybody gets, however many ask: 16 KiB, enough for most answers, and 16 MB/s over 1 ms.
-    Least,
-    /// 128 KiB.
-    Middle,
-    /// 1 MiB: 1 GB/s over 1 ms to an API server that is near.
-    Wide,
+label! {
+    /// How many bytes of one answer the API server may send before they are read. Ordered by width.
+    #[derive(PartialOrd, Ord)]
+    pub(crate) enum Window: "window" {
+        /// What everybody gets, however many ask: 16 KiB, enough for most answers, and 16 MB/s over 1 ms.
+        Least = "least",
+        /// 128 KiB.
+        Middle = "middle",
+        /// 1 MiB: 1 GB/s over 1 ms to an API server that is near.
+        Wide = "wide",
+    }
 }
 
 /// What all windows of a process may take together.
@@ -36,22 +40,11 @@ pub(crate) struct Share {
 }
 
 impl Window {
-    /// From the least to the widest.
-    pub(crate) const ALL: [Self; 3] = [Self::Least, Self::Middle, Self::Wide];
-
     pub(crate) const fn bytes(self) -> u32 {
         match self {
             Self::Least => 16 << 10,
             Self::Middle => 128 << 10,
             Self::Wide => 1 << 20,
-        }
-    }
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Least => "least",
-            Self::Middle => "middle",
-            Self::Wide => "wide",
         }
     }
 
@@ -90,7 +83,7 @@ impl ReadAhead {
             let gauge = self.metrics.read_ahead(window);
             Held::within(gauge, window.bytes() as usize, max)
         };
-        for window in Window::ALL.into_iter().rev() {
+        for window in Window::ALL.iter().copied().rev() {
             if window <= wished
                 && let Some(held) = hold(window)
             {
@@ -119,7 +112,7 @@ mod tests {
 
     #[test]
     fn windows_shrink_as_requests_come_and_grow_again_when_they_end() {
-        let ahead = ReadAhead::new(Metrics::unregistered(), 4 << 20);
+        let ahead = ReadAhead::new(Metrics::default(), 4 << 20);
         let mut shares: Vec<_> = (0..100).map(|_| ahead.share(Window::Wide)).collect();
         let of = |shares: &[Share], window| {
             let those = shares.iter().filter(|share| share.window() == window);
@@ -135,7 +128,7 @@ mod tests {
 
     #[test]
     fn watches_leave_the_wide_windows_to_downloads() {
-        let ahead = ReadAhead::new(Metrics::unregistered(), 4 << 20);
+        let ahead = ReadAhead::new(Metrics::default(), 4 << 20);
         let watch = Window::wished(&"/api/v1/pods?limit=5&watch=1".parse().unwrap());
         let watches: Vec<_> = (0..10_000).map(|_| ahead.share(watch)).collect();
         assert!(watches.iter().all(|share| share.window() < Window::Wide));

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use adit_process::metrics::Label as _;
+
 use super::*;
 
 #[tokio::test]
@@ -64,7 +66,7 @@ async fn idle_connection_is_closed_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_are_not_read_faster_than_they_are_taken() {
-    for window in Window::ALL {
+    for window in Window::ALL.iter().copied() {
         read_no_further_than(window).await;
     }
 }
