@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use adit_authority::{
     AskGitLab as _, FetchError,
-    gitlab::{AskError, WebhookSecrets},
+    gitlab::{ApiSecret, AskError, WebhookSecrets},
     oidc::usable_keys,
 };
 use adit_process::{
@@ -105,6 +105,17 @@ impl Trial {
         let asked = timeout(gitlab.timeout, client.ask(request)).await;
         let late = |_| NoGitLab::Late(gitlab.timeout);
         Ok(Some(asked.map_err(late).and_then(|asked| Ok(asked?))))
+    }
+
+    /// Reads the secret that GitLab shares with its agent server; nothing when none is configured.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn api_secret(&self) -> Result<Option<()>, SecretError> {
+        let gitlab = self.config.gitlab.as_ref();
+        let file = gitlab.and_then(|gitlab| gitlab.api_secret_file.as_ref());
+        let read = |file: &PathBuf| secret_file::load(file, ApiSecret::new);
+        Ok(file.map(read).transpose()?.map(drop))
     }
 
     /// Reads the secrets of GitLab's webhook; nothing when none are configured.

@@ -185,6 +185,26 @@ fn an_agent_of_gitlabs_is_that_of_its_project() {
 }
 
 #[test]
+fn an_agent_of_gitlabs_needs_no_token_here_where_gitlab_knows_it() {
+    let check = |knows_agents, authorities: &str| {
+        let yaml = format!("[{{id: 1, name: a, project: g/p, authorities: [{authorities}]}}]");
+        let issuers = [ISSUERS[0].into()];
+        let authorities = Authorities {
+            issuers: &issuers,
+            has_gitlab: true,
+            knows_agents,
+        };
+        let agents = check_for(serde_saphyr::from_str(&yaml).unwrap(), authorities);
+        agents.map(drop).map_err(|mistakes| keys(&mistakes))
+    };
+    let missing = Err(vec!["agents[0].tokens".to_owned()]);
+    assert_eq!(check(true, "gitlab"), Ok(()));
+    assert_eq!(check(true, "oidc, gitlab"), Ok(()));
+    assert_eq!(check(true, "oidc"), missing);
+    assert_eq!(check(false, "gitlab"), missing);
+}
+
+#[test]
 fn a_pasted_token_is_not_shown() {
     let mistakes = check(
         "[{id: 1, name: a, project: g/p, tokens: [s3cret]}]",

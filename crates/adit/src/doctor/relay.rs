@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use adit_relay::Trial;
 use clap::Args;
 
-use self::authorities::{GITLAB, ISSUERS, WEBHOOK};
+use self::authorities::{API_SECRET, GITLAB, ISSUERS, WEBHOOK};
 use self::certificate::CERTIFICATE;
 use self::running::{ADMIN, PORT, READY, VERSION};
 use super::finding::{Check, Hop, Report};
@@ -30,7 +30,7 @@ pub(crate) struct RelayArgs {
 
 const SETTINGS: Check = Check::new("settings", Hop::Relay);
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     SETTINGS,
     CERTIFICATE,
     ADMIN,
@@ -39,6 +39,7 @@ const CHECKS: [Check; 9] = [
     VERSION,
     ISSUERS,
     GITLAB,
+    API_SECRET,
     WEBHOOK,
 ];
 

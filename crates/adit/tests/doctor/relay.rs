@@ -32,7 +32,7 @@ fn relay_that_runs_is_well() {
     scenario(async {
         let relay = relay().start().await;
         let examined = examined(&relay.config()).await;
-        examined.is_well_but_for(&["gitlab", "webhook"]);
+        examined.is_well_but_for(&["gitlab", "api_secret", "webhook"]);
         for (check, words) in [
             ("certificate", "issued by `adit test CA`"),
             ("admin", "a relay runs"),
@@ -51,7 +51,7 @@ fn relay_that_does_not_run_could() {
     scenario(async {
         let (config, _relay) = ended(relay().start().await).await;
         let free = examined(&config).await;
-        free.is_well_but_for(&["ready", "version", "gitlab", "webhook"]);
+        free.is_well_but_for(&["ready", "version", "gitlab", "api_secret", "webhook"]);
 
         let wrong = examined("listen: { address: nowhere }\nshards: 0\n").await;
         wrong.is_broken_at("settings", "relay", "shards");
@@ -135,7 +135,7 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         let mut gitlab = gitlab().start().await;
         let (config, relay) = ended(relay().asking(&gitlab, "recheck: 30s").start().await).await;
         let well = examined(&config).await;
-        well.is_well_but_for(&["ready", "version", "webhook"]);
+        well.is_well_but_for(&["ready", "version", "api_secret", "webhook"]);
 
         gitlab.faults().set_everywhere(Fault::Status(502));
         let broken = examined(&config).await;
@@ -150,6 +150,9 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         gitlab.faults().clear();
         let lost = examined(&with_secret).await;
         lost.is_broken_at("webhook", "relay", "/nowhere/secret");
+        let with_secret = with_secret.replace("webhook_secret_file", "api_secret_file");
+        let lost = examined(&with_secret).await;
+        lost.is_broken_at("api_secret", "relay", "/nowhere/secret");
         gitlab.be_away().await;
         let away = examined(&config).await;
         away.is_broken_at("gitlab", "authority", "authorities.gitlab.url");

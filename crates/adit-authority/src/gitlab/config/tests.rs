@@ -75,3 +75,57 @@ fn every_mistake_is_told_with_its_key() {
         assert!(check(&format!("url: '{url}'")).is_err(), "{url}");
     }
 }
+
+#[test]
+fn browsers_are_served_pages_of_gitlabs_own_origin_by_default() {
+    let browsers = |url: &str, more: &str| {
+        let yaml = format!("{{url: '{url}', api_secret_file: /secret, browsers: {{{more}}}}}");
+        check(&yaml).unwrap().browsers.unwrap()
+    };
+    let cases = [
+        (
+            "https://GitLab.example.com/sub/",
+            "https://gitlab.example.com",
+        ),
+        (
+            "https://gitlab.example.com:443",
+            "https://gitlab.example.com",
+        ),
+        (
+            "https://gitlab.example.com:8443",
+            "https://gitlab.example.com:8443",
+        ),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+    ];
+    for (url, origin) in cases {
+        assert_eq!(browsers(url, "").allowed_origins, [origin.into()]);
+    }
+    let more = "allowed_origins: ['https://a.test', 'https://b.test:8443'], extra_response_headers: [X-Mine]";
+    let listed = browsers("https://gitlab.example.com", more);
+    let origins = ["https://a.test".into(), "https://b.test:8443".into()];
+    assert_eq!(listed.allowed_origins, origins);
+    assert_eq!(listed.extra_response_headers, ["x-mine"]);
+    assert_eq!(
+        check("url: https://gitlab.example.com").unwrap().browsers,
+        None
+    );
+}
+
+#[test]
+fn what_no_browser_writes_or_may_see_is_told_with_its_key() {
+    let mistakes = check(
+        "{url: 'https://gitlab.example.com', browsers: {
+            allowed_origins: ['*', 'https://a.test/', 'https://A.test', 'https://a.test:443', 'http://a.test', 'null'],
+            extra_response_headers: [Set-Cookie, access-control-allow-origin, 'x y']}}",
+    )
+    .unwrap_err();
+    let keys: Vec<_> = mistakes
+        .as_slice()
+        .iter()
+        .map(|mistake| mistake.key.to_string())
+        .collect();
+    let mut expected = vec!["gitlab.browsers".to_owned()];
+    expected.extend((0..6).map(|at| format!("gitlab.browsers.allowed_origins[{at}]")));
+    expected.extend((0..3).map(|at| format!("gitlab.browsers.extra_response_headers[{at}]")));
+    assert_eq!(keys, expected);
+}

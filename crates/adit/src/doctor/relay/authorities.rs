@@ -1,4 +1,4 @@
-//! Checks `issuers`, `gitlab` and `webhook`: does whoever vouches for jobs answer the relay?
+//! Checks `issuers`, `gitlab`, `api_secret` and `webhook`: does whoever vouches for jobs, agents and users answer the relay?
 
 use adit_process::chain;
 use adit_relay::{IssuerKeys, NoGitLab, Trial};
@@ -10,11 +10,23 @@ use crate::status::Status;
 
 pub(super) const ISSUERS: Check = Check::new("issuers", Hop::Authority);
 pub(super) const GITLAB: Check = Check::new("gitlab", Hop::Authority);
+pub(super) const API_SECRET: Check = Check::new("api_secret", Hop::Relay);
 pub(super) const WEBHOOK: Check = Check::new("webhook", Hop::Relay);
 
 pub(super) async fn check(trial: &Trial, report: &mut Report) {
     issuers(trial, report).await;
     gitlab(trial, report).await;
+    match trial.api_secret() {
+        Ok(Some(())) => report.ok(API_SECRET, "it can be used, whether it is GitLab's or not"),
+        Ok(None) => report.not_run(
+            API_SECRET,
+            "none is configured, so GitLab is not asked about agents and users",
+        ),
+        Err(error) => {
+            let advice = "put GitLab's kas_shared_secret into the file: docs/gitlab.md";
+            report.failed(API_SECRET, chain(&error), advice);
+        }
+    }
     match trial.webhook_secrets() {
         Ok(Some(())) => report.ok(WEBHOOK, "its secrets can be used"),
         Ok(None) => report.not_run(
