@@ -11,6 +11,7 @@ use std::{
 
 use adit_tests::{World, gitlab, kube, reference, relay, scenario};
 
+mod alerts;
 mod keys;
 
 /// With it, what is generated is written instead of compared.
