@@ -10,6 +10,7 @@ mod agents;
 mod browsers;
 mod ends;
 mod explained;
+mod files;
 mod grants;
 mod identity;
 mod outages;

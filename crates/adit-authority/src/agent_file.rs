@@ -30,6 +30,7 @@ pub struct AgentFile {
     ci_access: Lists,
     user_access: Lists,
     own: Entry,
+    whole: serde_json::Value,
 }
 
 impl AgentFile {
@@ -51,6 +52,12 @@ impl AgentFile {
     #[must_use]
     pub fn for_users(&self, home: &Home) -> Vec<(&Entry, Option<Dropped>)> {
         home.judge(&self.user_access)
+    }
+
+    /// The whole, as GitLab is handed it.
+    #[must_use]
+    pub fn configuration(&self) -> &serde_json::Value {
+        &self.whole
     }
 
     /// What holds for jobs of the agent's own project when no entry names it.
@@ -81,11 +88,13 @@ fn read(text: &str, findings: &mut Findings) -> Option<AgentFile> {
         ci_access: Lists::default(),
         user_access: Lists::default(),
         own: Entry::own(),
+        whole: serde_json::json!({}),
     };
     // An empty file grants nothing, and is none the worse.
     if matches!(node.value, Value::Null) {
         return Some(file);
     }
+    file.whole = node.to_json();
     let at = At {
         key: root,
         node: &node,

@@ -97,6 +97,16 @@ impl Agent {
         &self.context
     }
 
+    /// The path of its project.
+    pub(crate) fn project(&self) -> &FullPath {
+        &self.project
+    }
+
+    /// Its name in its project.
+    pub(crate) fn name(&self) -> &str {
+        self.context.rsplit(':').next().unwrap_or_default()
+    }
+
     pub(crate) fn project_id(&self) -> Option<ProjectId> {
         self.project_id
     }
@@ -174,6 +184,11 @@ impl Agents {
     #[must_use]
     pub fn may_be_gitlabs(&self, id: AgentId, project: ProjectId) -> bool {
         self.agent(id).is_none_or(|agent| agent.is_gitlabs(project))
+    }
+
+    /// Those that GitLab knows by the same id.
+    pub(crate) fn at_gitlab(&self) -> impl Iterator<Item = &Arc<Agent>> {
+        self.by_id.values().filter(|agent| agent.is_gitlabs)
     }
 
     /// An agent by its id.

@@ -21,6 +21,7 @@ mod breaker;
 mod config;
 mod driver;
 mod error;
+mod files;
 mod granted;
 mod jobs;
 mod limits;
@@ -44,6 +45,10 @@ pub use agents::GitLabAgent;
 pub use api_secret::{ApiSecret, BadApiSecret};
 pub use config::{BrowsersConfig, GitLabConfig, RawBrowsers, RawGitLab};
 pub use error::{GitLabError, Trouble};
+pub use files::{
+    AgentFiles, AgentFilesConfig, AgentFilesStats, AgentFilesWork, BadReadToken, FileState,
+    RawAgentFiles, ReadToken,
+};
 pub(crate) use granted::Granted;
 pub use granted::Unusable;
 pub use names::AgentNames;
@@ -71,6 +76,7 @@ pub struct GitLab {
     agents: Option<Arc<Vouch<AgentTokens>>>,
     users: Option<Arc<Vouch<Users>>>,
     names: Arc<AgentNames>,
+    secret: Option<Arc<ApiSecret>>,
 }
 
 /// Makes the calls for as long as it runs. Dropping it stops that: known tokens hold for a while, new ones are refused.
@@ -125,13 +131,14 @@ impl GitLab {
             )
         };
         let (agents, agents_driver) = secret.clone().map(vouch_for_agents).unzip();
-        let (users, users_driver) = secret.map(vouch_for_users).unzip();
+        let (users, users_driver) = secret.clone().map(vouch_for_users).unzip();
         let gitlab = Self {
             line,
             jobs,
             agents,
             users,
             names,
+            secret,
         };
         let work = GitLabWork {
             jobs: driver,

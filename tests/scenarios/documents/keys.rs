@@ -53,7 +53,10 @@ fn files_of_the_relay() -> Vec<Value> {
         } });
     }
     let mut asking = file.clone();
-    asking["authorities"]["gitlab"] = json!({ "url": "https://gitlab.example.com" });
+    asking["authorities"]["gitlab"] = json!({
+        "url": "https://gitlab.example.com",
+        "agent_files": { "token_file": "/token" },
+    });
     asking["agents"][0]["authorities"] = json!(["oidc"]);
     vec![file, audited, as_somebody, asking]
 }

@@ -218,5 +218,5 @@ fn request(path: &'static str, token: &SecretString) -> Request<Bytes> {
 }
 
 fn is_not_found(answer: &Answer) -> bool {
-    matches!(answer.said, Said::No(StatusCode::NOT_FOUND))
+    matches!(answer.said, Said::No(StatusCode::NOT_FOUND, _))
 }

@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use http::HeaderName;
 
-use super::{book::Bounds, granted::CiUser, vouch::Times};
+use super::{book::Bounds, files::AgentFilesConfig, granted::CiUser, vouch::Times};
 
 pub use raw::{RawBrowsers, RawGitLab};
 
@@ -22,6 +22,8 @@ pub struct GitLabConfig {
     pub api_secret_file: Option<PathBuf>,
     /// How browsers are served that are logged in to GitLab. Default: not at all.
     pub browsers: Option<BrowsersConfig>,
+    /// How agents' files are read. Default: not at all.
+    pub agent_files: Option<AgentFilesConfig>,
     /// Where the secrets are that GitLab shows with its job events. Default: none, and no event is taken.
     pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a token in use, at least.
@@ -63,6 +65,7 @@ impl GitLabConfig {
             ca_file: None,
             api_secret_file: None,
             browsers: None,
+            agent_files: None,
             webhook_secret_file: None,
             recheck: Duration::from_secs(30),
             max_stale: Duration::from_mins(20),

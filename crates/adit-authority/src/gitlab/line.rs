@@ -1,6 +1,6 @@
 //! The one way to GitLab. Every question goes through here, whatever it is about: as often as [`Pace`] allows, not at all while
 //! [`Breaker`] is open, and no longer than the timeout.
-//! Invariant: 401, 403 and 404 are answers, unless they are about this relay; whatever else is not 200 or 201 is trouble, and trouble never says
+//! Invariant: 401, 403 and 404 are answers, unless they are about this relay; whatever else is not 200, 201 or 204 is trouble, and trouble never says
 //! anything about a token.
 
 use std::{
@@ -40,10 +40,10 @@ pub(super) struct Answer {
 
 #[derive(Debug)]
 pub(super) enum Said {
-    /// 200 or 201, with this body.
+    /// 200, 201 or 204, with this body.
     Yes(Bytes),
-    /// 401, 403 or 404.
-    No(StatusCode),
+    /// 401, 403 or 404, with this body.
+    No(StatusCode, Bytes),
 }
 
 /// Why GitLab said nothing.
@@ -119,12 +119,12 @@ impl Line {
     fn read(&self, response: Response<Bytes>) -> Result<Answer, Snag> {
         let (head, body) = response.into_parts();
         match head.status {
-            StatusCode::OK | StatusCode::CREATED => {
+            StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => {
                 Ok(self.answered(Said::Yes(body), &head.headers))
             }
             StatusCode::UNAUTHORIZED if mentions(&body, NOT_TRUSTED) => Err(self.not_trusted()),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
-                Ok(self.answered(Said::No(status), &head.headers))
+                Ok(self.answered(Said::No(status, body), &head.headers))
             }
             StatusCode::TOO_MANY_REQUESTS => Err(self.told_to_wait(&head.headers)),
             StatusCode::BAD_REQUEST

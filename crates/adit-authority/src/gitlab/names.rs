@@ -33,6 +33,14 @@ impl AgentNames {
         names.insert(id, (project, named));
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<(AgentId, ProjectId, Named)> {
+        let names = self.0.read();
+        let all = names.iter();
+        all.map(|(id, (project, named))| (*id, *project, named.clone()))
+            .collect()
+    }
+
     /// What the agent of this id and project is called.
     pub(crate) fn find(&self, id: AgentId, project: ProjectId) -> Option<Named> {
         let names = self.0.read();

@@ -40,6 +40,8 @@ words! {
         Agent = "agent",
         /// Whether a user may use an agent.
         User = "user",
+        /// What an agent's file says; and GitLab is handed it.
+        AgentFile = "agent_file",
     }
 
     /// How a call ended.
@@ -102,7 +104,7 @@ impl Outcome {
                 said: Said::Yes(_), ..
             }) => Self::Yes,
             Ok(Answer {
-                said: Said::No(_), ..
+                said: Said::No(..), ..
             }) => Self::No,
             Err(snag) => match snag.why {
                 Trouble::Unreachable => Self::Unreachable,

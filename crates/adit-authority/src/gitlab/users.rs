@@ -177,7 +177,7 @@ impl Kind for Users {
             match self.secret.ask(&asker, request).await {
                 // Of a cookie that is none of GitLab's own.
                 Err(snag) if snag.why == Trouble::NotUnderstood => Ok(Answer {
-                    said: Said::No(StatusCode::BAD_REQUEST),
+                    said: Said::No(StatusCode::BAD_REQUEST, Bytes::new()),
                     rest: None,
                 }),
                 answer => answer,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use adit_authority::{
     GitLab,
-    gitlab::{BreakerState, QuestionStats},
+    gitlab::{AgentFiles, AgentFilesStats, BreakerState, QuestionStats},
 };
 use adit_process::metrics::Scrape;
 
@@ -12,8 +12,14 @@ use adit_process::metrics::Scrape;
 type Sample = ([(&'static str, &'static str); 2], u64);
 
 /// Writes all of them.
-pub(super) fn encode(gitlab: &GitLab, scrape: &mut Scrape<'_>) -> fmt::Result {
-    let stats = gitlab.stats();
+pub(super) fn encode(
+    gitlab: &GitLab,
+    files: Option<&AgentFiles>,
+    scrape: &mut Scrape<'_>,
+) -> fmt::Result {
+    let mut stats = gitlab.stats();
+    stats.extend(files.map(AgentFiles::calls));
+    agent_files(scrape, files.map(AgentFiles::stats).unwrap_or_default())?;
     counters(scrape, &stats)?;
     gauges(scrape, &stats)?;
     let state = gitlab.breaker();
@@ -24,6 +30,26 @@ pub(super) fn encode(gitlab: &GitLab, scrape: &mut Scrape<'_>) -> fmt::Result {
         "gitlab_breaker",
         "1 for one state. closed: GitLab answers; open: it is left alone; probing: one call is out to see",
         states,
+    )
+}
+
+fn agent_files(scrape: &mut Scrape<'_>, stats: AgentFilesStats) -> fmt::Result {
+    let states = stats.states.into_iter();
+    scrape.gauges(
+        "gitlab_agent_files",
+        "Agents' files at GitLab. wrong: it has a mistake, and the file before it holds; unread: not yet, or not with this token",
+        states.map(|(state, files)| ([("state", state.as_str())], files)),
+    )?;
+    let grants = [("accepted", stats.accepted), ("dropped", stats.dropped)];
+    scrape.gauges(
+        "gitlab_agent_file_grants",
+        "Grants of the last files without a mistake. dropped: GitLab drops it without a word",
+        grants.map(|(result, grants)| ([("result", result)], grants)),
+    )?;
+    scrape.gauge(
+        "gitlab_agent_files_unposted",
+        "Files that GitLab should have been handed, and has not",
+        stats.unposted,
     )
 }
 
@@ -48,7 +74,7 @@ fn counters(scrape: &mut Scrape<'_>, stats: &[QuestionStats]) -> fmt::Result {
     });
     scrape.counters(
         "gitlab_calls",
-        "Calls to GitLab about the token of a job, an agent or a user. yes: 200; no: 401, 403, 404; not_trusted: 401, because it does not accept the relay's secret; not_understood: 400, 413, 431, about one token alone; left_alone: not made",
+        "Calls to GitLab about the token of a job, an agent or a user, or for an agent's file. yes: 200; no: 401, 403, 404; not_trusted: 401, because it does not accept the relay's secret; not_understood: 400, 413, 431, about one token alone; left_alone: not made",
         calls,
     )?;
     scrape.counters(

@@ -6,7 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use adit_authority::{GitLab, Oidc};
+use adit_authority::{GitLab, Oidc, gitlab::AgentFiles};
 use adit_process::metrics::Scrape;
 use adit_tunnel::Budget;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -22,6 +22,7 @@ pub(crate) struct Scraped {
     pub(crate) budget: Arc<Budget>,
     pub(crate) oidc: Arc<Oidc>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
+    pub(crate) agent_files: Option<Arc<AgentFiles>>,
     pub(crate) in_flight: InFlight,
     pub(crate) audit: Audit,
     pub(crate) limits: Limits,
@@ -49,7 +50,7 @@ impl Collector for Scraped {
         self.keys(&mut scrape)?;
         self.audit(&mut scrape)?;
         match &self.gitlab {
-            Some(gitlab) => gitlab::encode(gitlab, &mut scrape),
+            Some(gitlab) => gitlab::encode(gitlab, self.agent_files.as_deref(), &mut scrape),
             None => Ok(()),
         }
     }

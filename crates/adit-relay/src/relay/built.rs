@@ -7,7 +7,7 @@ use std::{
 
 use adit_authority::{
     Authoriser, FetchKeys, GitLab, Oidc,
-    gitlab::{ApiSecret, WebhookSecrets},
+    gitlab::{AgentFiles, ApiSecret, ReadToken, WebhookSecrets},
 };
 use adit_exchange::HeadLimits;
 use adit_process::{
@@ -75,6 +75,7 @@ impl Built {
         };
         let gitlab = gitlab(&config, cuts, &metrics, &mut upkeep)?;
         let events = events(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
+        let agent_files = agent_files(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
         let (audit, writer) =
             Audit::start(config.audit, shards, metrics.audit.clone()).map_err(StartError::Audit)?;
         let options = options(config.tunnel);
@@ -83,6 +84,7 @@ impl Built {
             budget: Arc::clone(&options.budget),
             oidc: Arc::clone(&oidc),
             gitlab: gitlab.clone(),
+            agent_files,
             in_flight: in_flight.clone(),
             audit: audit.clone(),
             limits: Limits {
@@ -252,6 +254,34 @@ fn events(
         gitlab: Arc::clone(gitlab),
         metrics: Arc::clone(metrics),
     }))
+}
+
+fn agent_files(
+    config: &Config,
+    gitlab: Option<&Arc<GitLab>>,
+    metrics: &Metrics,
+    upkeep: &mut JoinSet<()>,
+) -> Result<Option<Arc<AgentFiles>>, SecretError> {
+    let how = config
+        .gitlab
+        .as_ref()
+        .and_then(|gitlab| gitlab.agent_files.clone());
+    let (Some(how), Some(gitlab)) = (how, gitlab) else {
+        return Ok(None);
+    };
+    let (token, current) = secret_file::load(&how.token_file, ReadToken::new)?;
+    let token = Arc::new(token);
+    let watched = Arc::clone(&token);
+    let reloads = metrics.secret_reloads.clone();
+    upkeep.spawn(secret_file::watch(
+        how.token_file.clone(),
+        current,
+        reloads,
+        move |text| watched.replace(text),
+    ));
+    let (files, work) = gitlab.agent_files(&config.agents, token, how);
+    upkeep.spawn(work.run());
+    Ok(Some(files))
 }
 
 pub(crate) fn client_tls(ca_file: Option<&PathBuf>) -> Result<ClientTls, TlsError> {

@@ -7,7 +7,8 @@ use adit_identity::mistakes::{Key, Mistakes, Section};
 use http::{HeaderName, Uri, header::SET_COOKIE};
 use serde::Deserialize;
 
-use super::{BrowsersConfig, CiUser, GitLabConfig};
+use super::{AgentFilesConfig, BrowsersConfig, CiUser, GitLabConfig};
+use crate::gitlab::files::RawAgentFiles;
 use crate::url::{NO_URL, is_private_enough, is_url};
 
 /// The section `gitlab` of a relay's config.
@@ -22,6 +23,8 @@ pub struct RawGitLab {
     pub api_secret_file: Option<PathBuf>,
     /// How browsers are served that are logged in to GitLab. Default: not at all.
     pub browsers: Option<RawBrowsers>,
+    /// How agents' files at GitLab are read. Default: not at all.
+    pub agent_files: Option<RawAgentFiles>,
     /// File with the secrets that GitLab shows with its job events, one to a line. Default: none, and no event is taken.
     pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a token in use, at least: how long an ended job may go on, or a revoked agent. Default 30s.
@@ -71,8 +74,13 @@ impl GitLabConfig {
             }
             browsers.check(&raw.url, &key, mistakes)
         });
+        let agent_files = raw
+            .agent_files
+            .clone()
+            .map(|raw| AgentFilesConfig::check(raw, &key.field("agent_files"), mistakes));
         let mut config = Self {
             ca_file: raw.ca_file.clone(),
+            agent_files,
             browsers,
             api_secret_file: raw.api_secret_file.clone(),
             webhook_secret_file: raw.webhook_secret_file.clone(),

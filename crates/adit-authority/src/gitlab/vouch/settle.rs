@@ -31,7 +31,7 @@ impl<K: Kind> Vouch<K> {
                 rest,
             }) => (body, rest),
             Ok(Answer {
-                said: Said::No(status),
+                said: Said::No(status, _),
                 ..
             }) => return self.denied(begun, self.kind.refusal(status)),
             Err(snag) => return self.troubled(begun, snag),

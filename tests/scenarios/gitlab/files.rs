@@ -1,0 +1,230 @@
+//! Agents' files at GitLab: the relay reads them with a token, tells what is wrong with them, and hands them to GitLab, whether or not an
+//! agent is connected.
+
+use std::fs;
+
+use adit_tests::{
+    Endpoint, Fault, GitLab, Role, TestRelay, agent, gitlab, kube, logs, relay, scenario, until,
+};
+use tempfile::TempDir;
+
+use super::arrange;
+
+const FILE: &str = ".gitlab/agents/prod/config.yaml";
+const FOR_THE_SHOP: &str = "ci_access:\n  projects:\n  - id: group/shop\n";
+const FILES: &str = "adit_relay_gitlab_agent_files";
+const GRANTS: &str = "adit_relay_gitlab_agent_file_grants";
+const UNPOSTED: &str = "adit_relay_gitlab_agent_files_unposted";
+
+/// The agent `prod` (1) of `group/sub/app`, which never connects, and `group/shop`, whose jobs want to use it.
+struct Files {
+    gitlab: GitLab,
+    relay: TestRelay,
+    token_file: TempDir,
+}
+
+impl Files {
+    /// The relay's token has this scope, and the file is there from the beginning or not at all.
+    async fn with(scope: &str, first: Option<&str>) -> Self {
+        let gitlab = gitlab().start().await;
+        arrange(&gitlab);
+        gitlab.world().project("group/shop");
+        commit(&gitlab, first);
+        let token_file = tempfile::tempdir().unwrap();
+        let path = token_file.path().join("token");
+        fs::write(&path, token(&gitlab, scope)).unwrap();
+        let keys = format!(
+            "recheck: 200ms, api_secret_file: '{}', agent_files: {{ token_file: '{}', every: 100ms }}",
+            gitlab.secret_file().display(),
+            path.display(),
+        );
+        let relay = relay().asking(&gitlab, &keys).start().await;
+        Self {
+            gitlab,
+            relay,
+            token_file,
+        }
+    }
+
+    fn commit(&self, text: Option<&str>) {
+        commit(&self.gitlab, text);
+    }
+
+    /// Waits until GitLab has been handed so many files.
+    async fn until_handed_over(&self, times: usize) {
+        let handed = || logs().matches("GitLab has been handed").count();
+        until("GitLab has been handed a file", || handed() >= times).await;
+        assert_eq!(handed(), times);
+    }
+
+    /// Whether a job of the shop is let in; a new one, of which the relay remembers nothing.
+    async fn lets_the_shop_in(&self) -> bool {
+        let token = self.gitlab.world().job("group/shop").run_for_token();
+        let caller = self.relay.showing(&format!("Bearer ci:1:{token}"));
+        // It is let in, and only then told that the agent is not there.
+        match caller.get("/api").await.refused().reason.as_str() {
+            "agent_never_connected" => true,
+            "not_permitted" => false,
+            other => panic!("{other}"),
+        }
+    }
+
+    async fn until_one_is(&self, state: &str) {
+        let sample = format!("{FILES}{{state=\"{state}\"}}");
+        self.relay.until_metric(&sample, |count| count == 1.0).await;
+    }
+
+    async fn stop(self) {
+        self.relay.stop().await;
+        drop(self.token_file);
+    }
+}
+
+fn commit(gitlab: &GitLab, text: Option<&str>) {
+    let mut world = gitlab.world();
+    let project = world.project("group/sub/app");
+    world.repository(project).commit_to(
+        "main",
+        &[("README.md", Some("an agent's project\n")), (FILE, text)],
+    );
+}
+
+fn token(gitlab: &GitLab, scope: &str) -> String {
+    let mut world = gitlab.world();
+    let user = world.user("reader");
+    world.member("reader", "group", Role::Reporter);
+    world.personal_token(user, &[scope])
+}
+
+#[test]
+fn grant_reaches_gitlab_though_the_agent_is_not_connected() {
+    scenario(async {
+        let files = Files::with("read_repository", None).await;
+        assert!(!files.lets_the_shop_in().await);
+        files.commit(Some(FOR_THE_SHOP));
+        files.until_handed_over(1).await;
+        assert!(files.lets_the_shop_in().await);
+        files.commit(Some("ci_access: {}\n"));
+        files.until_handed_over(2).await;
+        assert!(!files.lets_the_shop_in().await);
+        files.stop().await;
+    });
+}
+
+#[test]
+fn file_with_a_mistake_is_told_with_its_place_and_the_one_before_it_holds() {
+    scenario(async {
+        let files = Files::with("read_repository", Some(FOR_THE_SHOP)).await;
+        files.until_handed_over(1).await;
+        files.commit(Some("ci_access:\n  projects: group/shop\n"));
+        files.until_one_is("wrong").await;
+        assert!(logs().contains("place=2:13"), "{}", logs());
+        assert!(files.lets_the_shop_in().await);
+        let metrics = files.relay.metrics().await;
+        let accepted = format!("{GRANTS}{{result=\"accepted\"}}");
+        assert_eq!(metrics.value(&accepted), 1.0);
+        files.commit(Some("ci_access: {}\n"));
+        files.until_handed_over(2).await;
+        assert!(!files.lets_the_shop_in().await);
+        files.stop().await;
+    });
+}
+
+#[test]
+fn grant_that_gitlab_drops_is_told() {
+    scenario(async {
+        let text = "ci_access:\n  groups: [{id: group}, {id: other}]\n";
+        let files = Files::with("read_repository", Some(text)).await;
+        let dropped = format!("{GRANTS}{{result=\"dropped\"}}");
+        let relay = &files.relay;
+        relay.until_metric(&dropped, |count| count == 1.0).await;
+        assert!(logs().contains("GitLab drops a grant"), "{}", logs());
+        assert!(logs().contains("ci_access.groups[1]"), "{}", logs());
+        files.stop().await;
+    });
+}
+
+#[test]
+fn file_is_handed_over_once_for_each_change() {
+    scenario(async {
+        let files = Files::with("read_repository", Some(FOR_THE_SHOP)).await;
+        files.until_handed_over(1).await;
+        let reads = files.gitlab.calls().to(Endpoint::RawFile);
+        until("the file is read again and again", || {
+            files.gitlab.calls().to(Endpoint::RawFile) > reads + 6
+        })
+        .await;
+        files.commit(None);
+        files.until_handed_over(2).await;
+        assert!(!files.lets_the_shop_in().await);
+        files.stop().await;
+    });
+}
+
+#[test]
+fn agent_that_never_had_a_file_is_not_handed_over_as_one_without_grants() {
+    scenario(async {
+        let files = Files::with("read_repository", None).await;
+        let absent = format!("{FILES}{{state=\"absent\"}}");
+        let relay = &files.relay;
+        relay.until_metric(&absent, |count| count == 2.0).await;
+        assert_eq!(files.gitlab.calls().to(Endpoint::AgentConfiguration), 0);
+        files.stop().await;
+    });
+}
+
+#[test]
+fn token_that_may_not_read_is_told() {
+    scenario(async {
+        let files = Files::with("k8s_proxy", Some(FOR_THE_SHOP)).await;
+        let told = "GitLab does not let an agent's file be read";
+        until("it is told", || logs().matches(told).count() == 2).await;
+        let unread = format!("{FILES}{{state=\"unread\"}}");
+        let relay = &files.relay;
+        relay.until_metric(&unread, |count| count == 2.0).await;
+        assert_eq!(files.gitlab.calls().to(Endpoint::AgentConfiguration), 0);
+        files.stop().await;
+    });
+}
+
+#[test]
+fn file_is_handed_over_when_gitlab_takes_it_again() {
+    scenario(async {
+        let files = Files::with("read_repository", Some(FOR_THE_SHOP)).await;
+        files.until_handed_over(1).await;
+        let faults = files.gitlab.faults();
+        faults.set(Endpoint::AgentConfiguration, Fault::Status(503));
+        files.commit(Some("ci_access: {}\n"));
+        let relay = &files.relay;
+        relay.until_metric(UNPOSTED, |count| count == 1.0).await;
+        faults.clear();
+        relay.until_metric(UNPOSTED, |count| count == 0.0).await;
+        files.until_handed_over(2).await;
+        assert!(!files.lets_the_shop_in().await);
+        files.stop().await;
+    });
+}
+
+#[test]
+fn file_of_an_agent_that_gitlab_has_vouched_for_is_read_too() {
+    scenario(async {
+        let files = Files::with("read_repository", None).await;
+        let token = {
+            let mut world = files.gitlab.world();
+            let id = world.number(5).agent("group/sub/app", "testing");
+            let token = world.agent_token(id).unwrap();
+            let path = ".gitlab/agents/testing/config.yaml";
+            let project = world.project("group/sub/app");
+            let repository = world.repository(project);
+            repository.commit_to("main", &[(path, Some(FOR_THE_SHOP))]);
+            token
+        };
+        let kube = kube().start().await;
+        let agent = agent("testing").showing(&token, &files.relay);
+        let agent = agent.serving(&kube).start().await;
+        files.until_handed_over(1).await;
+        agent.stop().await;
+        kube.stop().await;
+        files.stop().await;
+    });
+}
