@@ -109,9 +109,12 @@ impl Tunnel {
             deadline,
             owner: terms.owner,
         };
-        let id = self
-            .shared
-            .with(|session| session.open(head, body, terms))?;
+        let now = self.shared.moment(Instant::now());
+        let id = self.shared.with(|session| {
+            // The peer's patience comes back with time, also when nothing was heard or sent meanwhile.
+            session.advance(now);
+            session.open(head, body, terms)
+        })?;
         Ok(TunnelStream::new(Arc::clone(&self.shared), id))
     }
 

@@ -80,9 +80,14 @@ impl Session {
         }
     }
 
+    /// Says what time it is, and does nothing that may be due: for a user who acts while the wire is silent.
+    pub fn advance(&mut self, now: Moment) {
+        self.now = self.now.max(now);
+    }
+
     /// Does what is due at `now`. Calling it too early or too late is harmless.
     pub fn handle_timeout(&mut self, now: Moment) {
-        self.now = self.now.max(now);
+        self.advance(now);
         let now = self.now;
         match self.phase {
             Phase::Over(_) => return,

@@ -24,7 +24,7 @@ impl Session {
     /// Takes bytes of `adit.tunnel.v1.Frames` that arrived at `now`, cut anywhere. What they mean is done at once; a peer that
     /// broke the protocol ends the session, which [`Session::end`] then tells.
     pub fn receive(&mut self, mut chunk: Bytes, now: Moment) {
-        self.now = self.now.max(now);
+        self.advance(now);
         self.liveness.heard(self.now);
         let chunk_bytes = chunk.len();
         while self.end().is_none() {

@@ -1,5 +1,7 @@
 //! More than there is room for, and callers that leave by the thousand.
 
+use std::time::Duration;
+
 use adit_tunnel::{
     Budget, OpenError, Options, RequestBody, ResetReason, StreamError, Terms, TunnelStream,
 };
@@ -132,6 +134,11 @@ async fn callers_that_cancel_at_once_are_stopped_before_the_agent_loses_patience
         }
         assert!(refused > 0);
         assert!(!pair.relay.is_closed() && !pair.agent.is_closed());
+        // What a refusal's `Retry-After` promises holds on a wire that stays silent.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        pair.relay
+            .open("x".into(), RequestBody::Absent, Terms::default())
+            .unwrap();
     })
     .await;
 }
