@@ -1,5 +1,5 @@
 //! The agent where it belongs: in the cluster, from the project's own manifests, its service account, and an image of the
-//! binary. Its relay shows a certificate for the address that pods reach this machine at.
+//! binary. Its relay shows a certificate for the address that pods reach this machine at, and for a name that the pod looks up.
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
@@ -23,7 +23,7 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
     let folder = world.new_folder("relay");
     // A real node's API server listens where pods reach this machine.
     let address = world.cluster.address().ip();
-    let relay = Relay::behind(world, Front::own(address, &folder), folder);
+    let relay = Relay::behind(world, Front::own(address, RELAY_HOST, &folder), folder);
 
     let token = relay.folder().join("agent.token");
     fs::write(&token, AGENT_TOKEN).unwrap();
@@ -53,23 +53,31 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
         .ok();
     assert_eq!(me, job.user());
 
-    // It may act as others, and nothing by itself.
-    let account = "--as=system:serviceaccount:adit-agent:adit-agent";
-    let list = world
-        .admin("auth can-i --list --no-headers")
-        .arg(account)
-        .ok();
-    let verbs = |line: &str| line.rsplit_once('[').map(|(_, verbs)| verbs.to_owned());
-    let acting = |resource: &str| {
-        let mut lines = list.lines().filter(|line| line.starts_with(resource));
-        lines.any(|line| verbs(line).is_some_and(|verbs| verbs.starts_with("impersonate")))
+    // It may act as others, and nothing by itself but what everybody may.
+    let rights = |account: &str| {
+        let list = world
+            .admin("auth can-i --list --no-headers")
+            .arg(format!("--as=system:serviceaccount:{account}"))
+            .ok();
+        // Columns are as wide as what is in them.
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        list.lines().map(words).collect::<Vec<_>>()
     };
-    assert!(acting("users") && acting("groups"), "{list}");
-    let secrets = world
-        .admin("auth can-i get secrets --all-namespaces")
-        .arg(account)
-        .run();
-    assert_eq!(secrets.text().trim(), "no");
+    let everybodys = rights("default:default");
+    let mut own = rights("adit-agent:adit-agent");
+    own.retain(|line| !everybodys.contains(line));
+    let acts = |line: &str| {
+        let (_, verbs) = line.rsplit_once('[').unwrap();
+        let mut verbs = verbs.trim_end_matches(']').split(' ');
+        verbs.all(|verb| verb.starts_with("impersonate"))
+    };
+    assert!(own.iter().all(|line| acts(line)), "{own:#?}");
+    for resource in ["users", "groups"] {
+        assert!(
+            own.iter().any(|line| line.starts_with(resource)),
+            "{own:#?}"
+        );
+    }
 
     // A pod that goes is replaced, and nobody has to do anything.
     world.admin("delete pods --all --namespace adit-agent").ok();
@@ -94,7 +102,12 @@ fn kustomization(world: &World, relay: &Relay) -> PathBuf {
     let change = |name: &str, value: &str| json!({ "op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": { "name": name, "value": value } });
     let patch = json!([
         change("KUBERNETES_SERVICE_HOST", &host),
-        change("KUBERNETES_SERVICE_PORT", &port)
+        change("KUBERNETES_SERVICE_PORT", &port),
+        // And no DNS: the pod finds the relay's name in its hosts file.
+        {
+            "op": "add", "path": "/spec/template/spec/hostAliases",
+            "value": [{ "ip": host, "hostnames": [RELAY_HOST] }],
+        },
     ]);
     let kustomization = json!({
         "resources": ["../manifests/agent/cluster-wide"],
@@ -107,7 +120,10 @@ fn kustomization(world: &World, relay: &Relay) -> PathBuf {
     let config = fs::read_to_string(World::manifests().join("agent/workload/agent.yaml")).unwrap();
     let changed = config.replace(
         "  url: https://relay.example.com",
-        &format!("  url: {}\n  ca_file: /etc/adit/config/ca.pem", relay.url()),
+        &format!(
+            "  url: {}\n  ca_file: /etc/adit/config/ca.pem",
+            relay.url_at(RELAY_HOST)
+        ),
     );
     assert_ne!(config, changed);
     fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
@@ -115,3 +131,6 @@ fn kustomization(world: &World, relay: &Relay) -> PathBuf {
     fs::copy(&relay.ca, own.join("ca.pem")).unwrap();
     own
 }
+
+/// The relay's name in the pod; nothing else knows it.
+const RELAY_HOST: &str = "relay.test";

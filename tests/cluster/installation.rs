@@ -1,6 +1,7 @@
 //! A relay and its agents, each a process of the binary `adit`, configured by files as an operator would do it.
 
 use std::{
+    fmt::Display,
     fs,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
@@ -81,10 +82,10 @@ pub struct Front {
 }
 
 impl Front {
-    /// A certificate for this address, which is its own authority.
-    pub fn own(address: IpAddr, folder: &Path) -> Self {
+    /// A certificate for this address and this name, which is its own authority.
+    pub fn own(address: IpAddr, name: &str, folder: &Path) -> Self {
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed([address.to_string()]).unwrap();
+            generate_simple_self_signed([address.to_string(), name.to_owned()]).unwrap();
         let (certificate, key) = (folder.join("relay.pem"), folder.join("relay.key"));
         fs::write(&certificate, cert.pem()).unwrap();
         fs::write(&key, signing_key.serialize_pem()).unwrap();
@@ -159,7 +160,12 @@ impl Relay {
     }
 
     pub fn url(&self) -> String {
-        format!("https://{}", self.address)
+        self.url_at(self.address.ip())
+    }
+
+    /// By another name of its host.
+    pub fn url_at(&self, host: impl Display) -> String {
+        format!("https://{host}:{}", self.address.port())
     }
 
     /// What connections of these jobs became so far, in order. Waits until there is one, and all that have a record are over.
