@@ -115,16 +115,30 @@ fn run(
 /// # Errors
 /// It cannot be started, or fails, or Ctrl-C.
 pub fn show(command: &mut Command) -> Result<()> {
+    show_with(command.stdout(Stdio::inherit())).map(drop)
+}
+
+/// As [`show`], and gives what it wrote to standard output.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_errors(command: &mut Command) -> Result<String> {
+    show_with(command.stdout(Stdio::piped()))
+}
+
+fn show_with(command: &mut Command) -> Result<String> {
     let mut child = command
         .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot run `{}`", spelled(command)))?;
+    let stdout = drain(child.stdout.take());
     let status = wait(&mut child, Duration::from_hours(2))?;
     if status.success() {
-        Ok(())
-    } else {
-        bail!("`{}` failed ({status})", spelled(command))
+        return Ok(stdout.join().unwrap_or_default());
     }
+    // Ctrl-C at a terminal ends the program, too.
+    interrupt::check()?;
+    bail!("`{}` failed ({status})", spelled(command))
 }
 
 /// Waits for a child of ours, and kills it when the time is over or Ctrl-C came.

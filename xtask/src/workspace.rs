@@ -1,12 +1,12 @@
 //! The repository around us: where it is, and what cargo builds in it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{command, interrupt};
+use crate::command;
 
 /// The repository's top folder.
 #[must_use]
@@ -95,17 +95,8 @@ fn build(command: &mut Command, flags: &[&str]) -> Result<Vec<Built>> {
     if !flags.is_empty() {
         command.arg("--").args(flags);
     }
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        // Ctrl-C at a terminal ends cargo, too.
-        interrupt::check()?;
-        bail!("the build failed");
-    }
-    Ok(String::from_utf8_lossy(&output.stdout)
+    let said = command::show_errors(command)?;
+    Ok(said
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .filter_map(|message| built(&message))

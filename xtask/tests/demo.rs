@@ -307,15 +307,22 @@ impl Demo {
         (kept, said)
     }
 
-    /// Ctrl-C, in the middle of it.
+    /// Ctrl-C, while a step's script runs.
     fn is_interrupted(&mut self) {
         self.says("tunnel up");
+        // The title of one that waits for pods.
+        self.says("A deployment: apply, watch the rollout, wait");
         self.is_stopped();
     }
 
     /// Ctrl-C.
     fn is_stopped(&mut self) {
-        let running = self.running();
+        let mut running = self.running();
+        // A step's shell and what runs in it, too.
+        let all = descendants(self.child.id()).into_iter();
+        running
+            .processes
+            .extend(all.filter_map(|id| Pid::from_raw(id.cast_signed())));
         kill_process_group(Pid::from_child(&self.child), Signal::INT).unwrap();
         let (status, said) = self.ends();
         assert_eq!(status.code(), Some(130), "{said}");

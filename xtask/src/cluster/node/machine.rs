@@ -22,11 +22,18 @@ pub(in super::super) struct MachineLock(File);
 impl MachineLock {
     /// Waits for the one who has it.
     pub(in super::super) fn take() -> Result<Self> {
-        let file = lock::take(Path::new(LOCK), "this machine's real node", PATIENCE)?;
+        Self::take_at(Path::new(LOCK))
+    }
+
+    fn take_at(path: &Path) -> Result<Self> {
+        let file = lock::take(path, "this machine's real node", PATIENCE)?;
         // Everybody may write where it lies, and what it names is swept away.
         let owner = file.metadata()?.uid();
         if owner != rustix::process::geteuid().as_raw() {
-            bail!("{LOCK} belongs to user {owner}, who may have made it up: remove it");
+            bail!(
+                "{} belongs to user {owner}, who may have made it up: remove it",
+                path.display()
+            );
         }
         Ok(Self(file))
     }
@@ -63,7 +70,7 @@ pub(in super::super) fn can_be_real() -> Result<()> {
 pub(super) fn prepare(record: &Record) -> Result<MachineLock> {
     can_be_real()?;
     debian::ready(debian::NODE)?;
-    let mut lock = take_with_none_kept()?;
+    let mut lock = take_with_none_kept(Path::new(LOCK), PATIENCE_WITH_KEPT)?;
     if let Some(folder) = lock.last_folder()?.filter(|folder| folder.exists()) {
         sweep(&Record::open(&folder)).context("what the last node left cannot be taken away")?;
     }
@@ -78,30 +85,26 @@ pub(super) fn prepare(record: &Record) -> Result<MachineLock> {
 }
 
 /// Takes the lock when no node that was kept is there, and says at once which one is.
-fn take_with_none_kept() -> Result<MachineLock> {
+fn take_with_none_kept(path: &Path, patience: Duration) -> Result<MachineLock> {
     let mut told = None;
-    wait::until(
-        PATIENCE_WITH_KEPT,
-        "the last real node to be taken down",
-        || {
-            let mut lock = MachineLock::take()?;
-            let last = lock.last_folder()?;
-            let Some(folder) = last.filter(|folder| Record::open(folder).is_kept()) else {
-                return Ok(Look::Found(lock));
-            };
-            // Whoever takes it down needs it.
-            drop(lock);
-            let why = anyhow!(
-                "this machine has a real node, which was kept; take it down with `cargo xtask down {}`",
-                folder.display()
-            );
-            if told.as_ref() != Some(&folder) {
-                line(format_args!("  waiting: {why}"));
-                told = Some(folder);
-            }
-            Ok(Look::NotYet(Some(why)))
-        },
-    )
+    wait::until(patience, "the last real node to be taken down", || {
+        let mut lock = MachineLock::take_at(path)?;
+        let last = lock.last_folder()?;
+        let Some(folder) = last.filter(|folder| Record::open(folder).is_kept()) else {
+            return Ok(Look::Found(lock));
+        };
+        // Whoever takes it down needs it.
+        drop(lock);
+        let why = anyhow!(
+            "this machine has a real node, which was kept; take it down with `cargo xtask down {}`",
+            folder.display()
+        );
+        if told.as_ref() != Some(&folder) {
+            line(format_args!("  waiting: {why}"));
+            told = Some(folder);
+        }
+        Ok(Look::NotYet(Some(why)))
+    })
 }
 
 pub(super) fn sysctl(name: &str) -> PathBuf {
@@ -121,3 +124,27 @@ const LOCK: &str = "/tmp/adit-node.lock";
 const PATIENCE: Duration = Duration::from_mins(15);
 /// For whoever reads that line; other tests may wait for the one that keeps a node for some seconds.
 const PATIENCE_WITH_KEPT: Duration = Duration::from_mins(2);
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn node_that_stays_kept_is_named_when_patience_ends() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("lock");
+        let mut lock = take_with_none_kept(&path, Duration::ZERO).unwrap();
+        lock.note_folder(folder.path()).unwrap();
+        drop(lock);
+        take_with_none_kept(&path, Duration::ZERO).unwrap();
+        Record::open(folder.path()).note_kept().unwrap();
+        let refusal = format!(
+            "{:#}",
+            take_with_none_kept(&path, Duration::ZERO).unwrap_err()
+        );
+        let command = format!("cargo xtask down {}", folder.path().display());
+        assert!(refusal.contains(&command), "{refusal}");
+    }
+}
