@@ -4,6 +4,7 @@
 use std::sync::PoisonError;
 
 use libtest_mimic::{Completion, Failed, Trial};
+use xtask::tools::CiLocal;
 
 use crate::{
     client::{self, Client},
@@ -21,6 +22,8 @@ pub enum Needs {
     Pods,
     /// A control plane to itself: no other test runs meanwhile.
     Solitude,
+    /// A node, and what runs a `.gitlab-ci.yml`.
+    Pipelines,
 }
 
 /// The tests of a file: `trials!(Needs::Node; name, ...)` of functions that take the world.
@@ -98,18 +101,24 @@ fn made(
             Err(Absent::Lacking(why)) => return Ok(skipped(name, &why)),
             Err(Absent::Broken(why)) => return Err(why.into()),
         };
-        match (needs, world.cluster.has_real_pods()) {
-            (Needs::Pods, Err(why)) => Ok(skipped(name, why)),
-            (Needs::Solitude, _) => {
-                let _alone = world.calm.write().unwrap_or_else(PoisonError::into_inner);
-                test(&world)
-            }
-            (Needs::Pods | Needs::Node | Needs::ControlPlane, _) => {
-                let _in_company = world.calm.read().unwrap_or_else(PoisonError::into_inner);
-                test(&world)
-            }
+        if let Err(why) = is_met(needs, &world) {
+            return Ok(skipped(name, &why));
         }
+        if needs == Needs::Solitude {
+            let _alone = world.calm.write().unwrap_or_else(PoisonError::into_inner);
+            return test(&world);
+        }
+        let _in_company = world.calm.read().unwrap_or_else(PoisonError::into_inner);
+        test(&world)
     })
+}
+
+fn is_met(needs: Needs, world: &World) -> Result<(), String> {
+    match needs {
+        Needs::Pods => world.cluster.has_real_pods().map_err(str::to_owned),
+        Needs::Pipelines => CiLocal::available().map_err(|why| format!("{why:#}")),
+        Needs::ControlPlane | Needs::Node | Needs::Solitude => Ok(()),
+    }
 }
 
 /// Without the name of this binary.

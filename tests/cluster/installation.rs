@@ -114,20 +114,31 @@ impl Relay {
     }
 
     pub fn behind(world: &World, front: Front, folder: PathBuf) -> Self {
-        let address = SocketAddr::new(front.address, ports::free(front.address).unwrap());
-        let admin = local();
         let keys = folder.join("keys.json");
         fs::write(&keys, world.jwks()).unwrap();
-        let mut settings = Settings::default();
-        settings.set("listen", "address", address);
-        settings.set("listen", "certificate", front.certificate.display());
-        settings.set("listen", "key", front.key.display());
-        settings.set("admin", "address", admin);
         let oidc = json!({ "issuers": [{
             "url": ISSUER, "audiences": [AUDIENCE], "jwks_file": keys, "leeway": "0s",
             "group_ids": { "group": 23, "group/sub": 25 },
         }] });
+        let mut settings = Settings::default();
         settings.set("authorities", "oidc", oidc);
+        Self::with(world, front, folder, settings, &agents())
+    }
+
+    /// Of whichever authority the settings name.
+    pub fn with(
+        world: &World,
+        front: Front,
+        folder: PathBuf,
+        mut settings: Settings,
+        agents: &Value,
+    ) -> Self {
+        let address = SocketAddr::new(front.address, ports::free(front.address).unwrap());
+        let admin = local();
+        settings.set("listen", "address", address);
+        settings.set("listen", "certificate", front.certificate.display());
+        settings.set("listen", "key", front.key.display());
+        settings.set("admin", "address", admin);
         // An agent that is away is soon away for good, and kubectl told so instead of asked to try again.
         settings.set("route", "reconnecting", "3s");
         // Beside the logs, so that it is searched for tokens, too.
@@ -138,7 +149,7 @@ impl Relay {
         settings.set("audit", "file", audit_log.display());
         fs::write(
             folder.join("relay.yaml"),
-            format!("{}agents: {}\n", settings.to_yaml(), agents()),
+            format!("{}agents: {agents}\n", settings.to_yaml()),
         )
         .unwrap();
         let process = Process::start(world, "relay", &folder);
@@ -189,7 +200,7 @@ impl Relay {
     }
 
     /// What the audit log has of these jobs.
-    fn recorded(&self, jobs: &[JobId]) -> Vec<Value> {
+    pub fn recorded(&self, jobs: &[JobId]) -> Vec<Value> {
         let log = fs::read_to_string(&self.audit_log).unwrap_or_default();
         // It grows long, and is looked at often.
         let ids: Vec<_> = jobs.iter().map(|job| format!("\"id\":{}", job.0)).collect();
@@ -198,6 +209,15 @@ impl Relay {
         let mut records = audit::records(&theirs.collect::<String>());
         records.retain(|record| jobs.iter().any(|job| record["job"]["id"] == job.0));
         records
+    }
+
+    /// A sample of its metrics.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such sample.
+    pub fn metric(&self, sample: &str) -> f64 {
+        Metrics(get(self.admin, "/metrics").unwrap()).value(sample)
     }
 
     /// SIGKILL.

@@ -47,6 +47,7 @@ mod large;
 mod logs;
 mod manifests;
 mod objects;
+mod pipelines;
 mod port_forward;
 mod replicas;
 mod rights;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         logs::trials(),
         manifests::trials(),
         objects::trials(),
+        pipelines::trials(),
         port_forward::trials(),
         replicas::trials(),
         rights::trials(),

@@ -1,11 +1,14 @@
-//! Kubernetes' own programs, built once from the Go modules that `xtask/tools` pins, and kept under one cache folder.
+//! Other people's programs, kept under one cache folder: Kubernetes' own, built once from the Go modules that `xtask/tools` pins, and
+//! what runs pipelines, from npm's registry.
 //!
 //! Called before a cluster starts. Which modules there are is [`Module`]; [`Tools`] knows where each program lies. The
-//! invariant: a module's folder in the cache is complete or not there, because it gets its name only when all is done.
+//! invariant: a folder in the cache is complete or not there, because it gets its name only when all is done.
 
 mod build;
+mod ci_local;
 pub mod debian;
 mod module;
+mod npm;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 pub use self::build::go;
+pub use self::ci_local::CiLocal;
 pub use self::module::Module;
 use crate::{command, lock, progress};
 
@@ -119,22 +123,33 @@ pub fn cache() -> Result<PathBuf> {
 }
 
 fn ready(module: Module, cache: &Path) -> Result<()> {
-    let folder = cache.join(module.key());
-    if folder.is_dir() {
-        return Ok(());
-    }
     let name = module.key();
-    let _lock = lock(&cache.join(format!("{name}.lock")), &name)?;
+    let what = format!("{name} built");
+    keep(&name, cache, &what, |into| build::build(module, into))
+}
+
+/// Makes a folder of the cache, unless it is there. `what` is said when it is done.
+fn keep(
+    name: &str,
+    cache: &Path,
+    what: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let folder = cache.join(name);
     if folder.is_dir() {
         return Ok(());
     }
-    let unfinished = cache.join(format!("{}.building", module.key()));
+    let _lock = lock(&cache.join(format!("{name}.lock")), name)?;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let unfinished = cache.join(format!("{name}.building"));
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)?;
     }
-    progress::step(&format!("{} built", module.key()), || {
-        build::build(module, &unfinished)?;
-        fs::rename(&unfinished, &folder).context("cannot put the built programs in their place")
+    progress::step(what, || {
+        make(&unfinished)?;
+        fs::rename(&unfinished, &folder).context("cannot put it in its place in the cache")
     })
 }
 

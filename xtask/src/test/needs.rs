@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use crate::cluster::Node;
 use crate::progress::{Tone, line, paint};
-use crate::tools::{self, Module, Tools, debian};
+use crate::tools::{self, CiLocal, Module, Tools, debian};
 
 pub(super) fn ready() {
-    for get in [packages, node, programs, other_kubectl] {
+    for get in [packages, node, programs, other_kubectl, pipelines] {
         if let Err(why) = get() {
             line(paint(Tone::Odd, format_args!("  {why:#}")));
         }
@@ -31,4 +31,8 @@ fn programs() -> Result<()> {
 
 fn other_kubectl() -> Result<()> {
     tools::other_kubectl().map(drop)
+}
+
+fn pipelines() -> Result<()> {
+    CiLocal::ready().map(drop)
 }
