@@ -122,8 +122,12 @@ fn variables_choose_context_and_namespace(world: &World) {
     let context = format!("{PROJECT}:testing");
     let runner = Runner::new(world, &place, MAIN, "auto-devops")
         .variable("KUBE_CONTEXT", context)
-        .variable("KUBE_NAMESPACE", "shop");
+        .variable("KUBE_NAMESPACE", "shop")
+        .variable("ADIT_RELAY_URL", place.relay.url())
+        .variable("ADIT_RELAY_CA", place.relay.ca.to_str());
     runner.succeeds("deploy", Some("production"));
+    let (_, said) = runner.succeeds("deploy-by-adit", Some("production"));
+    assert!(said.contains(&format!("* {PROJECT}:testing")), "{said}");
 }
 
 fn jobs_without_a_grant_are_refused(world: &World) {

@@ -172,6 +172,7 @@ impl World {
             ca: Some(&ca),
             agents: &agents,
             current: Some(&self.context),
+            namespace: None,
             token: &SecretString::from(token),
         };
         let path = self.folder.path().join("kubeconfig");

@@ -1,15 +1,16 @@
-//! `adit kubeconfig`: in a CI job, turns the job's ID token into a kubeconfig with a context for
+//! `adit kubeconfig`: in a CI job, turns the job's token into a kubeconfig with a context for
 //! each agent that the job may use.
 //!
 //! It asks the relay what the token may reach ([`ask`]), builds the file ([`document`]) and puts
-//! it where kubectl looks ([`place`]). The invariant: the token comes from the environment or a
-//! file, and goes to the relay and into a file that only its owner can read.
+//! it where kubectl looks ([`place`]). The invariant: the token ([`token`]) goes to the relay and
+//! into a file that only its owner can read.
 
 mod ask;
 mod document;
 mod mark;
 mod place;
 mod relay_url;
+mod token;
 pub(crate) mod way;
 
 use std::ffi::OsString;
@@ -21,20 +22,21 @@ use adit_process::Exit;
 use adit_process::tls::TrustRoots;
 use anyhow::{Context, anyhow};
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Builder;
 
 pub(crate) use self::ask::{Reachable, bearer, listed};
 pub(crate) use self::document::Document;
 pub(crate) use self::place::Destination;
 pub(crate) use self::relay_url::{BadRelayUrl, RelayUrl};
+pub(crate) use self::token::JobToken;
 use crate::failure::{Ends, Failure};
 
 /// In a CI job: write a kubeconfig with a context for each agent the job may use
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The job's ID token is taken from the variable ADIT_ID_TOKEN, or from --id-token-file. It is never a \
-flag, because other processes can read those. The file's mode is 0600.
+The job is known by its ID token, from the variable ADIT_ID_TOKEN or from --id-token-file; else by CI_JOB_TOKEN, \
+which every job of GitLab's has, where the relay asks GitLab. A token is never a flag, because other processes can \
+read those. The file's mode is 0600.
 
 With one context, that one is current. With more, name one by --context, or choose in the job with \
 `kubectl config use-context`.
@@ -64,6 +66,9 @@ pub(crate) struct KubeconfigArgs {
     /// Which context is current, such as `group/app:demo` [default: the only one]
     #[arg(long, value_name = "NAME", env = "KUBE_CONTEXT")]
     context: Option<String>,
+    /// The namespace of all contexts [default: what the agent's configuration says]
+    #[arg(long, value_name = "NAME", env = "KUBE_NAMESPACE")]
+    namespace: Option<String>,
     /// Where to write, `-` for standard output [default: the variable KUBECONFIG]
     #[arg(long, short, value_name = "FILE")]
     output: Option<OsString>,
@@ -76,7 +81,7 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
     let destination =
         Destination::choose(args.output, std::env::var_os("KUBECONFIG")).ends(Exit::BadConfig)?;
     destination.check(args.force).ends(Exit::BadConfig)?;
-    let token = id_token(args.id_token_file)?;
+    let token = JobToken::find(args.id_token_file).ends(Exit::BadConfig)?;
     let ca = args
         .ca
         .as_ref()
@@ -92,13 +97,13 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
         .context("cannot make a runtime")
         .ends(Exit::Failed)?;
     let agents = runtime
-        .block_on(ask::reachable(&args.relay, &token, &roots))
+        .block_on(ask::reachable(&args.relay, &token.token, &roots))
         .map_err(|error| {
             let exit = error.exit();
             Failure::new(
                 exit,
                 anyhow::Error::from(error)
-                    .context(format!("{} gave no list of agents", args.relay)),
+                    .context(format!("{} gave no list of agents for {token}", args.relay)),
             )
         })?;
     if agents.is_empty() {
@@ -112,30 +117,14 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
         ca: ca.as_deref(),
         agents: &agents,
         current,
-        token: &token,
+        // An empty variable is how CI says "not set".
+        namespace: args.namespace.as_deref().filter(|name| !name.is_empty()),
+        token: &token.token,
     };
     let text = document.to_yaml().ends(Exit::Internal)?;
     destination.write(&text).ends(Exit::Failed)?;
     report(&destination, &agents, current);
     Ok(())
-}
-
-pub(crate) fn id_token(file: Option<PathBuf>) -> Result<SecretString, Failure> {
-    let text = if let Some(path) = file {
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-    } else {
-        std::env::var(ID_TOKEN).with_context(|| {
-            format!("no ID token: set `id_tokens: {ID_TOKEN}: aud: <what the relay's config expects>` in the job")
-        })
-    };
-    let token = SecretString::from(text.ends(Exit::BadConfig)?.trim().to_owned());
-    if token.expose_secret().is_empty() {
-        return Err(Failure::new(
-            Exit::BadConfig,
-            anyhow!("the ID token is empty"),
-        ));
-    }
-    Ok(token)
 }
 
 /// The context that is to be current: the one asked for, or the only one.
@@ -169,8 +158,6 @@ fn report(destination: &Destination, agents: &[Reachable], current: Option<&str>
     // The file is written; that is what counts.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
-
-const ID_TOKEN: &str = "ADIT_ID_TOKEN";
 
 #[cfg(test)]
 mod tests {

@@ -159,6 +159,29 @@ fn kubeconfig_is_written_for_what_the_token_may_reach() {
 }
 
 #[test]
+fn kubeconfig_takes_gitlabs_own_token_and_namespace() {
+    let relay = FakeRelay::answering(
+        "200 OK",
+        r#"{"agents":[{"id":41,"context":"group/app:demo","default_namespace":"web"}]}"#,
+    );
+    let written = adit(&["kubeconfig", "--relay", &relay.url, "--output", "-"])
+        .env("CI_JOB_TOKEN", "glcbt-64_opaque")
+        .env("KUBE_CONTEXT", "")
+        .env("KUBE_NAMESPACE", "review")
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    let request = relay.request.join().unwrap();
+    assert!(
+        request.contains("authorization: Bearer glcbt-64_opaque\r\n"),
+        "{request}"
+    );
+    let text = stdout(&written);
+    assert!(text.contains("namespace: review"), "{text}");
+    assert!(text.contains("token: ci:41:glcbt-64_opaque"), "{text}");
+}
+
+#[test]
 fn refused_id_token_ends_with_77_and_the_relays_words() {
     let relay = FakeRelay::answering(
         "401 Unauthorized",

@@ -39,8 +39,13 @@ impl<'a> Runner<'a> {
         let programs = folder.join("bin");
         fs::create_dir_all(&repository).unwrap();
         fs::create_dir_all(&programs).unwrap();
-        symlink(&world.cluster.kubectl, programs.join("kubectl")).unwrap();
-        symlink(&world.cluster.helm, programs.join("helm")).unwrap();
+        for (name, program) in [
+            ("adit", &world.adit),
+            ("kubectl", &world.cluster.kubectl),
+            ("helm", &world.cluster.helm),
+        ] {
+            symlink(program, programs.join(name)).unwrap();
+        }
         let file = files().join(format!("{pipeline}.gitlab-ci.yml"));
         fs::copy(file, repository.join(".gitlab-ci.yml")).unwrap();
         let runner = Self {

@@ -1,4 +1,4 @@
-//! Asks a relay which agents an ID token may use.
+//! Asks a relay which agents a token may use.
 //!
 //! One GET, the way that kubectl goes. The invariant: no error shows the token.
 
@@ -45,7 +45,7 @@ impl Reachable {
 pub(crate) enum AskError {
     #[error("its certificate cannot be checked")]
     Tls(#[from] TlsError),
-    #[error("the ID token holds a character that no token has")]
+    #[error("the token holds a character that no token has")]
     Token,
     #[error("its certificate is not believed: name its CA by --ca, or check the address")]
     Unbelieved(#[source] rustls::Error),

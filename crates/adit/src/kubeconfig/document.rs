@@ -18,6 +18,8 @@ pub(crate) struct Document<'a> {
     pub(crate) ca: Option<&'a [u8]>,
     pub(crate) agents: &'a [Reachable],
     pub(crate) current: Option<&'a str>,
+    /// Of all contexts, instead of the agents' own.
+    pub(crate) namespace: Option<&'a str>,
     pub(crate) token: &'a SecretString,
 }
 
@@ -44,8 +46,25 @@ impl Document<'_> {
                 cluster,
             }],
             users: self.agents.iter().map(|agent| self.user(agent)).collect(),
-            contexts: self.agents.iter().map(context).collect(),
+            contexts: self
+                .agents
+                .iter()
+                .map(|agent| self.context(agent))
+                .collect(),
             current_context: self.current,
+        }
+    }
+
+    fn context<'a>(&'a self, agent: &'a Reachable) -> NamedContext<'a> {
+        let context = Context {
+            cluster: CLUSTER,
+            user: user_name(agent),
+            namespace: self.namespace.or(agent.default_namespace.as_deref()),
+            extensions: MARKS,
+        };
+        NamedContext {
+            name: &agent.context,
+            context,
         }
     }
 
@@ -58,19 +77,6 @@ impl Document<'_> {
                 extensions: MARKS,
             },
         }
-    }
-}
-
-fn context(agent: &Reachable) -> NamedContext<'_> {
-    let context = Context {
-        cluster: CLUSTER,
-        user: user_name(agent),
-        namespace: agent.default_namespace.as_deref(),
-        extensions: MARKS,
-    };
-    NamedContext {
-        name: &agent.context,
-        context,
     }
 }
 
@@ -159,6 +165,7 @@ mod tests {
             ca,
             agents: &agents,
             current,
+            namespace: None,
             token: &token,
         };
         document.to_yaml().unwrap()
@@ -216,6 +223,7 @@ mod tests {
             ca: None,
             agents: &agents,
             current: None,
+            namespace: None,
             token: &token,
         };
         let line = format!("token: ci:1:{}", token.expose_secret());

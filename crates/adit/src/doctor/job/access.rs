@@ -14,7 +14,7 @@ use super::{JobArgs, kubeconfig};
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::network::Way;
 use crate::kubeconfig::way::{self, BadWay};
-use crate::kubeconfig::{RelayUrl, id_token};
+use crate::kubeconfig::{JobToken, RelayUrl};
 
 pub(super) const SETTINGS: Check = Check::new("settings", Hop::Client);
 
@@ -83,8 +83,8 @@ pub(super) fn read(args: &JobArgs, report: &mut Report) -> Option<Access> {
 }
 
 fn from_flags(args: &JobArgs, relay: &RelayUrl, context: Option<&str>) -> Result<Found, Wrong> {
-    let token = id_token(args.id_token_file.clone()).map_err(|failure| Wrong {
-        what: failure.line(),
+    let token = JobToken::find(args.id_token_file.clone()).map_err(|error| Wrong {
+        what: format!("{error:#}"),
         advice: "declare `id_tokens: ADIT_ID_TOKEN: aud: ...` in the job, or name its file by --id-token-file",
     })?;
     Ok(Found {
@@ -93,7 +93,7 @@ fn from_flags(args: &JobArgs, relay: &RelayUrl, context: Option<&str>) -> Result
         roots: args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only),
         roots_file: None,
         proxy: None,
-        token,
+        token: token.token,
         agent: context.map_or(Wanted::All, |name| Wanted::Context(name.to_owned())),
         namespace: None,
     })
