@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a cluster, an issuer, a relay and an agent, and then a CI job's shell with only the job's variables,
+//! `cargo xtask demo`: a cluster, an issuer or a GitLab, a relay and an agent, and then a CI job's shell with only the job's variables,
 //! in which the scripts of `deploy/demo/steps` run.
 //!
 //! Invariant: whatever ends it, Ctrl-C and failure included, nothing is left running unless `--keep` said so.
@@ -8,6 +8,7 @@ mod issuer;
 mod place;
 mod relay;
 mod step;
+mod voucher;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,10 +21,10 @@ use xtask::progress::{self, Tone, line, paint, step};
 use xtask::tools::debian;
 use xtask::workspace;
 
-use self::issuer::{Issuer, Whose};
 use self::place::Place;
 use self::relay::Relay;
 use self::step::{Shell, Step};
+use self::voucher::{Vouched, Voucher};
 
 /// Show the whole product at work: a cluster, a relay, an agent, and a CI job
 #[derive(Debug, Args)]
@@ -31,6 +32,9 @@ pub(crate) struct DemoArgs {
     /// Leave everything up at the end, and say how to use it and how to take it down
     #[arg(long)]
     keep: bool,
+    /// Let GitLab vouch for the jobs, by their CI_JOB_TOKEN: the double of it that the tests have
+    #[arg(long)]
+    gitlab: bool,
     /// Use the cluster of this kubeconfig instead of starting one; what the demo puts there, it takes away, or after `--keep` `cargo xtask down` does
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -53,19 +57,18 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     line(paint(Tone::Strong, "What it takes"));
     debian::ready(&[debian::CURL])?;
     let adit = step("adit built", workspace::adit)?;
-    let mut place = match args.kubeconfig {
-        Some(file) => Place::existing(&file, args.images)?,
+    let mut place = match &args.kubeconfig {
+        Some(file) => Place::existing(file, args.images.clone())?,
         None => Place::own(args.node.unwrap_or_else(Node::best))?,
     };
     let processes = Processes::none()?;
     let folder = processes.folder();
 
-    let issuer = Issuer::new()?;
-    fs::write(folder.join("keys.json"), issuer.keys())?;
+    let voucher = Voucher::new(args.gitlab, folder)?;
     let authority = Authority::new("adit demo")?;
     fs::write(folder.join("ca.pem"), authority.pem())?;
     let mut relay = step("relay started", || {
-        Relay::start(&adit, &processes, &authority, place.address())
+        Relay::start(&adit, &processes, &authority, place.address(), &voucher)
     })?;
     step("RBAC applied", || {
         place.apply_rbac()?;
@@ -79,9 +82,10 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     })?;
     step("tunnel up", || relay.wait_for_tunnel(agent.as_mut()))?;
 
-    let shell = shell(&adit, &place, &processes, &relay, &issuer)?;
+    let vouched = step(voucher.begins(), || voucher.vouch(&processes, &relay))?;
+    let shell = shell(&adit, &place, &processes, &relay, &vouched)?;
     line(paint(Tone::Strong, "\nThe job"));
-    let outcome = run_steps(&shell, &place);
+    let outcome = run_steps(&shell, &place, &args);
     if let Err(error) = outcome {
         line(format_args!(
             "\nThe relay's last words:\n{}",
@@ -111,18 +115,17 @@ fn shell(
     place: &Place,
     processes: &Processes,
     relay: &Relay,
-    issuer: &Issuer,
+    vouched: &Vouched,
 ) -> Result<Shell> {
     let shell = Shell::new(
         processes.folder().join("job"),
         relay.url(),
         &processes.folder().join("ca.pem"),
+        vouched,
     )?
     .program("adit", adit)?
     .program("kubectl", &place.tools().kubectl())?
-    .program("helm", &place.tools().helm())?
-    .token(Whose::Ours, issuer.token(Whose::Ours)?)
-    .token(Whose::Others, issuer.token(Whose::Others)?);
+    .program("helm", &place.tools().helm())?;
     let [image, next] = place.images();
     let app = read("app.yaml")?;
     fs::write(
@@ -136,19 +139,24 @@ fn shell(
         .variable("APP_IMAGE_NEXT", next))
 }
 
-fn run_steps(shell: &Shell, place: &Place) -> Result<()> {
-    for step in Step::all()? {
-        if step.needs_real_pods() && !place.has_real_pods() {
-            line(format_args!(
+fn run_steps(shell: &Shell, place: &Place, args: &DemoArgs) -> Result<()> {
+    let steps = Step::all()?;
+    let of_this = |step: &&Step| args.gitlab || !step.needs_gitlab();
+    for step in steps.iter().filter(of_this) {
+        let why_not = if step.needs_real_pods() && !place.has_real_pods() {
+            Some("a simulated node cannot")
+        } else if step.ends_job() && args.keep {
+            Some("the job goes on")
+        } else {
+            None
+        };
+        match why_not {
+            None => shell.run(step)?,
+            Some(why) => line(format_args!(
                 "\n{}",
-                paint(
-                    Tone::Odd,
-                    format_args!("left out: {}: {}", step.title(), "a simulated node cannot")
-                )
-            ));
-            continue;
+                paint(Tone::Odd, format_args!("left out: {}: {why}", step.title()))
+            )),
         }
-        shell.run(&step)?;
     }
     Ok(())
 }
@@ -197,6 +205,18 @@ mod tests {
                     "OFFLINE_HASH",
                     "LEFT_HASH",
                 ][..],
+            ),
+            (
+                "relay.gitlab.yaml",
+                &[
+                    "RELAY_ADDRESS",
+                    "ADMIN_ADDRESS",
+                    "FOLDER",
+                    "GITLAB_URL",
+                    "DEMO_HASH",
+                    "OFFLINE_HASH",
+                    "LEFT_HASH",
+                ],
             ),
             ("agent/kustomization.yaml", &["API_HOST", "API_PORT"]),
             ("agent/agent.yaml", &["RELAY_URL"]),

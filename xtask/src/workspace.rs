@@ -39,6 +39,16 @@ pub fn adit() -> Result<PathBuf> {
     one(executables(&mut command)?)
 }
 
+/// Builds the double of GitLab that the tests have, and gives its path.
+///
+/// # Errors
+/// It does not build; cargo has said why.
+pub fn gitlab_double() -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--package", "adit-tests", "--bin", "gitlab-double"]);
+    one(executables(&mut command)?)
+}
+
 /// The same binary as [`adit`], linked statically as the released one is: a file that needs none beside it. What it is made of is
 /// shared with the other, only the last link is its own.
 ///
@@ -65,7 +75,7 @@ pub fn static_adit() -> Result<PathBuf> {
 
 fn one(built: Vec<Built>) -> Result<PathBuf> {
     let first = built.into_iter().next();
-    first.map(|built| built.path).context("cargo built no adit")
+    first.map(|built| built.path).context("cargo built nothing")
 }
 
 /// A binary that cargo built.

@@ -43,6 +43,18 @@ fn demo_that_is_kept_serves_the_shell_it_describes_until_it_is_taken_down() {
 }
 
 #[test]
+fn demo_with_gitlab_ends_with_the_end_of_its_job() {
+    let Some(mut demo) = Demo::start(On::Kwok, &["--gitlab"], "demo_with_gitlab") else {
+        return;
+    };
+    let (status, said) = demo.ends();
+    assert!(status.success(), "{said}");
+    assert_eq!(said.matches("left out: ").count(), 1, "{said}");
+    let (_, end) = said.split_once("GitLab says that the job is over").unwrap();
+    assert!(end.contains("the job has ended, or"), "{said}");
+}
+
+#[test]
 fn demo_that_is_interrupted_leaves_nothing_behind() {
     if let Some(mut demo) = Demo::start(On::Kwok, &[], "demo_that_is_interrupted") {
         demo.is_interrupted();

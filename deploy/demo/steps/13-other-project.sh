@@ -3,4 +3,4 @@
 refused adit kubeconfig --output mine
 says 'may use no agent'
 refused kubectl get pods
-says '(Forbidden): adit: jobs of this project may not use'
+says '(Forbidden): adit: '

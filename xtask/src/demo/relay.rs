@@ -13,6 +13,8 @@ use xtask::cluster::{Authority, Daemon, Processes};
 use xtask::wait::{self, Look};
 use xtask::{command, ports, template};
 
+use super::voucher::Voucher;
+
 /// A running relay.
 pub(super) struct Relay {
     daemon: Daemon,
@@ -29,6 +31,7 @@ impl Relay {
         processes: &Processes,
         authority: &Authority,
         address: IpAddr,
+        voucher: &Voucher,
     ) -> Result<Self> {
         let folder = processes.folder();
         authority.server(folder, "relay", &[address.to_string()])?;
@@ -39,11 +42,12 @@ impl Relay {
         let (_, offline) = new_token(adit)?;
         let (token_of_left, left) = new_token(adit)?;
         let config = template::fill(
-            &super::read("relay.yaml")?,
+            &super::read(voucher.relay_file())?,
             &[
                 ("RELAY_ADDRESS", &listen.to_string()),
                 ("ADMIN_ADDRESS", &admin.to_string()),
                 ("FOLDER", &folder.to_string_lossy()),
+                ("GITLAB_URL", &voucher.gitlab_url()),
                 ("DEMO_HASH", &hash),
                 ("OFFLINE_HASH", &offline),
                 ("LEFT_HASH", &left),

@@ -1,8 +1,9 @@
 //! What the demo shows, step by step: a script of `deploy/demo/steps` each, run in a shell that has the job's variables and
 //! no others.
 //!
-//! A script's first comment is its title. `# needs: a real node` leaves it out where pods are simulated, `# job: other` runs
-//! it as the job of another project. Beside the job's programs a script has four words of ours: `refused COMMAND` expects a
+//! A script's first comment is its title. `# needs: a real node` leaves it out where pods are simulated, `# only: GitLab` where an
+//! issuer of ID tokens vouches for jobs, `# ends: the job` where the job is to go on; `# job: other` runs it as the job of another
+//! project. Beside the job's programs a script has four words of ours: `refused COMMAND` expects a
 //! failure and keeps what was said, `says TEXT` looks for a text in that, `begin FILE COMMAND` leaves a command running with its
 //! output in a file and its id in `begun`, `soon COMMAND` waits until a command succeeds.
 
@@ -17,6 +18,7 @@ use xtask::progress::{self, Tone, line, paint};
 use xtask::{command, workspace};
 
 use super::issuer::Whose;
+use super::voucher::Vouched;
 
 /// One script.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) struct Step {
     script: String,
     whose: Whose,
     needs_real_pods: bool,
+    needs_gitlab: bool,
+    ends_job: bool,
 }
 
 impl Step {
@@ -61,6 +65,8 @@ impl Step {
                 Whose::Ours
             },
             needs_real_pods: has("needs: a real node"),
+            needs_gitlab: has("only: GitLab"),
+            ends_job: has("ends: the job"),
         })
     }
 
@@ -71,6 +77,14 @@ impl Step {
     pub(super) fn needs_real_pods(&self) -> bool {
         self.needs_real_pods
     }
+
+    pub(super) fn needs_gitlab(&self) -> bool {
+        self.needs_gitlab
+    }
+
+    pub(super) fn ends_job(&self) -> bool {
+        self.ends_job
+    }
 }
 
 /// The job's shell.
@@ -78,12 +92,17 @@ impl Step {
 pub(super) struct Shell {
     folder: PathBuf,
     variables: Vec<(String, String)>,
-    tokens: Vec<(Whose, String)>,
+    /// The variable that has the token.
+    token_variable: &'static str,
+    tokens: [(Whose, String); 2],
 }
 
 impl Shell {
-    pub(super) fn new(folder: PathBuf, relay: &str, ca: &Path) -> Result<Self> {
+    pub(super) fn new(folder: PathBuf, relay: &str, ca: &Path, vouched: &Vouched) -> Result<Self> {
         fs::create_dir_all(folder.join("bin"))?;
+        if let Some(kubeconfig) = &vouched.kubeconfig {
+            fs::write(folder.join("gitlab.kubeconfig"), kubeconfig)?;
+        }
         let path = format!(
             "{}:/usr/local/bin:/usr/bin:/bin",
             folder.join("bin").display()
@@ -91,10 +110,13 @@ impl Shell {
         let shell = Self {
             folder,
             variables: Vec::new(),
-            tokens: Vec::new(),
+            token_variable: vouched.variable,
+            tokens: vouched.tokens.clone(),
         };
         let home = shell.folder.display().to_string();
         let kubeconfig = shell.kubeconfig(Whose::Ours).display().to_string();
+        let more = vouched.variables.iter();
+        let shell = more.fold(shell, |shell, (name, value)| shell.variable(name, value));
         Ok(shell
             .variable("PATH", &path)
             .variable("HOME", &home)
@@ -115,11 +137,6 @@ impl Shell {
 
     pub(super) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    pub(super) fn token(mut self, whose: Whose, token: String) -> Self {
-        self.tokens.push((whose, token));
         self
     }
 
@@ -177,7 +194,7 @@ impl Shell {
             self.tokens
                 .iter()
                 .filter(|(whose, _)| *whose == step.whose)
-                .map(|(_, token)| ("ADIT_ID_TOKEN", token)),
+                .map(|(_, token)| (self.token_variable, token)),
         );
         shell
     }
@@ -245,11 +262,14 @@ mod tests {
         for step in &steps {
             assert!(!step.script.trim().is_empty(), "{step:?}");
             assert!(
-                !step.title.contains(": a real node") && !step.title.starts_with("job:"),
+                !["needs:", "only:", "ends:", "job:"]
+                    .iter()
+                    .any(|header| step.title.starts_with(header)),
                 "{step:?}"
             );
         }
         assert!(steps.iter().any(|step| step.whose == Whose::Others));
         assert!(steps.iter().any(Step::needs_real_pods));
+        assert!(steps.iter().any(Step::needs_gitlab));
     }
 }
