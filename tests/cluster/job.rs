@@ -1,6 +1,11 @@
 //! A CI job: an ID token, the kubeconfig that `adit kubeconfig` made of it, and stock clients that know nothing else.
 
-use std::{ffi::OsStr, path::PathBuf, process::Command, time::Duration};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use adit_identity::JobIdentity;
 
@@ -40,6 +45,21 @@ impl Job {
         client: &Client,
         lifetime: Duration,
     ) -> Self {
+        Self::reaching(identity, world, (&relay.url(), &relay.ca), client, lifetime)
+    }
+
+    /// Of a relay that is no process of ours.
+    pub fn at_url(world: &World, url: &str, ca: &Path, client: &Client) -> Self {
+        Self::reaching(world.next_job(), world, (url, ca), client, HOUR)
+    }
+
+    fn reaching(
+        identity: JobIdentity,
+        world: &World,
+        relay: (&str, &Path),
+        client: &Client,
+        lifetime: Duration,
+    ) -> Self {
         client.is_called_by(identity.job);
         let token = world.token(&identity, lifetime);
         let job = Self {
@@ -48,18 +68,22 @@ impl Job {
             client: client.clone(),
             folder: world.new_folder("job"),
         };
-        job.adit_kubeconfig(world, relay).ok();
+        job.adit_kubeconfig_of(world, relay).ok();
         job
     }
 
     /// `adit kubeconfig`, with the variables of the job and nothing else.
     pub fn adit_kubeconfig(&self, world: &World, relay: &Relay) -> Call {
+        self.adit_kubeconfig_of(world, (&relay.url(), &relay.ca))
+    }
+
+    fn adit_kubeconfig_of(&self, world: &World, (url, ca): (&str, &Path)) -> Call {
         let mut command = Command::new(&world.adit);
         command
             .arg("kubeconfig")
             .env_clear()
-            .env("ADIT_RELAY_URL", relay.url())
-            .env("ADIT_RELAY_CA", &relay.ca)
+            .env("ADIT_RELAY_URL", url)
+            .env("ADIT_RELAY_CA", ca)
             .env("ADIT_ID_TOKEN", &self.token)
             .env("KUBE_CONTEXT", CONTEXT)
             .env("KUBECONFIG", self.kubeconfig());

@@ -20,6 +20,7 @@
 
 mod harness;
 
+mod balancer;
 mod client;
 mod cluster;
 mod installation;
@@ -41,6 +42,7 @@ mod faults;
 mod helm;
 mod identity;
 mod in_cluster;
+mod installed;
 mod kube_rs;
 mod kubeconfig;
 mod large;
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         helm::trials(),
         identity::trials(),
         in_cluster::trials(),
+        installed::trials(),
         kube_rs::trials(),
         kubeconfig::trials(),
         large::trials(),
