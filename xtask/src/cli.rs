@@ -32,7 +32,7 @@ enum Command {
     /// Write a container image of the released binary, without a container engine
     Image {
         /// What the image is called
-        #[arg(long, default_value = concat!("adit:", env!("CARGO_PKG_VERSION")))]
+        #[arg(long, default_value = release::IMAGE)]
         name: String,
         /// The file to write: a tar of an OCI image layout
         #[arg(
@@ -45,6 +45,12 @@ enum Command {
     },
     /// Write what is generated of the documentation: docs/metrics.md
     Docs,
+    /// Write everything that is given to others: archive, charts, image, list of components, checksums
+    Dist {
+        /// The folder, which is made anew
+        #[arg(long, short, value_name = "FOLDER", default_value = "target/dist")]
+        output: PathBuf,
+    },
     /// Measure adit beside pairs of nghttpx and HAProxy hops
     Bench {
         /// What `adit-bench` takes: see `cargo xtask bench -- --help`
@@ -93,6 +99,7 @@ fn dispatch(command: Command) -> Result<()> {
         | Command::Test
         | Command::Docs
         | Command::Image { .. }
+        | Command::Dist { .. }
         | Command::Bench { .. }
         | Command::Cluster { .. } => {
             interrupt::install()?;
@@ -103,6 +110,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Test => test::run(),
         Command::Docs => docs::write(),
         Command::Image { name, output } => release::image(&name, &output),
+        Command::Dist { output } => release::dist(&output),
         Command::Bench { args } => bench::run(&args),
         Command::Cluster { node } => bare_cluster(node),
         Command::Down { folders } => folders.iter().try_for_each(|folder| down(folder)),

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
 
 pub use self::layer::{Layer, Packing};
@@ -55,11 +56,11 @@ impl Image {
         self
     }
 
-    /// Writes the image as a tar under a name such as `adit.local/app:1`.
+    /// Writes the image as a tar under a name such as `adit.local/app:1`, and gives the digest by which registries know it.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write(&self, file: &Path, name: &str, packing: Packing) -> Result<()> {
+    pub fn write(&self, file: &Path, name: &str, packing: Packing) -> Result<String> {
         layout::write(self, file, name, packing)
             .with_context(|| format!("cannot write the image {name} to {}", file.display()))
     }
@@ -116,21 +117,54 @@ pub fn app(tag: &str) -> Result<Image> {
     Ok(image.environment(&format!("TAG={tag}")))
 }
 
-/// adit, from a static binary; with this machine's certificates of public authorities, if it has any.
+/// adit, from a static binary; with the certificates of public authorities.
 ///
 /// # Errors
 /// The binary cannot be read, or needs libraries.
 pub fn adit(binary: &Path) -> Result<Image> {
+    Ok(of_adit(files_of_adit(binary)?))
+}
+
+/// adit as it is given to others: with the list of what the binary is made of.
+///
+/// # Errors
+/// As [`adit`].
+pub fn released(binary: &Path, components: &str) -> Result<Image> {
+    let list = components.as_bytes().to_vec();
+    Ok(of_adit(
+        files_of_adit(binary)?.file(COMPONENTS, list, 0o644),
+    ))
+}
+
+fn of_adit(layer: Layer) -> Image {
+    Image::new(layer, &["/bin/adit"]).user(NOBODY)
+}
+
+fn files_of_adit(binary: &Path) -> Result<Layer> {
     ensure!(
         linking::is_static(binary)?,
         "{} is not linked statically",
         binary.display()
     );
-    let mut layer = Layer::base().file("bin/adit", fs::read(binary)?, 0o755);
-    if let Ok(roots) = fs::read(ROOTS) {
-        layer = layer.file(ROOTS, roots, 0o644);
+    let content = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
+    Ok(Layer::base()
+        .file("bin/adit", content, 0o755)
+        .file(ROOTS, roots().into_bytes(), 0o644))
+}
+
+/// Those that Mozilla believes, of the version in the lock file: the same whichever machine this is.
+fn roots() -> String {
+    let mut bundle = String::new();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        let text = BASE64_STANDARD.encode(certificate);
+        bundle += "-----BEGIN CERTIFICATE-----\n";
+        for at in (0..text.len()).step_by(64) {
+            bundle += text.get(at..text.len().min(at + 64)).unwrap_or_default();
+            bundle.push('\n');
+        }
+        bundle += "-----END CERTIFICATE-----\n";
     }
-    Ok(Image::new(layer, &["/bin/adit"]).user(NOBODY))
+    bundle
 }
 
 /// What OCI calls this machine's processor.
@@ -143,7 +177,9 @@ fn architecture() -> &'static str {
 }
 
 const BUSYBOX: &str = "/bin/busybox";
+/// Where the system's store is looked for.
 const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+const COMPONENTS: &str = "/usr/share/doc/adit/adit.cdx.json";
 const NOBODY: u32 = 65532;
 
 #[cfg(test)]

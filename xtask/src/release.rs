@@ -1,4 +1,11 @@
-//! `cargo xtask image`: the released binary, linked statically, in an image.
+//! What is given to others: the binary, linked statically; its image; and all of it with charts and pages, in files with checksums.
+//!
+//! Called by the command line. Invariant: the same sources, toolchain and C library give the same bytes, wherever the repository
+//! lies and whenever it is built.
+
+mod binary;
+mod dist;
+mod sbom;
 
 use std::fs;
 use std::path::Path;
@@ -6,38 +13,31 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use xtask::image::{self, Packing};
 use xtask::progress::{line, step};
-use xtask::workspace;
 
-/// Builds the binary in a target folder of its own, so that neither build undoes the other, and writes the image.
+pub(crate) use self::dist::run as dist;
+use self::sbom::Sbom;
+
+/// `cargo xtask image`: the released binary in an image, and beside it the list of what the binary is made of.
 pub(crate) fn image(name: &str, output: &Path) -> Result<()> {
     // Before the build, which takes minutes.
     let folder = output.parent().context("the output is a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let mut build = workspace::cargo();
-    build
-        .args([
-            "build",
-            "--locked",
-            "--release",
-            "--package",
-            "adit",
-            "--bin",
-            "adit",
-            "--target",
-            &target,
-        ])
-        .args(["--target-dir", "target/static"])
-        // One file that runs on any kernel, whatever the libraries around it.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    let built = step("adit built", || workspace::executables(&mut build))?;
-    let binary = built.into_iter().next().context("cargo built no adit")?;
-    step("image written", || {
-        image::adit(&binary.path)?.write(output, name, Packing::Gzip)
-    })?;
+    let binary = binary::build()?;
+    let sbom = step("components listed", Sbom::new)?;
+    let digest = step("image written", || write(name, output, &binary, &sbom))?;
+    let list = output.with_extension("cdx.json");
+    fs::write(&list, sbom.text()).with_context(|| format!("cannot write {}", list.display()))?;
     line(format_args!(
-        "\n{name} is in {0}\n\n    ctr --namespace k8s.io images import {0}\n    skopeo copy oci-archive:{0} docker://registry.example.com/{name}",
+        "\n{name} is in {0}, its components in {1}\n{digest}\n\n    ctr --namespace k8s.io images import {0}\n    skopeo copy oci-archive:{0} docker://registry.example.com/{name}",
         output.display(),
+        list.display(),
     ));
     Ok(())
 }
+
+fn write(name: &str, output: &Path, binary: &Path, sbom: &Sbom) -> Result<String> {
+    image::released(binary, sbom.text())?.write(output, name, Packing::Gzip)
+}
+
+/// The name that the manifests and charts have for the image.
+pub(crate) const IMAGE: &str = concat!("adit:", env!("CARGO_PKG_VERSION"));

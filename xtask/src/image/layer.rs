@@ -90,6 +90,14 @@ impl Layer {
         }
     }
 
+    /// The tree as a tar, by gzip.
+    ///
+    /// # Errors
+    /// A path is longer than a tar can hold.
+    pub fn packed(&self) -> io::Result<Vec<u8>> {
+        gzip(&self.tar()?)
+    }
+
     /// The tree as an uncompressed tar.
     pub(super) fn tar(&self) -> io::Result<Vec<u8>> {
         let mut tar = Builder::new(Vec::new());

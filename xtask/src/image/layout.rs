@@ -12,7 +12,13 @@ use super::Image;
 use super::layer::{Packing, gzip};
 use super::name::Name;
 
-pub(super) fn write(image: &Image, file: &Path, name: &str, packing: Packing) -> io::Result<()> {
+/// Gives the digest by which registries know it.
+pub(super) fn write(
+    image: &Image,
+    file: &Path,
+    name: &str,
+    packing: Packing,
+) -> io::Result<String> {
     let plain = image.layer.tar()?;
     let diff_id = digest(&plain);
     let (layer, layer_type) = match packing {
@@ -54,7 +60,8 @@ pub(super) fn write(image: &Image, file: &Path, name: &str, packing: Packing) ->
             &blob.bytes,
         )?;
     }
-    tar.into_inner()?.flush()
+    tar.into_inner()?.flush()?;
+    Ok(manifest.digest)
 }
 
 /// Content and its digest, by which everything else names it.

@@ -63,3 +63,37 @@ fn index_leads_to_the_manifest_and_that_to_the_layer() {
     assert_eq!(layer["bin/tool"], b"content");
     assert!(layer.contains_key("bin/alias"));
 }
+
+#[test]
+fn roots_are_certificates_in_pem() {
+    let roots = roots();
+    assert!(roots.matches("-----BEGIN CERTIFICATE-----\n").count() > 100);
+    let longest = roots.lines().map(str::len).max();
+    assert_eq!(longest, Some(64));
+    let first: String = roots
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with('-'))
+        .collect();
+    assert_eq!(
+        BASE64_STANDARD.decode(first).unwrap(),
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS[0].as_ref()
+    );
+}
+
+#[test]
+fn nothing_in_the_image_of_adit_is_a_shell() {
+    let binary = tempfile::NamedTempFile::new().unwrap();
+    fs::write(binary.path(), b"not linked to anything").unwrap();
+    let layer = entries(&files_of_adit(binary.path()).unwrap().tar().unwrap());
+    let files: Vec<_> = layer.keys().filter(|path| !path.ends_with('/')).collect();
+    assert_eq!(
+        files,
+        [
+            "bin/adit",
+            "etc/group",
+            "etc/passwd",
+            "etc/ssl/certs/ca-certificates.crt"
+        ]
+    );
+}

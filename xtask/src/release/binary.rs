@@ -1,0 +1,55 @@
+//! The released binary: static, so that it runs on any kernel whatever the libraries around it, and without a trace of the
+//! folders in which it was built.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use xtask::progress::step;
+use xtask::workspace;
+
+/// Builds it in a target folder of its own, so that neither build undoes the other.
+pub(super) fn build() -> Result<PathBuf> {
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["build", "--locked", "--release", "--package", "adit"])
+        .args(["--bin", "adit", "--target", &target()])
+        .args(["--target-dir", "target/static"]);
+    settle(&mut cargo)?;
+    let built = step("adit built", || workspace::executables(&mut cargo))?;
+    let binary = built.into_iter().next().context("cargo built no adit")?;
+    Ok(binary.path)
+}
+
+/// What it is built for.
+pub(super) fn target() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+/// Flags of both compilers, instead of those that happen to be in the environment.
+fn settle(cargo: &mut Command) -> Result<()> {
+    let folders = [
+        (workspace::root().to_owned(), "/adit"),
+        (cargo_home()?, "/cargo"),
+    ];
+    let renamed = |flag: &str| {
+        let one = |(folder, name): &(PathBuf, &str)| format!("{flag}={}={name}", folder.display());
+        folders.iter().map(one).collect::<Vec<_>>()
+    };
+    let mut rust = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    rust.extend(renamed("--remap-path-prefix"));
+    // Between blanks a path could be cut in two.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"));
+    cargo.env("CFLAGS", renamed("-ffile-prefix-map").join(" "));
+    cargo.env("SOURCE_DATE_EPOCH", "0");
+    Ok(())
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    variable("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cargo")))
+        .context("set CARGO_HOME: there is no HOME")
+}
