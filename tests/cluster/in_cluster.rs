@@ -59,22 +59,23 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
             .admin("auth can-i --list --no-headers")
             .arg(format!("--as=system:serviceaccount:{account}"))
             .ok();
-        // Columns are as wide as what is in them.
-        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-        list.lines().map(words).collect::<Vec<_>>()
+        let of_line = |line: &str| {
+            let (what, verbs) = line.trim_end_matches(']').rsplit_once('[').unwrap();
+            // Columns are as wide as what is in them.
+            let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+            let verbs = verbs.split(' ').map(str::to_owned);
+            verbs.map(|verb| (what.clone(), verb)).collect::<Vec<_>>()
+        };
+        list.lines().flat_map(of_line).collect::<Vec<_>>()
     };
     let everybodys = rights("default:default");
     let mut own = rights("adit-agent:adit-agent");
-    own.retain(|line| !everybodys.contains(line));
-    let acts = |line: &str| {
-        let (_, verbs) = line.rsplit_once('[').unwrap();
-        let mut verbs = verbs.trim_end_matches(']').split(' ');
-        verbs.all(|verb| verb.starts_with("impersonate"))
-    };
-    assert!(own.iter().all(|line| acts(line)), "{own:#?}");
+    own.retain(|right| !everybodys.contains(right));
+    let acts = |(_, verb): &(String, String)| verb.starts_with("impersonate");
+    assert!(own.iter().all(acts), "{own:#?}");
     for resource in ["users", "groups"] {
         assert!(
-            own.iter().any(|line| line.starts_with(resource)),
+            own.iter().any(|(what, _)| what.starts_with(resource)),
             "{own:#?}"
         );
     }
