@@ -28,7 +28,7 @@ fn target_arrives_byte_for_byte() {
             "/api/v1/pods/a%2Fb",
             "/api/v1/pods/a%2fb",
             "/api/v1/pods;v=1;w/status",
-            "/api/v1/pods?watch=1&x=%2F%00&y",
+            "/api/v1/pods?limit=1&x=%2F%00&y",
             "/api/v1/pods?",
             "/api/v1/pods??a=b?c=d&&&",
             "/api/v1/pods?x=a+b%20c/../d",

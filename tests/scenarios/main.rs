@@ -27,5 +27,6 @@ mod secrets;
 mod sessions;
 mod shards;
 mod shutdown;
+mod status;
 mod streams;
 mod upgrades;

@@ -19,6 +19,8 @@ use rustls::{
 
 pub const HTTP1: &[u8] = b"http/1.1";
 pub const HTTP2: &[u8] = b"h2";
+/// The file of a server's certificate.
+pub(crate) const CERTIFICATE: &str = "server.pem";
 
 static SHARED: LazyLock<Pki> = LazyLock::new(|| Pki::new("adit test CA"));
 
@@ -61,7 +63,7 @@ impl Pki {
     pub fn write_server(&self, folder: &Path) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign();
         (
-            write(folder, "server.pem", &certificate.pem()),
+            write(folder, CERTIFICATE, &certificate.pem()),
             write(folder, "server.key", &key.serialize_pem()),
         )
     }

@@ -238,6 +238,15 @@ impl TestRelay {
         let _ = pki::shared().write_server(self.folder.path());
     }
 
+    /// Makes its certificate's file one that cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn spoil_certificate(&self) {
+        std::fs::write(self.folder.path().join(pki::CERTIFICATE), "spoilt").unwrap();
+    }
+
     /// The file with the CA of its certificate.
     #[must_use]
     pub fn ca(&self) -> &std::path::Path {

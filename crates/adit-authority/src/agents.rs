@@ -191,6 +191,11 @@ impl Agents {
         self.by_id.values().filter(|agent| agent.is_gitlabs)
     }
 
+    /// The ids of all.
+    pub fn ids(&self) -> impl Iterator<Item = AgentId> {
+        self.by_id.keys().copied()
+    }
+
     /// An agent by its id.
     #[must_use]
     pub fn agent(&self, id: AgentId) -> Option<&Arc<Agent>> {

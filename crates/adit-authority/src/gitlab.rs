@@ -55,7 +55,7 @@ pub use names::AgentNames;
 pub use stats::{BreakerState, Lookup, Outcome, Question, QuestionStats};
 pub use transport::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
 pub(crate) use users::UserGrant;
-pub use webhook::{BadEvent, BadWebhookSecrets, WebhookSecrets, job_over};
+pub use webhook::{BadEvent, job_over};
 
 use crate::{Caller, Ended, Running, Token, token::PREFIX};
 use addresses::Addresses;

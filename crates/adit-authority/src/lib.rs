@@ -29,6 +29,7 @@ pub mod gitlab;
 pub mod issuer;
 pub mod oidc;
 mod permit;
+mod secrets;
 mod tag;
 pub mod token;
 mod url;
@@ -48,3 +49,4 @@ pub use gitlab::{
 };
 pub use oidc::{FetchError, FetchKeys, KeyRefresh, Oidc, OidcConfig, RawOidc, TokenError};
 pub use permit::Permit;
+pub use secrets::{BadSecrets, Secrets};

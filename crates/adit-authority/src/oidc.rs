@@ -106,6 +106,19 @@ impl Oidc {
         self.issuers.iter().all(|(_, ring)| ring.has_usable_key())
     }
 
+    /// The issuers whose keys could not be fetched the last time.
+    #[must_use]
+    pub fn unfetched(&self) -> Vec<Unfetched> {
+        let failed = |(_, ring): &&(_, Arc<KeyRing>)| ring.attempt.borrow().failed;
+        let unfetched = self.issuers.iter().filter(failed);
+        unfetched
+            .map(|(issuer, ring)| Unfetched {
+                issuer: issuer.url.clone(),
+                left: ring.usable_for(),
+            })
+            .collect()
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> OidcStats {
@@ -144,6 +157,15 @@ impl Oidc {
             .find(|(issuer, _)| &*issuer.url == url)
             .ok_or(TokenError::UnknownIssuer)
     }
+}
+
+/// An issuer whose keys could not be fetched the last time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfetched {
+    /// Its URL.
+    pub issuer: Box<str>,
+    /// How much longer its tokens can be checked by the keys that are held.
+    pub left: Duration,
 }
 
 /// Counters since the start, for metrics.

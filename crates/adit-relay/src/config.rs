@@ -25,8 +25,11 @@ use crate::{audit::AuditConfig, client::Proxies};
 pub struct Config {
     /// The public port.
     pub front_door: FrontDoorConfig,
-    /// The private port for probes and metrics. Default 127.0.0.1:8151: what it shows is not for everyone.
+    /// The private port for probes, metrics and the status. Default 127.0.0.1:8151: what it shows is not for everyone.
     pub admin: SocketAddr,
+    /// A file with the token that opens `/status` on the private port. Default: none, and then it is open on loopback, and shut
+    /// elsewhere.
+    pub admin_token_file: Option<PathBuf>,
     /// Agents that have metrics of their own. Default: none; each costs two series.
     pub agent_series: usize,
     /// Threads that carry traffic. Default: one per core; a request costs least when it stays on one.

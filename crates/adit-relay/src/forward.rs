@@ -8,7 +8,7 @@ use std::{
     fmt::Display,
     future::poll_fn,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll, ready},
 };
 
@@ -16,7 +16,7 @@ use adit_exchange::{AnswerBody, Ask, AskError, HeadLimits, Question, Upgraded, u
 use adit_process::chain;
 use adit_tunnel::{OpenError, ResetReason, StreamError, Terms};
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -25,6 +25,7 @@ use crate::{
     authorise::Errand,
     call::Call,
     jobs::OfJob,
+    lasting::{Entered, Exchange, Lasting},
     metrics::{Direction, Metrics, Stage, Streaming},
     refusal::Refusal,
     registry::OnTunnel,
@@ -42,14 +43,21 @@ pub(crate) struct Forward {
     route: Arc<Route>,
     /// Of requests alone.
     head_limits: HeadLimits,
+    lasting: Lasting,
     metrics: Arc<Metrics>,
 }
 
 impl Forward {
-    pub(crate) fn new(route: Arc<Route>, head_limits: HeadLimits, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        route: Arc<Route>,
+        head_limits: HeadLimits,
+        lasting: Lasting,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             route,
             head_limits,
+            lasting,
             metrics,
         }
     }
@@ -67,7 +75,7 @@ impl Forward {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display,
     {
-        let is_safe = is_safe(&request);
+        let (is_safe, method) = (is_safe(&request), request.method().clone());
         let mut question = self.question(errand, request, call)?;
         let began = Instant::now();
         let mut asked = put(&mut question, &hold.place, errand).await;
@@ -84,9 +92,23 @@ impl Forward {
         self.metrics.stage(Stage::Forward).observe(began.elapsed());
         // A mark of the relay's own.
         response.headers_mut().remove(UNAUTHORIZED);
-        Ok(response.map(|body| Forwarded {
-            body: Counted::new(body, hold.streaming.bytes(Direction::Answer)),
-            hold,
+        if hold.streaming.lasts() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            hold.entered = Some(self.lasting.enter(Exchange {
+                request: call.id,
+                began: call.began,
+                method,
+                target: errand.target.clone(),
+                permit: Arc::clone(&errand.permit),
+                request_bytes: Arc::default(),
+                answer_bytes: Arc::default(),
+            }));
+        }
+        Ok(response.map(|body| {
+            let body = Counted::new(body, hold.streaming.bytes(Direction::Answer));
+            Forwarded {
+                body: body.also(hold.answer_bytes()),
+                hold,
+            }
         }))
     }
 
@@ -156,9 +178,21 @@ pub(crate) struct Hold {
     pub(crate) bearer: Arc<Bearer>,
     pub(crate) _of_job: OfJob,
     pub(crate) streaming: Streaming,
+    /// Once it is known to last.
+    pub(crate) entered: Option<Entered>,
 }
 
 impl Hold {
+    /// Where operators see the bytes of an upgraded connection, from the caller.
+    pub(crate) fn request_bytes(&self) -> Option<Arc<AtomicU64>> {
+        self.entered.as_ref().map(Entered::request_bytes)
+    }
+
+    /// The same for those to the caller, and for an answer that lasts.
+    pub(crate) fn answer_bytes(&self) -> Option<Arc<AtomicU64>> {
+        self.entered.as_ref().map(Entered::answer_bytes)
+    }
+
     /// When the permit ends, and the exchange with it, if that is known.
     pub(crate) fn ends(&self) -> Option<Instant> {
         self.bearer.ends

@@ -4,9 +4,7 @@
 mod client;
 mod cuts;
 mod events;
-pub(crate) mod secret_file;
 
 pub(crate) use client::Client;
 pub(crate) use cuts::Cuts;
 pub(crate) use events::Events;
-pub use secret_file::SecretError;

@@ -183,6 +183,7 @@ impl Handler {
             place,
             bearer: Arc::clone(&errand.bearer),
             streaming: self.metrics.stream(kind),
+            entered: None,
             _of_job: of_job,
         };
         let request = request.map(|body| counted(body, &hold.streaming, entry));

@@ -19,7 +19,8 @@
 //! The answer returns through the same calls. What goes wrong on the way is a [`refusal::Refusal`], which [`respond`] turns
 //! into a Kubernetes `Status`; `docs/errors.md` lists them all.
 //!
-//! What came of each request is written to the [`audit`] log, if there is one.
+//! What came of each request is written to the [`audit`] log, if there is one. What goes on is counted by [`metrics`], and shown to
+//! operators by [`status`].
 //!
 //! Agents come in by the same door: [`agents`] checks the token of their gRPC call and registers the tunnel. [`Relay`]
 //! starts all this and stops it in order.
@@ -65,7 +66,10 @@ mod respond;
 
 mod config;
 mod in_flight;
+mod lasting;
 mod metrics;
+mod secret_file;
+pub mod status;
 mod trial;
 
 pub use audit::{AuditConfig, AuditTo, FileConfig, WhenFull};
@@ -75,6 +79,6 @@ pub use config::{
     RawConfig, RawDrain, RawLimits, RawListen, RawMetrics, RawRoute, RawTunnel, RouteConfig,
     TunnelConfig,
 };
-pub use gitlab::SecretError;
 pub use relay::{Relay, StartError};
+pub use secret_file::SecretError;
 pub use trial::{IssuerKeys, NoGitLab, Trial};

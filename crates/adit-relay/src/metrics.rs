@@ -3,7 +3,7 @@
 //! Every stage holds the same [`Metrics`]. Invariant: labels come from fixed words (`metrics/labels.rs`), never from a request; on a
 //! request's way a metric is found by an index, and counted without a lock.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use adit_process::metrics::{Durations, Each, EachPair, Held, Reload};
 use prometheus_client::{
@@ -26,6 +26,7 @@ pub(crate) use self::{
 };
 
 const PREFIX: &str = "adit_relay";
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Counted by the thread that writes the audit log.
 #[derive(Clone, Debug, Default)]
@@ -186,7 +187,7 @@ impl Metrics {
         );
         registry.register(
             "secret_reloads",
-            "Looks at authorities.gitlab.webhook_secret_file and api_secret_file that found another secret, or none that can be used",
+            "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file and admin.token_file that found another secret, or none that can be used",
             self.secret_reloads.clone(),
         );
         registry.register(
@@ -222,6 +223,23 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refusals.count(reason);
+    }
+
+    /// Those within the last hour, by reason; what did not occur is left out.
+    pub(crate) fn refusals_of_the_last_hour(&self) -> BTreeMap<String, u64> {
+        self.refusals.of_the_last_hour()
+    }
+
+    /// Remembers how many refusals there were, every minute, for ever; the relay runs it.
+    pub(crate) fn remember_refusals(&self) -> impl Future<Output = ()> + Send + use<> {
+        let refusals = self.refusals.clone();
+        async move {
+            let mut minutes = tokio::time::interval(MINUTE);
+            loop {
+                minutes.tick().await;
+                refusals.remember();
+            }
+        }
     }
 
     pub(crate) fn connection_refused(&self, reason: NoConnection) {
@@ -297,6 +315,11 @@ pub(crate) struct Streaming {
 }
 
 impl Streaming {
+    /// Whether it is of a kind that lasts.
+    pub(crate) fn lasts(&self) -> bool {
+        self.kind != StreamKind::Short
+    }
+
     /// Where its bytes are counted.
     pub(crate) fn bytes(&self, direction: Direction) -> &Counter {
         self.metrics.bytes.of(self.kind, direction)

@@ -60,6 +60,7 @@ impl<T: TakesStreams> Registry<T> {
         let presence = self.presence(agent);
         let live = Arc::new(Live {
             session: session.to_owned(),
+            since: SystemTime::now(),
             tunnel,
             streams: AtomicU32::new(0),
             max_streams: self.streams_per_tunnel,
@@ -94,19 +95,26 @@ impl<T: TakesStreams> Registry<T> {
         }
     }
 
-    /// Each agent that was here since the start, or was asked for, and its live tunnels.
-    pub(crate) fn agents(&self) -> Vec<(AgentId, Vec<T>)>
+    /// Each agent that was here since the start, or was asked for.
+    pub(crate) fn seen(&self) -> Vec<Seen<T>>
     where
         T: Clone,
     {
-        let tunnels = |presence: &Presence<T>| {
-            let tunnels = presence.state.lock().tunnels.clone();
-            tunnels.iter().map(|live| live.tunnel.clone()).collect()
+        let seen = |(agent, presence): (AgentId, Arc<Presence<T>>)| {
+            let state = presence.state.lock();
+            let tunnels = state.tunnels.iter();
+            Seen {
+                agent,
+                tunnels: tunnels
+                    .map(|live| (live.since, live.tunnel.clone()))
+                    .collect(),
+                offline_since: state
+                    .left
+                    .filter(|_| state.tunnels.is_empty())
+                    .map(|left| left.since),
+            }
         };
-        self.presences()
-            .into_iter()
-            .map(|(agent, presence)| (agent, tunnels(&presence)))
-            .collect()
+        self.presences().into_iter().map(seen).collect()
     }
 
     fn presences(&self) -> Vec<(AgentId, Arc<Presence<T>>)> {
@@ -114,6 +122,27 @@ impl<T: TakesStreams> Registry<T> {
             .iter()
             .map(|entry| (*entry.key(), Arc::clone(entry.value())))
             .collect()
+    }
+}
+
+/// What operators see of an agent.
+#[derive(Debug)]
+pub(crate) struct Seen<T = Tunnel> {
+    pub(crate) agent: AgentId,
+    /// Each since when.
+    pub(crate) tunnels: Vec<(SystemTime, T)>,
+    /// When the last tunnel ended, if there is none now.
+    pub(crate) offline_since: Option<SystemTime>,
+}
+
+impl<T> Seen<T> {
+    /// One that was never here.
+    pub(crate) fn never(agent: AgentId) -> Self {
+        Self {
+            agent,
+            tunnels: Vec::new(),
+            offline_since: None,
+        }
     }
 }
 
@@ -268,6 +297,7 @@ impl<T> fmt::Debug for Presence<T> {
 #[derive(Debug)]
 struct Live<T> {
     session: String,
+    since: SystemTime,
     tunnel: T,
     streams: AtomicU32,
     max_streams: u32,

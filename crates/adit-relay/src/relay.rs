@@ -21,8 +21,8 @@ use tokio::{
 };
 
 use crate::{
-    audit::Writer, config::Config, front_door::FrontDoor, gitlab::SecretError, in_flight::InFlight,
-    registry::Registry,
+    audit::Writer, config::Config, front_door::FrontDoor, in_flight::InFlight, registry::Registry,
+    secret_file::SecretError,
 };
 
 mod built;
@@ -192,17 +192,13 @@ impl Relay {
             mut upkeep,
             audit,
             oidc,
+            status,
         } = Built::new(config, count)?;
         let accepting = readiness.condition("accepting");
         let keys = readiness.condition("keys");
 
-        let admin = Admin::bind(
-            admin_addr,
-            Arc::new(metrics),
-            readiness,
-            axum::Router::new(),
-        )
-        .map_err(|source| StartError::Admin {
+        let admin = Admin::bind(admin_addr, Arc::new(metrics), readiness, status);
+        let admin = admin.map_err(|source| StartError::Admin {
             address: admin_addr,
             source,
         })?;

@@ -42,8 +42,8 @@ impl Purpose {
     }
 }
 
-/// A path below the prefix.
-#[derive(Debug)]
+/// A path below the prefix. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     whole: PathAndQuery,
     /// Where in `whole` the API server's part begins.

@@ -5,8 +5,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use adit_authority::{
-    AskGitLab as _, FetchError,
-    gitlab::{ApiSecret, AskError, WebhookSecrets},
+    AskGitLab as _, FetchError, Secrets,
+    gitlab::{ApiSecret, AskError},
     oidc::usable_keys,
 };
 use adit_process::{
@@ -20,8 +20,9 @@ use tokio::time::timeout;
 use crate::{
     authenticate::Fetch,
     config::Config,
-    gitlab::{Client, SecretError, secret_file},
+    gitlab::Client,
     relay::client_tls,
+    secret_file::{self, SecretError},
 };
 
 /// A relay that is not to run.
@@ -125,7 +126,7 @@ impl Trial {
     pub fn webhook_secrets(&self) -> Result<Option<()>, SecretError> {
         let gitlab = self.config.gitlab.as_ref();
         let file = gitlab.and_then(|gitlab| gitlab.webhook_secret_file.as_ref());
-        let read = |file: &PathBuf| secret_file::load(file, WebhookSecrets::new);
+        let read = |file: &PathBuf| secret_file::load(file, Secrets::new);
         Ok(file.map(read).transpose()?.map(drop))
     }
 }

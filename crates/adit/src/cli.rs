@@ -5,7 +5,8 @@ use adit_process::logging::Format;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    access, agent, completions, config, dev, doctor, kubeconfig, man, manifests, relay, token,
+    access, agent, completions, config, dev, doctor, kubeconfig, man, manifests, relay,
+    relay_status, token,
 };
 
 /// Lets CI jobs use kubectl and helm against clusters that only dial out.
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Agent(agent::AgentArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Doctor(doctor::DoctorArgs),
+    Status(relay_status::StatusArgs),
     Token(token::TokenArgs),
     Config(config::ConfigArgs),
     Access(access::AccessArgs),
@@ -69,6 +71,7 @@ impl Cli {
             Command::Dev(_)
             | Command::Kubeconfig(_)
             | Command::Doctor(_)
+            | Command::Status(_)
             | Command::Token(_)
             | Command::Config(_)
             | Command::Access(_)

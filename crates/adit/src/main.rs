@@ -22,6 +22,7 @@ mod kubeconfig;
 mod man;
 mod manifests;
 mod relay;
+mod relay_status;
 mod serving;
 mod token;
 
@@ -52,6 +53,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Status(args) => relay_status::run(&args),
         Command::Token(token::TokenArgs { command }) => token::run(&command),
         Command::Access(access::AccessArgs { command }) => access::run(&command),
         Command::Config(config::ConfigArgs { command }) => config::run(&command),

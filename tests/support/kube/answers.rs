@@ -140,7 +140,8 @@ async fn wait(state: &State) -> Response<Body> {
 }
 
 fn asks_watch(request: &Request<Incoming>) -> bool {
-    request.uri().query() == Some("watch=1")
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|pair| pair == "watch=1")
 }
 
 fn watch(events: broadcast::Receiver<Bytes>) -> Body {

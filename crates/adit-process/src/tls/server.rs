@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -66,6 +66,7 @@ impl ServerTls {
             files,
             hasher,
             material: ArcSwap::from_pointee(material),
+            trouble: ArcSwapOption::empty(),
         });
         let resolver = Arc::<Shown>::clone(&shown);
         Ok(Self {
@@ -99,6 +100,12 @@ impl ServerTls {
         self.shown.material.load().own.clone()
     }
 
+    /// Why the files could not be used when they were last looked at, if that is so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<String>> {
+        self.shown.trouble.load_full()
+    }
+
     /// Reads the files now. On an error the old certificate stays.
     ///
     /// # Errors
@@ -113,6 +120,8 @@ impl ServerTls {
             Reloaded::Replaced
         });
         self.metrics.count(&outcome);
+        let trouble = outcome.as_ref().err().map(|error| Arc::new(chain(error)));
+        self.shown.trouble.store(trouble);
         outcome
     }
 
@@ -198,6 +207,8 @@ struct Shown {
     files: CertificateFiles,
     hasher: RandomState,
     material: ArcSwap<Material>,
+    /// Why the files could not be used the last time.
+    trouble: ArcSwapOption<String>,
 }
 
 impl ResolvesServerCert for Shown {

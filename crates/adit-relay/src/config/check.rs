@@ -88,6 +88,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     Some(Config {
         front_door: front_door?,
         admin: admin?,
+        admin_token_file: raw.admin.token_file,
         agent_series,
         shards,
         oidc,

@@ -85,6 +85,8 @@ pub struct RawListen {
 pub struct RawAdmin {
     /// Address and port.
     pub address: Option<String>,
+    /// File with the token that opens `/status`.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Section `metrics`.

@@ -29,7 +29,8 @@ pub(crate) struct Counted<B> {
 pub(crate) struct Count {
     bytes: u64,
     total: Counter,
-    of_body: Option<Arc<AtomicU64>>,
+    /// For the audit log, and for operators.
+    of_body: [Option<Arc<AtomicU64>>; 2],
 }
 
 impl<B> Counted<B> {
@@ -91,20 +92,22 @@ impl Count {
         Self {
             bytes: 0,
             total: total.clone(),
-            of_body: None,
+            of_body: [None, None],
         }
     }
 
-    /// Adds there, too, and at once.
+    /// Adds there, too, and at once; at most in two places.
     pub(crate) fn also(mut self, of_body: Option<Arc<AtomicU64>>) -> Self {
-        self.of_body = of_body;
+        if let Some(free) = self.of_body.iter_mut().find(|place| place.is_none()) {
+            *free = of_body;
+        }
         self
     }
 
     pub(crate) fn add(&mut self, bytes: usize) {
         let bytes = bytes as u64;
         self.bytes += bytes;
-        if let Some(of_body) = &self.of_body {
+        for of_body in self.of_body.iter().flatten() {
             of_body.fetch_add(bytes, Ordering::Relaxed);
         }
         if self.bytes >= STEP {

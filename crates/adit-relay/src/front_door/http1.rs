@@ -197,8 +197,12 @@ async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor, busy
     let _counted = metrics::Held::one(&door.handler.metrics.upgraded);
     let cut = cut(upgraded.failure(), held.hold.ends());
     let streaming = &held.hold.streaming;
-    let read = Count::of(streaming.bytes(Direction::Request)).also(held.entry.request_bytes());
-    let written = Count::of(streaming.bytes(Direction::Answer)).also(held.entry.answer_bytes());
+    let read = Count::of(streaming.bytes(Direction::Request))
+        .also(held.entry.request_bytes())
+        .also(held.hold.request_bytes());
+    let written = Count::of(streaming.bytes(Direction::Answer))
+        .also(held.entry.answer_bytes())
+        .also(held.hold.answer_bytes());
     let mut caller = Tallied::new(TokioIo::new(caller), read, written);
     let copied = tokio::select! {
         biased;

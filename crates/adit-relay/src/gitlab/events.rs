@@ -4,10 +4,7 @@
 
 use std::{fmt::Display, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use adit_authority::{
-    GitLab,
-    gitlab::{WebhookSecrets, job_over},
-};
+use adit_authority::{GitLab, Secrets, gitlab::job_over};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -28,7 +25,7 @@ const TIME: Duration = Duration::from_secs(10);
 /// Where events arrive.
 #[derive(Debug)]
 pub(crate) struct Events {
-    pub(crate) secrets: Arc<WebhookSecrets>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) gitlab: Arc<GitLab>,
     pub(crate) metrics: Arc<Metrics>,
 }

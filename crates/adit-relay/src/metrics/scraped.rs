@@ -119,21 +119,22 @@ impl Scraped {
 
     /// The first of them by id, as many as configured.
     fn agents(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
-        let mut agents = self.registry.agents();
-        agents.sort_unstable_by_key(|(agent, _)| *agent);
+        let mut agents = self.registry.seen();
+        agents.sort_unstable_by_key(|seen| seen.agent);
         let left_out = agents.len().saturating_sub(self.limits.agents);
         agents.truncate(self.limits.agents);
         let tunnels = agents
             .iter()
-            .map(|(agent, tunnels)| ([("agent", agent.0)], tunnels.len()));
+            .map(|seen| ([("agent", seen.agent.0)], seen.tunnels.len()));
         scrape.gauges(
             "agent_tunnels_open",
             "Tunnels of an agent, 0 once it has left; with metrics.agents",
             tunnels,
         )?;
-        let streams = agents.iter().map(|(agent, tunnels)| {
-            let streams: usize = tunnels.iter().map(|tunnel| tunnel.stats().streams).sum();
-            ([("agent", agent.0)], streams)
+        let streams = agents.iter().map(|seen| {
+            let tunnels = seen.tunnels.iter();
+            let streams: usize = tunnels.map(|(_, tunnel)| tunnel.stats().streams).sum();
+            ([("agent", seen.agent.0)], streams)
         });
         scrape.gauges(
             "agent_streams_open",

@@ -3,11 +3,12 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use adit_authority::{
-    Authoriser, FetchKeys, GitLab, Oidc,
-    gitlab::{AgentFiles, ApiSecret, ReadToken, WebhookSecrets},
+    Authoriser, FetchKeys, GitLab, Oidc, Secrets,
+    gitlab::{AgentFiles, ApiSecret, ReadToken},
 };
 use adit_exchange::HeadLimits;
 use adit_process::{
@@ -29,13 +30,16 @@ use crate::{
     config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
     forward::Forward,
     front_door::{FrontDoor, Places},
-    gitlab::{Client, Cuts, Events, SecretError, secret_file},
+    gitlab::{Client, Cuts, Events},
     handle::Handler,
     in_flight::InFlight,
     jobs::{JobLimits, Jobs},
+    lasting::Lasting,
     metrics::{Limits, Metrics, Scraped, Stage},
     registry::Registry,
     route::Route,
+    secret_file::{self, SecretError},
+    status::{Gate, Status},
 };
 
 /// The parts of a relay that its owner needs, and the front door that holds the rest.
@@ -49,6 +53,8 @@ pub(super) struct Built {
     pub(super) upkeep: JoinSet<()>,
     pub(super) audit: Option<Writer>,
     pub(super) oidc: Arc<Oidc>,
+    /// What operators see, beside metrics.
+    pub(super) status: axum::Router,
 }
 
 impl Built {
@@ -57,6 +63,7 @@ impl Built {
         adit_process::metrics::register(&mut registered, env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registered);
         let mut upkeep = JoinSet::new();
+        upkeep.spawn(metrics.remember_refusals());
         let tls = server_tls(&config.front_door, &mut registered, &mut upkeep)?;
         let oidc = oidc(&config, &mut upkeep)?;
 
@@ -94,6 +101,25 @@ impl Built {
             },
         };
         Metrics::register_scraped(&mut registered, scraped);
+        let readiness = Readiness::new();
+        let lasting = Lasting::default();
+        let shown = config.admin_token_file.as_deref();
+        let shown = shown.map(|file| secrets(file, &metrics, &mut upkeep));
+        let gate = Gate::new(config.admin, shown.transpose()?);
+        let status = Status {
+            started: SystemTime::now(),
+            stop: stop.clone(),
+            readiness: readiness.clone(),
+            agents: config.agents.clone(),
+            registry: Arc::clone(&registry),
+            lasting: lasting.clone(),
+            in_flight: in_flight.clone(),
+            metrics: Arc::clone(&metrics),
+            tls: tls.clone(),
+            oidc: Arc::clone(&oidc),
+            gitlab: gitlab.clone(),
+            audit: audit.clone(),
+        };
         let agents = Agents {
             configured: config.agents.clone(),
             gitlab: gitlab.clone().filter(|gitlab| gitlab.has_secret()),
@@ -132,6 +158,7 @@ impl Built {
             forward: Forward::new(
                 Arc::clone(&route),
                 head_limits(&config.front_door),
+                lasting,
                 Arc::clone(&metrics),
             ),
             browsers,
@@ -149,7 +176,6 @@ impl Built {
             stop: stop.clone(),
             config: config.front_door,
         });
-        let readiness = Readiness::new();
         Ok(Self {
             door,
             registry,
@@ -160,6 +186,7 @@ impl Built {
             upkeep,
             audit: writer,
             oidc,
+            status: status.router(gate),
         })
     }
 }
@@ -239,18 +266,8 @@ fn events(
     let (Some(file), Some(gitlab)) = (file, gitlab) else {
         return Ok(None);
     };
-    let (secrets, current) = secret_file::load(file, WebhookSecrets::new)?;
-    let secrets = Arc::new(secrets);
-    let watched = Arc::clone(&secrets);
-    let reloads = metrics.secret_reloads.clone();
-    upkeep.spawn(secret_file::watch(
-        file.clone(),
-        current,
-        reloads,
-        move |text| watched.replace(text),
-    ));
     Ok(Some(Events {
-        secrets,
+        secrets: secrets(file, metrics, upkeep)?,
         gitlab: Arc::clone(gitlab),
         metrics: Arc::clone(metrics),
     }))
@@ -282,6 +299,21 @@ fn agent_files(
     let (files, work) = gitlab.agent_files(&config.agents, token, how);
     upkeep.spawn(work.run());
     Ok(Some(files))
+}
+
+/// Reads a file of secrets, now and whenever it changes.
+fn secrets(
+    file: &Path,
+    metrics: &Metrics,
+    upkeep: &mut JoinSet<()>,
+) -> Result<Arc<Secrets>, SecretError> {
+    let (secrets, current) = secret_file::load(file, Secrets::new)?;
+    let secrets = Arc::new(secrets);
+    let watched = Arc::clone(&secrets);
+    let reloads = metrics.secret_reloads.clone();
+    let take = move |text: &str| watched.replace(text);
+    upkeep.spawn(secret_file::watch(file.to_owned(), current, reloads, take));
+    Ok(secrets)
 }
 
 pub(crate) fn client_tls(ca_file: Option<&PathBuf>) -> Result<ClientTls, TlsError> {

@@ -1,0 +1,246 @@
+//! What operators see of a relay: `/status` on the admin port, as JSON. [`Report`] has its words; `adit status` shows it at a terminal.
+//!
+//! Invariants: a call's work is bounded, however much runs: lists are cut at [`MOST`]; and nothing is on the way of a request that it
+//! would cost more than a count, but for what lasts (`lasting.rs`).
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+
+use adit_authority::{Agents, GitLab, Oidc, Who, gitlab::BreakerState, oidc::Unfetched};
+use adit_identity::{
+    AgentId,
+    operation::{self, Object},
+};
+use adit_process::{Stop, admin::Readiness, tls::ServerTls};
+use adit_tunnel::Tunnel;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+
+use crate::{
+    audit::Audit,
+    in_flight::InFlight,
+    lasting::{Exchange, Lasting},
+    metrics::Metrics,
+    refusal::Moment,
+    registry::{Registry, Seen},
+};
+
+mod gate;
+mod report;
+
+pub(crate) use gate::Gate;
+pub use report::{Agent, First, Problem, Replica, Report, Stream};
+
+/// Agents, and streams, that are shown at most.
+const MOST: usize = 1000;
+/// How long before its end a certificate is a problem: a week, in which somebody is at work.
+const SHORT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Where what is shown is kept.
+#[derive(Debug)]
+pub(crate) struct Status {
+    pub(crate) started: SystemTime,
+    pub(crate) stop: Stop,
+    pub(crate) readiness: Readiness,
+    pub(crate) agents: Agents,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) lasting: Lasting,
+    pub(crate) in_flight: InFlight,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) oidc: Arc<Oidc>,
+    pub(crate) gitlab: Option<Arc<GitLab>>,
+    pub(crate) audit: Audit,
+}
+
+impl Status {
+    /// The page, for who comes in by the gate.
+    pub(crate) fn router(self, gate: Gate) -> Router {
+        Router::new()
+            .route("/status", get(show))
+            .with_state(Arc::new((self, gate)))
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            since: Moment(self.started).to_string(),
+            draining: self.stop.is_draining(),
+            requests: self.in_flight.running(),
+            agents: self.agents(),
+            streams: self.streams(),
+            refusals: self.metrics.refusals_of_the_last_hour(),
+            problems: self.problems(),
+        }
+    }
+
+    fn agents(&self) -> First<Agent> {
+        let mut seen = self.registry.seen();
+        let known: HashSet<AgentId> = seen.iter().map(|one| one.agent).collect();
+        let unseen = self.agents.ids().filter(|id| !known.contains(id));
+        seen.extend(unseen.map(Seen::never));
+        seen.sort_unstable_by_key(|one| one.agent);
+        First {
+            count: seen.len(),
+            shown: seen.iter().take(MOST).map(|one| self.agent(one)).collect(),
+        }
+    }
+
+    fn agent(&self, seen: &Seen) -> Agent {
+        let known = self.agents.agent(seen.agent);
+        Agent {
+            id: seen.agent.0,
+            name: known.map(|agent| agent.context().to_owned()),
+            replicas: seen
+                .tunnels
+                .iter()
+                .map(|(since, tunnel)| replica(*since, tunnel))
+                .collect(),
+            offline_since: seen.offline_since.map(|at| Moment(at).to_string()),
+        }
+    }
+
+    fn streams(&self) -> First<Stream> {
+        let (oldest, count) = self.lasting.oldest(MOST);
+        First {
+            count,
+            shown: oldest.iter().map(|exchange| stream(exchange)).collect(),
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let missing = self.readiness.missing();
+        let unready = missing
+            .into_iter()
+            .map(|name| problem("readiness", format!("not ready: {name}")));
+        unready
+            .chain(self.tls.as_ref().and_then(of_certificate))
+            .chain(self.oidc.unfetched().into_iter().map(of_issuer))
+            .chain(self.gitlab.as_deref().and_then(of_gitlab))
+            .chain(self.of_audit())
+            .collect()
+    }
+
+    fn of_audit(&self) -> Option<Problem> {
+        let (waiting, most) = (self.audit.stats().bytes, self.audit.most_bytes());
+        let is_full = most > 0 && waiting >= most / 2;
+        is_full.then(|| {
+            let message = format!(
+                "{waiting} of {most} bytes of the audit log's queue are taken: it is not written as fast as records are made"
+            );
+            problem("audit", message)
+        })
+    }
+}
+
+async fn show(State(of): State<Arc<(Status, Gate)>>, headers: HeaderMap) -> Response {
+    let (status, gate) = &*of;
+    match gate.check(&headers) {
+        Ok(()) => Json(status.report()).into_response(),
+        Err(outside) => outside.into_response(),
+    }
+}
+
+fn replica(since: SystemTime, tunnel: &Tunnel) -> Replica {
+    let (peer, stats) = (tunnel.peer(), tunnel.stats());
+    Replica {
+        replica: peer.replica,
+        version: peer.version,
+        kubernetes: peer.kubernetes_version,
+        tunnel: peer.session,
+        since: Moment(since).to_string(),
+        round_trip_ms: stats.round_trip.map(|took| took.as_secs_f64() * 1000.0),
+        streams: stats.streams,
+        draining: tunnel.is_draining(),
+    }
+}
+
+fn stream(exchange: &Exchange) -> Stream {
+    let sent_on = exchange.target.for_api_server();
+    let target = operation::Target::new(&sent_on);
+    let operation = target.operation(exchange.method.as_str());
+    let (resource, namespace, name) = match &operation.object {
+        Object::Path(path) => ((*path).to_owned(), "", ""),
+        Object::Resource(of) if of.subresource.is_empty() => {
+            (of.resource.to_owned(), of.namespace, &*of.name)
+        }
+        Object::Resource(of) => (
+            format!("{}/{}", of.resource, of.subresource),
+            of.namespace,
+            &*of.name,
+        ),
+    };
+    let (job, project, login) = match exchange.permit.who() {
+        Who::Job(job) => {
+            let path = job.project.path.as_ref();
+            let path = path.map(|path| path.as_str().to_owned());
+            let project = path.unwrap_or_else(|| job.project.id.0.to_string());
+            (Some(job.job.0), project, &job.user.login)
+        }
+        Who::User(user) => (None, String::new(), &user.user.login),
+    };
+    Stream {
+        request_id: exchange.request.to_string(),
+        agent: exchange.permit.agent().0,
+        agent_name: exchange.permit.context().to_owned(),
+        job,
+        project,
+        login: login.to_string(),
+        verb: operation.verb.as_str().to_owned(),
+        resource,
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        kind: operation.kind.as_str().to_owned(),
+        age: exchange.began.elapsed().as_secs(),
+        request_bytes: exchange.request_bytes.load(Ordering::Relaxed),
+        answer_bytes: exchange.answer_bytes.load(Ordering::Relaxed),
+    }
+}
+
+fn of_certificate(tls: &ServerTls) -> Option<Problem> {
+    let about = "certificate";
+    if let Some(trouble) = tls.trouble() {
+        let message = format!("it cannot be read again, the old one stays: {trouble}");
+        return Some(problem(about, message));
+    }
+    let end = tls.not_after();
+    let is_near = end <= SystemTime::now() + SHORT;
+    is_near.then(|| problem(about, format!("it ends at {}", Moment(end))))
+}
+
+fn of_issuer(Unfetched { issuer, left }: Unfetched) -> Problem {
+    let message = if left.is_zero() {
+        format!("no key of {issuer} is held, and its tokens are refused")
+    } else {
+        let minutes = left.as_secs() / 60;
+        format!(
+            "the keys of {issuer} cannot be fetched; those that are held are good for {minutes} min"
+        )
+    };
+    problem("issuer", message)
+}
+
+fn of_gitlab(gitlab: &GitLab) -> Option<Problem> {
+    let message = match gitlab.breaker() {
+        BreakerState::Closed => return None,
+        BreakerState::Open | BreakerState::Probing => {
+            "GitLab does not answer, and is left alone for a while"
+        }
+    };
+    Some(problem("gitlab", message.to_owned()))
+}
+
+fn problem(about: &str, message: String) -> Problem {
+    Problem {
+        about: about.to_owned(),
+        message,
+    }
+}

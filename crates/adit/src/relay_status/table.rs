@@ -1,0 +1,193 @@
+//! Lays a relay's status out for a terminal.
+
+use std::fmt::Write;
+
+use adit_relay::status::{Agent, First, Report, Stream};
+
+use crate::status::printable;
+
+/// All of it.
+pub(super) fn of(report: &Report) -> String {
+    let mut text = format!(
+        "relay {}, up since {}, {} running{}\n",
+        report.version,
+        report.since,
+        counted(report.requests, "request"),
+        if report.draining { ", draining" } else { "" },
+    );
+    for problem in &report.problems {
+        line(
+            &mut text,
+            &format!("PROBLEM {}: {}", problem.about, problem.message),
+        );
+    }
+    agents(&mut text, &report.agents);
+    streams(&mut text, &report.streams);
+    if !report.refusals.is_empty() {
+        let rows = report.refusals.iter();
+        let rows = rows.map(|(reason, count)| [reason.clone(), count.to_string()]);
+        text.push('\n');
+        rows_of(&mut text, ["REFUSED IN THE LAST HOUR", ""], rows);
+    }
+    text
+}
+
+fn agents(text: &mut String, agents: &First<Agent>) {
+    text.push('\n');
+    let headings = [
+        "AGENT",
+        "ID",
+        "REPLICA",
+        "VERSION",
+        "KUBERNETES",
+        "UP SINCE",
+        "ROUND TRIP",
+        "STREAMS",
+    ];
+    rows_of(text, headings, agents.shown.iter().flat_map(rows_of_agent));
+    left_out(text, agents.count, agents.shown.len());
+}
+
+fn rows_of_agent(agent: &Agent) -> Vec<[String; 8]> {
+    let name = agent.name.clone().unwrap_or_else(|| "-".to_owned());
+    if agent.replicas.is_empty() {
+        let since = agent.offline_since.clone();
+        let state = since.map_or_else(
+            || "never connected".to_owned(),
+            |since| format!("offline since {since}"),
+        );
+        let nothing = String::new;
+        return vec![[
+            name,
+            agent.id.to_string(),
+            state,
+            nothing(),
+            nothing(),
+            nothing(),
+            nothing(),
+            nothing(),
+        ]];
+    }
+    let rows = agent.replicas.iter().map(|replica| {
+        let draining = if replica.draining { " (draining)" } else { "" };
+        [
+            name.clone(),
+            agent.id.to_string(),
+            format!("{}{draining}", replica.replica),
+            replica.version.clone(),
+            replica.kubernetes.clone(),
+            replica.since.clone(),
+            replica
+                .round_trip_ms
+                .map_or_else(|| "-".to_owned(), |took| format!("{took:.1} ms")),
+            replica.streams.to_string(),
+        ]
+    });
+    rows.collect()
+}
+
+fn streams(text: &mut String, streams: &First<Stream>) {
+    if streams.count == 0 {
+        return;
+    }
+    text.push('\n');
+    let headings = [
+        "FOR",
+        "KIND",
+        "VERB",
+        "RESOURCE",
+        "NAMESPACE",
+        "NAME",
+        "AGENT",
+        "JOB",
+        "PROJECT",
+        "IN",
+        "OUT",
+        "REQUEST",
+    ];
+    let rows = streams.shown.iter().map(|stream| {
+        [
+            age(stream.age),
+            stream.kind.clone(),
+            stream.verb.clone(),
+            stream.resource.clone(),
+            stream.namespace.clone(),
+            stream.name.clone(),
+            stream.agent_name.clone(),
+            stream
+                .job
+                .map_or_else(|| stream.login.clone(), |job| job.to_string()),
+            stream.project.clone(),
+            size(stream.request_bytes),
+            size(stream.answer_bytes),
+            stream.request_id.clone(),
+        ]
+    });
+    rows_of(text, headings, rows);
+    left_out(text, streams.count, streams.shown.len());
+}
+
+fn left_out(text: &mut String, count: usize, shown: usize) {
+    if count > shown {
+        line(text, &format!("and {} more", count - shown));
+    }
+}
+
+/// Columns as wide as their widest cell.
+fn rows_of<const COLUMNS: usize>(
+    text: &mut String,
+    headings: [&str; COLUMNS],
+    rows: impl IntoIterator<Item = [String; COLUMNS]>,
+) {
+    let rows: Vec<_> = [headings.map(str::to_owned)]
+        .into_iter()
+        .chain(rows)
+        .map(|row| row.map(|cell| printable(&cell)))
+        .collect();
+    for row in &rows {
+        let mut one = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max();
+            let width = width.unwrap_or_default();
+            write!(one, "{cell:width$}  ").expect("a string takes all");
+        }
+        line(text, one.trim_end());
+    }
+}
+
+fn line(text: &mut String, one: &str) {
+    text.push_str(&printable(one));
+    text.push('\n');
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// Two units at most.
+fn age(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
+        (0, ..) => format!("{hours}h{}m", minutes % 60),
+        _ => format!("{days}d{}h", hours % 24),
+    }
+}
+
+/// Three digits or so.
+fn size(bytes: u64) -> String {
+    let mut whole = bytes;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if whole < 10_000 {
+            return format!("{whole} {unit}");
+        }
+        whole /= 1024;
+    }
+    format!("{whole} TiB")
+}
