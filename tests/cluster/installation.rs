@@ -82,6 +82,17 @@ pub struct Front {
 }
 
 impl Front {
+    /// A certificate of the tests' authority.
+    pub fn loopback(folder: &Path) -> Self {
+        let (certificate, key) = pki::shared().write_server(folder);
+        Self {
+            address: Ipv4Addr::LOCALHOST.into(),
+            certificate,
+            key,
+            ca: pki::shared().write_ca(folder),
+        }
+    }
+
     /// A certificate for this address and this name, which is its own authority.
     pub fn own(address: IpAddr, name: &str, folder: &Path) -> Self {
         let CertifiedKey { cert, signing_key } =
@@ -102,15 +113,7 @@ impl Relay {
     /// On loopback.
     pub fn start(world: &World) -> Self {
         let folder = world.new_folder("relay");
-        let (certificate, key) = pki::shared().write_server(&folder);
-        let ca = pki::shared().write_ca(&folder);
-        let front = Front {
-            address: Ipv4Addr::LOCALHOST.into(),
-            certificate,
-            key,
-            ca,
-        };
-        Self::behind(world, front, folder)
+        Self::behind(world, Front::loopback(&folder), folder)
     }
 
     pub fn behind(world: &World, front: Front, folder: PathBuf) -> Self {

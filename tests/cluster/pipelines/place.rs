@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::Ipv4Addr,
     path::PathBuf,
     sync::{Mutex, Once},
 };
@@ -11,7 +10,6 @@ use adit_authority::token::TokenHash;
 use adit_tests::{
     GitLab, JobStatus, Settings,
     gitlab::{self, Hook, Seed},
-    pki,
 };
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -65,7 +63,7 @@ impl Place {
         }
     }
 
-    /// A job that runs from now on; on the default branch if none is named.
+    /// A job that runs from now on.
     pub fn job(&self, project: &str, branch: &str, environment: Option<&str>) -> Job {
         let seed = json!({ "project": project, "branch": branch, "environment": environment });
         let told = self.with(|gitlab| gitlab.run(&serde_json::from_value(seed).unwrap()).unwrap());
@@ -112,11 +110,10 @@ fn relay(world: &World, gitlab: &GitLab) -> Relay {
     let folder = world.new_folder("relay");
     let secret = folder.join("webhook-secret");
     fs::write(&secret, format!("{WEBHOOK_SECRET}\n")).unwrap();
-    let (certificate, key) = pki::shared().write_server(&folder);
-    let ca = pki::shared().write_ca(&folder);
+    let front = Front::loopback(&folder);
     let mut settings = Settings::default();
     let authority = json!({
-        "url": gitlab.url(), "ca_file": ca, "webhook_secret_file": secret, "recheck": "1s",
+        "url": gitlab.url(), "ca_file": front.ca, "webhook_secret_file": secret, "recheck": "1s",
     });
     settings.set("authorities", "gitlab", authority);
     let agent = |id: u64, name: &str, project: &str, token: &str| json!({ "id": id, "name": name, "project": project, "tokens": [TokenHash::of(token).to_string()] });
@@ -129,12 +126,6 @@ fn relay(world: &World, gitlab: &GitLab) -> Relay {
             "canary-agent-token-of-guarded"
         ),
     ]);
-    let front = Front {
-        address: Ipv4Addr::LOCALHOST.into(),
-        certificate,
-        key,
-        ca,
-    };
     Relay::with(world, front, folder, settings, &agents)
 }
 
