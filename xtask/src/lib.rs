@@ -14,6 +14,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod command;
+pub mod hex;
 pub mod image;
 pub mod interrupt;
 mod lock;

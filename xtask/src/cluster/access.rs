@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::certificates::{Authority, write_secret};
 use super::record::Record;
+use crate::hex::hex;
 use crate::ports;
 
 /// A user that the API server knows by a token.
@@ -150,7 +151,7 @@ fn random_token() -> Result<String> {
     fs::File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
         .context("there is no randomness")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(bytes))
 }
 
 const ADMIN: &str = "admin";

@@ -11,6 +11,7 @@ use tar::{Builder, Header};
 use super::Image;
 use super::layer::{Packing, gzip};
 use super::name::Name;
+use crate::hex::hex;
 
 /// Gives the digest by which registries know it.
 pub(super) fn write(
@@ -88,9 +89,7 @@ impl Blob {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex(Sha256::digest(bytes)))
 }
 
 fn append(tar: &mut Builder<impl Write>, path: &str, bytes: &[u8]) -> io::Result<()> {

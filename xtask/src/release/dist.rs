@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use xtask::hex::hex;
 use xtask::image::Layer;
 use xtask::progress::{line, step};
 use xtask::{command, workspace};
@@ -120,9 +121,8 @@ impl Folder {
         let mut lines = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
-            let hash = Sha256::digest(fs::read(entry.path())?);
-            let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-            lines.push(format!("{hex}  {}\n", entry.file_name().to_string_lossy()));
+            let hash = hex(Sha256::digest(fs::read(entry.path())?));
+            lines.push(format!("{hash}  {}\n", entry.file_name().to_string_lossy()));
         }
         lines.sort_by(|left, right| left.get(64..).cmp(&right.get(64..)));
         Ok(lines.concat())

@@ -12,6 +12,7 @@ use tar::Archive;
 
 use super::{cache, debian, keep};
 use crate::command;
+use crate::hex::hex;
 
 /// A package that needs no other.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +58,7 @@ impl Package {
         command::text_of(&mut curl, "", Duration::from_mins(10))?;
         let archive = fs::read(&file)?;
         fs::remove_file(file)?;
-        let hash = Sha512::digest(&archive);
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(Sha512::digest(&archive));
         ensure!(
             hash == self.sha512,
             "{address} is not what it was: its checksum is {hash}"
