@@ -5,8 +5,8 @@ use adit_process::logging::Format;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    access, agent, completions, config, dev, doctor, kubeconfig, man, manifests, relay,
-    relay_status, token,
+    access, agent, completions, config, dev, doctor, kubeconfig, man, manifests, relay, status,
+    token,
 };
 
 /// Lets CI jobs use kubectl and helm against clusters that only dial out.
@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Agent(agent::AgentArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Doctor(doctor::DoctorArgs),
-    Status(relay_status::StatusArgs),
+    Status(status::StatusArgs),
     Token(token::TokenArgs),
     Config(config::ConfigArgs),
     Access(access::AccessArgs),

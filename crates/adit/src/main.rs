@@ -9,7 +9,7 @@ mod cluster_version;
 mod exchange;
 mod failure;
 mod input;
-mod status;
+mod kubernetes_status;
 mod terminal;
 
 mod access;
@@ -22,8 +22,8 @@ mod kubeconfig;
 mod man;
 mod manifests;
 mod relay;
-mod relay_status;
 mod serving;
+mod status;
 mod token;
 
 use std::process::ExitCode;
@@ -53,7 +53,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Doctor(args) => doctor::run(args),
-        Command::Status(args) => relay_status::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Token(token::TokenArgs { command }) => token::run(&command),
         Command::Access(access::AccessArgs { command }) => access::run(&command),
         Command::Config(config::ConfigArgs { command }) => config::run(&command),

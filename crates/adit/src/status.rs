@@ -1,95 +1,105 @@
-//! Reads why something was refused: a Kubernetes `Status`, or whatever stands in front of the relay and answers in its place.
-//! Called by `kubeconfig/ask.rs` and by `doctor`.
+//! `adit status`: what a relay is doing now, at a terminal or as JSON.
 //!
-//! The invariant: what somebody else wrote reaches the terminal on one line, without control characters.
+//! It asks the relay's private port ([`ask`]) and lays the answer out ([`table`]). The invariant: what agents and callers named
+//! reaches the terminal without control characters.
 
-use serde::Deserialize;
+mod ask;
+mod table;
 
-/// What a refusal says.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Status {
-    pub(crate) message: String,
-    /// The hop that failed, as the relay names it; absent when the relay did not write this.
-    pub(crate) hop: Option<String>,
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use adit_process::Exit;
+use anyhow::Context;
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::runtime::Builder;
+
+use crate::failure::{Ends, Failure};
+
+/// Show what a relay is doing: its agents, what runs, what was refused, what is wrong
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It asks the relay's private port (`admin.address`), so it runs where that is reached: on the relay's machine, in its pod, or \
+through `kubectl port-forward`.
+
+Examples:
+  adit status
+  adit status --watch
+  adit status --json | jq '.agents.shown[] | select(.replicas == [])'
+  adit status --admin 10.0.0.7:8151 --token-file admin.token")]
+pub(crate) struct StatusArgs {
+    /// The relay's private port
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "ADIT_RELAY_ADMIN",
+        default_value = "127.0.0.1:8151"
+    )]
+    admin: String,
+    /// Show the token in this file, which the relay demands with `admin.token_file`
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_ADMIN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Ask again every two seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// Print the whole answer as JSON, in one line
+    #[arg(long)]
+    json: bool,
 }
 
-impl Status {
-    /// From a body of any kind.
-    pub(crate) fn read(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Written>(body) {
-            Ok(written) => Self {
-                message: printable(&written.message),
-                hop: written.details.and_then(Details::hop),
-            },
-            Err(_) => Self {
-                message: printable(&String::from_utf8_lossy(body)),
-                hop: None,
-            },
+pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let token = args.token_file.as_ref().map(token).transpose()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make a runtime")
+        .ends(Exit::Failed)?;
+    runtime.block_on(async {
+        loop {
+            let report = ask::report(&args.admin, token.as_ref()).await;
+            let report = report.map_err(|error| {
+                let exit = error.exit();
+                let failed = format!("the relay at {} gave no status", args.admin);
+                Failure::new(exit, anyhow::Error::from(error).context(failed))
+            })?;
+            let text = if args.json {
+                serde_json::to_string(&report).ends(Exit::Internal)? + "\n"
+            } else {
+                table::of(&report)
+            };
+            show(&text, args)
+                .context("cannot write")
+                .ends(Exit::Failed)?;
+            if !args.watch {
+                return Ok(());
+            }
+            tokio::time::sleep(EVERY).await;
         }
+    })
+}
+
+fn token(path: &PathBuf) -> Result<SecretString, Failure> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}", path.display()))
+        .ends(Exit::BadConfig)?;
+    let text = SecretString::from(text);
+    // While a token is replaced there are two in the relay's file, and either will do.
+    let first = text.expose_secret().lines().next().unwrap_or_default();
+    Ok(SecretString::from(first.trim()))
+}
+
+fn show(text: &str, args: &StatusArgs) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if args.watch && !args.json && out.is_terminal() {
+        out.write_all(HOME_AND_CLEAR)?;
     }
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
-/// `meta/v1.Status`, as far as it is read. Others leave out what the relay always writes.
-#[derive(Deserialize)]
-struct Written {
-    message: String,
-    #[serde(default)]
-    details: Option<Details>,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    #[serde(default)]
-    causes: Vec<Cause>,
-}
-
-#[derive(Deserialize)]
-struct Cause {
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    message: String,
-}
-
-impl Details {
-    fn hop(self) -> Option<String> {
-        let mut causes = self.causes.into_iter();
-        let cause = causes.find(|cause| cause.reason == "AditHop")?;
-        Some(cause.message)
-    }
-}
-
-/// For a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_CHARACTERS)
-        .collect()
-}
-
-const MAX_CHARACTERS: usize = 500;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn message_of_a_refusal_cannot_steer_the_terminal() {
-        let message = |body| Status::read(body).message;
-        assert_eq!(
-            message(br#"{"kind":"Status","message":"no \u001b[2J"}"#),
-            "no  [2J"
-        );
-        assert_eq!(message(b"<html>\n"), "<html> ");
-    }
-
-    #[test]
-    fn hop_is_read_where_the_relay_wrote_it() {
-        let hop = |body| Status::read(body).hop;
-        let relays = br#"{"message":"m","details":{"causes":[
-            {"reason":"AditReason","message":"agent_offline"},{"reason":"AditHop","message":"agent"}]}}"#;
-        assert_eq!(hop(relays).as_deref(), Some("agent"));
-        let others = br#"{"message":"m","details":{"name":"a","causes":[{"field":"b"}]}}"#;
-        assert_eq!(hop(others), None);
-    }
-}
+const EVERY: Duration = Duration::from_secs(2);
+/// For terminals (ECMA-48): the cursor to the first line, and nothing below it.
+const HOME_AND_CLEAR: &[u8] = b"\x1b[H\x1b[J";

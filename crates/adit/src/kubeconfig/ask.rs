@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::relay_url::RelayUrl;
 use super::way::{self, BadWay};
 use crate::exchange::{NoAnswer, exchange};
-use crate::status::Status;
+use crate::kubernetes_status::Status;
 
 /// An agent that the token may use. Fields that a newer relay adds are skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

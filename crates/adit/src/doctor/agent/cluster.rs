@@ -5,7 +5,7 @@ use adit_process::chain;
 
 use super::rights;
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::status::printable;
+use crate::kubernetes_status::printable;
 
 pub(super) const KUBECONFIG: Check = Check::new("kubeconfig", Hop::Agent);
 pub(super) const API_SERVER: Check = Check::new("api-server", Hop::ApiServer);

@@ -11,7 +11,7 @@ use crate::doctor::clock;
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::network::{HTTP, Way};
 use crate::exchange::speaks_http2;
-use crate::status::printable;
+use crate::kubernetes_status::printable;
 
 pub(super) const TOKEN: Check = Check::new("token", Hop::Agent);
 pub(super) const CLOCK: Check = Check::new("clock", Hop::Agent);

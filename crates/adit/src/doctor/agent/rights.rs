@@ -10,7 +10,7 @@ use adit_identity::{AgentId, Environment, Impersonation, JobIdentity, ProjectId,
 use super::cluster::advice;
 use crate::cluster_version::Version;
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::status::printable;
+use crate::kubernetes_status::printable;
 
 pub(super) const IMPERSONATION: Check = Check::new("impersonation", Hop::Agent);
 pub(super) const NAMESPACES: Check = Check::new("namespaces", Hop::Agent);

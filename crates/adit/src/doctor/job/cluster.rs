@@ -15,7 +15,7 @@ use super::grant::REFUSED;
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::exchange::{Answer, NoAnswer, exchange};
 use crate::kubeconfig::{Reachable, bearer};
-use crate::status::{Status, printable};
+use crate::kubernetes_status::{Status, printable};
 
 pub(super) const TUNNEL: Check = Check::new("tunnel", Hop::Agent);
 pub(super) const API_SERVER: Check = Check::new("api-server", Hop::ApiServer);

@@ -11,7 +11,7 @@ use super::access::{Access, Wanted};
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::exchange::{Answer, exchange};
 use crate::kubeconfig::{Reachable, bearer, listed};
-use crate::status::{Status, printable};
+use crate::kubernetes_status::{Status, printable};
 
 pub(super) const GRANT: Check = Check::new("grant", Hop::Client);
 

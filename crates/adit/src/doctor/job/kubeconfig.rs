@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 
 use super::access::{Found, Wanted, Wrong};
 use crate::kubeconfig::{BadRelayUrl, RelayUrl};
-use crate::status::printable;
+use crate::kubernetes_status::printable;
 
 pub(super) fn find(wanted: Option<&str>) -> Result<Found, Wrong> {
     let file = Kubeconfig::from_env()

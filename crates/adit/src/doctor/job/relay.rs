@@ -13,7 +13,7 @@ use crate::doctor::clock;
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::network::HTTP;
 use crate::exchange::{Answer, exchange, speaks_http2};
-use crate::status::Status;
+use crate::kubernetes_status::Status;
 
 pub(super) const CLOCK: Check = Check::new("clock", Hop::Client);
 pub(super) const RELAY: Check = Check::new("relay", Hop::Relay);

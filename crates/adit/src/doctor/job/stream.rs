@@ -24,7 +24,7 @@ use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::span::span;
 use crate::exchange::{Answer, NoAnswer, beside, in_origin_form, in_time, whole};
 use crate::kubeconfig::Reachable;
-use crate::status::Status;
+use crate::kubernetes_status::Status;
 
 pub(super) const UPGRADE: Check = Check::new("upgrade", Hop::Network);
 pub(super) const IDLE: Check = Check::new("idle", Hop::Network);

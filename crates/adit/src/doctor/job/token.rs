@@ -6,7 +6,7 @@ use adit_authority::oidc::Claimed;
 
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::span::from;
-use crate::status::printable;
+use crate::kubernetes_status::printable;
 
 pub(super) const TOKEN: Check = Check::new("token", Hop::Client);
 

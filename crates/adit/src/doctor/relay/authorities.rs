@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::status::Status;
+use crate::kubernetes_status::Status;
 
 pub(super) const ISSUERS: Check = Check::new("issuers", Hop::Authority);
 pub(super) const GITLAB: Check = Check::new("gitlab", Hop::Authority);

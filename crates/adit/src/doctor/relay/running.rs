@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::exchange::{Answer, exchange};
-use crate::status::printable;
+use crate::kubernetes_status::printable;
 
 pub(super) const ADMIN: Check = Check::new("admin", Hop::Relay);
 pub(super) const PORT: Check = Check::new("port", Hop::Relay);

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
-use crate::status::printable;
+use crate::kubernetes_status::printable;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

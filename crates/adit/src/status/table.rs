@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use adit_relay::status::{Agent, First, Report, Stream};
 
-use crate::status::printable;
+use crate::kubernetes_status::printable;
 
 /// All of it.
 pub(super) fn of(report: &Report) -> String {
