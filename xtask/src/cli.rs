@@ -80,7 +80,8 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     match dispatch(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Interrupted>() => {
+        // Whatever else failed: what Ctrl-C ended before its time may say so in its own words.
+        Err(error) if error.is::<Interrupted>() || interrupt::check().is_err() => {
             line("interrupted; nothing is left behind");
             ExitCode::from(130)
         }

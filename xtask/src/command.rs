@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
@@ -157,6 +157,10 @@ fn wait_while(
     let end = Instant::now() + within;
     loop {
         if let Some(status) = child.try_wait()? {
+            // Before it had a group of its own, the same Ctrl-C ended it; our own flag may be set a moment later.
+            if status.signal() == Some(Signal::INT.as_raw()) {
+                return Err(Interrupted.into());
+            }
             return Ok(status);
         }
         let stop = match may_go_on() {
@@ -220,3 +224,15 @@ fn drain(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
 }
 
 const DEADLINE: Duration = Duration::from_mins(2);
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, DEADLINE, Interrupted, finish};
+
+    #[test]
+    fn program_that_ctrl_c_ended_is_an_interruption() {
+        let mut shell = Command::new("/bin/sh");
+        let ended = finish(shell.args(["-c", "kill -INT $$"]), "", DEADLINE);
+        assert!(ended.is_err_and(|error| error.is::<Interrupted>()));
+    }
+}
