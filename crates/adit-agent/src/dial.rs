@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_process::net::{BufferedStream, TUNNEL_BUFFER};
+use adit_process::net::BufferedStream;
 use adit_process::tls::{ClientTls, H2, TlsError, TrustRoots};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -175,7 +175,7 @@ impl Dialler {
     /// # Errors
     /// It does not.
     pub async fn secure(&self, tcp: TcpStream) -> Result<Dialled, DialError> {
-        let stream = BufferedStream::new(tcp, TUNNEL_BUFFER);
+        let stream = BufferedStream::new(tcp);
         let Some(tls) = &self.tls else {
             return Ok(Dialled {
                 wire: Either::Left(stream),

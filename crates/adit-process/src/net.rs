@@ -8,6 +8,6 @@ mod buffered;
 mod corked;
 mod listener;
 
-pub use buffered::{BufferedStream, CLIENT_BUFFER, TUNNEL_BUFFER, UNSENT_LIMIT};
+pub use buffered::{BufferedStream, UNSENT_LIMIT};
 pub use corked::{Cork, Corked, cork};
 pub use listener::{Listener, ReusePort, listen, listen_shards};

@@ -1,10 +1,13 @@
 //! Decides how bytes are read below TLS: in large pieces, with no memory held while idle.
 //!
 //! rustls asks for 4 KiB at a time; a system call for each would cost more than the decryption.
-//! Both ends of every TLS connection put a [`BufferedStream`] between it and the socket. The
-//! invariant: while nothing is to be read, there is no buffer.
+//! Both ends of every TLS connection put a [`BufferedStream`] between it and the socket. It asks for
+//! more each time it gets all that it asked for, so that a connection need not be known for what it
+//! is: a client's requests are short, a tunnel's frames are not. The invariant: while nothing is to
+//! be read, there is no buffer.
 
 use std::io::{self, IoSlice};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,10 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
-/// Size of reads from a client's connection, in bytes: two TLS records.
-pub const CLIENT_BUFFER: usize = 32 * 1024;
-/// Size of reads from a connection that carries a tunnel, in bytes: four TLS records.
-pub const TUNNEL_BUFFER: usize = 64 * 1024;
+/// Size of the first reads, in bytes: a TLS record.
+const SMALLEST: usize = 16 << 10;
+/// Size of the largest, in bytes: four records, or one batch of a tunnel's writer.
+const LARGEST: usize = 64 << 10;
 
 /// Two batches of a tunnel's writer, in bytes. On a line of 20 Mbit/s that is full, what is written
 /// next waits 0.1 s instead of 0.45 s, on one of 100 Mbit/s 25 ms instead of 240 ms, and the line
@@ -30,22 +33,29 @@ pub const UNSENT_LIMIT: u32 = 128 * 1024;
 #[derive(Debug)]
 pub struct BufferedStream {
     socket: TcpStream,
-    /// Empty, or what one read brought; never grows past `capacity`.
+    /// Empty, or what one read brought.
     buffer: Vec<u8>,
     /// Where in `buffer` the unread bytes begin.
     start: usize,
-    capacity: usize,
+    /// How much the next read asks for.
+    size: usize,
+    sizes: RangeInclusive<usize>,
 }
 
 impl BufferedStream {
-    /// Wraps `socket`; each read asks for `capacity` bytes, such as [`CLIENT_BUFFER`].
+    /// Wraps `socket`.
     #[must_use]
-    pub fn new(socket: TcpStream, capacity: usize) -> Self {
+    pub fn new(socket: TcpStream) -> Self {
+        Self::with_sizes(socket, SMALLEST..=LARGEST)
+    }
+
+    fn with_sizes(socket: TcpStream, sizes: RangeInclusive<usize>) -> Self {
         Self {
             socket,
             buffer: Vec::new(),
             start: 0,
-            capacity,
+            size: *sizes.start(),
+            sizes,
         }
     }
 
@@ -66,10 +76,13 @@ impl BufferedStream {
         self.start += count;
         // A read that filled the buffer was cut short by it: more is likely to be waiting, and
         // the next read frees the buffer if not.
-        let is_more_likely = self.buffer.len() >= self.capacity;
-        if self.unread().is_empty() && !is_more_likely {
+        if self.unread().is_empty() && !self.is_full() {
             self.release();
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.buffer.len() == self.buffer.capacity()
     }
 
     fn release(&mut self) {
@@ -83,18 +96,28 @@ impl BufferedStream {
         self.buffer.clear();
         let filled = match self.socket.poll_read_ready(cx) {
             Poll::Ready(Ok(())) => {
-                if self.buffer.capacity() == 0 {
-                    self.buffer = Vec::with_capacity(self.capacity);
+                if self.buffer.capacity() != self.size {
+                    self.buffer = Vec::with_capacity(self.size);
                 }
                 poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.buffer)
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => Poll::Pending,
         };
-        if !matches!(filled, Poll::Ready(Ok(1..))) {
-            self.release();
+        match filled {
+            Poll::Ready(Ok(count @ 1..)) => self.resize(count),
+            Poll::Ready(_) | Poll::Pending => self.release(),
         }
         filled.map_ok(|_| ())
+    }
+
+    /// After a read that brought so many bytes.
+    fn resize(&mut self, count: usize) {
+        if self.is_full() {
+            self.size = self.sizes.end().min(&(2 * self.size)).to_owned();
+        } else if count < self.size / 4 {
+            self.size = self.sizes.start().max(&(self.size / 2)).to_owned();
+        }
     }
 }
 
@@ -112,7 +135,7 @@ impl AsyncRead for BufferedStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.unread().is_empty() {
-            if out.remaining() >= this.capacity {
+            if out.remaining() >= this.size {
                 return Pin::new(&mut this.socket).poll_read(cx, out);
             }
             ready!(this.poll_fill(cx))?;
@@ -168,12 +191,12 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(5);
 
-    async fn pair(capacity: usize) -> (BufferedStream, TcpStream) {
+    async fn pair(sizes: RangeInclusive<usize>) -> (BufferedStream, TcpStream) {
         let bound = listen(SocketAddr::from(([127, 0, 0, 1], 0)), ReusePort::Exclusive).unwrap();
         let listener = Listener::new(bound).unwrap();
         let dial = TcpStream::connect(listener.local_addr().unwrap());
         let (far, (near, _)) = tokio::join!(dial, listener.accept());
-        (BufferedStream::new(near, capacity), far.unwrap())
+        (BufferedStream::with_sizes(near, sizes), far.unwrap())
     }
 
     /// Reads once into `out` and says how many bytes came, 0 for "nothing yet".
@@ -191,8 +214,8 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_come_whole_and_in_order_whatever_the_sizes() {
-        for (capacity, step) in [(1, 1), (7, 3), (64, 4096), (4096, 100)] {
-            let (mut near, mut far) = pair(capacity).await;
+        for (sizes, step) in [(1..=1, 1), (7..=50, 3), (64..=500, 4096), (100..=4096, 100)] {
+            let (mut near, mut far) = pair(sizes.clone()).await;
             let sent: Vec<u8> = (0..20_000_u32)
                 .map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1])
                 .collect();
@@ -214,13 +237,13 @@ mod tests {
             let ((), got) = timeout(SOON, async { tokio::join!(write, read) })
                 .await
                 .unwrap();
-            assert!(got == sent, "capacity {capacity}, step {step}");
+            assert!(got == sent, "sizes {sizes:?}, step {step}");
         }
     }
 
     #[tokio::test]
     async fn idle_stream_holds_no_buffer() {
-        let (mut near, mut far) = pair(4096).await;
+        let (mut near, mut far) = pair(4096..=4096).await;
         assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
         assert_eq!(near.buffer.capacity(), 0, "nothing has come yet");
 
@@ -245,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn full_buffer_goes_back_once_the_socket_is_empty() {
-        let (mut near, mut far) = pair(16).await;
+        let (mut near, mut far) = pair(16..=16).await;
         far.write_all(&[1; 16]).await.unwrap();
         timeout(SOON, near.socket.readable())
             .await
@@ -265,8 +288,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn reads_grow_while_they_are_filled_and_shrink_when_little_comes() {
+        let (mut near, mut far) = pair(16..=64).await;
+        far.write_all(&[1; 16 + 32 + 64]).await.unwrap();
+        for size in [32, 64, 64] {
+            timeout(SOON, near.socket.readable())
+                .await
+                .unwrap()
+                .unwrap();
+            assert_ne!(read_now(&mut near, &mut [0; 1]).await, 0);
+            assert_eq!(near.size, size);
+            let mut rest = vec![0; near.unread().len()];
+            timeout(SOON, near.read_exact(&mut rest))
+                .await
+                .unwrap()
+                .unwrap();
+        }
+        for size in [32, 16, 16] {
+            far.write_all(&[1]).await.unwrap();
+            timeout(SOON, near.read_exact(&mut [0]))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(near.size, size);
+        }
+    }
+
+    #[tokio::test]
     async fn unsent_limit_is_accepted_by_the_system() {
-        let (near, _far) = pair(16).await;
+        let (near, _far) = pair(16..=16).await;
         near.limit_unsent();
         let limit = SockRef::from(&near).tcp_notsent_lowat().unwrap();
         assert_eq!(limit, UNSENT_LIMIT);

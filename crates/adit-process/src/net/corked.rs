@@ -75,15 +75,16 @@ impl<IO: AsyncWrite + Unpin> Bottle<IO> {
 
     /// Whether `bytes` more fit, after all has gone out if need be.
     fn poll_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<io::Result<bool>> {
-        if self.waiting.len() + bytes > CAPACITY {
+        let fit = bytes <= CAPACITY / 2;
+        if !fit || self.waiting.len() + bytes > CAPACITY {
             ready!(self.poll_out(cx))?;
         }
-        Poll::Ready(Ok(bytes <= CAPACITY))
+        Poll::Ready(Ok(fit))
     }
 
     fn keep(&mut self, data: &[u8]) {
         if self.waiting.capacity() == 0 {
-            self.waiting.reserve_exact(CAPACITY);
+            self.waiting.reserve_exact(RECORD);
         }
         self.waiting.extend_from_slice(data);
     }
@@ -138,8 +139,12 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Corked<IO> {
     }
 }
 
-/// What one TLS record holds. More at once goes past the buffer: to copy it would cost more than to write it apart.
-const CAPACITY: usize = 16 << 10;
+/// What one TLS record holds: where the buffer begins, and all that a small answer takes.
+const RECORD: usize = 16 << 10;
+/// Where it ends: four records, so that the frames of a large answer, of 16 KiB and a head of 9 bytes at most (RFC 9113 section 4.2
+/// and 4.1), share records and system calls. What alone takes more than half of it goes past: to copy that would cost more than to
+/// write it apart.
+const CAPACITY: usize = 4 * RECORD;
 
 #[cfg(test)]
 mod tests {

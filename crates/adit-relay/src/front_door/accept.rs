@@ -15,10 +15,7 @@ use std::{
     time::Duration,
 };
 
-use adit_process::{
-    net::{BufferedStream, CLIENT_BUFFER},
-    tls::H2,
-};
+use adit_process::{net::BufferedStream, tls::H2};
 use dashmap::DashMap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -144,9 +141,7 @@ pub(crate) async fn accept(
 }
 
 async fn accept_tls(socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io, Protocol)> {
-    let stream = tls
-        .accept(BufferedStream::new(socket, CLIENT_BUFFER))
-        .await?;
+    let stream = tls.accept(BufferedStream::new(socket)).await?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(H2) => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
@@ -167,10 +162,7 @@ async fn accept_plain(socket: TcpStream) -> io::Result<(Io, Protocol)> {
     if seen == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok((
-        Io::Plain(BufferedStream::new(socket, CLIENT_BUFFER)),
-        protocol,
-    ))
+    Ok((Io::Plain(BufferedStream::new(socket)), protocol))
 }
 
 /// Has the kernel find peers that vanished without a word: after `idle` of silence it asks four times, a quarter of that
