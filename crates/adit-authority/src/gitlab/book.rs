@@ -79,6 +79,8 @@ pub(super) struct Begun<P> {
     pub(super) tag: TokenTag,
     pub(super) token: SecretString,
     pub(super) flight: Arc<Flight<P>>,
+    /// When it was this call's time; none for a token that was not known.
+    pub(super) due_at: Option<Instant>,
 }
 
 /// What a new proof meant.
@@ -267,8 +269,12 @@ impl<P: Proof> Book<P> {
         let entry = self.entries.get_mut(&tag)?;
         let flight = Arc::new(watch::Sender::new(None));
         entry.flight = Some(Arc::clone(&flight));
-        let token = entry.token.clone();
-        Some(Begun { tag, token, flight })
+        Some(Begun {
+            tag,
+            token: entry.token.clone(),
+            flight,
+            due_at: entry.proven.as_ref().map(|proven| proven.ask_at),
+        })
     }
 
     fn entry_of(&mut self, begun: &Begun<P>) -> Option<&mut Entry<P>> {

@@ -127,6 +127,8 @@ const QUEUE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// By how much a token in use may be asked about later than it should before it counts as overdue.
 const LATE: Duration = Duration::from_secs(5);
+/// By which part of `recheck` a token may be asked about earlier than that.
+const LEEWAY: f64 = 0.2;
 
 /// What a caller does next.
 enum Step<P> {
@@ -325,11 +327,15 @@ impl<K: Kind> Vouch<K> {
         }
     }
 
-    /// Up to a fifth earlier, by chance, so that tokens that came together are not asked about together for ever.
-    fn recheck(&self) -> Duration {
-        self.times
-            .recheck
-            .mul_f64(1.0 - rand::random::<f64>() / 5.0)
+    /// When a token is to be asked about after a call that was due then: one `recheck` after that, however late the call was, so that a
+    /// token in use costs one call in each. The first time, and when the call was much too late, up to a fifth earlier by chance, so that
+    /// tokens that came together are not asked about together for ever.
+    fn next_turn(&self, due_at: Option<Instant>, now: Instant) -> Instant {
+        let recheck = self.times.recheck;
+        let early = |most: f64| now + recheck.mul_f64(1.0 - most * LEEWAY);
+        let in_step = due_at.map(|due_at| due_at + recheck);
+        let in_step = in_step.filter(|at| *at >= early(1.0));
+        in_step.unwrap_or_else(|| early(rand::random()))
     }
 }
 

@@ -44,6 +44,39 @@ async fn tokens_that_came_together_are_asked_about_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_in_use_costs_one_call_in_each_interval() {
+    let world = World::new();
+    let held = world.running("token", 9001).await;
+    sleep(60 * MINUTE).await;
+    // Its first, and two a minute.
+    let calls = world.script.calls();
+    assert!((120..=121).contains(&calls), "{calls}");
+    // In trouble, too, as long as somebody asks at all.
+    let nonsense = Instead::Answers(200, vec![], String::new());
+    world.script.now(nonsense);
+    sleep(10 * MINUTE).await;
+    let calls = world.script.calls() - calls;
+    assert!((19..=20).contains(&calls), "{calls}");
+    assert_eq!(held.ended(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_stay_apart_however_long_they_are_used() {
+    let world = World::new();
+    let mut held = Vec::new();
+    for id in 1..=100 {
+        held.push(world.running(&format!("token{id}"), id).await);
+    }
+    sleep(60 * MINUTE).await;
+    for _ in 0..30 {
+        let before = world.script.calls();
+        sleep(SECOND).await;
+        let now = world.script.calls() - before;
+        assert!(now < 50, "{now} in one second");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_uses_is_not_asked_about_and_forgotten_in_the_end() {
     let world = World::new();
     drop(world.running("token", 9001).await);

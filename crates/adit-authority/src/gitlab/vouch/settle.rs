@@ -54,7 +54,8 @@ impl<K: Kind> Vouch<K> {
         rest: Option<Duration>,
     ) -> Verdict<K::Proof> {
         let now = Instant::now();
-        let ask_at = now + self.recheck().max(rest.unwrap_or_default());
+        let ask_at = self.next_turn(begun.due_at, now);
+        let ask_at = ask_at.max(now + rest.unwrap_or_default());
         let proof = |old: Option<&K::Proof>| match old {
             None => Some(self.kind.first(begun.tag, said)),
             Some(old) => self.kind.next(old, said),
@@ -84,14 +85,14 @@ impl<K: Kind> Vouch<K> {
     fn troubled(&self, begun: &Begun<K::Proof>, snag: Snag) -> Verdict<K::Proof> {
         let now = Instant::now();
         let error = GitLabError::from(snag);
-        let (wait, refusal) = match snag.whose {
-            Whose::Relay => (self.recheck(), None),
+        let (ask_at, refusal) = match snag.whose {
+            Whose::Relay => (self.next_turn(begun.due_at, now), None),
             Whose::Token => {
                 let until = now + snag.retry_after;
-                (snag.retry_after, Some((error, until)))
+                (until, Some((error, until)))
             }
         };
-        self.book.lock().troubled(begun, now + wait, refusal);
+        self.book.lock().troubled(begun, ask_at, refusal);
         Err(error)
     }
 
@@ -100,7 +101,7 @@ impl<K: Kind> Vouch<K> {
         tracing::warn!(%error, question = K::QUESTION.as_str(), "an answer of GitLab's cannot be used");
         let now = Instant::now();
         let refusal = Some((error, now + self.times.refused_for));
-        let ask_at = now + self.recheck();
+        let ask_at = self.next_turn(begun.due_at, now);
         self.book.lock().troubled(begun, ask_at, refusal);
         Err(error)
     }
