@@ -1,10 +1,11 @@
-//! How many tokens that GitLab does not know one address may bring. Asked by [`super::vouch`] before a new token is sent to
-//! GitLab. Invariant: a token that GitLab vouches for costs its address nothing, and what is held does not grow with the
-//! number of addresses.
+//! How many tokens that GitLab does not know one address may bring, and which addresses bring such. Asked by [`super::vouch`]
+//! before a new token is sent to GitLab. Invariant: a token that GitLab vouches for costs its address nothing, and what is held
+//! does not grow with the number of addresses.
 
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -17,23 +18,74 @@ const MOST: usize = 10_000;
 /// Seconds' worth of tokens that may come at once.
 const AT_ONCE: u32 = 10;
 
-/// A bucket for each address that brought a bad token lately.
+/// How long an address is doubted after a bad token: others go first. Longer than a flood that keeps below `per_second` takes from
+/// one of its tokens to the next; short enough for a fleet of runners behind one address, one job of which has ended.
+const DOUBTED_FOR: Duration = Duration::from_mins(1);
+
+/// A bucket for each address that brought a new token a moment ago, and those that brought a bad one lately.
 #[derive(Debug)]
 pub(super) struct Addresses {
     buckets: Mutex<HashMap<IpAddr, Pace>>,
+    doubted: Mutex<HashMap<IpAddr, Instant>>,
     per_second: u32,
+}
+
+/// Who brought a new token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bringer {
+    from: IpAddr,
+    pub(super) urgency: Urgency,
 }
 
 impl Addresses {
     pub(super) fn new(per_second: u32) -> Self {
         Self {
             buckets: Mutex::default(),
+            doubted: Mutex::default(),
             per_second,
         }
     }
 
-    /// Whether this address may bring one more token; it counts as a bad one until [`Addresses::forgive`].
-    pub(super) fn admit(&self, from: IpAddr, now: Instant) -> bool {
+    /// Lets an address bring one more token, unless it has brought too many; it counts as a bad one until [`Addresses::forgive`].
+    pub(super) fn admit(&self, from: IpAddr, now: Instant) -> Option<Bringer> {
+        let urgency = if self.doubts(from, now) {
+            Urgency::Doubted
+        } else {
+            Urgency::New
+        };
+        self.has_room(from, now)
+            .then_some(Bringer { from, urgency })
+    }
+
+    /// The token was good.
+    pub(super) fn forgive(&self, by: Bringer) {
+        if let Some(bucket) = self.buckets.lock().get_mut(&site(by.from)) {
+            bucket.give_back();
+        }
+    }
+
+    /// The token was bad.
+    pub(super) fn doubt(&self, by: Bringer, now: Instant) {
+        let mut doubted = self.doubted.lock();
+        let site = site(by.from);
+        // Whoever is not doubted for want of room is a stranger as others are.
+        if doubted.len() < MOST || doubted.contains_key(&site) {
+            doubted.insert(site, now + DOUBTED_FOR);
+        }
+    }
+
+    /// Forgets addresses that have brought none for a while; called every second.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.buckets.lock().retain(|_, bucket| !bucket.is_full(now));
+        self.doubted.lock().retain(|_, until| *until > now);
+    }
+
+    fn doubts(&self, from: IpAddr, now: Instant) -> bool {
+        let doubted = self.doubted.lock();
+        doubted.get(&site(from)).is_some_and(|until| *until > now)
+    }
+
+    fn has_room(&self, from: IpAddr, now: Instant) -> bool {
         let mut buckets = self.buckets.lock();
         let full = || {
             Pace::new(
@@ -49,21 +101,9 @@ impl Addresses {
         bucket.take(now, Urgency::Known).is_ok()
     }
 
-    /// The token was good.
-    pub(super) fn forgive(&self, from: IpAddr) {
-        if let Some(bucket) = self.buckets.lock().get_mut(&site(from)) {
-            bucket.give_back();
-        }
-    }
-
-    /// Forgets addresses that have brought none for a while; called every second.
-    pub(super) fn sweep(&self, now: Instant) {
-        self.buckets.lock().retain(|_, bucket| !bucket.is_full(now));
-    }
-
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.buckets.lock().len()
+        self.buckets.lock().len() + self.doubted.lock().len()
     }
 }
 
@@ -80,13 +120,12 @@ fn site(from: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn admitted(addresses: &Addresses, from: &str, tries: usize, now: Instant) -> usize {
         let from = from.parse().unwrap();
-        (0..tries).filter(|_| addresses.admit(from, now)).count()
+        let admit = |_: &usize| addresses.admit(from, now).is_some();
+        (0..tries).filter(admit).count()
     }
 
     #[test]
@@ -102,11 +141,27 @@ mod tests {
     fn good_tokens_cost_nothing() {
         let (addresses, now) = (Addresses::new(1), Instant::now());
         for _ in 0..1000 {
-            assert_eq!(admitted(&addresses, "192.0.2.1", 1, now), 1);
-            addresses.forgive("192.0.2.1".parse().unwrap());
+            let from = "192.0.2.1".parse().unwrap();
+            let by = addresses.admit(from, now).unwrap();
+            assert_eq!(by.urgency, Urgency::New);
+            addresses.forgive(by);
         }
         addresses.sweep(now);
         assert_eq!(addresses.len(), 0);
+    }
+
+    #[test]
+    fn who_brings_a_bad_token_is_doubted_for_a_while_and_nobody_else_is() {
+        let (addresses, now) = (Addresses::new(10), Instant::now());
+        let urgency = |from: &str, now| {
+            let by = addresses.admit(from.parse().unwrap(), now);
+            by.unwrap().urgency
+        };
+        let by = addresses.admit("2001:db8::1".parse().unwrap(), now);
+        addresses.doubt(by.unwrap(), now);
+        assert_eq!(urgency("2001:db8::2", now), Urgency::Doubted);
+        assert_eq!(urgency("192.0.2.1", now), Urgency::New);
+        assert_eq!(urgency("2001:db8::1", now + DOUBTED_FOR), Urgency::New);
     }
 
     #[test]
@@ -128,12 +183,14 @@ mod tests {
         let let_in: usize = (0..2 * MOST)
             .map(|at| {
                 let from = Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(at).unwrap());
-                usize::from(addresses.admit(from.into(), now))
+                let by = addresses.admit(from.into(), now);
+                by.inspect(|by| addresses.doubt(*by, now));
+                usize::from(by.is_some())
             })
             .sum();
         assert_eq!(let_in, MOST + 10);
-        assert!(addresses.len() <= MOST + 1);
-        addresses.sweep(now + Duration::from_mins(1));
+        assert!(addresses.len() <= 2 * MOST + 1);
+        addresses.sweep(now + DOUBTED_FOR);
         assert_eq!(addresses.len(), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! How many calls a second this relay sends to GitLab. Asked by [`super::line`] before each call; [`super::addresses`] uses
-//! the same bucket for each address. Invariant: a call that is not urgent leaves the last fifth to those that are, so that
-//! strangers cannot keep known jobs from being asked about.
+//! the same bucket for each address. Invariant: a call leaves a fifth to each more urgent kind, so that strangers cannot keep
+//! known jobs from being asked about, nor those who bring bad tokens keep out new jobs from elsewhere.
 
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(super) enum Urgency {
     Known,
     /// A token that nobody has seen.
     New,
+    /// One from an address that has brought a bad one lately.
+    Doubted,
 }
 
 impl Pace {
@@ -38,10 +40,12 @@ impl Pace {
     /// Takes a call; if there is none left for this urgency, says when there may be.
     pub(super) fn take(&mut self, now: Instant, urgency: Urgency) -> Result<(), Duration> {
         self.fill(now);
-        let least = match urgency {
-            Urgency::Known => 1.0,
-            Urgency::New => (self.most / 5.0).max(1.0),
+        let fifths = match urgency {
+            Urgency::Known => 0.0,
+            Urgency::New => 1.0,
+            Urgency::Doubted => 2.0,
         };
+        let least = (self.most * fifths / 5.0).max(1.0);
         if self.level >= least {
             self.level -= 1.0;
             return Ok(());
@@ -94,10 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn strangers_leave_the_last_fifth() {
+    fn each_kind_leaves_a_fifth_to_those_more_urgent() {
         let now = Instant::now();
         let mut pace = Pace::new(10, 50, now);
-        assert_eq!(drain(&mut pace, now, Urgency::New), 41);
+        assert_eq!(drain(&mut pace, now, Urgency::Doubted), 31);
+        assert_eq!(drain(&mut pace, now, Urgency::New), 10);
         let wait = pace.take(now, Urgency::New).unwrap_err();
         assert_eq!(wait, Duration::from_millis(100));
         assert_eq!(drain(&mut pace, now, Urgency::Known), 9);

@@ -29,7 +29,7 @@ use tokio::{
 
 use super::{
     GitLabError,
-    addresses::Addresses,
+    addresses::{Addresses, Bringer},
     book::{Begun, Book, Bounds, Found, Proof, Verdict},
     driver::Driver,
     line::{Answer, Asker, Line, Snag},
@@ -104,8 +104,7 @@ pub(super) struct Vouch<K: Kind> {
     tags: Tags,
     book: Mutex<Book<K::Proof>>,
     times: Times,
-    new: mpsc::Sender<Ask<K::Proof>>,
-    known: mpsc::Sender<Ask<K::Proof>>,
+    asks: Asks<mpsc::Sender<Ask<K::Proof>>>,
     calls: Counts<Outcome>,
     lookups: Counts<Lookup>,
     ended: Counts<Ended>,
@@ -116,10 +115,18 @@ pub(super) struct Vouch<K: Kind> {
 pub(super) struct Ask<P> {
     begun: Begun<P>,
     /// Who brought it, if it is new.
-    from: Option<IpAddr>,
+    by: Option<Bringer>,
 }
 
-/// New tokens that may wait for the driver. Filled by a burst of new jobs, or of invented tokens; then they are refused.
+/// A queue to the driver for each urgency, so that none of them takes another's places.
+#[derive(Debug)]
+pub(super) struct Asks<Q> {
+    pub(super) known: Q,
+    pub(super) new: Q,
+    pub(super) doubted: Q,
+}
+
+/// Tokens of one urgency that may wait for the driver. Filled by a burst of new jobs, or of invented tokens; then they are refused.
 const MOST_WAITING: usize = 1024;
 /// How long a caller waits for a call to begin, beyond what the call itself may take.
 const QUEUE: Duration = Duration::from_secs(5);
@@ -146,8 +153,9 @@ impl<K: Kind> Vouch<K> {
         times: Times,
         bounds: Bounds,
     ) -> (Arc<Self>, Driver<K>) {
-        let (new, new_asks) = mpsc::channel(MOST_WAITING);
         let (known, known_asks) = mpsc::channel(MOST_WAITING);
+        let (new, new_asks) = mpsc::channel(MOST_WAITING);
+        let (doubted, doubted_asks) = mpsc::channel(MOST_WAITING);
         let vouch = Arc::new(Self {
             kind,
             line: Arc::clone(line),
@@ -155,13 +163,21 @@ impl<K: Kind> Vouch<K> {
             tags: Tags::new(),
             book: Mutex::new(Book::new(bounds)),
             times,
-            new,
-            known,
+            asks: Asks {
+                known,
+                new,
+                doubted,
+            },
             calls: Counts::new(Outcome::ALL),
             lookups: Counts::new(Lookup::ALL),
             ended: Counts::new(Ended::ALL),
         });
-        let driver = Driver::new(Arc::clone(&vouch), new_asks, known_asks);
+        let asks = Asks {
+            known: known_asks,
+            new: new_asks,
+            doubted: doubted_asks,
+        };
+        let driver = Driver::new(Arc::clone(&vouch), asks);
         (vouch, driver)
     }
 
@@ -209,10 +225,16 @@ impl<K: Kind> Vouch<K> {
         due.into_iter().map(Ask::of_known).collect()
     }
 
-    /// Makes a call and settles what it says.
+    /// Makes a call and settles what it says. A new token that nobody waits for any more costs no turn: else those who have left, in a
+    /// flood, would use up the turns of those who have not.
     pub(super) async fn call(&self, ask: Ask<K::Proof>) {
-        self.line.turn(ask.urgency()).await;
-        let verdict = if ask.is_wanted() {
+        let turn = self.line.turn(ask.urgency());
+        let is_wanted = tokio::select! {
+            biased;
+            () = ask.begun.flight.closed(), if ask.by.is_some() => false,
+            () = turn => true,
+        };
+        let verdict = if is_wanted {
             let asker = Asker::new(&self.line, &self.calls, ask.urgency());
             let answer = self.kind.ask(&asker, &ask.begun.token).await;
             self.settle(&ask, answer)
@@ -247,32 +269,36 @@ impl<K: Kind> Vouch<K> {
             Found::Asking(flight, held) => return Ok(Step::Wait(Lookup::Joined, flight, held)),
             Found::Due(held) => held,
         };
-        let begun = self
-            .admit(from, held.is_some(), now)
-            .and_then(|()| book.begin(tag, token));
+        let ask = self.admit(from, held.is_some(), now).and_then(|by| {
+            let begun = book.begin(tag, token)?;
+            Ok(Ask { begun, by })
+        });
         drop(book);
-        let begun = match (begun, held.clone()) {
-            (Ok(begun), _) => begun,
+        let ask = match (ask, held.clone()) {
+            (Ok(ask), _) => ask,
             (Err(_), Some(proof)) => return Ok(Step::Go(Lookup::Honoured, proof)),
             (Err(error), None) => return self.turned_away(Lookup::Withheld, error),
         };
-        let flight = begun.flight.subscribe();
-        self.queue(match &held {
-            Some(_) => Ask::of_known(begun),
-            None => Ask::of_new(begun, from),
-        });
+        let flight = ask.begun.flight.subscribe();
+        self.queue(ask);
         Ok(Step::Wait(Lookup::Asked, flight, held))
     }
 
-    /// Whether GitLab may be asked at all.
-    fn admit(&self, from: IpAddr, is_known: bool, now: Instant) -> Result<(), GitLabError> {
+    /// Whether GitLab may be asked at all; on whose account, if the token is new.
+    fn admit(
+        &self,
+        from: IpAddr,
+        is_known: bool,
+        now: Instant,
+    ) -> Result<Option<Bringer>, GitLabError> {
         if let Some(snag) = self.line.is_left_alone() {
             return Err(snag.into());
         }
-        if !is_known && !self.addresses.admit(from, now) {
-            return Err(GitLabError::TooManyBadTokens);
+        if is_known {
+            return Ok(None);
         }
-        Ok(())
+        let by = self.addresses.admit(from, now);
+        by.map(Some).ok_or(GitLabError::TooManyBadTokens)
     }
 
     fn turned_away<T>(&self, lookup: Lookup, error: GitLabError) -> Result<T, GitLabError> {
@@ -281,9 +307,10 @@ impl<K: Kind> Vouch<K> {
     }
 
     fn queue(&self, ask: Ask<K::Proof>) {
-        let queue = match ask.from {
-            Some(_) => &self.new,
-            None => &self.known,
+        let queue = match ask.urgency() {
+            Urgency::Known => &self.asks.known,
+            Urgency::New => &self.asks.new,
+            Urgency::Doubted => &self.asks.doubted,
         };
         if let Err(full) = queue.try_send(ask) {
             let ask = full.into_inner();
@@ -322,8 +349,8 @@ impl<K: Kind> Vouch<K> {
     }
 
     fn forgive(&self, ask: &Ask<K::Proof>) {
-        if let Some(from) = ask.from {
-            self.addresses.forgive(from);
+        if let Some(by) = ask.by {
+            self.addresses.forgive(by);
         }
     }
 
@@ -341,25 +368,10 @@ impl<K: Kind> Vouch<K> {
 
 impl<P> Ask<P> {
     const fn of_known(begun: Begun<P>) -> Self {
-        Self { begun, from: None }
+        Self { begun, by: None }
     }
 
-    const fn of_new(begun: Begun<P>, from: IpAddr) -> Self {
-        Self {
-            begun,
-            from: Some(from),
-        }
-    }
-
-    const fn urgency(&self) -> Urgency {
-        match self.from {
-            Some(_) => Urgency::New,
-            None => Urgency::Known,
-        }
-    }
-
-    /// Whether it is worth a call: nobody else asks about a new token whose callers have left.
-    fn is_wanted(&self) -> bool {
-        self.from.is_none() || self.begun.flight.receiver_count() > 0
+    fn urgency(&self) -> Urgency {
+        self.by.map_or(Urgency::Known, |by| by.urgency)
     }
 }

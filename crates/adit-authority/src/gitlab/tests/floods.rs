@@ -80,6 +80,61 @@ async fn from_many_addresses_they_cost_no_more_than_the_pace() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_brings_bad_tokens_keeps_no_new_job_from_elsewhere_waiting() {
+    let world = World::new();
+    *world.script.latency.lock() = Duration::from_millis(50);
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+    let mut tasks = JoinSet::new();
+    let (mut invented, before) = (0_u32, world.script.calls());
+    for tenth in 1..=200 {
+        // Each of 200 addresses stays below what one may bring.
+        for _ in 0..160 {
+            let gitlab = Arc::clone(&world.gitlab);
+            let from = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + invented % 200));
+            let token = format!("invented-{invented}");
+            tasks.spawn(async move {
+                let refused = gitlab.job(Token::parse(&token).unwrap(), from).await;
+                refused.unwrap_err()
+            });
+            invented += 1;
+        }
+        if tenth % 50 == 0 {
+            let (token, began) = (format!("young{tenth}"), Instant::now());
+            world.script.start(&token, said(tenth));
+            world.job_from(&token, elsewhere).await.unwrap();
+            assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+        }
+        sleep(SECOND / 10).await;
+    }
+    within(tasks.join_all()).await;
+    // All that may go out at once, and 50 a second.
+    let calls = world.script.calls() - before;
+    assert!(calls <= 250 + 35 * 50, "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_have_left_cost_no_turn() {
+    let world = World::with(|config| {
+        config.calls_per_second = 10;
+        config.calls_at_once = 1;
+    });
+    let mut tasks = JoinSet::new();
+    for number in 0..500_u32 {
+        let gitlab = Arc::clone(&world.gitlab);
+        tasks.spawn(async move {
+            let from = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
+            let token = format!("invented-{number}");
+            gitlab.job(Token::parse(&token).unwrap(), from).await
+        });
+    }
+    sleep(SECOND).await;
+    tasks.shutdown().await;
+    let began = Instant::now();
+    world.running("token", 9001).await;
+    assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn room_is_made_by_those_that_nobody_uses() {
     let world = World::with(|config| config.max_tokens = 10);
     let held = world.running("held", 9001).await;

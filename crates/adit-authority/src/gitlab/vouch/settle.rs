@@ -33,15 +33,15 @@ impl<K: Kind> Vouch<K> {
             Ok(Answer {
                 said: Said::No(status, _),
                 ..
-            }) => return self.denied(begun, self.kind.refusal(status)),
-            Err(snag) => return self.troubled(begun, snag),
+            }) => return self.denied(ask, self.kind.refusal(status)),
+            Err(snag) => return self.troubled(ask, snag),
         };
         match self.kind.read(&begun.token, &body) {
             Ok(said) => {
                 self.forgive(ask);
                 self.proved(begun, said, body.len(), rest)
             }
-            Err(error) if error.is_no() => self.denied(begun, error),
+            Err(error) if error.is_no() => self.denied(ask, error),
             Err(error) => self.not_understood(begun, error),
         }
     }
@@ -73,21 +73,24 @@ impl<K: Kind> Vouch<K> {
         }
     }
 
-    fn denied(&self, begun: &Begun<K::Proof>, error: GitLabError) -> Verdict<K::Proof> {
-        let until = Instant::now() + self.times.refused_for;
-        let known = self.book.lock().denied(begun, error, until);
+    fn denied(&self, ask: &Ask<K::Proof>, error: GitLabError) -> Verdict<K::Proof> {
+        let now = Instant::now();
+        self.doubt(ask, now);
+        let until = now + self.times.refused_for;
+        let known = self.book.lock().denied(&ask.begun, error, until);
         if let Some(proof) = known {
             self.end(&proof, Ended::Over);
         }
         Err(error)
     }
 
-    fn troubled(&self, begun: &Begun<K::Proof>, snag: Snag) -> Verdict<K::Proof> {
-        let now = Instant::now();
+    fn troubled(&self, ask: &Ask<K::Proof>, snag: Snag) -> Verdict<K::Proof> {
+        let (begun, now) = (&ask.begun, Instant::now());
         let error = GitLabError::from(snag);
         let (ask_at, refusal) = match snag.whose {
             Whose::Relay => (self.next_turn(begun.due_at, now), None),
             Whose::Token => {
+                self.doubt(ask, now);
                 let until = now + snag.retry_after;
                 (until, Some((error, until)))
             }
@@ -104,6 +107,12 @@ impl<K: Kind> Vouch<K> {
         let ask_at = self.next_turn(begun.due_at, now);
         self.book.lock().troubled(begun, ask_at, refusal);
         Err(error)
+    }
+
+    fn doubt(&self, ask: &Ask<K::Proof>, now: Instant) {
+        if let Some(by) = ask.by {
+            self.addresses.doubt(by, now);
+        }
     }
 
     /// Nobody waits any more, or there is no room to wait.
