@@ -5,7 +5,7 @@ use std::time::Duration;
 use adit_tests::{
     AgentBuilder, Answer, Direction, Line, Refused, RelayBuilder, World, agent, body,
     caller::{get, request},
-    job, kube, relay, scenario, within, world,
+    job, kube, logs, relay, scenario, within, world,
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
@@ -128,6 +128,27 @@ fn who_may_not_use_an_agent_does_not_learn_whether_it_exists() {
                 .replace(id, "")
         };
         assert_eq!(told(&foreign, "3"), told(&unknown, "4711"));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_job_that_is_refused_over_and_over_does_not_fill_the_log() {
+    scenario(async {
+        let world = world().await;
+        let foreign = world.relay.caller(&job(9001), "foreign").http2().await;
+        let began = Instant::now();
+        for _ in 0..100 {
+            let refused = foreign.get("/api").await.refused();
+            expect(&refused, 403, "not_permitted", "client", None);
+        }
+        let seconds = began.elapsed().as_secs();
+        let log = logs();
+        let refused = log.lines().filter(|line| line.contains("not_permitted"));
+        let (loud, quiet): (Vec<_>, Vec<_>) = refused.partition(|line| line.contains(" INFO "));
+        assert_eq!(loud.len() + quiet.len(), 100, "{log}");
+        assert!((1..=2 + seconds as usize).contains(&loud.len()), "{log}");
+        drop(foreign);
         world.stop().await;
     });
 }

@@ -25,11 +25,8 @@ use crate::{
     client::Client,
     metrics::{Metrics, NoTunnel},
     registry::{Registration, Registry},
+    seldom::Seldom,
 };
-
-mod seldom;
-
-pub(crate) use seldom::Seldom;
 
 /// What a stream on an HTTP/2 connection turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

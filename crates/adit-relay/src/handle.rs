@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     audit::{Ended, Entry},
-    authenticate::{AGENT_ID, Authenticate, CSRF_PARAMETER},
+    authenticate::{AGENT_ID, Authenticate, Bearer, CSRF_PARAMETER},
     authorise::Authorise,
     browsers::{self, Browsers, Page, is_preflight},
     call::Call,
@@ -266,8 +266,16 @@ fn purpose<B>(request: &Request<B>) -> Result<Purpose, Refusal> {
     Purpose::of(request.uri())
 }
 
-/// At `info`, but for what strangers cause: that is at `debug`, and counted like the rest.
+/// At `info`, but for what strangers cause, and what a job causes more often than once in a second: that is at `debug`, and counted
+/// like the rest.
 fn log_refusal(refusal: &Refusal, facts: &Facts, method: &Method, call: &Call<'_>) {
+    let unlogged = if refusal.is_to_a_stranger() {
+        None
+    } else {
+        let bearer = call.connection.bearer.lock();
+        let told = |bearer: &Arc<Bearer>| bearer.job_use.refusals.told(call.began);
+        bearer.as_ref().map_or(Some(0), told)
+    };
     macro_rules! log {
         ($level:ident) => {
             tracing::$level!(
@@ -278,14 +286,15 @@ fn log_refusal(refusal: &Refusal, facts: &Facts, method: &Method, call: &Call<'_
                 refusal = facts.reason,
                 detail = refusal.detail(),
                 error = %refusal,
+                unlogged,
                 "refused"
             )
         };
     }
-    if refusal.is_to_a_stranger() {
-        log!(debug);
-    } else {
+    if unlogged.is_some() {
         log!(info);
+    } else {
+        log!(debug);
     }
 }
 

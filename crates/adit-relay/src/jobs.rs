@@ -16,7 +16,7 @@ use adit_authority::Caller;
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, seldom::Seldom};
 
 /// Limits per job; a job is known by its token.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +73,7 @@ impl Jobs {
                 expires_at,
                 streams: AtomicU32::new(0),
                 second: AtomicU64::new(0),
+                refusals: Seldom::default(),
             })
         };
         Arc::clone(&self.by_owner.entry(owner).or_insert_with(new))
@@ -103,6 +104,8 @@ pub(crate) struct JobUse {
     streams: AtomicU32,
     /// The second (upper half, since `started`) and the exchanges begun in it (lower half).
     second: AtomicU64,
+    /// Which of its refusals are logged: where GitLab vouches for everybody's jobs, many of them are strangers.
+    pub(crate) refusals: Seldom,
 }
 
 impl JobUse {

@@ -69,6 +69,7 @@ mod in_flight;
 mod lasting;
 mod metrics;
 mod secret_file;
+mod seldom;
 pub mod status;
 mod trial;
 

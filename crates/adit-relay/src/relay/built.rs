@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::StartError;
 use crate::{
-    agents::{Agents, Seldom},
+    agents::Agents,
     audit::{Audit, Writer},
     authenticate::{Authenticate, Authorities, Fetch},
     authorise::Authorise,
@@ -39,6 +39,7 @@ use crate::{
     registry::Registry,
     route::Route,
     secret_file::{self, SecretError},
+    seldom::Seldom,
     status::{Gate, Status},
 };
 

@@ -1,4 +1,4 @@
-//! Decides which of many like events are logged: one a second, with how many were not. For what strangers can cause at will.
+//! Decides which of many like events are logged: one a second, with how many were not. For what strangers or one job can cause at will.
 
 use std::time::Duration;
 
