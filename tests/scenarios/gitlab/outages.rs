@@ -1,6 +1,7 @@
 //! GitLab in trouble: known jobs go on, new ones are told.
 
 use adit_tests::{Endpoint, Fault, caller::get, caller::next_piece, scenario};
+use futures_util::future::join_all;
 
 use super::Place;
 
@@ -58,6 +59,51 @@ fn trouble_of_every_kind_refuses_new_jobs_and_no_known_one() {
             place.stop().await;
         }
     });
+}
+
+#[test]
+fn fifty_running_jobs_notice_nothing_of_an_outage() {
+    for trouble in [Some(Fault::Hang), Some(Fault::Status(500)), None] {
+        scenario(fifty_jobs_without_gitlab(trouble));
+    }
+}
+
+/// It does as it is told, or is away.
+async fn fifty_jobs_without_gitlab(trouble: Option<Fault>) {
+    let mut place = Place::new().await;
+    let jobs: Vec<_> = (0..50).map(|_| place.job().1).collect();
+    let mut watches = Vec::new();
+    for job in &jobs {
+        let http2 = job.http2().await;
+        let watch = http2.send(get("/watch")).await.unwrap();
+        assert_eq!(watch.status(), 200);
+        watches.push((watch, http2));
+    }
+    match trouble {
+        Some(fault) => place.gitlab.faults().set_everywhere(fault),
+        None => place.gitlab.be_away().await,
+    }
+    let mut rounds_without = 0;
+    while rounds_without < 3 {
+        // On new connections, for which each token is looked up.
+        for answer in join_all(jobs.iter().map(|job| job.get("/api"))).await {
+            answer.echo();
+        }
+        let metrics = place.relay().metrics().await;
+        let closed = metrics.value(r#"adit_relay_gitlab_breaker{state="closed"}"#);
+        rounds_without += usize::from(closed == 0.0);
+    }
+    let refused = place.job().1.get("/api").await.refused();
+    assert_eq!(refused.reason, "gitlab_unavailable", "{trouble:?}");
+    assert!(refused.retry_after.is_some(), "{trouble:?}");
+    place.world.kube.event("still here");
+    for (watch, _) in &mut watches {
+        assert_eq!(next_piece(watch).await, "still here\n", "{trouble:?}");
+    }
+    let metrics = place.relay().metrics().await;
+    assert_eq!(metrics.sum("adit_relay_exchanges_cut_total"), 0.0);
+    drop(watches);
+    place.stop().await;
 }
 
 #[test]

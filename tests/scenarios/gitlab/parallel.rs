@@ -45,9 +45,14 @@ fn invented_tokens_are_stopped_before_gitlab() {
         assert_eq!(asked + refused("too_many_bad_tokens"), 50, "{reasons:?}");
         assert_eq!(place.gitlab.calls().to(Endpoint::AllowedAgents), 1 + asked);
         assert!((10..40).contains(&asked), "{asked}");
-        // Who is known goes on.
+        // Who is known goes on, and nobody else is remembered.
         http2.get("/api").await.echo();
         job.get("/api").await.echo();
+        let metrics = place.relay().metrics().await;
+        assert_eq!(
+            metrics.value(r#"adit_relay_gitlab_tokens{question="job"}"#),
+            1.0
+        );
         drop(http2);
         place.stop().await;
     });
