@@ -12,6 +12,8 @@ use tokio::{
 
 use crate::upgrades::SPDY;
 
+pub(crate) mod cut;
+
 const PODS: &str = "/api/v1/namespaces/shop/pods";
 
 async fn report(relay: &TestRelay) -> Report {
@@ -160,8 +162,13 @@ fn certificate_that_cannot_be_read_is_a_problem() {
 
 /// What `/status` answers to somebody who shows these headers.
 async fn asked(relay: &TestRelay, headers: &str) -> (u16, String) {
+    asked_for(relay, "GET /status", headers).await
+}
+
+/// What the admin port answers.
+async fn asked_for(relay: &TestRelay, what: &str, headers: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(relay.admin()).await.unwrap();
-    let request = format!("GET /status HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!("{what} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();

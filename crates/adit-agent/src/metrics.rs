@@ -68,6 +68,8 @@ label! {
         Lost = "lost",
         /// The relay no longer accepts the agent's token.
         Revoked = "revoked",
+        /// An operator of the relay cut it.
+        CutByOperator = "cut_by_operator",
     }
 }
 
@@ -134,7 +136,7 @@ impl Metrics {
         );
         registry.register(
             "tunnel_ends",
-            "Tunnels that ended; the agent connects again unless it is stopping. drained: the relay asked for it; closed: it ended it without asking; silent: nothing was heard for relay.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: the relay no longer accepts the token",
+            "Tunnels that ended; the agent connects again unless it is stopping. drained: the relay asked for it; closed: it ended it without asking; silent: nothing was heard for relay.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: the relay no longer accepts the token; cut_by_operator: an operator of the relay cut it",
             self.ends.clone(),
         );
     }
@@ -247,6 +249,7 @@ impl From<Cause> for End {
             Cause::Misbehaved => Self::Misbehaved,
             Cause::Lost => Self::Lost,
             Cause::Revoked => Self::Revoked,
+            Cause::CutByOperator => Self::CutByOperator,
         }
     }
 }
@@ -262,7 +265,10 @@ impl From<ResetReason> for Failure {
             ResetReason::Protocol | ResetReason::Internal | ResetReason::Unspecified => {
                 Self::BadHead
             }
-            ResetReason::Cancelled | ResetReason::Refused | ResetReason::PermitEnded => Self::Left,
+            ResetReason::Cancelled
+            | ResetReason::Refused
+            | ResetReason::PermitEnded
+            | ResetReason::CutByOperator => Self::Left,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use adit_tunnel::{Read, ResetReason, StreamError, TunnelStream};
+use adit_tunnel::{Cutter, Read, ResetReason, StreamError, TunnelStream};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -62,6 +62,12 @@ impl AnswerBody {
         }
         self.state = Answering::Done;
         Some(Upgraded::new(Arc::clone(&self.stream)))
+    }
+
+    /// For somebody else who may have to end the exchange.
+    #[must_use]
+    pub fn cutter(&self) -> Cutter {
+        self.stream.cutter()
     }
 
     /// Ready once the exchange has ended by accident: for whoever holds a piece of this body that its reader does not take, and so

@@ -58,6 +58,8 @@ pub enum Cause {
     Lost,
     /// The relay no longer accepts the agent's token.
     Revoked,
+    /// An operator of the relay cut it.
+    CutByOperator,
 }
 
 impl SessionError {
@@ -71,6 +73,7 @@ impl SessionError {
                 CloseReason::Protocol | CloseReason::Version => Cause::Misbehaved,
                 CloseReason::Silent => Cause::Silent,
                 CloseReason::Revoked => Cause::Revoked,
+                CloseReason::CutByOperator => Cause::CutByOperator,
                 CloseReason::Unspecified | CloseReason::Done | CloseReason::Stopping => {
                     Cause::Closed
                 }
@@ -79,6 +82,10 @@ impl SessionError {
                 reason: CloseReason::Revoked,
                 ..
             } => Cause::Revoked,
+            Self::Closed {
+                reason: CloseReason::CutByOperator,
+                ..
+            } => Cause::CutByOperator,
             Self::Closed { .. } => Cause::Closed,
             Self::Transport(_) => Cause::Lost,
         }

@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::extract::connect_info::Connected;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::IncomingStream;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
@@ -30,6 +32,16 @@ pub struct Admin {
     listener: Listener,
     local_addr: SocketAddr,
     router: Router,
+}
+
+/// Who asks, for the caller's own routes: axum's `ConnectInfo` holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Listener>> for Asker {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        Self(*stream.remote_addr())
+    }
 }
 
 impl Admin {
@@ -65,7 +77,8 @@ impl Admin {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) {
         // axum leaves its wait for the signal to a task of its own: what that waits for must end with this future, too.
         let (stopping, stopped) = oneshot::channel::<()>();
-        let server = axum::serve(self.listener, self.router).with_graceful_shutdown(async move {
+        let service = self.router.into_make_service_with_connect_info::<Asker>();
+        let server = axum::serve(self.listener, service).with_graceful_shutdown(async move {
             let _ = stopped.await;
         });
         let overdue = async {

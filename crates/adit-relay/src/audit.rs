@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 mod clock;
 mod config;
+mod cutting;
 mod entry;
 mod json;
 mod queue;
@@ -21,6 +22,7 @@ mod wake;
 mod writer;
 
 pub use config::{AuditConfig, AuditTo, FileConfig, WhenFull};
+pub(crate) use cutting::{Cutting, What};
 pub(crate) use entry::{Ended, Entry};
 use json::Object;
 use queue::Queue;

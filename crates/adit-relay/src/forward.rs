@@ -14,7 +14,7 @@ use std::{
 
 use adit_exchange::{AnswerBody, Ask, AskError, HeadLimits, Question, Upgraded, upgrade_asked};
 use adit_process::chain;
-use adit_tunnel::{OpenError, ResetReason, StreamError, Terms};
+use adit_tunnel::{CloseReason, OpenError, ResetReason, SessionError, StreamError, Terms};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -99,6 +99,7 @@ impl Forward {
                 method,
                 target: errand.target.clone(),
                 permit: Arc::clone(&errand.permit),
+                cutter: response.body().cutter(),
                 request_bytes: Arc::default(),
                 answer_bytes: Arc::default(),
             }));
@@ -207,11 +208,11 @@ pub(crate) struct Forwarded {
 }
 
 impl Forwarded {
-    /// Ready once this end cut the exchange before its answer was read whole. What an agent sent before it broke off is still the
-    /// caller's to read. Holds one waiter, beside the body's.
-    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready once this end cut the exchange before its answer was read whole, and says why. What an agent sent before it broke off is
+    /// still the caller's to read. Holds one waiter, beside the body's.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<StreamError> {
         match ready!(self.body.inner().poll_failure(cx)) {
-            StreamError::Cut { .. } if !self.body.is_end_stream() => Poll::Ready(()),
+            cut @ StreamError::Cut { .. } if !self.body.is_end_stream() => Poll::Ready(cut),
             StreamError::Cut { .. } | StreamError::Reset { .. } | StreamError::SessionEnded(_) => {
                 Poll::Pending
             }
@@ -290,10 +291,7 @@ fn refusal(error: AskError, errand: &Errand) -> Refusal {
         },
         AskError::Open(OpenError::TooManyCancels) => Refusal::TooManyCancels { name: name() },
         AskError::BodyLost(why) => Refusal::BodyLost(why),
-        AskError::NoAnswer(StreamError::SessionEnded(why)) => Refusal::AgentLost {
-            name: name(),
-            why: chain(&*why),
-        },
+        AskError::NoAnswer(StreamError::SessionEnded(why)) => lost(&why, name()),
         AskError::NoAnswer(StreamError::Cut {
             reason: ResetReason::PermitEnded,
             ..
@@ -311,6 +309,18 @@ fn refusal(error: AskError, errand: &Errand) -> Refusal {
     }
 }
 
+fn lost(why: &SessionError, name: String) -> Refusal {
+    if let SessionError::Closed {
+        reason: CloseReason::CutByOperator,
+        ..
+    } = why
+    {
+        return Refusal::CutByOperator { name };
+    }
+    let why = chain(why);
+    Refusal::AgentLost { name, why }
+}
+
 fn reset(reason: ResetReason, why: String, name: String) -> Refusal {
     match reason {
         ResetReason::PermitEnded => Refusal::PermitEnded,
@@ -323,6 +333,8 @@ fn reset(reason: ResetReason, why: String, name: String) -> Refusal {
         ResetReason::Unspecified
         | ResetReason::Cancelled
         | ResetReason::Protocol
-        | ResetReason::Internal => Refusal::AgentFailed { name, why },
+        | ResetReason::Internal
+        // Nobody at the agent has a say in that, and a request that an operator cuts here has its answer.
+        | ResetReason::CutByOperator => Refusal::AgentFailed { name, why },
     }
 }

@@ -329,17 +329,17 @@ impl Body {
     /// Ready once nothing more may be sent, also of what was taken out already: the permit has ended, or a bound was reached. For
     /// the fronts while a client takes nothing, since nobody reads the body then.
     pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.poll_over(cx));
-        self.entry.ended(Ended::Cut);
+        let ended = ready!(self.poll_over(cx));
+        self.entry.ended(ended);
         Poll::Ready(())
     }
 
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let ends = match &self.content {
             Content::Own(_) => Instant::now() + OWN_ANSWER_TIME,
             Content::Forwarded(answer) => {
-                if answer.poll_cut(cx).is_ready() {
-                    return Poll::Ready(());
+                if let Poll::Ready(cut) = answer.poll_cut(cx) {
+                    return Poll::Ready(Ended::of(&cut));
                 }
                 match answer.ends() {
                     Some(ends) => ends,
@@ -348,7 +348,8 @@ impl Body {
             }
         };
         let sleep = || Box::pin(sleep_until(ends));
-        self.end.get_or_insert_with(sleep).as_mut().poll(cx)
+        let over = self.end.get_or_insert_with(sleep).as_mut().poll(cx);
+        over.map(|()| Ended::Cut)
     }
 
     /// The upgraded connection, when the API server's answer was 101, and what must be held as long as it is used.

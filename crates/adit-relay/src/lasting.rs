@@ -10,6 +10,7 @@ use std::{
 };
 
 use adit_authority::Permit;
+use adit_tunnel::Cutter;
 use http::Method;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -35,6 +36,7 @@ pub(crate) struct Exchange {
     pub(crate) method: Method,
     pub(crate) target: Target,
     pub(crate) permit: Arc<Permit>,
+    pub(crate) cutter: Cutter,
     pub(crate) request_bytes: Arc<AtomicU64>,
     pub(crate) answer_bytes: Arc<AtomicU64>,
 }
@@ -60,6 +62,14 @@ impl Lasting {
         let entries = self.0.lock();
         let oldest = entries.running.values().take(most).map(Arc::clone);
         (oldest.collect(), entries.running.len())
+    }
+
+    /// The one with this id. It looks at each: operators ask that, requests do not.
+    pub(crate) fn find(&self, request: &str) -> Option<Arc<Exchange>> {
+        let entries = self.0.lock();
+        let mut running = entries.running.values();
+        let found = running.find(|exchange| exchange.request.as_str() == request);
+        found.map(Arc::clone)
     }
 }
 

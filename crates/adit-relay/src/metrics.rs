@@ -99,7 +99,7 @@ impl Metrics {
         );
         registry.register(
             "exchanges_cut",
-            "Requests that were ended because what they ran under was. over: the job has ended, or the user's access; changed: GitLab took the agent away, or roles; unproved: GitLab has not answered for authorities.gitlab.max_stale",
+            "Requests that were ended because what they ran under was, or by an operator. over: the job has ended, or the user's access; changed: GitLab took the agent away, or roles; unproved: GitLab has not answered for authorities.gitlab.max_stale; operator: one of a kind that lasts was cut on the private port",
             self.exchanges_cut.clone(),
         );
     }
@@ -174,7 +174,7 @@ impl Metrics {
         );
         registry.register(
             "tunnel_ends",
-            "Tunnels that ended. closed: in good order; silent: nothing was heard for tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token",
+            "Tunnels that ended. closed: in good order; silent: nothing was heard for tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token; cut_by_operator: on the private port",
             self.tunnel_ends.clone(),
         );
     }
@@ -254,7 +254,7 @@ impl Metrics {
         self.heads_refused.of(reason).inc();
     }
 
-    /// So many exchanges ended with what they ran under.
+    /// So many exchanges were ended.
     pub(crate) fn exchanges_cut(&self, why: Cut, count: usize) {
         self.exchanges_cut.of(why).inc_by(count as u64);
     }

@@ -191,6 +191,14 @@ pub(crate) enum Refusal {
         /// What ended the session.
         why: String,
     },
+    /// An operator ended the tunnel while the exchange ran.
+    #[error(
+        "an operator of this relay cut the tunnel to agent {name} before it answered; whether the request was carried out is not known"
+    )]
+    CutByOperator {
+        /// Path and name, as in a context.
+        name: String,
+    },
     /// The agent would not take the request.
     #[error("agent {name} did not take the request: {why}")]
     AgentRefused {
@@ -305,6 +313,7 @@ impl Refusal {
             }
             Self::AgentNeverConnected { .. } => row(503, "agent_never_connected", Agent, None),
             Self::AgentLost { .. } => row(502, "agent_lost", Agent, None),
+            Self::CutByOperator { .. } => row(502, "cut_by_operator", Relay, None),
             Self::AgentRefused { .. } => row(503, "agent_refused", Agent, Some(1)),
             Self::BeyondCeiling { .. } => row(403, "beyond_ceiling", Agent, None),
             Self::AgentFailed { .. } => row(502, "agent_failed", Agent, None),
@@ -347,6 +356,7 @@ impl Refusal {
             | Self::AgentOffline { .. }
             | Self::AgentNeverConnected { .. }
             | Self::AgentLost { .. }
+            | Self::CutByOperator { .. }
             | Self::AgentRefused { .. }
             | Self::BeyondCeiling { .. }
             | Self::AgentFailed { .. }
@@ -404,7 +414,7 @@ const fn ended(why: Ended) -> &'static str {
 
 /// Every reason, in the order of the table in `docs/errors.md`: so that it is a metric's label before its first refusal. A test
 /// compares it with [`Refusal::facts`].
-pub(crate) const REASONS: [&str; 66] = [
+pub(crate) const REASONS: [&str; 67] = [
     "unknown_path",
     "bad_path",
     "bad_method",
@@ -462,6 +472,7 @@ pub(crate) const REASONS: [&str; 66] = [
     "agent_offline",
     "agent_never_connected",
     "agent_lost",
+    "cut_by_operator",
     "agent_refused",
     "beyond_ceiling",
     "agent_failed",

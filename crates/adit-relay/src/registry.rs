@@ -95,6 +95,19 @@ impl<T: TakesStreams> Registry<T> {
         }
     }
 
+    /// The live tunnel of this session, and whose it is.
+    pub(crate) fn find(&self, session: &str) -> Option<(AgentId, T)>
+    where
+        T: Clone,
+    {
+        self.presences().into_iter().find_map(|(agent, presence)| {
+            let state = presence.state.lock();
+            let mut tunnels = state.tunnels.iter();
+            let found = tunnels.find(|live| live.session == session)?;
+            Some((agent, found.tunnel.clone()))
+        })
+    }
+
     /// Each agent that was here since the start, or was asked for.
     pub(crate) fn seen(&self) -> Vec<Seen<T>>
     where

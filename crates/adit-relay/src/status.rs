@@ -1,4 +1,5 @@
-//! What operators see of a relay: `/status` on the admin port, as JSON. [`Report`] has its words; `adit status` shows it at a terminal.
+//! What operators see of a relay, and may cut: `/status` on the admin port, as JSON. [`Report`] has its words; `adit status` shows it at
+//! a terminal.
 //!
 //! Invariants: a call's work is bounded, however much runs: lists are cut at [`MOST`]; and nothing is on the way of a request that it
 //! would cost more than a count, but for what lasts (`lasting.rs`).
@@ -21,7 +22,7 @@ use axum::{
     extract::State,
     http::HeaderMap,
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{get, post},
 };
 
 use crate::{
@@ -33,10 +34,14 @@ use crate::{
     registry::{Registry, Seen},
 };
 
+mod confirm;
+mod cut;
 mod gate;
 mod report;
 
+pub use confirm::CONFIRM;
 pub(crate) use gate::Gate;
+use gate::Outside;
 pub use report::{Agent, First, Problem, Replica, Report, Stream};
 
 /// Agents, and streams, that are shown at most.
@@ -66,6 +71,8 @@ impl Status {
     pub(crate) fn router(self, gate: Gate) -> Router {
         Router::new()
             .route("/status", get(show))
+            .route("/status/streams/{id}/cut", post(cut::stream))
+            .route("/status/tunnels/{id}/cut", post(cut::tunnel))
             .with_state(Arc::new((self, gate)))
     }
 

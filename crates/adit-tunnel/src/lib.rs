@@ -39,7 +39,7 @@ pub use crate::{
     options::Options,
     send_buf::SendBuf,
     serve::{Opening, serve},
-    stream::TunnelStream,
+    stream::{Cutter, TunnelStream},
 };
 
 /// The gRPC method's path.

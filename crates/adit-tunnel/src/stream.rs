@@ -94,6 +94,15 @@ impl TunnelStream {
         self.shared.with(|session| session.is_read_end(self.id))
     }
 
+    /// For somebody else who may have to end the stream.
+    #[must_use]
+    pub fn cutter(&self) -> Cutter {
+        Cutter {
+            shared: Arc::clone(&self.shared),
+            id: self.id,
+        }
+    }
+
     /// Ends the stream in both directions now. Nothing happens to one that is over.
     pub fn reset(&self, reason: ResetReason, message: &str) {
         self.shared
@@ -104,5 +113,20 @@ impl TunnelStream {
 impl Drop for TunnelStream {
     fn drop(&mut self) {
         self.shared.with(|session| session.release(self.id));
+    }
+}
+
+/// Ends a stream that somebody else uses, who sees [`StreamError::Cut`]. It keeps no stream from its end.
+#[derive(Clone, Debug)]
+pub struct Cutter {
+    shared: Arc<Shared>,
+    id: StreamId,
+}
+
+impl Cutter {
+    /// Ends the stream in both directions now. Nothing happens to one that is over.
+    pub fn cut(&self, reason: ResetReason, message: &str) {
+        self.shared
+            .with(|session| session.reset(self.id, reason, message));
     }
 }

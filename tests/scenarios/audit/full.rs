@@ -2,14 +2,17 @@
 
 use adit_tests::{
     AuditLog, Caller, RelayBuilder, World, body,
-    caller::{Http2, request},
+    caller::{Http2, get, request},
     kube, relay, scenario, within,
 };
 use futures_util::{FutureExt as _, future::join_all};
 use http::Method;
 
 use super::PODS;
-use crate::upgrades::SPDY;
+use crate::{
+    status::cut::{cut_stream, only_stream},
+    upgrades::SPDY,
+};
 
 const BYTES: &str = "adit_relay_audit_queue_bytes";
 const DROPPED: &str = "adit_relay_audit_records_dropped_total";
@@ -209,5 +212,26 @@ fn relay_does_not_start_without_a_place_for_its_records() {
         let config = adit_relay::Config::try_from(raw).unwrap();
         let error = adit_relay::Relay::start_here(config).unwrap_err();
         assert!(matches!(error, adit_relay::StartError::Audit(_)), "{error}");
+    });
+}
+
+#[test]
+fn operator_cuts_nothing_that_cannot_be_written_down() {
+    scenario(async {
+        let log = AuditLog::default();
+        let world = World::of(kube(), small(&log)).await;
+        let http2 = world.job.http2().await;
+        let watched = get(&format!("{PODS}?watch=1"));
+        let watch = http2.send(watched).await.unwrap();
+        let id = only_stream(&world.relay).await;
+        fill(&world, &log, &http2).await;
+        assert_eq!(cut_stream(&world.relay, &id).await, 503);
+        assert_eq!(only_stream(&world.relay).await, id);
+
+        log.mend();
+        world.relay.until_metric(BYTES, |bytes| bytes == 0.0).await;
+        assert_eq!(cut_stream(&world.relay, &id).await, 200);
+        drop((watch, http2));
+        world.stop().await;
     });
 }

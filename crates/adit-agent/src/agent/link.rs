@@ -131,7 +131,8 @@ impl Link {
             | End::Silent
             | End::Misbehaved
             | End::Lost
-            | End::Revoked => backoff.failed(),
+            | End::Revoked
+            | End::CutByOperator => backoff.failed(),
         }
     }
 
@@ -228,7 +229,12 @@ async fn released(tunnel: &Tunnel, stop: &Stop) -> End {
 async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
     let end = released(tunnel, stop).await;
     match end {
-        End::Closed | End::Silent | End::Misbehaved | End::Lost | End::Revoked => {
+        End::Closed
+        | End::Silent
+        | End::Misbehaved
+        | End::Lost
+        | End::Revoked
+        | End::CutByOperator => {
             let error = tunnel.closed().await;
             tracing::warn!(error = chain(&*error), "the tunnel was lost");
         }

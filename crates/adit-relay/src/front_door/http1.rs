@@ -207,7 +207,7 @@ async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor, busy
     let copied = tokio::select! {
         biased;
         copied = copy_bidirectional_with_sizes(&mut caller, &mut upgraded, COPY_BUFFER, COPY_BUFFER) => copied.map(drop),
-        () = cut => Err(io::Error::from(CUT)),
+        cut = cut => Err(cut),
     };
     held.entry.ended(ended(&copied));
     if let Err(error) = copied {
@@ -232,16 +232,16 @@ fn ended(copied: &io::Result<()>) -> Ended {
 
 /// Resolves when nothing more may be copied, whether or not the caller reads: this end cut the stream, or the permit has ended. What
 /// an agent sent before it broke off is still the caller's to read.
-async fn cut(failure: impl Future<Output = StreamError>, ends: Option<Instant>) {
+async fn cut(failure: impl Future<Output = StreamError>, ends: Option<Instant>) -> io::Error {
     let cut = async {
         match failure.await {
-            StreamError::Cut { .. } => {}
+            cut @ StreamError::Cut { .. } => io::Error::new(CUT, cut),
             StreamError::Reset { .. } | StreamError::SessionEnded(_) => pending().await,
         }
     };
     // Past it, whichever comes first is as good.
     match ends {
-        Some(ends) => drop(timeout_at(ends, cut).await),
+        Some(ends) => timeout_at(ends, cut).await.unwrap_or_else(|_| CUT.into()),
         None => cut.await,
     }
 }

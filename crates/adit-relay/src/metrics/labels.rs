@@ -133,15 +133,17 @@ label! {
         Misbehaved = "misbehaved",
         Lost = "lost",
         Revoked = "revoked",
+        CutByOperator = "cut_by_operator",
     }
 }
 
 label! {
-    /// Why exchanges were ended whose job's access was.
+    /// Why exchanges were ended that would have gone on.
     pub(crate) enum Cut: "reason" {
         Over = "over",
         Changed = "changed",
         Unproved = "unproved",
+        Operator = "operator",
     }
 }
 
@@ -186,6 +188,7 @@ impl From<Cause> for TunnelEnd {
             Cause::Misbehaved => Self::Misbehaved,
             Cause::Lost => Self::Lost,
             Cause::Revoked => Self::Revoked,
+            Cause::CutByOperator => Self::CutByOperator,
         }
     }
 }

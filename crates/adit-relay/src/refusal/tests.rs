@@ -45,6 +45,7 @@ pub(crate) fn every() -> Vec<Refusal> {
             name: name(),
             why: why(),
         },
+        Refusal::CutByOperator { name: name() },
         Refusal::AgentRefused {
             name: name(),
             why: why(),
@@ -181,6 +182,7 @@ fn kinds_are_all_here() {
             | Refusal::AgentOffline { .. }
             | Refusal::AgentNeverConnected { .. }
             | Refusal::AgentLost { .. }
+            | Refusal::CutByOperator { .. }
             | Refusal::AgentRefused { .. }
             | Refusal::BeyondCeiling { .. }
             | Refusal::AgentFailed { .. }

@@ -87,6 +87,17 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     value.as_bytes().strip_prefix(b"Bearer ")
 }
 
+impl Outside {
+    /// For the audit log.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::NoToken => "token",
+            Self::Shut => "no_token_file",
+            Self::Name => "host",
+        }
+    }
+}
+
 impl IntoResponse for Outside {
     fn into_response(self) -> Response {
         let text = format!("{self}\n");

@@ -10,7 +10,7 @@ use std::{
 
 use adit_authority::Caller;
 use adit_identity::AgentId;
-use adit_tunnel::StreamError;
+use adit_tunnel::{Cause, ResetReason, StreamError};
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -77,6 +77,8 @@ pub(crate) enum Ended {
     Cancelled,
     /// The relay ended it: its permit was over, or a bound was reached.
     Cut,
+    /// An operator ended it, or the tunnel it ran on.
+    CutByOperator,
     /// The agent or the API server ended it in the middle.
     Broken,
 }
@@ -205,9 +207,16 @@ impl Drop for Open {
 
 impl Ended {
     /// For an exchange whose stream failed.
-    pub(crate) const fn of(error: &StreamError) -> Self {
+    pub(crate) fn of(error: &StreamError) -> Self {
         match error {
+            StreamError::Cut {
+                reason: ResetReason::CutByOperator,
+                ..
+            } => Self::CutByOperator,
             StreamError::Cut { .. } => Self::Cut,
+            StreamError::SessionEnded(why) if why.cause() == Cause::CutByOperator => {
+                Self::CutByOperator
+            }
             StreamError::Reset { .. } | StreamError::SessionEnded(_) => Self::Broken,
         }
     }
@@ -218,6 +227,7 @@ impl Ended {
             Self::Refused => "refused",
             Self::Cancelled => "cancelled",
             Self::Cut => "cut",
+            Self::CutByOperator => "cut_by_operator",
             Self::Broken => "broken",
         }
     }
