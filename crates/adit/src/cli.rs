@@ -5,8 +5,8 @@ use adit_process::logging::Format;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    access, agent, completions, config, dev, doctor, kubeconfig, man, manifests, relay, status,
-    token,
+    access, agent, completions, config, cut, dev, doctor, kubeconfig, man, manifests, relay,
+    status, token,
 };
 
 /// Lets CI jobs use kubectl and helm against clusters that only dial out.
@@ -53,6 +53,7 @@ pub(crate) enum Command {
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Doctor(doctor::DoctorArgs),
     Status(status::StatusArgs),
+    Cut(cut::CutArgs),
     Token(token::TokenArgs),
     Config(config::ConfigArgs),
     Access(access::AccessArgs),
@@ -72,6 +73,7 @@ impl Cli {
             | Command::Kubeconfig(_)
             | Command::Doctor(_)
             | Command::Status(_)
+            | Command::Cut(_)
             | Command::Token(_)
             | Command::Config(_)
             | Command::Access(_)

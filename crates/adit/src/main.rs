@@ -3,6 +3,7 @@
 //! `main` is the edge at which an error is printed, once and with its chain, and turned into one
 //! of the exit codes of [`adit_process::Exit`]. What the commands are is told by `cli.rs`.
 
+mod admin_port;
 mod agent_file;
 mod cli;
 mod cluster_version;
@@ -16,6 +17,7 @@ mod access;
 mod agent;
 mod completions;
 mod config;
+mod cut;
 mod dev;
 mod doctor;
 mod kubeconfig;
@@ -54,6 +56,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Status(args) => status::run(&args),
+        Command::Cut(args) => cut::run(&args),
         Command::Token(token::TokenArgs { command }) => token::run(&command),
         Command::Access(access::AccessArgs { command }) => access::run(&command),
         Command::Config(config::ConfigArgs { command }) => config::run(&command),

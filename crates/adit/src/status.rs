@@ -1,22 +1,19 @@
 //! `adit status`: what a relay is doing now, at a terminal or as JSON.
 //!
-//! It asks the relay's private port ([`ask`]) and lays the answer out ([`table`]). The invariant: what agents and callers named
+//! It asks the relay's private port (`admin_port.rs`) and lays the answer out ([`table`]). The invariant: what agents and callers named
 //! reaches the terminal without control characters.
 
-mod ask;
 mod table;
 
-use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_process::Exit;
 use anyhow::Context;
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Builder;
 
+use crate::admin_port::{AdminArgs, AdminPort};
 use crate::failure::{Ends, Failure};
 
 /// Show what a relay is doing: its agents, what runs, what was refused, what is wrong
@@ -31,17 +28,8 @@ Examples:
   adit status --json | jq '.agents.shown[] | select(.replicas == [])'
   adit status --admin 10.0.0.7:8151 --token-file admin.token")]
 pub(crate) struct StatusArgs {
-    /// The relay's private port
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "ADIT_RELAY_ADMIN",
-        default_value = "127.0.0.1:8151"
-    )]
-    admin: String,
-    /// Show the token in this file, which the relay demands with `admin.token_file`
-    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_ADMIN_TOKEN_FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    port: AdminArgs,
     /// Ask again every two seconds, until Ctrl-C
     #[arg(long)]
     watch: bool,
@@ -51,7 +39,7 @@ pub(crate) struct StatusArgs {
 }
 
 pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let token = args.token_file.as_ref().map(token).transpose()?;
+    let port = AdminPort::of(&args.port)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -59,12 +47,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         .ends(Exit::Failed)?;
     runtime.block_on(async {
         loop {
-            let report = ask::report(&args.admin, token.as_ref()).await;
-            let report = report.map_err(|error| {
-                let exit = error.exit();
-                let failed = format!("the relay at {} gave no status", args.admin);
-                Failure::new(exit, anyhow::Error::from(error).context(failed))
-            })?;
+            let report = port.report().await?;
             let text = if args.json {
                 serde_json::to_string(&report).ends(Exit::Internal)? + "\n"
             } else {
@@ -79,16 +62,6 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
             tokio::time::sleep(EVERY).await;
         }
     })
-}
-
-fn token(path: &PathBuf) -> Result<SecretString, Failure> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))
-        .ends(Exit::BadConfig)?;
-    let text = SecretString::from(text);
-    // While a token is replaced there are two in the relay's file, and either will do.
-    let first = text.expose_secret().lines().next().unwrap_or_default();
-    Ok(SecretString::from(first.trim()))
 }
 
 fn show(text: &str, args: &StatusArgs) -> io::Result<()> {

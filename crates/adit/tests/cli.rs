@@ -523,7 +523,7 @@ fn status_is_laid_out_for_people() {
     for row in [
         "relay 1.2.3, up since 2026-11-25T20:00:00Z, 3 requests running",
         "PROBLEM gitlab: GitLab does not answer",
-        "group/app:demo 7 pod-a [2J (draining) 1.2.2 v1.36.0 2026-11-25T20:00:01Z 1.3 ms 2",
+        "group/app:demo 7 pod-a [2J (draining) 1.2.2 v1.36.0 2026-11-25T20:00:01Z 1.3 ms 2 ab12",
         "group/app:old 8 offline since 2026-11-25T21:00:00Z",
         "and 1 more",
         "1m15s exec create pods/exec shop web group/app:demo 9001 group/app 5 B 20 KiB 5b0c9e7d21f4a386",
@@ -580,4 +580,50 @@ fn status_that_is_not_given_has_a_reason_and_a_code() {
     assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
     let output = adit(&["status", "--admin", "somewhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+}
+
+fn cut(relay: &FakeRelay, more: &[&str]) -> Output {
+    let address = relay.url.trim_start_matches("http://");
+    adit(&[&["cut"], more, &["--admin", address]].concat())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn cut_says_twice_what_is_to_be_cut() {
+    for (what, these) in [("stream", "streams"), ("tunnel", "tunnels")] {
+        let relay = FakeRelay::answering("200 OK", "it is\n");
+        let output = cut(&relay, &[what, "5b0c", "--yes"]);
+        assert_eq!(stdout(&output), format!("{what} 5b0c is cut\n"));
+        let request = relay.request.join().unwrap();
+        let begin = format!("POST /status/{these}/5b0c/cut HTTP/1.1\r\n");
+        assert!(request.starts_with(&begin), "{request}");
+        assert!(request.contains("adit-confirm: 5b0c\r\n"), "{request}");
+    }
+}
+
+#[test]
+fn cut_that_nobody_confirms_cuts_nothing() {
+    let relay = FakeRelay::answering("200 OK", STATUS);
+    let output = cut(&relay, &["stream", "5b0c9e7d21f4a386"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--yes"), "{}", stderr(&output));
+    let request = relay.request.join().unwrap();
+    assert!(request.starts_with("GET /status "), "{request}");
+}
+
+#[test]
+fn cut_of_what_is_not_there_has_a_reason_and_a_code() {
+    let relay = FakeRelay::answering("404 Not Found", "no such stream runs here\n");
+    let output = cut(&relay, &["stream", "5b0c", "--yes"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no such stream runs here"));
+    let relay = FakeRelay::answering("401 Unauthorized", "show the token\n");
+    let output = cut(&relay, &["tunnel", "5b0c", "--yes"]);
+    assert_eq!(output.status.code(), Some(77));
+    for odd in ["../status", "", "5b0c/cut"] {
+        let output = adit(&["cut", "stream", odd, "--yes"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{odd}");
+    }
 }

@@ -43,12 +43,13 @@ fn agents(text: &mut String, agents: &First<Agent>) {
         "UP SINCE",
         "ROUND TRIP",
         "STREAMS",
+        "TUNNEL",
     ];
     rows_of(text, headings, agents.shown.iter().flat_map(rows_of_agent));
     left_out(text, agents.count, agents.shown.len());
 }
 
-fn rows_of_agent(agent: &Agent) -> Vec<[String; 8]> {
+fn rows_of_agent(agent: &Agent) -> Vec<[String; 9]> {
     let name = agent.name.clone().unwrap_or_else(|| "-".to_owned());
     if agent.replicas.is_empty() {
         let since = agent.offline_since.clone();
@@ -61,6 +62,7 @@ fn rows_of_agent(agent: &Agent) -> Vec<[String; 8]> {
             name,
             agent.id.to_string(),
             state,
+            nothing(),
             nothing(),
             nothing(),
             nothing(),
@@ -81,6 +83,7 @@ fn rows_of_agent(agent: &Agent) -> Vec<[String; 8]> {
                 .round_trip_ms
                 .map_or_else(|| "-".to_owned(), |took| format!("{took:.1} ms")),
             replica.streams.to_string(),
+            replica.tunnel.clone(),
         ]
     });
     rows.collect()
