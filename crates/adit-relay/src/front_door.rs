@@ -1,7 +1,7 @@
 //! Decides who comes in: accepts connections on the public port, does TLS, and serves each by the HTTP it speaks.
 //!
 //! `relay.rs` runs one [`FrontDoor`] per shard, each with a listener of its own on the same port. A connection is one task
-//! in the door's `JoinSet` and stays on its shard. Invariant: when [`FrontDoor::run`] returns, no connection is left.
+//! and stays on its shard. Invariant: when [`FrontDoor::run`] returns, no connection is left.
 
 use std::sync::Arc;
 
@@ -9,7 +9,6 @@ use adit_process::{ShardId, Stop, chain, net::Listener, tls::ServerTls};
 use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
-    task::JoinSet,
     time::{Instant, timeout_at},
 };
 
@@ -19,8 +18,9 @@ use crate::{
     call::Connection,
     client::Client,
     config::FrontDoorConfig,
+    connections,
     handle::Handler,
-    metrics::{NoConnection, NoHandshake, Protocol},
+    metrics::{NoConnection, Protocol},
 };
 
 mod accept;
@@ -30,8 +30,8 @@ mod patience;
 mod proxy_header;
 mod tallied;
 
-pub(crate) use accept::Places;
-use accept::{HandshakeError, NoPlace, Place};
+use accept::NoPlace;
+pub(crate) use accept::{HandshakeError, Place, Places, accept, keep_alive};
 
 /// Everything a connection needs.
 #[derive(Debug)]
@@ -46,36 +46,14 @@ pub(crate) struct FrontDoor {
 }
 
 impl FrontDoor {
-    /// Accepts until the process drains, then waits for the connections to end, or for the abort that cuts them.
+    /// Takes connections until the process drains, and ends with the last of them.
     pub(crate) async fn run(self: Arc<Self>, shard: ShardId, listener: Listener) {
-        let mut connections = JoinSet::new();
-        let mut draining = std::pin::pin!(self.stop.draining());
-        loop {
-            tokio::select! {
-                biased;
-                () = draining.as_mut() => break,
-                Some(ended) = connections.join_next() => note_panic(ended),
-                (socket, from) = listener.accept() => {
-                    let from = Client::from(from);
-                    if let Some(place) = self.place(from) {
-                        connections.spawn(Arc::clone(&self).serve(shard, socket, from, place));
-                    }
-                }
-            }
-        }
-        drop(listener);
-        let mut aborting = std::pin::pin!(self.stop.aborting());
-        loop {
-            tokio::select! {
-                biased;
-                () = aborting.as_mut() => break,
-                ended = connections.join_next() => match ended {
-                    Some(ended) => note_panic(ended),
-                    None => break,
-                },
-            }
-        }
-        connections.shutdown().await;
+        connections::take(listener, &self.stop, |socket, from| {
+            let from = Client::from(from);
+            let place = self.place(from)?;
+            Some(Arc::clone(&self).serve(shard, socket, from, place))
+        })
+        .await;
     }
 
     /// A place for a connection, counted for its address unless a balancer is about to say another.
@@ -141,14 +119,14 @@ impl FrontDoor {
         from: Client,
         place: Place,
     ) {
-        accept::keep_alive(&socket, self.config.keepalive);
+        keep_alive(&socket, self.config.keepalive);
         let deadline = Instant::now() + self.config.handshake_timeout;
         let introduced = self.introduce(&mut socket, from, place, deadline).await;
         let Some((client, place)) = introduced else {
             return;
         };
         let tls = self.tls.as_ref().map(ServerTls::acceptor);
-        let accepted = accept::accept(socket, tls.as_ref(), deadline).await;
+        let accepted = accept(socket, tls.as_ref(), deadline).await;
         let (io, protocol) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => return self.handshake_failed(client, &error),
@@ -168,21 +146,7 @@ impl FrontDoor {
     }
 
     fn handshake_failed(&self, from: Client, error: &HandshakeError) {
-        let reason = match error {
-            HandshakeError::ProxyHeader(_) => NoHandshake::ProxyHeader,
-            HandshakeError::TimedOut => NoHandshake::TimedOut,
-            HandshakeError::Tls(_) => NoHandshake::Tls,
-        };
-        self.handler.metrics.handshake_failed(reason);
+        self.handler.metrics.handshake_failed(error.into());
         tracing::debug!(client.addr = %from, error = %chain(error), "handshake failed");
-    }
-}
-
-/// A connection's task ends by itself or by abort; a panic in it is a defect that must not go unseen.
-fn note_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(error = %error, "a connection's task panicked");
     }
 }

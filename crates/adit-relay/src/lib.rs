@@ -46,6 +46,7 @@ mod authenticate;
 mod authorise;
 mod call;
 mod client;
+mod connections;
 mod forward;
 mod front_door;
 mod handle;

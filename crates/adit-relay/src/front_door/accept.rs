@@ -26,7 +26,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::proxy_header::BadProxyHeader;
-use crate::metrics::Protocol;
+use crate::metrics::{NoHandshake, Protocol};
 
 /// Counts connections, over all shards.
 #[derive(Debug)]
@@ -116,6 +116,16 @@ pub(crate) enum HandshakeError {
     TimedOut,
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
+}
+
+impl From<&HandshakeError> for NoHandshake {
+    fn from(error: &HandshakeError) -> Self {
+        match error {
+            HandshakeError::ProxyHeader(_) => Self::ProxyHeader,
+            HandshakeError::TimedOut => Self::TimedOut,
+            HandshakeError::Tls(_) => Self::Tls,
+        }
+    }
 }
 
 /// Does the TLS handshake, or looks at the first bytes of a plain connection; until `deadline` either way.
