@@ -14,6 +14,7 @@ mod files;
 mod grants;
 mod identity;
 mod outages;
+mod pages;
 mod parallel;
 mod users;
 mod webhook;

@@ -228,6 +228,18 @@ impl TestRelay {
         self.admin
     }
 
+    /// The address that GitLab calls.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn gitlab_api(&self) -> SocketAddr {
+        let relay = self.running.as_ref().expect("the relay runs");
+        let address = relay.gitlab_api_addr();
+        address.expect("the relay has a port for GitLab")
+    }
+
     #[must_use]
     pub fn issuer(&self) -> &TestIssuer {
         &self.issuer

@@ -107,8 +107,16 @@ impl Agent {
         self.context.rsplit(':').next().unwrap_or_default()
     }
 
-    pub(crate) fn project_id(&self) -> Option<ProjectId> {
+    /// The id of its project, where the configuration says it.
+    #[must_use]
+    pub fn project_id(&self) -> Option<ProjectId> {
         self.project_id
+    }
+
+    /// Whether GitLab knows it by the same id.
+    #[must_use]
+    pub fn is_at_gitlab(&self) -> bool {
+        self.is_gitlabs
     }
 
     pub(crate) fn trusts_issuer_of(&self, job: &JobIdentity) -> bool {
@@ -188,7 +196,7 @@ impl Agents {
 
     /// Those that GitLab knows by the same id.
     pub(crate) fn at_gitlab(&self) -> impl Iterator<Item = &Arc<Agent>> {
-        self.by_id.values().filter(|agent| agent.is_gitlabs)
+        self.by_id.values().filter(|agent| agent.is_at_gitlab())
     }
 
     /// The ids of all.

@@ -42,7 +42,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 pub use agents::GitLabAgent;
-pub use api_secret::{ApiSecret, BadApiSecret};
+pub use api_secret::{ApiSecret, BadApiSecret, NotGitLab};
 pub use config::{BrowsersConfig, GitLabConfig, RawBrowsers, RawGitLab};
 pub use error::{GitLabError, Trouble};
 pub use files::{

@@ -7,6 +7,7 @@ use std::{future::pending, net::IpAddr, sync::Arc};
 
 use adit_authority::{
     Agents as Configured, Credential, Ended, GitLab, GitLabAgent, GitLabError, Token,
+    gitlab::AgentFiles,
 };
 use adit_identity::AgentId;
 use adit_process::{
@@ -132,6 +133,8 @@ pub(crate) struct Agents {
     pub(crate) configured: Configured,
     /// If it is asked about agents.
     pub(crate) gitlab: Option<Arc<GitLab>>,
+    /// If those of agents are read there.
+    pub(crate) files: Option<Arc<AgentFiles>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) options: Options,
     pub(crate) max_credential_bytes: usize,
@@ -277,6 +280,9 @@ impl Agents {
                     kubernetes.version = peer.kubernetes_version,
                     "tunnel opened"
                 );
+                if let (Some(files), Some(_)) = (&self.files, &agent.word) {
+                    files.connected(agent.id);
+                }
                 Some(registration)
             }
             Err(too_many) => {

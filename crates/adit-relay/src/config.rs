@@ -10,11 +10,13 @@ use adit_process::tls::CertificateFiles;
 
 mod audit;
 mod check;
+mod gitlab_api;
 mod raw;
 
+pub use gitlab_api::GitLabApiConfig;
 pub use raw::{
-    RawAdmin, RawAudit, RawAuditTo, RawAuthorities, RawConfig, RawDrain, RawLimits, RawListen,
-    RawMetrics, RawRoute, RawTunnel,
+    RawAdmin, RawAudit, RawAuditTo, RawAuthorities, RawConfig, RawDrain, RawGitLabApi, RawLimits,
+    RawListen, RawMetrics, RawRoute, RawTunnel,
 };
 
 pub use crate::route::RouteConfig;
@@ -30,6 +32,8 @@ pub struct Config {
     /// A file with the token that opens `/status` on the private port. Default: none, and then it is open on loopback, and shut
     /// elsewhere.
     pub admin_token_file: Option<PathBuf>,
+    /// The port that GitLab calls. Default: there is none.
+    pub gitlab_api: Option<GitLabApiConfig>,
     /// Agents that have metrics of their own. Default: none; each costs two series.
     pub agent_series: usize,
     /// Threads that carry traffic. Default: one per core; a request costs least when it stays on one.

@@ -1,4 +1,4 @@
-//! Decides how long connections are taken, and that none outlives its listener.
+//! Decides how long connections are taken, and that none outlives its listener: the public port's, and those of GitLab's own.
 
 use std::net::SocketAddr;
 

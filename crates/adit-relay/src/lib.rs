@@ -22,6 +22,8 @@
 //! What came of each request is written to the [`audit`] log, if there is one. What goes on is counted by [`metrics`], and shown to
 //! operators by [`status`].
 //!
+//! What GitLab's pages ask, and what GitLab tells of pushes, comes by a port of its own: [`gitlab`].
+//!
 //! Agents come in by the same door: [`agents`] checks the token of their gRPC call and registers the tunnel. [`Relay`]
 //! starts all this and stops it in order.
 //!
@@ -77,9 +79,9 @@ mod trial;
 pub use audit::{AuditConfig, AuditTo, FileConfig, WhenFull};
 pub use client::Proxies;
 pub use config::{
-    Config, FrontDoorConfig, LimitsConfig, RawAdmin, RawAudit, RawAuditTo, RawAuthorities,
-    RawConfig, RawDrain, RawLimits, RawListen, RawMetrics, RawRoute, RawTunnel, RouteConfig,
-    TunnelConfig,
+    Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawAdmin, RawAudit, RawAuditTo,
+    RawAuthorities, RawConfig, RawDrain, RawGitLabApi, RawLimits, RawListen, RawMetrics, RawRoute,
+    RawTunnel, RouteConfig, TunnelConfig,
 };
 pub use relay::{Relay, StartError};
 pub use secret_file::SecretError;

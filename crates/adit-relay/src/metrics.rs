@@ -19,8 +19,8 @@ mod scraped;
 use self::refusals::Refusals;
 pub(crate) use self::{
     labels::{
-        Class, Cut, Direction, Event, NoConnection, NoHandshake, NoHead, NoTunnel, Outcome,
-        Protocol, Stage, StreamKind, TunnelEnd,
+        ApiCall, ApiOutcome, Class, Cut, Direction, Event, NoConnection, NoHandshake, NoHead,
+        NoTunnel, Outcome, Protocol, Stage, StreamKind, TunnelEnd,
     },
     scraped::{Limits, Scraped},
 };
@@ -56,6 +56,8 @@ pub(crate) struct Metrics {
     tunnels_refused: Each<NoTunnel, Counter>,
     tunnel_ends: Each<TunnelEnd, Counter>,
     gitlab_events: Each<Event, Counter>,
+    gitlab_api_calls: EachPair<ApiCall, ApiOutcome, Counter>,
+    gitlab_api_connections: Gauge,
     pub(crate) secret_reloads: Each<Reload, Counter>,
     pub(crate) audit: AuditMetrics,
 }
@@ -141,7 +143,7 @@ impl Metrics {
         );
         registry.register(
             "connections_refused",
-            "Connections that were hung up on. relay: limits.connections; address: limits.connections_per_address; hasty: limits.cancels_per_second",
+            "Connections that were hung up on. relay: limits.connections; address: limits.connections_per_address; hasty: limits.cancels_per_second; gitlab_api: gitlab_api.connections",
             self.connections_refused.clone(),
         );
         registry.register(
@@ -186,8 +188,18 @@ impl Metrics {
             self.gitlab_events.clone(),
         );
         registry.register(
+            "gitlab_api_calls",
+            "What GitLab called at gitlab_api. unauthenticated: the caller has not proved to be GitLab; invalid_argument: a field is missing; unimplemented: there is no such call; failed: the message could not be read",
+            self.gitlab_api_calls.clone(),
+        );
+        registry.register(
+            "gitlab_api_connections_open",
+            "Connections of GitLab's at gitlab_api",
+            self.gitlab_api_connections.clone(),
+        );
+        registry.register(
             "secret_reloads",
-            "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file and admin.token_file that found another secret, or none that can be used",
+            "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file, gitlab_api.secret_file and admin.token_file that found another secret, or none that can be used",
             self.secret_reloads.clone(),
         );
         registry.register(
@@ -261,6 +273,16 @@ impl Metrics {
 
     pub(crate) fn gitlab_event(&self, event: Event) {
         self.gitlab_events.of(event).inc();
+    }
+
+    /// A call of GitLab's at this relay.
+    pub(crate) fn gitlab_api_call(&self, call: ApiCall, outcome: ApiOutcome) {
+        self.gitlab_api_calls.of(call, outcome).inc();
+    }
+
+    /// A connection of GitLab's, counted until the guard is dropped.
+    pub(crate) fn gitlab_api_connection(&self) -> Held {
+        Held::one(&self.gitlab_api_connections)
     }
 
     pub(crate) fn tunnel_refused(&self, reason: NoTunnel) {

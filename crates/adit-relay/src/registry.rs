@@ -115,12 +115,9 @@ impl<T: TakesStreams> Registry<T> {
     {
         let seen = |(agent, presence): (AgentId, Arc<Presence<T>>)| {
             let state = presence.state.lock();
-            let tunnels = state.tunnels.iter();
             Seen {
                 agent,
-                tunnels: tunnels
-                    .map(|live| (live.since, live.tunnel.clone()))
-                    .collect(),
+                tunnels: state.tunnels(),
                 offline_since: state
                     .left
                     .filter(|_| state.tunnels.is_empty())
@@ -128,6 +125,21 @@ impl<T: TakesStreams> Registry<T> {
             }
         };
         self.presences().into_iter().map(seen).collect()
+    }
+
+    /// The agents that [`Registry::seen`] has.
+    pub(crate) fn agents(&self) -> Vec<AgentId> {
+        self.agents.iter().map(|entry| *entry.key()).collect()
+    }
+
+    /// An agent's tunnels, each since when. Makes no place for the id: nobody need have vouched for it.
+    pub(crate) fn tunnels(&self, agent: AgentId) -> Vec<(SystemTime, T)>
+    where
+        T: Clone,
+    {
+        let presence = self.agents.get(&agent).map(|entry| Arc::clone(&entry));
+        let tunnels = presence.map(|presence| presence.state.lock().tunnels());
+        tunnels.unwrap_or_default()
     }
 
     fn presences(&self) -> Vec<(AgentId, Arc<Presence<T>>)> {
@@ -270,6 +282,16 @@ impl<T> Presence<T> {
 }
 
 impl<T> State<T> {
+    fn tunnels(&self) -> Vec<(SystemTime, T)>
+    where
+        T: Clone,
+    {
+        let tunnels = self.tunnels.iter();
+        tunnels
+            .map(|live| (live.since, live.tunnel.clone()))
+            .collect()
+    }
+
     fn absent(&self) -> Absent {
         match self.left {
             _ if !self.tunnels.is_empty() => Absent::Draining,

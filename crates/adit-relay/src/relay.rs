@@ -1,7 +1,7 @@
 //! Decides how a relay starts and how it stops.
 //!
-//! The binary and the tests own a [`Relay`]. It starts in the order admin, authorities, front door, and stops in reverse:
-//! readiness off; front doors stop accepting and say GOAWAY; agents are told to drain; exchanges finish or the grace ends;
+//! The binary and the tests own a [`Relay`]. It starts in the order admin, authorities, GitLab's port, front door, and stops in reverse:
+//! readiness off; front doors, and GitLab's, stop accepting and say GOAWAY; agents are told to drain; exchanges finish or the grace ends;
 //! tunnels close; the audit log is written to its end; admin last. Invariant: every task is in a set that belongs to the relay, so dropping it ends them all.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod built;
+mod gitlab_api;
 
 use built::Built;
 pub(crate) use built::client_tls;
@@ -50,6 +51,14 @@ pub enum StartError {
     /// The admin port cannot be bound.
     #[error("cannot listen on {address} for probes and metrics")]
     Admin {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The port that GitLab calls cannot be bound.
+    #[error("cannot listen on {address} for GitLab")]
+    GitLabApi {
         /// Where.
         address: SocketAddr,
         /// What the system said.
@@ -82,6 +91,7 @@ pub struct Relay {
     shards: Shards,
     registry: Arc<Registry>,
     in_flight: InFlight,
+    gitlab_api: Option<gitlab_api::Open>,
     /// Key refreshes and certificate watch.
     _upkeep: JoinSet<()>,
     /// After the shards: their last records are written, too.
@@ -129,6 +139,12 @@ impl Relay {
         self.admin_addr
     }
 
+    /// The address that GitLab calls, if it is to.
+    #[must_use]
+    pub fn gitlab_api_addr(&self) -> Option<SocketAddr> {
+        self.gitlab_api.as_ref().map(|open| open.address)
+    }
+
     /// Drains: takes nothing new, lets what runs end within `grace`, cuts the rest, and is gone. Dropping the future cuts
     /// everything at once.
     pub async fn drain(self, grace: Duration) {
@@ -163,9 +179,15 @@ impl Relay {
             self.stop.abort();
             sleep(LAST_WORDS).await;
         };
+        let gitlab_api = async {
+            if let Some(open) = self.gitlab_api {
+                open.running.join_all().await;
+            }
+        };
+        let all = async { tokio::join!(self.shards.join(), gitlab_api) };
         tokio::select! {
             biased;
-            () = self.shards.join() => {}
+            _ = all => {}
             () = abort_later => {}
         }
         if let Some(audit) = self.audit {
@@ -192,6 +214,7 @@ impl Relay {
             mut upkeep,
             audit,
             oidc,
+            gitlab_api,
             status,
         } = Built::new(config, count)?;
         let accepting = readiness.condition("accepting");
@@ -212,6 +235,7 @@ impl Relay {
             keys.met();
         });
 
+        let gitlab_api = gitlab_api.map(gitlab_api::Unopened::open).transpose()?;
         let listeners = listen_shards(address, count)
             .map_err(|source| StartError::Listen { address, source })?;
         let public_addr = listeners
@@ -229,6 +253,7 @@ impl Relay {
             shards,
             registry,
             in_flight,
+            gitlab_api,
             _upkeep: upkeep,
             audit,
             admin: admin_task,

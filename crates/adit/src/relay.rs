@@ -48,9 +48,10 @@ pub(crate) fn start(
     start(config).map_err(|error| {
         let exit = match &error {
             StartError::Tls(_) | StartError::Secret(_) | StartError::Audit(_) => Exit::BadConfig,
-            StartError::Listen { .. } | StartError::Admin { .. } | StartError::Shards(_) => {
-                Exit::Unavailable
-            }
+            StartError::Listen { .. }
+            | StartError::Admin { .. }
+            | StartError::GitLabApi { .. }
+            | StartError::Shards(_) => Exit::Unavailable,
         };
         Failure::new(
             exit,

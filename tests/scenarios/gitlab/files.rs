@@ -7,6 +7,7 @@ use adit_tests::{
     Endpoint, Fault, GitLab, Role, TestRelay, agent, gitlab, kube, logs, relay, scenario, until,
 };
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::arrange;
 
@@ -26,6 +27,11 @@ struct Files {
 impl Files {
     /// The relay's token has this scope, and the file is there from the beginning or not at all.
     async fn with(scope: &str, first: Option<&str>) -> Self {
+        Self::read(scope, first, "100ms").await
+    }
+
+    /// Of a relay that reads files this often by itself, and that GitLab may tell of pushes.
+    async fn read(scope: &str, first: Option<&str>, every: &str) -> Self {
         let gitlab = gitlab().start().await;
         arrange(&gitlab);
         gitlab.world().project("group/shop");
@@ -34,11 +40,13 @@ impl Files {
         let path = token_file.path().join("token");
         fs::write(&path, token(&gitlab, scope)).unwrap();
         let keys = format!(
-            "recheck: 200ms, api_secret_file: '{}', agent_files: {{ token_file: '{}', every: 100ms }}",
+            "recheck: 200ms, api_secret_file: '{}', agent_files: {{ token_file: '{}', every: {every} }}",
             gitlab.secret_file().display(),
             path.display(),
         );
-        let relay = relay().asking(&gitlab, &keys).start().await;
+        let relay = relay().asking(&gitlab, &keys);
+        let relay = relay.with("gitlab_api", "address", "127.0.0.1:0");
+        let relay = relay.start().await;
         Self {
             gitlab,
             relay,
@@ -48,6 +56,35 @@ impl Files {
 
     fn commit(&self, text: Option<&str>) {
         commit(&self.gitlab, text);
+    }
+
+    /// Registers an agent (5) at GitLab, which has a file: its token.
+    fn register(&self, name: &str) -> String {
+        let mut world = self.gitlab.world();
+        let id = world.number(5).agent("group/sub/app", name);
+        let path = format!(".gitlab/agents/{name}/config.yaml");
+        let project = world.project("group/sub/app");
+        let repository = world.repository(project);
+        repository.commit_to("main", &[(&path, Some(FOR_THE_SHOP))]);
+        world.agent_token(id).unwrap()
+    }
+
+    /// GitLab tells of a push to this project, so many times.
+    async fn push(&self, project: u64, path: &str, times: usize) {
+        let kas = self.gitlab.connect_to_kas(self.relay.gitlab_api()).await;
+        for _ in 0..times {
+            kas.pushed(project, path).await.unwrap();
+        }
+    }
+
+    /// Waits until the files of both agents have been read, of which the first was handed over.
+    async fn until_read(&self) {
+        self.until_handed_over(1).await;
+        until("both files are read", || self.reads() == 2).await;
+    }
+
+    fn reads(&self) -> usize {
+        self.gitlab.calls().to(Endpoint::RawFile)
     }
 
     /// Waits until GitLab has been handed so many files.
@@ -149,9 +186,9 @@ fn file_is_handed_over_once_for_each_change() {
     scenario(async {
         let files = Files::with("read_repository", Some(FOR_THE_SHOP)).await;
         files.until_handed_over(1).await;
-        let reads = files.gitlab.calls().to(Endpoint::RawFile);
+        let reads = files.reads();
         until("the file is read again and again", || {
-            files.gitlab.calls().to(Endpoint::RawFile) > reads + 6
+            files.reads() > reads + 6
         })
         .await;
         files.commit(None);
@@ -206,21 +243,78 @@ fn file_is_handed_over_when_gitlab_takes_it_again() {
 }
 
 #[test]
+fn push_has_the_files_of_its_project_read_at_once() {
+    scenario(async {
+        let files = Files::read("read_repository", Some(FOR_THE_SHOP), "1h").await;
+        files.until_read().await;
+        files.commit(Some("ci_access: {}\n"));
+        files.push(150, "group/sub/app", 1).await;
+        files.until_handed_over(2).await;
+        assert!(!files.lets_the_shop_in().await);
+        files.stop().await;
+    });
+}
+
+#[test]
+fn push_to_another_project_reads_nothing() {
+    scenario(async {
+        let files = Files::read("read_repository", Some(FOR_THE_SHOP), "1h").await;
+        files.until_read().await;
+        files.push(151, "group/sub/app", 1).await;
+        files.push(151, "group/shop", 1).await;
+        // What comes later is read, so what came before has been seen.
+        files.push(150, "group/sub/app", 1).await;
+        until("the files are read", || files.reads() == 4).await;
+        files.stop().await;
+    });
+}
+
+#[test]
+fn flood_of_pushes_reads_each_file_once_in_a_while() {
+    scenario(async {
+        let files = Files::read("read_repository", Some(FOR_THE_SHOP), "1h").await;
+        files.until_read().await;
+        let began = Instant::now();
+        files.push(150, "group/sub/app", 200).await;
+        files.commit(Some("ci_access: {}\n"));
+        files.push(150, "group/sub/app", 1).await;
+        files.until_handed_over(2).await;
+        // Two files at the first push, and in each second that has begun since.
+        let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
+        let reads = files.reads();
+        assert!(reads <= 2 + 2 * (seconds + 2), "{reads} in {seconds} s");
+        files.stop().await;
+    });
+}
+
+#[test]
+fn file_of_an_agent_that_comes_anew_is_read_at_once() {
+    scenario(async {
+        let files = Files::read("read_repository", Some(FOR_THE_SHOP), "1h").await;
+        files.until_read().await;
+        let kube = kube().start().await;
+        let agent = agent("testing").showing(&files.register("testing"), &files.relay);
+        let mut agent = agent.serving(&kube).start().await;
+        files.until_handed_over(2).await;
+        let reads = files.reads();
+        // It is known by now: that it comes again is no news.
+        agent.kill().await;
+        agent.revive().await;
+        agent.connected().await;
+        files.push(150, "group/sub/app", 1).await;
+        until("the files are read", || files.reads() == reads + 3).await;
+        agent.stop().await;
+        kube.stop().await;
+        files.stop().await;
+    });
+}
+
+#[test]
 fn file_of_an_agent_that_gitlab_has_vouched_for_is_read_too() {
     scenario(async {
         let files = Files::with("read_repository", None).await;
-        let token = {
-            let mut world = files.gitlab.world();
-            let id = world.number(5).agent("group/sub/app", "testing");
-            let token = world.agent_token(id).unwrap();
-            let path = ".gitlab/agents/testing/config.yaml";
-            let project = world.project("group/sub/app");
-            let repository = world.repository(project);
-            repository.commit_to("main", &[(path, Some(FOR_THE_SHOP))]);
-            token
-        };
         let kube = kube().start().await;
-        let agent = agent("testing").showing(&token, &files.relay);
+        let agent = agent("testing").showing(&files.register("testing"), &files.relay);
         let agent = agent.serving(&kube).start().await;
         files.until_handed_over(1).await;
         agent.stop().await;

@@ -30,7 +30,10 @@ impl Grpc {
     ///
     /// When nobody listens there.
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap()).await
+        let socket = TcpStream::connect(address).await.unwrap();
+        // As gRPC's own libraries do; a call waits for the acknowledgement of the one before otherwise.
+        socket.set_nodelay(true).unwrap();
+        Self::over(socket).await
     }
 
     /// Over a connection that is there.

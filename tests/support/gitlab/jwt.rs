@@ -11,12 +11,21 @@ pub type Secret = [u8; 32];
 
 /// Signs with HS256.
 pub(super) fn sign(secret: &Secret, claims: &Value) -> String {
-    let header = json!({ "alg": "HS256", "typ": "JWT" });
-    let message = [&header, claims]
-        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()))
-        .join(".");
+    let message = message("HS256", claims);
     let tag = hmac::sign(&key(secret), message.as_bytes());
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+/// Does not sign: what an attacker hopes somebody will take for a JWT.
+pub(super) fn unsigned(claims: &Value) -> String {
+    format!("{}.", message("none", claims))
+}
+
+fn message(algorithm: &str, claims: &Value) -> String {
+    let header = json!({ "alg": algorithm, "typ": "JWT" });
+    [&header, claims]
+        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()))
+        .join(".")
 }
 
 /// What the agent server shows to GitLab.

@@ -9,7 +9,7 @@ use adit_proto::gitlab::{
         rpc::{
             GetConnectedAgentksByAgentIDsRequest, GetConnectedAgentsByAgentIDsRequest,
             GetConnectedAgentsRequest, agent_tracker_client::AgentTrackerClient,
-            get_connected_agents_request,
+            get_connected_agents_request::Request as Of,
         },
     },
     configuration_project::rpc::{
@@ -25,7 +25,7 @@ use adit_proto::gitlab::{
     },
 };
 use http::Uri;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::{Request, Status};
 
 use super::{GitLab, Secret, gitaly::STORAGE, grpc::Grpc, jwt};
@@ -35,7 +35,19 @@ use super::{GitLab, Secret, gitaly::STORAGE, grpc::Grpc, jwt};
 pub struct KasCaller {
     wire: Grpc,
     secret: Secret,
-    issuer: String,
+    claims: Value,
+    shown: Shown,
+}
+
+/// By what it lets itself be known.
+#[derive(Clone, Debug)]
+enum Shown {
+    /// A JWT that is made for each call.
+    Signed,
+    /// One without a signature.
+    Unsigned,
+    /// Something else, or nothing.
+    Instead(Option<String>),
 }
 
 impl GitLab {
@@ -59,7 +71,8 @@ impl GitLab {
         KasCaller {
             wire,
             secret: self.secret(),
-            issuer: external_url.host().unwrap_or_default().to_owned(),
+            claims: json!({ "iss": external_url.host(), "aud": "gitlab-kas" }),
+            shown: Shown::Signed,
         }
     }
 
@@ -92,6 +105,27 @@ impl KasCaller {
         self
     }
 
+    /// Makes this claim from now on, in place of what GitLab would say.
+    #[must_use]
+    pub fn claiming(mut self, claim: &str, value: Value) -> Self {
+        self.claims[claim] = value;
+        self
+    }
+
+    /// Does not sign from now on.
+    #[must_use]
+    pub fn unsigned(mut self) -> Self {
+        self.shown = Shown::Unsigned;
+        self
+    }
+
+    /// Shows this from now on, or nothing.
+    #[must_use]
+    pub fn showing(mut self, authorization: Option<&str>) -> Self {
+        self.shown = Shown::Instead(authorization.map(str::to_owned));
+        self
+    }
+
     /// # Errors
     ///
     /// The agent server's.
@@ -108,10 +142,7 @@ impl KasCaller {
     ///
     /// The agent server's.
     pub async fn agents_of_project(&self, project: u64) -> Result<Vec<ConnectedAgentInfo>, Status> {
-        self.connected(get_connected_agents_request::Request::ProjectId(signed(
-            project,
-        )))
-        .await
+        self.connected(Some(Of::ProjectId(signed(project)))).await
     }
 
     /// The connected replicas of an agent.
@@ -120,10 +151,7 @@ impl KasCaller {
     ///
     /// The agent server's.
     pub async fn agent(&self, agent: u64) -> Result<Vec<ConnectedAgentInfo>, Status> {
-        self.connected(get_connected_agents_request::Request::AgentId(signed(
-            agent,
-        )))
-        .await
+        self.connected(Some(Of::AgentId(signed(agent)))).await
     }
 
     /// The same of several agents, as GitLab asks from 17 on.
@@ -183,24 +211,33 @@ impl KasCaller {
     ///
     /// The agent server's.
     pub async fn pushed(&self, project: u64, path: &str) -> Result<(), Status> {
-        let mut client = NotificationsClient::with_origin(self.wire.clone(), self.wire.origin());
         let project = Project {
             id: signed(project),
             full_path: path.to_owned(),
         };
-        let event = GitPushEvent {
-            project: Some(project),
-        };
-        let request = self.signed(GitPushEventRequest { event: Some(event) });
+        let project = Some(project);
+        self.tell(Some(GitPushEvent { project })).await
+    }
+
+    /// Tells of what happened, or of nothing at all.
+    ///
+    /// # Errors
+    ///
+    /// The agent server's.
+    pub async fn tell(&self, event: Option<GitPushEvent>) -> Result<(), Status> {
+        let mut client = NotificationsClient::with_origin(self.wire.clone(), self.wire.origin());
+        let request = self.signed(GitPushEventRequest { event });
         client.git_push_event(request).await?;
         Ok(())
     }
 
-    async fn connected(
-        &self,
-        of: get_connected_agents_request::Request,
-    ) -> Result<Vec<ConnectedAgentInfo>, Status> {
-        let request = self.signed(GetConnectedAgentsRequest { request: Some(of) });
+    /// The connected agents of a project, the replicas of an agent, or of nothing at all.
+    ///
+    /// # Errors
+    ///
+    /// The agent server's.
+    pub async fn connected(&self, of: Option<Of>) -> Result<Vec<ConnectedAgentInfo>, Status> {
+        let request = self.signed(GetConnectedAgentsRequest { request: of });
         let answer = self.agent_tracker().get_connected_agents(request).await?;
         Ok(answer.into_inner().agents)
     }
@@ -210,20 +247,35 @@ impl KasCaller {
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(shown) = self.authorization() {
+            let value = shown.parse().expect("what is shown is metadata");
+            request.metadata_mut().insert("authorization", value);
+        }
+        request
+    }
+
+    fn authorization(&self) -> Option<String> {
+        let jwt = match &self.shown {
+            Shown::Signed => jwt::sign(&self.secret, &self.claims()),
+            Shown::Unsigned => jwt::unsigned(&self.claims()),
+            Shown::Instead(text) => return text.clone(),
+        };
+        Some(format!("bearer {jwt}"))
+    }
+
+    fn claims(&self) -> Value {
         let now = jwt::now();
-        let claims = json!({
+        let mut claims = json!({
             "jti": format!("{now}"),
-            "iss": self.issuer,
-            "aud": "gitlab-kas",
             "iat": now,
             "nbf": now - 5,
             "exp": now + 60,
         });
-        let bearer = format!("bearer {}", jwt::sign(&self.secret, &claims));
-        let mut request = Request::new(message);
-        let value = bearer.parse().expect("a JWT is metadata");
-        request.metadata_mut().insert("authorization", value);
-        request
+        for (claim, value) in self.claims.as_object().into_iter().flatten() {
+            claims[claim] = value.clone();
+        }
+        claims
     }
 }
 

@@ -1,6 +1,8 @@
 //! The secret that GitLab shares with its agent server, and the proof made of it: without one GitLab says nothing about agents. The
-//! administrator of a GitLab instance has it; nobody else can.
+//! administrator of a GitLab instance has it; nobody else can. GitLab shows a proof made of it, too, when it calls (`shown.rs`).
 //! Invariant: it leaves this value only as a signature that is good for half a minute.
+
+mod shown;
 
 use std::{
     fmt,
@@ -12,8 +14,10 @@ use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
 use serde::Serialize;
+
+pub use shown::NotGitLab;
 
 use super::{
     Trouble,
@@ -22,9 +26,15 @@ use super::{
 
 /// The current secret. It may be replaced while it is in use.
 pub struct ApiSecret {
-    key: ArcSwap<EncodingKey>,
+    keys: ArcSwap<Keys>,
     /// Whether GitLab did not know it when it was last asked; logged when that changes.
     is_distrusted: AtomicBool,
+}
+
+/// The secret as the two that it is: what proofs are made with, and what they are checked with.
+struct Keys {
+    ours: EncodingKey,
+    gitlabs: DecodingKey,
 }
 
 /// Why a text is no such secret. Shows nothing of it.
@@ -56,7 +66,7 @@ impl ApiSecret {
     /// It is none.
     pub fn new(text: &str) -> Result<Self, BadApiSecret> {
         Ok(Self {
-            key: ArcSwap::from_pointee(parse(text)?),
+            keys: ArcSwap::from_pointee(parse(text)?),
             is_distrusted: AtomicBool::new(false),
         })
     }
@@ -67,7 +77,7 @@ impl ApiSecret {
     ///
     /// It is none, and the old one stays.
     pub fn replace(&self, text: &str) -> Result<(), BadApiSecret> {
-        self.key.store(parse(text)?.into());
+        self.keys.store(parse(text)?.into());
         Ok(())
     }
 
@@ -105,7 +115,8 @@ impl ApiSecret {
             nbf: now.saturating_sub(SKEW).as_secs(),
             exp: (now + GOOD_FOR).as_secs(),
         };
-        let proof = encode(&Header::new(Algorithm::HS256), &claims, &self.key.load());
+        let header = Header::new(Algorithm::HS256);
+        let proof = encode(&header, &claims, &self.keys.load().ours);
         let proof = proof.expect("numbers and texts serialise, and any bytes are a key of HMAC");
         let mut proof = HeaderValue::try_from(proof).expect("a JWT has visible characters only");
         proof.set_sensitive(true);
@@ -119,18 +130,21 @@ impl fmt::Debug for ApiSecret {
     }
 }
 
-fn parse(text: &str) -> Result<EncodingKey, BadApiSecret> {
+fn parse(text: &str) -> Result<Keys, BadApiSecret> {
     let bytes = STANDARD.decode(text.trim_end_matches(['\r', '\n']));
     let bytes = bytes.map_err(|_| BadApiSecret)?;
     if bytes.len() != SECRET_BYTES {
         return Err(BadApiSecret);
     }
-    Ok(EncodingKey::from_secret(&bytes))
+    Ok(Keys {
+        ours: EncodingKey::from_secret(&bytes),
+        gitlabs: DecodingKey::from_secret(&bytes),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use jsonwebtoken::{DecodingKey, Validation, decode};
+    use jsonwebtoken::{Validation, decode};
     use serde_json::Value;
 
     use super::*;

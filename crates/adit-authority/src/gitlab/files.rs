@@ -1,5 +1,6 @@
-//! Agents' files at GitLab, read again and again with a token that may read them. What is wrong with a file is told when it changes, and a
-//! file without mistakes is handed to GitLab, which learns of grants in no other way. Run by the relay beside its shards.
+//! Agents' files at GitLab, read again and again with a token that may read them, and before their turn when somebody pushes to their
+//! project. What is wrong with a file is told when it changes, and a file without mistakes is handed to GitLab, which learns of grants in
+//! no other way. Run by the relay beside its shards.
 //!
 //! Invariants:
 //!  - One call at a time, none while GitLab is left alone, and behind those about tokens: see [`super::line`].
@@ -10,6 +11,7 @@ mod post;
 mod read_token;
 mod report;
 mod seen;
+mod wanted;
 mod watched;
 
 use std::{
@@ -18,12 +20,12 @@ use std::{
     time::Duration,
 };
 
-use adit_identity::AgentId;
+use adit_identity::{AgentId, FullPath, ProjectId};
 use bytes::Bytes;
 use http::{HeaderName, Request, StatusCode};
 use parking_lot::Mutex;
 use rand::RngExt as _;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use config::{AgentFilesConfig, RawAgentFiles};
 pub use read_token::{BadReadToken, ReadToken};
@@ -37,12 +39,16 @@ use super::{
 };
 use crate::{Agents, Home};
 use seen::Seen;
+use wanted::Wanted;
 use watched::Watched;
 
 /// What is known of the files of all agents that are GitLab's.
 #[derive(Debug)]
 pub struct AgentFiles {
+    configured: Vec<Watched>,
+    vouched_for: Arc<AgentNames>,
     seen: Mutex<HashMap<AgentId, Seen>>,
+    wanted: Wanted,
     calls: Counts<Outcome>,
 }
 
@@ -68,8 +74,6 @@ pub struct AgentFilesWork {
     token: Arc<ReadToken>,
     /// If GitLab takes files from this relay.
     secret: Option<Arc<ApiSecret>>,
-    configured: Vec<Watched>,
-    vouched_for: Arc<AgentNames>,
     config: AgentFilesConfig,
 }
 
@@ -105,7 +109,10 @@ impl GitLab {
             .map(|agent| (agent.id, Seen::default()))
             .collect();
         let files = Arc::new(AgentFiles {
+            configured,
+            vouched_for: Arc::clone(&self.names),
             seen: Mutex::new(seen),
+            wanted: Wanted::default(),
             calls: Counts::new(Outcome::ALL),
         });
         let work = AgentFilesWork {
@@ -113,8 +120,6 @@ impl GitLab {
             line: Arc::clone(&self.line),
             token,
             secret: self.secret.clone(),
-            configured,
-            vouched_for: Arc::clone(&self.names),
             config,
         };
         (files, work)
@@ -133,6 +138,23 @@ impl Default for AgentFilesStats {
 }
 
 impl AgentFiles {
+    /// Somebody has pushed to this project: the files of its agents are read at once.
+    pub fn pushed(&self, project: ProjectId, path: &FullPath) {
+        let configured = self.configured.iter();
+        let configured = configured.filter(|agent| agent.is_of(project, path));
+        let vouched_for = self.vouched_for.of_project(project);
+        self.wanted
+            .add(configured.map(|agent| agent.id).chain(vouched_for));
+    }
+
+    /// GitLab has vouched for this agent, which is connected: its file is read at once, unless it has been before.
+    pub fn connected(&self, agent: AgentId) {
+        let is_known = self.seen.lock().contains_key(&agent);
+        if !is_known {
+            self.wanted.add([agent]);
+        }
+    }
+
     /// How files stand.
     #[must_use]
     pub fn stats(&self) -> AgentFilesStats {
@@ -144,6 +166,19 @@ impl AgentFiles {
             dropped: seen.values().map(|seen| seen.grants().dropped).sum(),
             unposted: seen.values().filter(|seen| seen.due().is_some()).count(),
         }
+    }
+
+    /// All agents, of those in the configuration what it says of them.
+    fn watched(&self) -> Vec<Watched> {
+        let mut all = self.configured.clone();
+        let is_configured = |id| self.configured.iter().any(|agent| agent.id == id);
+        let others = self.vouched_for.all().into_iter();
+        all.extend(
+            others
+                .filter(|(id, ..)| !is_configured(*id))
+                .map(|(id, project, named)| Watched::vouched_for(id, project, named)),
+        );
+        all
     }
 
     /// Of agents that are gone nothing is kept.
@@ -178,26 +213,28 @@ impl AgentFilesWork {
             // Several relays should not ask all at once.
             let share = rand::rng().random_range(0.8..=1.0);
             let next = Instant::now() + self.config.every.mul_f64(share);
-            let agents = self.watched();
+            let agents = self.files.watched();
             self.files.forget_others(&agents);
             for agent in &agents {
                 self.look(agent).await;
+                self.look_at_the_wanted().await;
             }
-            sleep_until(next).await;
+            while timeout_at(next, self.files.wanted.some()).await.is_ok() {
+                self.look_at_the_wanted().await;
+            }
         }
     }
 
-    /// All agents, of those in the configuration what it says of them.
-    fn watched(&self) -> Vec<Watched> {
-        let mut all = self.configured.clone();
-        let is_configured = |id| self.configured.iter().any(|agent| agent.id == id);
-        let others = self.vouched_for.all().into_iter();
-        all.extend(
-            others
-                .filter(|(id, ..)| !is_configured(*id))
-                .map(|(id, project, named)| Watched::vouched_for(id, project, named)),
-        );
-        all
+    /// Reads those files that are not to wait for their turn.
+    async fn look_at_the_wanted(&self) {
+        let wanted = self.files.wanted.take();
+        if wanted.is_empty() {
+            return;
+        }
+        let agents = self.files.watched();
+        for agent in agents.iter().filter(|agent| wanted.contains(&agent.id)) {
+            self.look(agent).await;
+        }
     }
 
     /// Reads one file, and hands it to GitLab if it is another one than before.

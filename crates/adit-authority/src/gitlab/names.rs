@@ -1,5 +1,6 @@
 //! What GitLab calls the agents whose tokens it has vouched for: its answers about jobs and users name them by id alone. Written by
-//! [`super::agents`], read by [`crate::Authoriser`]. For people: nothing is decided by a name.
+//! [`super::agents`], read by [`crate::Authoriser`], and by whoever tells GitLab which agents are connected. For people: nothing is decided
+//! by a name.
 //! Invariant: what is held is bounded.
 
 use std::collections::HashMap;
@@ -31,6 +32,20 @@ impl AgentNames {
             names.remove(&any);
         }
         names.insert(id, (project, named));
+    }
+
+    /// The project of this agent, as far as it is known.
+    #[must_use]
+    pub fn project(&self, id: AgentId) -> Option<ProjectId> {
+        let names = self.0.read();
+        names.get(&id).map(|(project, _)| *project)
+    }
+
+    /// The agents of a project.
+    pub(super) fn of_project(&self, project: ProjectId) -> Vec<AgentId> {
+        let names = self.0.read();
+        let of = names.iter().filter(|(_, (of, _))| *of == project);
+        of.map(|(id, _)| *id).collect()
     }
 
     /// All of them.

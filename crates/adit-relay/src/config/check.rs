@@ -4,6 +4,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZero,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -13,8 +14,8 @@ use adit_process::{Shards, tls::CertificateFiles};
 use ipnet::IpNet;
 
 use super::{
-    Config, FrontDoorConfig, LimitsConfig, RawConfig, RawLimits, RawListen, RawRoute, RawTunnel,
-    RouteConfig, TunnelConfig, audit,
+    Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawConfig, RawLimits, RawListen,
+    RawRoute, RawTunnel, RouteConfig, TunnelConfig, audit, gitlab_api::Around,
 };
 use crate::client::Proxies;
 
@@ -23,6 +24,9 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0
 const DEFAULT_ADMIN: &str = "127.0.0.1:8151";
 /// Two series each: what a Prometheus takes from one target without complaint.
 const MOST_AGENT_SERIES: u64 = 10_000;
+/// Why the public port needs TLS.
+const PLAIN: &str =
+    "needed: without TLS the relay listens on loopback only, and kubectl sends no token without it";
 const DEFAULT_GRACE: Duration = Duration::from_secs(300);
 
 impl TryFrom<RawConfig> for Config {
@@ -60,6 +64,13 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let has_gitlab = raw.authorities.gitlab.is_some();
     let secret_file = |gitlab: &RawGitLab| gitlab.api_secret_file.is_some();
     let knows_agents = raw.authorities.gitlab.as_ref().is_some_and(secret_file);
+    let around = Around {
+        has_gitlab,
+        has_secret: knows_agents,
+    };
+    let gitlab_api = raw
+        .gitlab_api
+        .map(|raw| GitLabApiConfig::check(raw, around, mistakes));
     let gitlab = raw.authorities.gitlab.map(|raw| {
         let key = root.field("authorities").field("gitlab");
         GitLabConfig::check(raw, &key, mistakes)
@@ -89,13 +100,11 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         front_door: front_door?,
         admin: admin?,
         admin_token_file: raw.admin.token_file,
+        gitlab_api: if_checked(gitlab_api)?,
         agent_series,
         shards,
         oidc,
-        gitlab: match gitlab {
-            Some(gitlab) => Some(gitlab?),
-            None => None,
-        },
+        gitlab: if_checked(gitlab)?,
         ca_file: raw.authorities.ca_file,
         agents: agents?,
         route,
@@ -104,6 +113,14 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         audit: audit?,
         drain_grace,
     })
+}
+
+/// A section that may be missing, if it is right.
+fn if_checked<T>(section: Option<Option<T>>) -> Option<Option<T>> {
+    match section {
+        Some(checked) => checked.map(Some),
+        None => Some(None),
+    }
 }
 
 fn front_door(
@@ -118,7 +135,11 @@ fn front_door(
         &key.field("address"),
         mistakes,
     );
-    let tls = tls(&raw, address, &key, mistakes);
+    let pem = Pem {
+        certificate: raw.certificate.as_ref(),
+        key: raw.key.as_ref(),
+    };
+    let tls = tls(pem, address, PLAIN, &key, mistakes);
     // A wrong address does not hide what else is wrong.
     let default = FrontDoorConfig::new(address.unwrap_or(NOWHERE), tls);
     let mut listen = Section::new("listen", mistakes);
@@ -180,23 +201,29 @@ fn front_door(
     })
 }
 
-fn tls(
-    raw: &RawListen,
+/// What a section says of a certificate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pem<'a> {
+    pub(super) certificate: Option<&'a PathBuf>,
+    pub(super) key: Option<&'a PathBuf>,
+}
+
+/// None for a port without TLS, which must be on loopback: `plain` says why.
+pub(super) fn tls(
+    pem: Pem<'_>,
     address: Option<SocketAddr>,
+    plain: &str,
     key: &Key,
     mistakes: &mut Mistakes,
 ) -> Option<CertificateFiles> {
-    match (&raw.certificate, &raw.key) {
+    match (pem.certificate, pem.key) {
         (Some(certificate), Some(key)) => Some(CertificateFiles {
             certificate: certificate.clone(),
             key: key.clone(),
         }),
         (None, None) => {
             if address.is_some_and(|address| !address.ip().is_loopback()) {
-                mistakes.add(
-                    &key.field("certificate"),
-                    "needed: without TLS the relay listens on loopback only, and kubectl sends no token without it",
-                );
+                mistakes.add(&key.field("certificate"), plain);
             }
             None
         }
@@ -352,7 +379,7 @@ fn shards(raw: Option<usize>, key: &Key, mistakes: &mut Mistakes) -> usize {
     }
 }
 
-fn address(
+pub(super) fn address(
     text: Option<&str>,
     default: &str,
     key: &Key,

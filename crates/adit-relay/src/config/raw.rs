@@ -19,6 +19,8 @@ pub struct RawConfig {
     pub listen: RawListen,
     /// The private port.
     pub admin: RawAdmin,
+    /// The port that GitLab calls. Default: none.
+    pub gitlab_api: Option<RawGitLabApi>,
     /// Metrics.
     pub metrics: RawMetrics,
     /// Threads that carry traffic, each with a runtime of its own. Default: one per core.
@@ -87,6 +89,22 @@ pub struct RawAdmin {
     pub address: Option<String>,
     /// File with the token that opens `/status`.
     pub token_file: Option<PathBuf>,
+}
+
+/// Section `gitlab_api`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawGitLabApi {
+    /// Address and port.
+    pub address: Option<String>,
+    /// PEM file with the certificate chain.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with its key.
+    pub key: Option<PathBuf>,
+    /// File with the secret that GitLab proves itself with.
+    pub secret_file: Option<PathBuf>,
+    /// Connections.
+    pub connections: Option<u64>,
 }
 
 /// Section `metrics`.

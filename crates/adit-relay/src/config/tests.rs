@@ -105,3 +105,39 @@ fn examples_are_right() {
     ))
     .unwrap();
 }
+
+#[test]
+fn port_that_gitlab_calls_has_tls_or_is_on_loopback() {
+    let file = |api: &str, gitlab: &str| {
+        let yaml = format!(
+            "{{listen: {{address: '127.0.0.1:0'}}, gitlab_api: {{{api}}}, authorities: {{{gitlab}}}}}"
+        );
+        check(&yaml)
+    };
+    let asking = "gitlab: {url: 'https://gitlab.example.com', api_secret_file: /secret}";
+    let config = file("", asking).unwrap().gitlab_api.unwrap();
+    assert_eq!(config.address.to_string(), "127.0.0.1:8153");
+    assert_eq!((config.secret_file, config.connections), (None, 1000));
+    let open = "address: '0.0.0.0:8153', certificate: a.pem, key: a.key";
+    assert!(file(open, asking).is_ok());
+    let unproved = "gitlab: {url: 'https://gitlab.example.com'}";
+    assert!(file("secret_file: /secret", unproved).is_ok());
+    let cases = [
+        ("address: '0.0.0.0:8153'", asking, "gitlab_api.certificate"),
+        ("key: a.key", asking, "gitlab_api.certificate"),
+        ("certificate: a.pem", asking, "gitlab_api.key"),
+        ("address: '8153'", asking, "gitlab_api.address"),
+        ("connections: 0", asking, "gitlab_api.connections"),
+        ("", unproved, "gitlab_api.secret_file"),
+        (
+            "secret_file: /secret",
+            "",
+            "gitlab_api: needs authorities.gitlab",
+        ),
+    ];
+    for (api, gitlab, expected) in cases {
+        let told = file(api, gitlab).unwrap_err();
+        assert!(told.starts_with(expected), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Decides who gets a connection: how many there may be, and for how long a TLS handshake may take.
 //!
-//! Called by `front_door.rs` for each socket. Invariant: whoever holds a [`Place`] is counted, from before the handshake
-//! until the last byte, upgraded connections included.
+//! Called by `front_door.rs` for each socket, and by `gitlab/api.rs`. Invariant: whoever holds a [`Place`] is counted, from before the
+//! handshake until the last byte, upgraded connections included.
 
 use std::{
     io,

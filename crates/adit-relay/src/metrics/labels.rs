@@ -87,6 +87,8 @@ label! {
         Address = "address",
         /// Too many requests were taken back on it.
         Hasty = "hasty",
+        /// GitLab has as many as it may.
+        GitLabApi = "gitlab_api",
     }
 }
 
@@ -152,6 +154,27 @@ label! {
     pub(crate) enum Event: "kind" {
         JobOver = "job_over",
         Other = "other",
+    }
+}
+
+label! {
+    /// What GitLab calls at this relay.
+    pub(crate) enum ApiCall: "call" {
+        ServerInfo = "server_info",
+        Agents = "agents",
+        Push = "push",
+        Other = "other",
+    }
+}
+
+label! {
+    /// How such a call ended.
+    pub(crate) enum ApiOutcome: "outcome" {
+        Answered = "answered",
+        Unauthenticated = "unauthenticated",
+        InvalidArgument = "invalid_argument",
+        Unimplemented = "unimplemented",
+        Failed = "failed",
     }
 }
 

@@ -20,7 +20,7 @@ use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use tokio::task::JoinSet;
 
-use super::StartError;
+use super::{StartError, gitlab_api};
 use crate::{
     agents::Agents,
     audit::{Audit, Writer},
@@ -30,7 +30,7 @@ use crate::{
     config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
     forward::Forward,
     front_door::{FrontDoor, Places},
-    gitlab::{Client, Cuts, Events},
+    gitlab::{Client, Cuts, Events, Pushes, read_files},
     handle::Handler,
     in_flight::InFlight,
     jobs::{JobLimits, Jobs},
@@ -54,6 +54,7 @@ pub(super) struct Built {
     pub(super) upkeep: JoinSet<()>,
     pub(super) audit: Option<Writer>,
     pub(super) oidc: Arc<Oidc>,
+    pub(super) gitlab_api: Option<gitlab_api::Unopened>,
     /// What operators see, beside metrics.
     pub(super) status: axum::Router,
 }
@@ -81,9 +82,19 @@ impl Built {
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
         };
-        let gitlab = gitlab(&config, cuts, &metrics, &mut upkeep)?;
+        let shared = config
+            .gitlab
+            .as_ref()
+            .and_then(|gitlab| gitlab.api_secret_file.as_deref());
+        let shared = shared.map(|file| api_secret(file, &metrics, &mut upkeep));
+        let shared = shared.transpose()?;
+        let gitlab = gitlab(&config, shared.clone(), cuts, &metrics, &mut upkeep)?;
         let events = events(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
         let agent_files = agent_files(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
+        let pushes = config.gitlab_api.as_ref().map(|_| Arc::<Pushes>::default());
+        if let (Some(pushes), Some(files)) = (&pushes, &agent_files) {
+            upkeep.spawn(read_files(pushes.subscribe(), Arc::clone(files)));
+        }
         let (audit, writer) =
             Audit::start(config.audit, shards, metrics.audit.clone()).map_err(StartError::Audit)?;
         let options = options(config.tunnel);
@@ -92,7 +103,7 @@ impl Built {
             budget: Arc::clone(&options.budget),
             oidc: Arc::clone(&oidc),
             gitlab: gitlab.clone(),
-            agent_files,
+            agent_files: agent_files.clone(),
             in_flight: in_flight.clone(),
             audit: audit.clone(),
             limits: Limits {
@@ -124,6 +135,7 @@ impl Built {
         let agents = Agents {
             configured: config.agents.clone(),
             gitlab: gitlab.clone().filter(|gitlab| gitlab.has_secret()),
+            files: agent_files,
             registry: Arc::clone(&registry),
             options,
             max_credential_bytes: limits.credential_bytes,
@@ -133,7 +145,28 @@ impl Built {
         };
         let names = gitlab
             .as_ref()
-            .map(|gitlab| Arc::clone(gitlab.agent_names()));
+            .map(|gitlab| Arc::clone(gitlab.agent_names()))
+            .unwrap_or_default();
+        let gitlab_api = match (config.gitlab_api, pushes) {
+            (Some(api), Some(pushes)) => {
+                let own = api.secret_file.as_deref();
+                let own = own.map(|file| api_secret(file, &metrics, &mut upkeep));
+                let parts = gitlab_api::Parts {
+                    secret: own
+                        .transpose()?
+                        .or(shared)
+                        .expect("the configuration has a secret"),
+                    registry: Arc::clone(&registry),
+                    configured: config.agents.clone(),
+                    names: Arc::clone(&names),
+                    pushes,
+                    stop: stop.clone(),
+                    metrics: Arc::clone(&metrics),
+                };
+                Some(gitlab_api::Unopened::new(api, parts, &mut upkeep)?)
+            }
+            (Some(_) | None, _) => None,
+        };
         let route = Arc::new(Route::new(
             Arc::clone(&registry),
             config.route,
@@ -155,7 +188,7 @@ impl Built {
                 limits.credential_bytes,
                 Arc::clone(&metrics),
             ),
-            authorise: Authorise::new(Authoriser::new(config.agents, names.unwrap_or_default())),
+            authorise: Authorise::new(Authoriser::new(config.agents, names)),
             forward: Forward::new(
                 Arc::clone(&route),
                 head_limits(&config.front_door),
@@ -187,6 +220,7 @@ impl Built {
             upkeep,
             audit: writer,
             oidc,
+            gitlab_api,
             status: status.router(gate),
         })
     }
@@ -218,6 +252,7 @@ fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, TlsError
 
 fn gitlab(
     config: &Config,
+    secret: Option<Arc<ApiSecret>>,
     cuts: Cuts,
     metrics: &Metrics,
     upkeep: &mut JoinSet<()>,
@@ -227,10 +262,6 @@ fn gitlab(
     };
     let tls = client_tls(gitlab.ca_file.as_ref().or(config.ca_file.as_ref()))?;
     let client = Client::new(&gitlab.url, &tls, metrics.stage(Stage::GitLab).clone());
-    let secret = match &gitlab.api_secret_file {
-        Some(file) => Some(api_secret(file, metrics, upkeep)?),
-        None => None,
-    };
     let (gitlab, work) = GitLab::new(gitlab, secret, Arc::new(client), Arc::new(cuts));
     upkeep.spawn(work.run());
     Ok(Some(Arc::new(gitlab)))

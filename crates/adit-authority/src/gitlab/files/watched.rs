@@ -10,7 +10,8 @@ pub(super) struct Watched {
     pub(super) id: AgentId,
     /// As people know it.
     pub(super) name: Box<str>,
-    /// The path of its project, if it is known.
+    /// The id of its project, if it is known, and the path, if that is.
+    project_id: Option<ProjectId>,
     pub(super) project: Option<FullPath>,
     /// What GitLab is asked for.
     pub(super) target: Box<str>,
@@ -26,6 +27,7 @@ impl Watched {
         Self {
             id: agent.id(),
             name: agent.context().into(),
+            project_id: agent.project_id(),
             project: Some(agent.project().clone()),
             target: target(&project, agent.name()),
         }
@@ -41,7 +43,16 @@ impl Watched {
                 None => name.as_str().into(),
             },
             target: target(&project.to_string(), name.as_str()),
+            project_id: Some(project),
             project: path,
+        }
+    }
+
+    /// Whether that is its project. A path may be another project's by now, an id never.
+    pub(super) fn is_of(&self, project: ProjectId, path: &FullPath) -> bool {
+        match self.project_id {
+            Some(id) => id == project,
+            None => self.project.as_ref() == Some(path),
         }
     }
 }

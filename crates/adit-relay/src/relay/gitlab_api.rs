@@ -1,0 +1,92 @@
+//! Puts together what answers GitLab, and listens for it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use adit_authority::{
+    Agents,
+    gitlab::{AgentNames, ApiSecret},
+};
+use adit_process::{
+    Stop,
+    net::{Listener, ReusePort, listen},
+    tls::{H2, ServerTls, TlsError},
+};
+use tokio::task::JoinSet;
+
+use super::StartError;
+use crate::{
+    config::GitLabApiConfig,
+    front_door::Places,
+    gitlab::{Api, Calls, Pushes},
+    metrics::Metrics,
+    registry::Registry,
+    seldom::Seldom,
+};
+
+/// Where the answers come from.
+pub(super) struct Parts {
+    pub(super) secret: Arc<ApiSecret>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) configured: Agents,
+    pub(super) names: Arc<AgentNames>,
+    pub(super) pushes: Arc<Pushes>,
+    pub(super) stop: Stop,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// The API; nothing listens yet.
+pub(super) struct Unopened {
+    address: SocketAddr,
+    api: Arc<Api>,
+}
+
+/// The API, while it runs.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) address: SocketAddr,
+    pub(super) running: JoinSet<()>,
+}
+
+impl Unopened {
+    pub(super) fn new(
+        config: GitLabApiConfig,
+        parts: Parts,
+        upkeep: &mut JoinSet<()>,
+    ) -> Result<Self, TlsError> {
+        let tls = config.tls.map(|files| ServerTls::load(files, &[H2]));
+        let tls = tls.transpose()?;
+        if let Some(tls) = &tls {
+            upkeep.spawn(tls.watch());
+        }
+        let calls = Calls {
+            registry: parts.registry,
+            configured: Arc::new(parts.configured),
+            names: parts.names,
+            pushes: parts.pushes,
+        };
+        let api = Api {
+            tls,
+            places: Places::new(config.connections, config.connections),
+            secret: parts.secret,
+            calls,
+            denials: Seldom::default(),
+            stop: parts.stop,
+            metrics: parts.metrics,
+        };
+        Ok(Self {
+            address: config.address,
+            api: Arc::new(api),
+        })
+    }
+
+    pub(super) fn open(self) -> Result<Open, StartError> {
+        let Self { address, api } = self;
+        let failed = |source| StartError::GitLabApi { address, source };
+        let listener = listen(address, ReusePort::Exclusive).and_then(Listener::new);
+        let listener = listener.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let mut running = JoinSet::new();
+        running.spawn(api.run(listener));
+        Ok(Open { address, running })
+    }
+}
