@@ -9,6 +9,7 @@ mod ci_local;
 pub mod debian;
 mod module;
 mod npm;
+mod source;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

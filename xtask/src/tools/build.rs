@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Module;
+use super::source::Source;
 use crate::{command, progress};
 
 /// The Go on this machine, if it is new enough.
@@ -42,44 +43,26 @@ fn parse(version: &str) -> Option<(u32, u32)> {
 pub(super) fn build(module: Module, into: &Path) -> Result<()> {
     let go = go()?;
     fs::create_dir_all(into.join("bin"))?;
-    let total = count_packages(&go, module)?;
-    compile(&go, module, into, total)?;
-    let source =
-        command::text(go_in(&go, module).args(["list", "-m", "-f", "{{.Dir}}", module.path()]))?;
-    for kept in module.kept() {
-        let to = into.join(kept.to);
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let text = fs::read(Path::new(source.trim()).join(kept.from))
-            .with_context(|| format!("{} lacks {}", module.path(), kept.from))?;
-        // Written, not copied: the module cache is read-only, and so would be the copy.
-        fs::write(to, text)?;
-    }
-    Ok(())
-}
-
-/// Downloads what is missing, as a side effect; that is most of its time.
-fn count_packages(go: &Path, module: Module) -> Result<usize> {
     progress::line(format_args!("  {}: modules", module.key()));
-    let mut list = go_in(go, module);
-    list.args(["list", "-deps", "-f", "{{.ImportPath}}"]);
-    list.args(module.programs().iter().map(|(package, _)| package));
-    let packages = command::text_of(&mut list, "", Duration::from_mins(20))
-        .context("Go's modules cannot be had: is there a way to its module proxy (GOPROXY)?")?;
-    Ok(packages.lines().count())
+    let source = Source::fetch(go, module)?;
+    let total = source.packages()?.len();
+    compile(&source, module, into, total)?;
+    module
+        .kept()
+        .iter()
+        .try_for_each(|kept| source.keep(kept, into))
 }
 
-fn compile(go: &Path, module: Module, into: &Path, total: usize) -> Result<()> {
+fn compile(source: &Source, module: Module, into: &Path, total: usize) -> Result<()> {
     let flags = module
         .variables()
         .into_iter()
         .map(|(name, value)| format!(" -X {name}={value}"))
         .collect::<String>();
     for (package, name) in module.programs() {
-        let mut build = go_in(go, module);
+        let mut build = source.go("build");
         build
-            .args(["build", "-v", "-trimpath", "-ldflags"])
+            .args(["-v", "-trimpath", "-ldflags"])
             .arg(format!("-s -w{flags}"))
             .arg("-o")
             .arg(into.join("bin").join(name))
@@ -123,16 +106,6 @@ fn watch(stderr: Option<ChildStderr>, what: String, total: usize) -> JoinHandle<
         }
         said
     })
-}
-
-fn go_in(go: &Path, module: Module) -> Command {
-    let mut command = Command::new(go);
-    command
-        .current_dir(module.folder())
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "-mod=readonly")
-        .env("GOWORK", "off");
-    command
 }
 
 const OLDEST: (u32, u32) = (1, 26);

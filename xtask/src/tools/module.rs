@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::workspace;
 
-/// A folder in `xtask/tools`. One module per project keeps their dependencies apart.
+/// What is built of one project. A folder in `xtask/tools` each keeps their dependencies apart; Flux's share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Module {
     /// etcd.
@@ -19,9 +19,15 @@ pub enum Module {
     Helm,
     /// kwok, and the stages its simulated nodes and pods go through.
     Kwok,
+    /// Flux's command.
+    Flux,
+    /// Flux's controller that fetches, and its kinds.
+    SourceController,
+    /// Flux's controller that applies, and its kind.
+    KustomizeController,
 }
 
-/// A file that a module's source has and we keep beside the programs.
+/// A file that a module's source has and we keep beside the programs; or a folder of files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
     /// Its path in the module.
@@ -31,7 +37,14 @@ pub(super) struct Kept {
 }
 
 impl Module {
-    /// The folder's name.
+    /// Flux: its command and its controllers.
+    pub const FLUX: [Self; 3] = [
+        Self::Flux,
+        Self::SourceController,
+        Self::KustomizeController,
+    ];
+
+    /// As people call it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -40,6 +53,9 @@ impl Module {
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
             Self::Kwok => "kwok",
+            Self::Flux => "flux",
+            Self::SourceController => "source-controller",
+            Self::KustomizeController => "kustomize-controller",
         }
     }
 
@@ -52,6 +68,9 @@ impl Module {
             Self::Kubectl => include_str!("../../tools/kubectl/go.mod"),
             Self::Helm => include_str!("../../tools/helm/go.mod"),
             Self::Kwok => include_str!("../../tools/kwok/go.mod"),
+            Self::Flux | Self::SourceController | Self::KustomizeController => {
+                include_str!("../../tools/flux/go.mod")
+            }
         };
         go_mod
             .lines()
@@ -73,12 +92,24 @@ impl Module {
             Self::Kubernetes | Self::Kubectl => "k8s.io/kubernetes",
             Self::Helm => "helm.sh/helm/v4",
             Self::Kwok => "sigs.k8s.io/kwok",
+            Self::Flux => "github.com/fluxcd/flux2/v2",
+            Self::SourceController => "github.com/fluxcd/source-controller",
+            Self::KustomizeController => "github.com/fluxcd/kustomize-controller",
         }
     }
 
-    /// Where its `go.mod` is.
+    /// Where its `go.mod` is. What Flux's have in common, which is most of them, is compiled once.
     pub(super) fn folder(self) -> PathBuf {
-        workspace::root().join("xtask/tools").join(self.name())
+        let folder = match self {
+            Self::SourceController | Self::KustomizeController => Self::Flux,
+            Self::Etcd
+            | Self::Kubernetes
+            | Self::Kubectl
+            | Self::Helm
+            | Self::Kwok
+            | Self::Flux => self,
+        };
+        workspace::root().join("xtask/tools").join(folder.name())
     }
 
     /// Packages to build, each with the program's name.
@@ -98,6 +129,14 @@ impl Module {
             Self::Kubectl => &[("k8s.io/kubernetes/cmd/kubectl", "kubectl")],
             Self::Helm => &[("helm.sh/helm/v4/cmd/helm", "helm")],
             Self::Kwok => &[("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
+            Self::Flux => &[("github.com/fluxcd/flux2/v2/cmd/flux", "flux")],
+            Self::SourceController => {
+                &[("github.com/fluxcd/source-controller", "source-controller")]
+            }
+            Self::KustomizeController => &[(
+                "github.com/fluxcd/kustomize-controller",
+                "kustomize-controller",
+            )],
         }
     }
 
@@ -105,7 +144,8 @@ impl Module {
     pub(super) fn variables(self) -> Vec<(&'static str, String)> {
         let version = self.version().to_owned();
         match self {
-            Self::Etcd => vec![],
+            Self::Etcd | Self::SourceController | Self::KustomizeController => vec![],
+            Self::Flux => vec![("main.VERSION", version.trim_start_matches('v').to_owned())],
             Self::Kubernetes | Self::Kubectl => {
                 let mut parts = version.trim_start_matches('v').split('.');
                 let mut part = || parts.next().unwrap_or_default().to_owned();
@@ -122,7 +162,11 @@ impl Module {
 
     pub(super) fn kept(self) -> &'static [Kept] {
         match self {
-            Self::Etcd | Self::Kubectl | Self::Helm => &[],
+            Self::Etcd | Self::Kubectl | Self::Helm | Self::Flux => &[],
+            Self::SourceController | Self::KustomizeController => &[Kept {
+                from: "config/crd/bases",
+                to: "crds",
+            }],
             Self::Kubernetes => &[Kept {
                 from: "build/pause/linux/pause.c",
                 to: "pause.c",
@@ -151,6 +195,21 @@ impl Module {
             ],
         }
     }
+
+    /// Empty files that the source lacks, and without which it does not build; paths are the module's.
+    pub(super) fn added(self) -> &'static [&'static str] {
+        match self {
+            // What it embeds there for `flux install` is generated by scripts of its own.
+            Self::Flux => &["cmd/flux/manifests/none.yaml"],
+            Self::Etcd
+            | Self::Kubernetes
+            | Self::Kubectl
+            | Self::Helm
+            | Self::Kwok
+            | Self::SourceController
+            | Self::KustomizeController => &[],
+        }
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +224,9 @@ mod tests {
             Module::Kubectl,
             Module::Helm,
             Module::Kwok,
+            Module::Flux,
+            Module::SourceController,
+            Module::KustomizeController,
         ];
         for module in all {
             assert!(module.version().starts_with('v'), "{module:?}");
