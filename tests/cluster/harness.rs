@@ -4,7 +4,7 @@
 use std::sync::PoisonError;
 
 use libtest_mimic::{Completion, Failed, Trial};
-use xtask::tools::CiLocal;
+use xtask::tools::{self, CiLocal, Module};
 
 use crate::{
     client::{self, Client},
@@ -24,6 +24,8 @@ pub enum Needs {
     Solitude,
     /// A node, and what runs a `.gitlab-ci.yml`.
     Pipelines,
+    /// The same, and Flux.
+    Flux,
 }
 
 /// The tests of a file: `trials!(Needs::Node; name, ...)` of functions that take the world.
@@ -114,11 +116,13 @@ fn made(
 }
 
 fn is_met(needs: Needs, world: &World) -> Result<(), String> {
-    match needs {
-        Needs::Pods => world.cluster.has_real_pods().map_err(str::to_owned),
-        Needs::Pipelines => CiLocal::available().map_err(|why| format!("{why:#}")),
+    let met = match needs {
+        Needs::Pods => return world.cluster.has_real_pods().map_err(str::to_owned),
+        Needs::Pipelines => CiLocal::available(),
+        Needs::Flux => CiLocal::available().and_then(|()| tools::available(&Module::FLUX)),
         Needs::ControlPlane | Needs::Node | Needs::Solitude => Ok(()),
-    }
+    };
+    met.map_err(|why| format!("{why:#}"))
 }
 
 /// Without the name of this binary.

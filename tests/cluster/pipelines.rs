@@ -1,6 +1,7 @@
 //! The pipelines of a real project: `.gitlab-ci.yml` files of `tests/pipelines`, run by gitlab-ci-local with what GitLab gives to a job, its
 //! token and the kubeconfig as GitLab writes it, before the double of GitLab, a relay that asks it, and the real cluster.
 
+mod flux;
 mod place;
 mod runner;
 
@@ -17,11 +18,12 @@ use crate::{
     until::until,
     world::World,
 };
+use flux::Flux;
 use place::{PROJECT, Place};
 use runner::{Runner, said};
 
 pub fn trials() -> Vec<Trial> {
-    trials![
+    let mut trials = trials![
         Needs::Pipelines;
         registry_secret_comes_and_goes_with_its_environment,
         roles_allow_to_jobs_what_they_say_and_refuse_the_rest,
@@ -30,7 +32,12 @@ pub fn trials() -> Vec<Trial> {
         jobs_without_a_grant_are_refused,
         watch_ends_with_its_job,
         deploy_goes_on_while_gitlab_is_away,
-    ]
+    ];
+    trials.extend(trials![
+        Needs::Flux;
+        flux_is_told_to_look_and_prunes_what_is_gone,
+    ]);
+    trials
 }
 
 const MAIN: (&str, &str) = (PROJECT, "main");
@@ -70,9 +77,7 @@ fn registry_secret_comes_and_goes_with_its_environment(world: &World) {
 
 fn roles_allow_to_jobs_what_they_say_and_refuse_the_rest(world: &World) {
     let place = Place::new(world);
-    let source =
-        "{ apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: { name: app } }";
-    let runner = Runner::new(world, &place, MAIN, "rights").file("source.yaml", source);
+    let runner = Runner::new(world, &place, MAIN, "rights").file("source.yaml", SOURCE);
     runner.succeeds("flux-objects", None);
     for (name, what) in [
         ("read-secrets", "cannot list resource \"secrets\""),
@@ -194,4 +199,60 @@ fn deploy_goes_on_while_gitlab_is_away(world: &World) {
     place.end(job, JobStatus::Success);
 }
 
+fn flux_is_told_to_look_and_prunes_what_is_gone(world: &World) {
+    let place = Place::new(world);
+    let nginx = (
+        "clusters/testing/nginx.yaml",
+        NGINX.replace("IMAGE", &app_image(1)),
+    );
+    let nginx_is_there = || is_there(world, "deployment/nginx --namespace fleet");
+    place.push(&[("clusters/testing/fleet.yaml", Some(FLEET))]);
+    let flux = Flux::follow(world, &place);
+    let runner = Runner::new(world, &place, MAIN, "flux")
+        .program("flux", &flux.command)
+        .variable("APP", flux.app.as_str());
+    until("Flux has applied what lies there", || {
+        is_there(world, "namespace/fleet").then_some(())
+    });
+
+    place.push(&[(nginx.0, Some(&nginx.1))]);
+    assert!(!nginx_is_there());
+    runner.succeeds("source", None);
+    until("what was pushed is there", || {
+        nginx_is_there().then_some(())
+    });
+
+    place.push(&[(nginx.0, None)]);
+    assert!(nginx_is_there());
+    let (_, said) = runner.succeeds("all", None);
+    assert!(said.contains("applied revision main@sha1:"), "{said}");
+    until("what is gone is pruned", || {
+        (!nginx_is_there()).then_some(())
+    });
+    assert!(is_there(world, "namespace/fleet"));
+}
+
+fn is_there(world: &World, what: &str) -> bool {
+    world.admin("get").args(what).run().code == Some(0)
+}
+
+const SOURCE: &str = "
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: { name: app }
+spec: { url: https://gitlab.test/app.git, interval: 1h, suspend: true }
+";
+const FLEET: &str = "{ apiVersion: v1, kind: Namespace, metadata: { name: fleet } }";
+const NGINX: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: nginx, namespace: fleet }
+spec:
+  selector: { matchLabels: { app: nginx } }
+  template:
+    metadata: { labels: { app: nginx } }
+    spec:
+      containers:
+        - { name: nginx, image: IMAGE, imagePullPolicy: Never }
+";
 const UNREACHABLE: &str = "adit_relay_gitlab_calls_total{question=\"job\",outcome=\"unreachable\"}";

@@ -83,6 +83,15 @@ impl Place {
         }
     }
 
+    /// A commit on the default branch: files get these contents, and are removed without.
+    pub fn push(&self, changes: &[(&str, Option<&str>)]) {
+        self.with(|gitlab| {
+            let world = gitlab.world();
+            let project = world.find_project(PROJECT).expect("it is in the seed");
+            world.repository(project.id).commit_to("main", changes);
+        });
+    }
+
     pub fn gitlab_is_away(&self) {
         self.runtime.block_on(self.gitlab.lock().unwrap().be_away());
     }

@@ -65,6 +65,12 @@ impl<'a> Runner<'a> {
         self
     }
 
+    /// With one more program in its path.
+    pub fn program(self, name: &str, program: &Path) -> Self {
+        symlink(program, self.programs().join(name)).unwrap();
+        self
+    }
+
     /// With a folder of that name, as another one is.
     pub fn folder(self, name: &str, like: &Path) -> Self {
         let mut copy = Command::new("cp");
@@ -147,8 +153,11 @@ impl<'a> Runner<'a> {
     }
 
     fn path(&self) -> String {
-        let programs = self.repository.with_file_name("bin");
-        format!("{}:/usr/bin:/bin", programs.display())
+        format!("{}:/usr/bin:/bin", self.programs().display())
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.repository.with_file_name("bin")
     }
 
     /// gitlab-ci-local takes the project's path and the branch from the clone.

@@ -9,7 +9,7 @@ use crate::progress::{Tone, line, paint};
 use crate::tools::{self, CiLocal, Module, Tools, debian};
 
 pub(super) fn ready() {
-    for get in [packages, node, programs, other_kubectl, pipelines] {
+    for get in [packages, node, programs, other_kubectl, pipelines, flux] {
         if let Err(why) = get() {
             line(paint(Tone::Odd, format_args!("  {why:#}")));
         }
@@ -35,4 +35,8 @@ fn other_kubectl() -> Result<()> {
 
 fn pipelines() -> Result<()> {
     CiLocal::ready().map(drop)
+}
+
+fn flux() -> Result<()> {
+    Tools::ready(&Module::FLUX).map(drop)
 }
