@@ -73,7 +73,8 @@ fn metrics_are_documented_as_they_are_registered() {
     scenario(async {
         // What is counted of GitLab is there when it is asked, and what is counted of agents when that is wished.
         let gitlab = gitlab().start().await;
-        let keys = format!("api_secret_file: '{}'", gitlab.secret_file().display());
+        let secret = gitlab.secret_file().display();
+        let keys = format!("api_secret_file: '{secret}', agent_files: {{}}");
         let relay = relay().asking(&gitlab, &keys).with("metrics", "agents", 1);
         let world = World::of(kube(), relay).await;
         let (relay, agent) = (world.relay.metrics().await, world.agent.metrics().await);

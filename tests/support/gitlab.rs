@@ -86,6 +86,7 @@ pub fn gitlab() -> GitLabBuilder {
     GitLabBuilder {
         is_plain: false,
         gitaly: GitalyTransport::default(),
+        gitaly_address: None,
         address: "127.0.0.1:0".to_owned(),
         external_url: None,
         k8s_proxy_url: K8S_PROXY_URL.to_owned(),
@@ -97,6 +98,7 @@ pub fn gitlab() -> GitLabBuilder {
 pub struct GitLabBuilder {
     is_plain: bool,
     gitaly: GitalyTransport,
+    gitaly_address: Option<String>,
     address: String,
     external_url: Option<String>,
     k8s_proxy_url: String,
@@ -114,6 +116,13 @@ impl GitLabBuilder {
     #[must_use]
     pub fn gitaly_over(mut self, transport: GitalyTransport) -> Self {
         self.gitaly = transport;
+        self
+    }
+
+    /// It says that its Gitaly is here, whether it is or not.
+    #[must_use]
+    pub fn naming_gitaly(mut self, address: &str) -> Self {
+        self.gitaly_address = Some(address.to_owned());
         self
     }
 
@@ -166,8 +175,12 @@ impl GitLabBuilder {
             has_instance_authorization: false,
         };
         let world = Arc::new(Mutex::new(World::new(settings, folder.path())));
+        let mut gitaly = Gitaly::start(Arc::clone(&world), self.gitaly, folder.path()).await;
+        if let Some(address) = self.gitaly_address {
+            gitaly.address = address;
+        }
         let state = Arc::new(State {
-            gitaly: Gitaly::start(Arc::clone(&world), self.gitaly, folder.path()).await,
+            gitaly,
             world,
             url,
             secret,

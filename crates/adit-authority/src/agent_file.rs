@@ -156,7 +156,7 @@ fn check_observability(at: &At<'_>, findings: &mut Findings) {
 }
 
 /// What GitLab's agent server reads of a file.
-const MAX_BYTES: usize = 128 * 1024;
+pub(crate) const MAX_BYTES: usize = 128 * 1024;
 
 const LOG_LEVELS: [&str; 4] = ["debug", "info", "warn", "error"];
 

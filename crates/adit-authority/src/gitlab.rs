@@ -22,6 +22,7 @@ mod config;
 mod driver;
 mod error;
 mod files;
+pub mod gitaly;
 mod granted;
 mod jobs;
 mod limits;
@@ -47,12 +48,13 @@ pub use config::{BrowsersConfig, GitLabConfig, RawBrowsers, RawGitLab};
 pub use error::{GitLabError, Trouble};
 pub use files::{
     AgentFiles, AgentFilesConfig, AgentFilesStats, AgentFilesWork, BadReadToken, FileState,
-    RawAgentFiles, ReadToken,
+    RawAgentFiles, ReadToken, Source, Sources,
 };
+pub use gitaly::Gitaly;
 pub(crate) use granted::Granted;
 pub use granted::Unusable;
 pub use names::AgentNames;
-pub use stats::{BreakerState, Lookup, Outcome, Question, QuestionStats};
+pub use stats::{BreakerState, GitalyOutcome, Lookup, Outcome, Question, QuestionStats};
 pub use transport::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
 pub(crate) use users::UserGrant;
 pub use webhook::{BadEvent, job_over};

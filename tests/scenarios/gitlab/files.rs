@@ -1,10 +1,13 @@
-//! Agents' files at GitLab: the relay reads them with a token, tells what is wrong with them, and hands them to GitLab, whether or not an
-//! agent is connected.
+//! Agents' files at GitLab: the relay reads them, here by the API with a token, tells what is wrong with them, and hands them to GitLab,
+//! whether or not an agent is connected.
 
-use std::fs;
+mod gitaly;
+
+use std::{fmt::Write as _, fs};
 
 use adit_tests::{
-    Endpoint, Fault, GitLab, Role, TestRelay, agent, gitlab, kube, logs, relay, scenario, until,
+    Endpoint, Fault, GitLab, Role, TestRelay, agent, gitlab, gitlab::GitLabBuilder, kube, logs,
+    relay, scenario, until,
 };
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -30,19 +33,26 @@ impl Files {
         Self::read(scope, first, "100ms").await
     }
 
-    /// Of a relay that reads files this often by itself, and that GitLab may tell of pushes.
+    /// Of a relay that reads files this often by itself, by the API alone, and that GitLab may tell of pushes.
     async fn read(scope: &str, first: Option<&str>, every: &str) -> Self {
-        let gitlab = gitlab().start().await;
-        arrange(&gitlab);
-        gitlab.world().project("group/shop");
-        commit(&gitlab, first);
+        let gitlab = prepared(gitlab()).await;
+        commit(&gitlab, "main", first);
+        let keys = format!("source: api, every: {every}");
+        Self::reading(gitlab, &keys, Some(scope)).await
+    }
+
+    /// With these keys of the relay's section, and a token of this scope if there is one.
+    async fn reading(gitlab: GitLab, keys: &str, scope: Option<&str>) -> Self {
         let token_file = tempfile::tempdir().unwrap();
-        let path = token_file.path().join("token");
-        fs::write(&path, token(&gitlab, scope)).unwrap();
+        let mut keys = keys.to_owned();
+        if let Some(scope) = scope {
+            let path = token_file.path().join("token");
+            fs::write(&path, token(&gitlab, scope)).unwrap();
+            write!(keys, ", token_file: '{}'", path.display()).unwrap();
+        }
         let keys = format!(
-            "recheck: 200ms, api_secret_file: '{}', agent_files: {{ token_file: '{}', every: {every} }}",
+            "recheck: 200ms, api_secret_file: '{}', agent_files: {{ {keys} }}",
             gitlab.secret_file().display(),
-            path.display(),
         );
         let relay = relay().asking(&gitlab, &keys);
         let relay = relay.with("gitlab_api", "address", "127.0.0.1:0");
@@ -55,7 +65,7 @@ impl Files {
     }
 
     fn commit(&self, text: Option<&str>) {
-        commit(&self.gitlab, text);
+        commit(&self.gitlab, "main", text);
     }
 
     /// Registers an agent (5) at GitLab, which has a file: its token.
@@ -98,8 +108,12 @@ impl Files {
     async fn lets_the_shop_in(&self) -> bool {
         let token = self.gitlab.world().job("group/shop").run_for_token();
         let caller = self.relay.showing(&format!("Bearer ci:1:{token}"));
-        // It is let in, and only then told that the agent is not there.
-        match caller.get("/api").await.refused().reason.as_str() {
+        let answer = caller.get("/api").await;
+        if answer.status == 200 {
+            return true;
+        }
+        // Or it is let in, and only then told that the agent is not there.
+        match answer.refused().reason.as_str() {
             "agent_never_connected" => true,
             "not_permitted" => false,
             other => panic!("{other}"),
@@ -107,8 +121,13 @@ impl Files {
     }
 
     async fn until_one_is(&self, state: &str) {
+        self.until_so_many_are(state, 1.0).await;
+    }
+
+    async fn until_so_many_are(&self, state: &str, expected: f64) {
         let sample = format!("{FILES}{{state=\"{state}\"}}");
-        self.relay.until_metric(&sample, |count| count == 1.0).await;
+        let is_so = |count| count == expected;
+        self.relay.until_metric(&sample, is_so).await;
     }
 
     async fn stop(self) {
@@ -117,11 +136,18 @@ impl Files {
     }
 }
 
-fn commit(gitlab: &GitLab, text: Option<&str>) {
+async fn prepared(gitlab: GitLabBuilder) -> GitLab {
+    let gitlab = gitlab.start().await;
+    arrange(&gitlab);
+    gitlab.world().project("group/shop");
+    gitlab
+}
+
+fn commit(gitlab: &GitLab, branch: &str, text: Option<&str>) {
     let mut world = gitlab.world();
     let project = world.project("group/sub/app");
     world.repository(project).commit_to(
-        "main",
+        branch,
         &[("README.md", Some("an agent's project\n")), (FILE, text)],
     );
 }

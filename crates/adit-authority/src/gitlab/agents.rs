@@ -14,14 +14,16 @@ use http::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::{
     AgentNames, ApiSecret, GitLabError, Question,
     answer::Id,
     book::Proof,
+    gitaly::{RawRepository, RawServer, Whereabouts},
     line::{Answer, Asker, Said, Snag},
-    names::Named,
+    names::{Named, Vouched},
     vouch::Kind,
 };
 use crate::{Ended, tag::TokenTag};
@@ -51,26 +53,25 @@ struct Known {
 }
 
 /// What GitLab says of an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct AgentInfo {
     id: AgentId,
     name: Label,
     project: ProjectId,
     project_path: Option<FullPath>,
+    repository: Whereabouts,
 }
 
-/// The same as it is sent; the rest is about Gitaly.
+/// The same as it is sent. What is said of Gitaly says nothing of the agent: the one is believed whatever the other is.
 #[derive(Deserialize)]
-struct RawInfo {
+struct RawInfo<'a> {
     agent_id: Id,
     agent_name: String,
     project_id: Id,
-    gitaly_repository: Option<RawRepository>,
-}
-
-#[derive(Deserialize)]
-struct RawRepository {
-    gl_project_path: Option<String>,
+    #[serde(borrow)]
+    gitaly_info: Option<&'a RawValue>,
+    #[serde(borrow)]
+    gitaly_repository: Option<&'a RawValue>,
 }
 
 impl GitLabAgent {
@@ -123,10 +124,14 @@ impl AgentTokens {
         }
     }
 
-    fn known(&self, said: AgentInfo) -> GitLabAgent {
+    fn note(&self, said: &AgentInfo) {
         let (path, name) = (said.project_path.clone(), said.name.clone());
-        self.names.note(said.id, said.project, Named { path, name });
-        GitLabAgent::new(said)
+        let vouched = Vouched {
+            project: said.project,
+            named: Named { path, name },
+            repository: said.repository.clone(),
+        };
+        self.names.note(said.id, vouched);
     }
 }
 
@@ -158,27 +163,34 @@ impl Kind for AgentTokens {
 
     fn read(&self, _: &SecretString, body: &[u8]) -> Result<AgentInfo, GitLabError> {
         let bad = GitLabError::BadAnswer;
-        let raw: RawInfo = serde_json::from_slice(body).map_err(|_| bad("agent"))?;
-        let path = raw
-            .gitaly_repository
-            .and_then(|repository| repository.gl_project_path);
+        let raw: RawInfo<'_> = serde_json::from_slice(body).map_err(|_| bad("agent"))?;
+        let server: Option<RawServer> = lenient(raw.gitaly_info);
+        let repository: Option<RawRepository> = lenient(raw.gitaly_repository);
+        let path = repository
+            .as_ref()
+            .and_then(|repository| repository.gl_project_path.clone());
         Ok(AgentInfo {
             id: AgentId(raw.agent_id.get()),
             name: raw.agent_name.parse().map_err(|_| bad("agent_name"))?,
             project: ProjectId(raw.project_id.get()),
             // For people: nothing is decided by it.
             project_path: path.and_then(|path| path.parse().ok()),
+            repository: repository
+                .zip(server)
+                .map(|(repository, server)| repository.at(server)),
         })
     }
 
     fn first(&self, _: TokenTag, said: AgentInfo) -> GitLabAgent {
-        self.known(said)
+        self.note(&said);
+        GitLabAgent::new(said)
     }
 
     fn next(&self, old: &GitLabAgent, said: AgentInfo) -> Option<GitLabAgent> {
-        // A project that is renamed or moved keeps its id, and its agents' tunnels.
+        // A project that is renamed or moved keeps its id, and its agents' tunnels; its repository may be elsewhere now.
+        self.note(&said);
         let is_same = old.id() == said.id && old.project() == said.project;
-        (!is_same).then(|| self.known(said))
+        (!is_same).then(|| GitLabAgent::new(said))
     }
 
     fn changed(&self, old: &GitLabAgent, _: &GitLabAgent) {
@@ -215,6 +227,10 @@ fn request(path: &'static str, token: &SecretString) -> Request<Bytes> {
     bearer.set_sensitive(true);
     headers.insert(AUTHORIZATION, bearer);
     request
+}
+
+fn lenient<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
 }
 
 fn is_not_found(answer: &Answer) -> bool {

@@ -1,5 +1,5 @@
 //! Keeps a sick GitLab from being hammered: after a few calls in a row that failed nobody asks for a while, then one does.
-//! Asked by [`super::line`] before each call. Invariant: while it is open, one call at a time goes out, and waits between
+//! Asked by [`super::line`] before each call, and by [`super::gitaly`], which has one for each server. Invariant: while it is open, one call at a time goes out, and waits between
 //! such calls double up to [`LONGEST`], each cut by chance, so that many relays do not come back in one moment.
 //!
 //! ```text

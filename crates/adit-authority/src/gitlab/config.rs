@@ -7,7 +7,9 @@ use std::{path::PathBuf, time::Duration};
 
 use http::HeaderName;
 
-use super::{book::Bounds, files::AgentFilesConfig, granted::CiUser, vouch::Times};
+use super::{
+    book::Bounds, files::AgentFilesConfig, gitaly::GitalyConfig, granted::CiUser, vouch::Times,
+};
 
 pub use raw::{RawBrowsers, RawGitLab};
 
@@ -24,6 +26,8 @@ pub struct GitLabConfig {
     pub browsers: Option<BrowsersConfig>,
     /// How agents' files are read. Default: not at all.
     pub agent_files: Option<AgentFilesConfig>,
+    /// How Gitaly is asked.
+    pub gitaly: GitalyConfig,
     /// Where the secrets are that GitLab shows with its job events. Default: none, and no event is taken.
     pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a token in use, at least.
@@ -66,6 +70,7 @@ impl GitLabConfig {
             api_secret_file: None,
             browsers: None,
             agent_files: None,
+            gitaly: GitalyConfig::default(),
             webhook_secret_file: None,
             recheck: Duration::from_secs(30),
             max_stale: Duration::from_mins(20),

@@ -1,12 +1,15 @@
-//! Agents' files at GitLab, read again and again with a token that may read them, and before their turn when somebody pushes to their
-//! project. What is wrong with a file is told when it changes, and a file without mistakes is handed to GitLab, which learns of grants in
-//! no other way. Run by the relay beside its shards.
+//! Agents' files at GitLab, read again and again, and before their turn when somebody pushes to their project: from Gitaly, where GitLab
+//! says where that is, or by GitLab's API with a token that may read them. What is wrong with a file is told when it changes, and a file
+//! without mistakes is handed to GitLab, which learns of grants in no other way. Run by the relay beside its shards.
 //!
 //! Invariants:
 //!  - One call at a time, none while GitLab is left alone, and behind those about tokens: see [`super::line`].
 //!  - A file with a mistake, or one that cannot be read, changes nothing: what GitLab was handed last holds.
+//!  - Whatever a file is read from, it is judged, told and handed over in the same way.
 
 mod config;
+mod from_api;
+mod from_gitaly;
 mod post;
 mod read_token;
 mod report;
@@ -22,18 +25,19 @@ use std::{
 
 use adit_identity::{AgentId, FullPath, ProjectId};
 use bytes::Bytes;
-use http::{HeaderName, Request, StatusCode};
+use http::StatusCode;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use config::{AgentFilesConfig, RawAgentFiles};
+pub use config::{AgentFilesConfig, RawAgentFiles, Source};
 pub use read_token::{BadReadToken, ReadToken};
 pub use seen::FileState;
 
 use super::{
     AgentNames, ApiSecret, GitLab, Outcome, Question, QuestionStats,
-    line::{Asker, Line, Said, Snag},
+    gitaly::{CommitId, Gitaly},
+    line::{Asker, Line, Snag},
     pace::Urgency,
     stats::Counts,
 };
@@ -71,25 +75,47 @@ pub struct AgentFilesStats {
 pub struct AgentFilesWork {
     files: Arc<AgentFiles>,
     line: Arc<Line>,
-    token: Arc<ReadToken>,
+    sources: Sources,
     /// If GitLab takes files from this relay.
     secret: Option<Arc<ApiSecret>>,
     config: AgentFilesConfig,
 }
 
-/// What GitLab says of a file.
-enum Found {
-    File(Bytes),
-    Absent,
-    Refused(StatusCode),
+/// What files are read from: first from Gitaly, and by the API if that cannot be.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Asked where GitLab has said where it is.
+    pub gitaly: Option<Arc<Gitaly>>,
+    /// Shown to GitLab's API.
+    pub token: Option<Arc<ReadToken>>,
 }
 
-const TOKEN: HeaderName = HeaderName::from_static("private-token");
+/// What there is of a file.
+enum Found {
+    /// These bytes, of this commit if that is known.
+    File(Bytes, Option<CommitId>),
+    /// What there was: the commit is still the same.
+    Same,
+    /// No file at all.
+    Absent(Misnamed, Option<CommitId>),
+    /// Something that GitLab would not read, because of this.
+    Unfit(String, CommitId),
+    /// It may not be read.
+    Refused(StatusCode),
+    /// There is nothing to read it from now.
+    Unread,
+}
+
+/// Whether there is a `config.yml`, which GitLab does not look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Misnamed {
+    Is,
+    #[default]
+    IsNot,
+}
+
 /// How often a call is made again, after a while, before the next agent's turn.
 const TRIES: usize = 3;
-/// In GitLab's 404, when it has let us look: no such file, and nothing in the repository at all. Otherwise it does not know the project,
-/// or us.
-const NO_FILE: [&[u8]; 2] = [b"404 File Not Found", b"404 Commit Not Found"];
 
 impl GitLab {
     /// The files of those of these agents that are GitLab's, and of all that GitLab vouches for, and the work of reading them: run it
@@ -97,7 +123,7 @@ impl GitLab {
     pub fn agent_files(
         &self,
         agents: &Agents,
-        token: Arc<ReadToken>,
+        sources: Sources,
         config: AgentFilesConfig,
     ) -> (Arc<AgentFiles>, AgentFilesWork) {
         let configured: Vec<_> = agents
@@ -118,7 +144,7 @@ impl GitLab {
         let work = AgentFilesWork {
             files: Arc::clone(&files),
             line: Arc::clone(&self.line),
-            token,
+            sources,
             secret: self.secret.clone(),
             config,
         };
@@ -149,8 +175,12 @@ impl AgentFiles {
 
     /// GitLab has vouched for this agent, which is connected: its file is read at once, unless it has been before.
     pub fn connected(&self, agent: AgentId) {
-        let is_known = self.seen.lock().contains_key(&agent);
-        if !is_known {
+        let is_read = {
+            let seen = self.seen.lock();
+            let seen = seen.get(&agent);
+            seen.is_some_and(|seen| seen.state() != FileState::Unread)
+        };
+        if !is_read {
             self.wanted.add([agent]);
         }
     }
@@ -170,14 +200,14 @@ impl AgentFiles {
 
     /// All agents, of those in the configuration what it says of them.
     fn watched(&self) -> Vec<Watched> {
+        let mut vouched_for = self.vouched_for.all();
         let mut all = self.configured.clone();
-        let is_configured = |id| self.configured.iter().any(|agent| agent.id == id);
-        let others = self.vouched_for.all().into_iter();
-        all.extend(
-            others
-                .filter(|(id, ..)| !is_configured(*id))
-                .map(|(id, project, named)| Watched::vouched_for(id, project, named)),
-        );
+        for agent in &mut all {
+            let said = vouched_for.remove(&agent.id);
+            agent.repository = said.and_then(|said| said.repository);
+        }
+        let others = vouched_for.into_iter();
+        all.extend(others.map(|(id, said)| Watched::vouched_for(id, said)));
         all
     }
 
@@ -260,14 +290,13 @@ impl AgentFilesWork {
     }
 
     async fn find(&self, agent: &Watched) -> Result<Found, Snag> {
-        let answer = self.asker().await.ask(self.request(agent)).await?;
-        let found = match answer.said {
-            Said::Yes(text) => Found::File(text),
-            Said::No(StatusCode::NOT_FOUND, words) if says_no_file(&words) => Found::Absent,
-            Said::No(status, _) => Found::Refused(status),
-        };
-        rest(answer.rest).await;
-        Ok(found)
+        if let Some(found) = self.find_in_gitaly(agent).await {
+            return Ok(found);
+        }
+        match &self.sources.token {
+            Some(token) => self.find_by_api(agent, token).await,
+            None => Ok(Found::Unread),
+        }
     }
 
     fn note(&self, agent: &Watched, found: Found) {
@@ -277,9 +306,12 @@ impl AgentFilesWork {
             has_instance_authorization: self.config.has_instance_authorization,
         };
         self.files.of(agent.id, |seen| match found {
-            Found::File(text) => seen.take(agent, &home, &text),
-            Found::Absent => seen.miss(agent),
+            Found::File(text, commit) => seen.take(agent, &home, &text, commit),
+            Found::Same => seen.is_the_same(),
+            Found::Absent(misnamed, commit) => seen.miss(agent, misnamed, commit),
+            Found::Unfit(why, commit) => seen.spurn(agent, &why, commit),
             Found::Refused(status) => seen.refuse(agent, status),
+            Found::Unread => seen.lose(),
         });
     }
 
@@ -291,18 +323,6 @@ impl AgentFilesWork {
         self.line.turn(Urgency::New).await;
         Asker::new(&self.line, &self.files.calls, Urgency::New)
     }
-
-    fn request(&self, agent: &Watched) -> Request<Bytes> {
-        let request = Request::get(&*agent.target).header(TOKEN, self.token.shown());
-        let request = request.body(Bytes::new());
-        request.expect("paths and labels have no character that a target has not")
-    }
-}
-
-fn says_no_file(words: &[u8]) -> bool {
-    NO_FILE
-        .iter()
-        .any(|said| words.windows(said.len()).any(|window| window == *said))
 }
 
 /// As long as GitLab has asked for.

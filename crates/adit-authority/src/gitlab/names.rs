@@ -1,6 +1,6 @@
 //! What GitLab calls the agents whose tokens it has vouched for: its answers about jobs and users name them by id alone. Written by
 //! [`super::agents`], read by [`crate::Authoriser`], and by whoever tells GitLab which agents are connected. For people: nothing is decided
-//! by a name.
+//! by a name. And where their files are, for [`super::files`].
 //! Invariant: what is held is bounded.
 
 use std::collections::HashMap;
@@ -8,12 +8,23 @@ use std::collections::HashMap;
 use adit_identity::{AgentId, FullPath, Label, ProjectId};
 use parking_lot::RwLock;
 
+use super::gitaly::Whereabouts;
+
 /// Agents named; beyond it one of the others is forgotten, and called by its id.
 const MOST: usize = 10_000;
 
 /// Names by id.
 #[derive(Debug, Default)]
-pub struct AgentNames(RwLock<HashMap<AgentId, (ProjectId, Named)>>);
+pub struct AgentNames(RwLock<HashMap<AgentId, Vouched>>);
+
+/// What GitLab said last of an agent.
+#[derive(Clone, Debug)]
+pub(super) struct Vouched {
+    pub(super) project: ProjectId,
+    pub(super) named: Named,
+    /// The project's repository.
+    pub(super) repository: Whereabouts,
+}
 
 /// What an agent is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,43 +35,41 @@ pub(crate) struct Named {
 }
 
 impl AgentNames {
-    pub(super) fn note(&self, id: AgentId, project: ProjectId, named: Named) {
+    pub(super) fn note(&self, id: AgentId, said: Vouched) {
         let mut names = self.0.write();
         if names.len() >= MOST
+            && !names.contains_key(&id)
             && let Some(any) = names.keys().next().copied()
         {
             names.remove(&any);
         }
-        names.insert(id, (project, named));
+        names.insert(id, said);
     }
 
     /// The project of this agent, as far as it is known.
     #[must_use]
     pub fn project(&self, id: AgentId) -> Option<ProjectId> {
         let names = self.0.read();
-        names.get(&id).map(|(project, _)| *project)
+        names.get(&id).map(|said| said.project)
     }
 
     /// The agents of a project.
     pub(super) fn of_project(&self, project: ProjectId) -> Vec<AgentId> {
         let names = self.0.read();
-        let of = names.iter().filter(|(_, (of, _))| *of == project);
+        let of = names.iter().filter(|(_, said)| said.project == project);
         of.map(|(id, _)| *id).collect()
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> Vec<(AgentId, ProjectId, Named)> {
-        let names = self.0.read();
-        let all = names.iter();
-        all.map(|(id, (project, named))| (*id, *project, named.clone()))
-            .collect()
+    pub(super) fn all(&self) -> HashMap<AgentId, Vouched> {
+        self.0.read().clone()
     }
 
     /// What the agent of this id and project is called.
     pub(crate) fn find(&self, id: AgentId, project: ProjectId) -> Option<Named> {
         let names = self.0.read();
-        let (of, named) = names.get(&id)?;
-        (*of == project).then(|| named.clone())
+        let said = names.get(&id)?;
+        (said.project == project).then(|| said.named.clone())
     }
 }
 
@@ -76,8 +85,13 @@ mod tests {
             name: "prod".parse().unwrap(),
         };
         let project = ProjectId(150);
+        let said = Vouched {
+            project,
+            named: prod.clone(),
+            repository: None,
+        };
         for id in 0..20_000 {
-            names.note(AgentId(id), project, prod.clone());
+            names.note(AgentId(id), said.clone());
         }
         assert_eq!(names.find(AgentId(19_999), project), Some(prod));
         assert_eq!(names.find(AgentId(19_999), ProjectId(151)), None);

@@ -1,6 +1,6 @@
 //! How many calls a second this relay sends to GitLab. Asked by [`super::line`] before each call; [`super::addresses`] uses
-//! the same bucket for each address. Invariant: a call leaves a fifth to each more urgent kind, so that strangers cannot keep
-//! known jobs from being asked about, nor those who bring bad tokens keep out new jobs from elsewhere.
+//! the same bucket for each address, and [`super::gitaly`] for each server. Invariant: a call leaves a fifth to each more urgent kind, so
+//! that strangers cannot keep known jobs from being asked about, nor those who bring bad tokens keep out new jobs from elsewhere.
 
 use std::time::Duration;
 

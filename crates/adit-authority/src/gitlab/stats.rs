@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
     Trouble,
+    gitaly::GitalyError,
     line::{Answer, Said, Snag},
 };
 use crate::Ended;
@@ -70,6 +71,22 @@ words! {
         LeftAlone = "left_alone",
     }
 
+    /// How a call to Gitaly ended.
+    GitalyOutcome {
+        /// With what was asked for, or with that there is none.
+        Answered = "answered",
+        /// It does not accept the relay's token.
+        Denied = "denied",
+        /// No connection, or one that broke, or it is not there for anybody.
+        Unreachable = "unreachable",
+        /// No answer in time.
+        TimedOut = "timed_out",
+        /// An error of its own, or an answer of no use.
+        Failed = "failed",
+        /// Not made: it is left alone.
+        LeftAlone = "left_alone",
+    }
+
     /// Whether GitLab is asked.
     BreakerState {
         /// It answers.
@@ -117,6 +134,29 @@ impl Outcome {
                 Trouble::TooLong => Self::TooLong,
                 Trouble::LeftAlone => Self::LeftAlone,
             },
+        }
+    }
+}
+
+impl GitalyOutcome {
+    pub(super) const fn of<T>(answer: &Result<T, GitalyError>) -> Self {
+        match answer {
+            Ok(_) => Self::Answered,
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    pub(super) const fn of_error(error: &GitalyError) -> Self {
+        match error {
+            // That a file is of no use is an answer.
+            GitalyError::TooLarge | GitalyError::NotAFile => Self::Answered,
+            GitalyError::Denied(_) => Self::Denied,
+            GitalyError::Unreachable(_) => Self::Unreachable,
+            GitalyError::TimedOut => Self::TimedOut,
+            GitalyError::LeftAlone => Self::LeftAlone,
+            GitalyError::BadAddress(_) | GitalyError::Failed(_) | GitalyError::BadAnswer(_) => {
+                Self::Failed
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use adit_authority::{
     GitLab,
-    gitlab::{AgentFiles, AgentFilesStats, BreakerState, QuestionStats},
+    gitlab::{AgentFiles, AgentFilesStats, BreakerState, Gitaly, QuestionStats},
 };
 use adit_process::metrics::Scrape;
 
@@ -33,11 +33,27 @@ pub(super) fn encode(
     )
 }
 
+/// Writes those about asking Gitaly.
+pub(super) fn encode_gitaly(gitaly: &Gitaly, scrape: &mut Scrape<'_>) -> fmt::Result {
+    let calls = gitaly.calls().into_iter();
+    scrape.counters(
+        "gitaly_calls",
+        "Calls to Gitaly for agents' files. answered: with what was asked for, or that there is none; denied: it does not accept the relay's token; left_alone: not made",
+        calls.map(|(outcome, count)| ([("outcome", outcome.as_str())], count)),
+    )?;
+    let servers = gitaly.servers().into_iter();
+    scrape.gauges(
+        "gitaly_servers",
+        "Gitaly's servers, by how the last call to them ended",
+        servers.map(|(outcome, count)| ([("last", outcome.as_str())], count)),
+    )
+}
+
 fn agent_files(scrape: &mut Scrape<'_>, stats: AgentFilesStats) -> fmt::Result {
     let states = stats.states.into_iter();
     scrape.gauges(
         "gitlab_agent_files",
-        "Agents' files at GitLab. wrong: it has a mistake, and the file before it holds; unread: not yet, or not with this token",
+        "Agents' files at GitLab. wrong: it has a mistake or is of no use, and the file before it holds; unread: not yet, or not with this token, or Gitaly does not answer",
         states.map(|(state, files)| ([("state", state.as_str())], files)),
     )?;
     let grants = [("accepted", stats.accepted), ("dropped", stats.dropped)];

@@ -6,7 +6,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use adit_authority::{GitLab, Oidc, gitlab::AgentFiles};
+use adit_authority::{
+    GitLab, Oidc,
+    gitlab::{AgentFiles, Gitaly},
+};
 use adit_process::metrics::Scrape;
 use adit_tunnel::Budget;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -22,6 +25,7 @@ pub(crate) struct Scraped {
     pub(crate) budget: Arc<Budget>,
     pub(crate) oidc: Arc<Oidc>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
+    pub(crate) gitaly: Option<Arc<Gitaly>>,
     pub(crate) agent_files: Option<Arc<AgentFiles>>,
     pub(crate) in_flight: InFlight,
     pub(crate) audit: Audit,
@@ -49,8 +53,12 @@ impl Collector for Scraped {
         self.tokens(&mut scrape)?;
         self.keys(&mut scrape)?;
         self.audit(&mut scrape)?;
-        match &self.gitlab {
-            Some(gitlab) => gitlab::encode(gitlab, self.agent_files.as_deref(), &mut scrape),
+        let Some(gitlab) = &self.gitlab else {
+            return Ok(());
+        };
+        gitlab::encode(gitlab, self.agent_files.as_deref(), &mut scrape)?;
+        match &self.gitaly {
+            Some(gitaly) => gitlab::encode_gitaly(gitaly, &mut scrape),
             None => Ok(()),
         }
     }

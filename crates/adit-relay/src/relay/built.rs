@@ -8,7 +8,7 @@ use std::{
 
 use adit_authority::{
     Authoriser, FetchKeys, GitLab, Oidc, Secrets,
-    gitlab::{AgentFiles, ApiSecret, ReadToken},
+    gitlab::{AgentFiles, ApiSecret, Gitaly, ReadToken, Sources},
 };
 use adit_exchange::HeadLimits;
 use adit_process::{
@@ -30,7 +30,7 @@ use crate::{
     config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
     forward::Forward,
     front_door::{FrontDoor, Places},
-    gitlab::{Client, Cuts, Events, Pushes, read_files},
+    gitlab::{Client, Cuts, Events, GitalyClient, Pushes, read_files},
     handle::Handler,
     in_flight::InFlight,
     jobs::{JobLimits, Jobs},
@@ -90,7 +90,14 @@ impl Built {
         let shared = shared.transpose()?;
         let gitlab = gitlab(&config, shared.clone(), cuts, &metrics, &mut upkeep)?;
         let events = events(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
-        let agent_files = agent_files(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
+        let gitaly = gitaly(&config)?;
+        let agent_files = agent_files(
+            &config,
+            gitlab.as_ref(),
+            gitaly.as_ref(),
+            &metrics,
+            &mut upkeep,
+        )?;
         let pushes = config.gitlab_api.as_ref().map(|_| Arc::<Pushes>::default());
         if let (Some(pushes), Some(files)) = (&pushes, &agent_files) {
             upkeep.spawn(read_files(pushes.subscribe(), Arc::clone(files)));
@@ -103,6 +110,7 @@ impl Built {
             budget: Arc::clone(&options.budget),
             oidc: Arc::clone(&oidc),
             gitlab: gitlab.clone(),
+            gitaly,
             agent_files: agent_files.clone(),
             in_flight: in_flight.clone(),
             audit: audit.clone(),
@@ -305,9 +313,25 @@ fn events(
     }))
 }
 
+/// Asked for agents' files alone.
+fn gitaly(config: &Config) -> Result<Option<Arc<Gitaly>>, TlsError> {
+    let asking = config.gitlab.as_ref().filter(|gitlab| {
+        let files = gitlab.agent_files.as_ref();
+        files.is_some_and(|files| files.asks_gitaly)
+    });
+    let Some(gitlab) = asking else {
+        return Ok(None);
+    };
+    let ca = gitlab.gitaly.ca_file.as_ref().or(gitlab.ca_file.as_ref());
+    let tls = ClientTls::new(&roots(ca.or(config.ca_file.as_ref())), &[H2])?;
+    let client = Arc::new(GitalyClient::new(&tls));
+    Ok(Some(Arc::new(Gitaly::new(gitlab.gitaly.clone(), client))))
+}
+
 fn agent_files(
     config: &Config,
     gitlab: Option<&Arc<GitLab>>,
+    gitaly: Option<&Arc<Gitaly>>,
     metrics: &Metrics,
     upkeep: &mut JoinSet<()>,
 ) -> Result<Option<Arc<AgentFiles>>, SecretError> {
@@ -318,19 +342,33 @@ fn agent_files(
     let (Some(how), Some(gitlab)) = (how, gitlab) else {
         return Ok(None);
     };
-    let (token, current) = secret_file::load(&how.token_file, ReadToken::new)?;
+    let token = how.token_file.as_deref();
+    let token = token.map(|file| read_token(file, metrics, upkeep));
+    let sources = Sources {
+        gitaly: gitaly.cloned(),
+        token: token.transpose()?,
+    };
+    let (files, work) = gitlab.agent_files(&config.agents, sources, how);
+    upkeep.spawn(work.run());
+    Ok(Some(files))
+}
+
+fn read_token(
+    file: &Path,
+    metrics: &Metrics,
+    upkeep: &mut JoinSet<()>,
+) -> Result<Arc<ReadToken>, SecretError> {
+    let (token, current) = secret_file::load(file, ReadToken::new)?;
     let token = Arc::new(token);
     let watched = Arc::clone(&token);
     let reloads = metrics.secret_reloads.clone();
     upkeep.spawn(secret_file::watch(
-        how.token_file.clone(),
+        file.to_owned(),
         current,
         reloads,
         move |text| watched.replace(text),
     ));
-    let (files, work) = gitlab.agent_files(&config.agents, token, how);
-    upkeep.spawn(work.run());
-    Ok(Some(files))
+    Ok(token)
 }
 
 /// Reads a file of secrets, now and whenever it changes.
@@ -349,10 +387,13 @@ fn secrets(
 }
 
 pub(crate) fn client_tls(ca_file: Option<&PathBuf>) -> Result<ClientTls, TlsError> {
-    let roots = ca_file
+    ClientTls::new(&roots(ca_file), &[])
+}
+
+fn roots(ca_file: Option<&PathBuf>) -> TrustRoots {
+    ca_file
         .cloned()
-        .map_or(TrustRoots::System, TrustRoots::SystemAnd);
-    ClientTls::new(&roots, &[])
+        .map_or(TrustRoots::System, TrustRoots::SystemAnd)
 }
 
 fn jobs(limits: &LimitsConfig) -> Jobs {

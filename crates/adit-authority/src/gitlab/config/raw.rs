@@ -8,7 +8,10 @@ use http::{HeaderName, Uri, header::SET_COOKIE};
 use serde::Deserialize;
 
 use super::{AgentFilesConfig, BrowsersConfig, CiUser, GitLabConfig};
-use crate::gitlab::files::RawAgentFiles;
+use crate::gitlab::{
+    files::RawAgentFiles,
+    gitaly::{GitalyConfig, RawGitaly},
+};
 use crate::url::{NO_URL, is_private_enough, is_url};
 
 /// The section `gitlab` of a relay's config.
@@ -25,6 +28,9 @@ pub struct RawGitLab {
     pub browsers: Option<RawBrowsers>,
     /// How agents' files at GitLab are read. Default: not at all.
     pub agent_files: Option<RawAgentFiles>,
+    /// How Gitaly is asked, where it is. Default: as GitLab's own agent server does.
+    #[serde(default)]
+    pub gitaly: RawGitaly,
     /// File with the secrets that GitLab shows with its job events, one to a line. Default: none, and no event is taken.
     pub webhook_secret_file: Option<PathBuf>,
     /// How often GitLab is asked about a token in use, at least: how long an ended job may go on, or a revoked agent. Default 30s.
@@ -74,13 +80,15 @@ impl GitLabConfig {
             }
             browsers.check(&raw.url, &key, mistakes)
         });
-        let agent_files = raw
-            .agent_files
-            .clone()
-            .map(|raw| AgentFilesConfig::check(raw, &key.field("agent_files"), mistakes));
+        let agent_files = raw.agent_files.clone().map(|files| {
+            let key = key.field("agent_files");
+            AgentFilesConfig::check(files, raw.api_secret_file.as_ref(), &key, mistakes)
+        });
+        let gitaly = GitalyConfig::check(raw.gitaly.clone(), &key.field("gitaly"), mistakes);
         let mut config = Self {
             ca_file: raw.ca_file.clone(),
             agent_files,
+            gitaly,
             browsers,
             api_secret_file: raw.api_secret_file.clone(),
             webhook_secret_file: raw.webhook_secret_file.clone(),

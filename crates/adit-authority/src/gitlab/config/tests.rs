@@ -129,3 +129,63 @@ fn what_no_browser_writes_or_may_see_is_told_with_its_key() {
     expected.extend((0..3).map(|at| format!("gitlab.browsers.extra_response_headers[{at}]")));
     assert_eq!(keys, expected);
 }
+
+#[test]
+fn agents_files_have_something_to_be_read_with() {
+    const SECRET: &str = "api_secret_file: /secret, ";
+    const TOKEN: &str = "token_file: /token, ";
+    let files = |secret: &str, more: &str| {
+        let yaml = format!("{{url: 'https://gitlab.test', {secret}agent_files: {{{more}}}}}");
+        check(&yaml).map(|config| {
+            let files = config.agent_files.unwrap();
+            (files.asks_gitaly, files.token_file.is_some())
+        })
+    };
+    let good = [
+        (SECRET, "", (true, false)),
+        (SECRET, TOKEN, (true, true)),
+        ("", TOKEN, (false, true)),
+        (SECRET, "source: gitaly", (true, false)),
+        (SECRET, "token_file: /token, source: api", (false, true)),
+    ];
+    for (secret, more, expected) in good {
+        assert_eq!(files(secret, more).unwrap(), expected, "{secret} {more}");
+    }
+    let bad = [
+        ("", "", "token_file"),
+        ("", "source: gitaly", "source"),
+        (SECRET, "source: api", "token_file"),
+        (SECRET, "token_file: /token, source: gitaly", "token_file"),
+        (SECRET, "every: 1ms", "every"),
+    ];
+    for (secret, more, key) in bad {
+        let mistakes = files(secret, more).unwrap_err();
+        let found = mistakes.as_slice().iter().map(|one| one.key.to_string());
+        let expected = [format!("gitlab.agent_files.{key}")];
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{secret} {more}");
+    }
+}
+
+#[test]
+fn gitaly_is_asked_as_gitlabs_own_agent_server_asks_it_unless_told_otherwise() {
+    let usual = check("url: https://gitlab.test").unwrap().gitaly;
+    let config = check(
+        "{url: 'https://gitlab.test', gitaly: {ca_file: /ca.pem, timeout: 2s, calls_per_second: 1, calls_at_once: 2,
+        server_calls_per_second: 3, server_calls_at_once: 4}}",
+    );
+    let taken = config.unwrap().gitaly;
+    let rates = |config: &GitalyConfig| {
+        [
+            config.calls_per_second,
+            config.calls_at_once,
+            config.server_calls_per_second,
+            config.server_calls_at_once,
+        ]
+    };
+    assert_eq!(rates(&usual), [30, 70, 15, 40]);
+    assert_eq!(rates(&taken), [1, 2, 3, 4]);
+    assert_eq!(taken.timeout, Duration::from_secs(2));
+    assert_eq!(taken.ca_file, Some("/ca.pem".into()));
+    let mistakes = check("{url: 'https://gitlab.test', gitaly: {timeout: 1h, calls_at_once: 0}}");
+    assert_eq!(mistakes.unwrap_err().as_slice().len(), 2);
+}

@@ -1,12 +1,15 @@
 //! What a file that is new or has changed says, told once, in the log.
 //! Invariant: a file that is full of mistakes does not fill the log.
 
+use std::error::Error as _;
+
 use http::StatusCode;
 
 use super::watched::Watched;
 use crate::{
     AgentFile, Home,
     agent_file::{Finding, Findings},
+    gitlab::gitaly::GitalyError,
 };
 
 /// How many grants of a file GitLab takes, and how many it drops.
@@ -71,6 +74,50 @@ pub(super) fn absent(agent: &Watched) {
         agent.id = %agent.id, agent.name = %agent.name,
         "an agent has no file at GitLab and is for jobs of its own project"
     );
+}
+
+/// What stands where the file should be is none that is read.
+pub(super) fn unfit(agent: &Watched, why: &str) {
+    tracing::warn!(
+        agent.id = %agent.id, agent.name = %agent.name, file = &*agent.file, error = why,
+        "an agent's file at GitLab is of no use; the file before it holds"
+    );
+}
+
+/// There is a file that looks like one.
+pub(super) fn misnamed(agent: &Watched) {
+    tracing::warn!(
+        agent.id = %agent.id, agent.name = %agent.name,
+        "an agent's file at GitLab is called `config.yml`, and is not read: GitLab reads `config.yaml`"
+    );
+}
+
+/// Gitaly does not answer for a file.
+pub(super) fn no_gitaly(agent: &Watched, error: &GitalyError) {
+    let server = match &agent.repository {
+        Some(Ok(repository)) => Some(repository.server.address().to_string()),
+        Some(Err(_)) | None => None,
+    };
+    tracing::warn!(
+        agent.id = %agent.id, agent.name = %agent.name, server, error = told(error),
+        "Gitaly cannot be asked for an agent's file; the one that was read last holds"
+    );
+}
+
+/// It answers again.
+pub(super) fn gitaly_again(agent: &Watched) {
+    tracing::info!(
+        agent.id = %agent.id, agent.name = %agent.name,
+        "Gitaly answers again for an agent's file"
+    );
+}
+
+/// With its cause.
+fn told(error: &GitalyError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// A file that may not be read.

@@ -1,6 +1,7 @@
 //! What was last known of one agent's file, and whether GitLab has it.
 //! Invariants:
 //!  - No text of a file is kept, and what it says only until GitLab has it.
+//!  - What is said of a commit holds as long as the branch is at it: it is not read again.
 //!  - An agent that has had no file as long as this relay runs is not handed over as one without grants: perhaps it is called otherwise
 //!    at GitLab.
 
@@ -9,10 +10,17 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
+    Misnamed,
     report::{self, Grants},
     watched::Watched,
 };
-use crate::Home;
+use crate::{
+    Home,
+    gitlab::{
+        gitaly::{CommitId, GitalyError},
+        stats::GitalyOutcome,
+    },
+};
 
 /// How the file of an agent stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +29,7 @@ pub enum FileState {
     Good,
     /// There is none, and none is needed.
     Absent,
-    /// It has a mistake; the one before it holds.
+    /// It has a mistake, or is of no use otherwise; the one before it holds.
     Wrong,
     /// It has not been read, or may not be any more.
     #[default]
@@ -31,11 +39,19 @@ pub enum FileState {
 /// Of one agent.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
+    /// Of what was read last.
     state: FileState,
-    /// SHA-256 of what `state` is about. None if there was no file.
+    /// Since then it could not be.
+    is_lost: bool,
+    /// SHA-256 of what `state` is about. None if there was no file that could be read.
     digest: Option<Box<[u8]>>,
+    /// The commit that it is of, if it is known.
+    commit: Option<CommitId>,
+    misnamed: Misnamed,
     /// Why it may not be read.
     refused: Option<StatusCode>,
+    /// How Gitaly failed when it was last asked, if it did.
+    gitaly: Option<GitalyOutcome>,
     /// Of the last file without a mistake.
     grants: Grants,
     has_had_a_file: bool,
@@ -61,10 +77,17 @@ impl FileState {
 
 impl Seen {
     /// Takes in a file.
-    pub(super) fn take(&mut self, agent: &Watched, home: &Home, text: &[u8]) {
-        self.refused = None;
+    pub(super) fn take(
+        &mut self,
+        agent: &Watched,
+        home: &Home,
+        text: &[u8],
+        commit: Option<CommitId>,
+    ) {
+        self.found(commit);
+        self.misnamed = Misnamed::IsNot;
         let digest = Some(digest(&SHA256, text).as_ref().into());
-        if self.state != FileState::Unread && self.digest == digest {
+        if self.digest == digest {
             return;
         }
         match report::read(agent, text) {
@@ -79,9 +102,23 @@ impl Seen {
         self.digest = digest;
     }
 
+    /// Takes in that there is something in its place that GitLab would not read.
+    pub(super) fn spurn(&mut self, agent: &Watched, why: &str, commit: CommitId) {
+        self.found(Some(commit));
+        report::unfit(agent, why);
+        self.state = FileState::Wrong;
+        self.has_had_a_file = true;
+        self.digest = None;
+    }
+
     /// Takes in that there is no file.
-    pub(super) fn miss(&mut self, agent: &Watched) {
-        self.refused = None;
+    pub(super) fn miss(&mut self, agent: &Watched, misnamed: Misnamed, commit: Option<CommitId>) {
+        self.found(commit);
+        let is_news = self.misnamed != misnamed;
+        self.misnamed = misnamed;
+        if is_news && misnamed == Misnamed::Is {
+            report::misnamed(agent);
+        }
         if self.state == FileState::Absent {
             return;
         }
@@ -94,17 +131,61 @@ impl Seen {
         }
     }
 
+    /// Takes in that the commit is still the same.
+    pub(super) fn is_the_same(&mut self) {
+        self.refused = None;
+        self.is_lost = false;
+    }
+
     /// Takes in that it may not be read.
     pub(super) fn refuse(&mut self, agent: &Watched, status: StatusCode) {
         if self.refused != Some(status) {
             report::refused(agent, status);
         }
         self.refused = Some(status);
-        self.state = FileState::Unread;
+        self.is_lost = true;
+    }
+
+    /// Takes in that there is nothing to read it from.
+    pub(super) fn lose(&mut self) {
+        self.is_lost = true;
+    }
+
+    /// Takes in whether Gitaly answered.
+    pub(super) fn note_gitaly(&mut self, agent: &Watched, error: Option<&GitalyError>) {
+        match error {
+            // Why, has been told.
+            Some(GitalyError::LeftAlone) if self.gitaly.is_some() => {}
+            Some(error) => {
+                let outcome = GitalyOutcome::of_error(error);
+                if self.gitaly.replace(outcome) != Some(outcome) {
+                    report::no_gitaly(agent, error);
+                }
+            }
+            None => {
+                if self.gitaly.take().is_some() {
+                    report::gitaly_again(agent);
+                }
+            }
+        }
+    }
+
+    /// Whether all that this commit says is known.
+    pub(super) fn is_of(&self, commit: &CommitId) -> bool {
+        self.commit.as_ref() == Some(commit)
+    }
+
+    fn found(&mut self, commit: Option<CommitId>) {
+        self.is_the_same();
+        self.commit = commit;
     }
 
     pub(super) fn state(&self) -> FileState {
-        self.state
+        if self.is_lost {
+            FileState::Unread
+        } else {
+            self.state
+        }
     }
 
     pub(super) fn grants(&self) -> Grants {

@@ -175,3 +175,36 @@ async fn an_agents_token_that_adit_made_is_not_shown_to_gitlab() {
     assert_eq!(refused, GitLabError::AgentToken);
     assert_eq!(world.script.calls(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_an_agents_repository_is_follows_what_gitlab_said_last() {
+    let world = World::new();
+    world.script.start("one", info());
+    let held = world.agent("one").await.unwrap();
+    let server = || {
+        let names = world.gitlab.agent_names().all();
+        let said = names.get(&held.id()).unwrap().repository.clone();
+        said.map(|at| at.map(|at| at.server.address().to_string()))
+    };
+    assert_eq!(server(), Some(Ok("unix:/gitaly".to_owned())));
+    // It moves, and the agent is the same.
+    let mut moved = info();
+    moved["gitaly_info"]["address"] = json!("tls://gitaly.test:9999");
+    world.script.start("one", moved);
+    sleep(31 * SECOND).await;
+    assert_eq!(server(), Some(Ok("tls://gitaly.test:9999".to_owned())));
+    // What cannot be read of it is no reason to refuse the agent.
+    for odd in [json!(null), json!("x"), json!({ "address": 7 })] {
+        let mut info = info();
+        info["gitaly_info"] = odd.clone();
+        world.script.start("one", info);
+        sleep(31 * SECOND).await;
+        assert_eq!(server(), None, "{odd}");
+    }
+    let mut info = info();
+    info["gitaly_info"]["address"] = json!("http://gitaly");
+    world.script.start("one", info);
+    sleep(31 * SECOND).await;
+    assert!(matches!(server(), Some(Err(_))));
+    world.agent("one").await.unwrap();
+}

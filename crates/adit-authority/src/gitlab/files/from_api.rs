@@ -1,0 +1,42 @@
+//! A file by GitLab's repository files API: of the default branch, with a token that may read it.
+
+use bytes::Bytes;
+use http::{HeaderName, Request, StatusCode};
+
+use super::{AgentFilesWork, Found, Misnamed, ReadToken, rest, watched::Watched};
+use crate::gitlab::line::{Said, Snag};
+
+const TOKEN: HeaderName = HeaderName::from_static("private-token");
+/// In GitLab's 404, when it has let us look: no such file, and nothing in the repository at all. Otherwise it does not know the project,
+/// or us.
+const NO_FILE: [&[u8]; 2] = [b"404 File Not Found", b"404 Commit Not Found"];
+
+impl AgentFilesWork {
+    /// Reads it, whatever was read before: the API does not say which commit it is of.
+    pub(super) async fn find_by_api(
+        &self,
+        agent: &Watched,
+        token: &ReadToken,
+    ) -> Result<Found, Snag> {
+        let request = Request::get(&*agent.target).header(TOKEN, token.shown());
+        let request = request
+            .body(Bytes::new())
+            .expect("paths and labels have no character that a target has not");
+        let answer = self.asker().await.ask(request).await?;
+        let found = match answer.said {
+            Said::Yes(text) => Found::File(text, None),
+            Said::No(StatusCode::NOT_FOUND, words) if says_no_file(&words) => {
+                Found::Absent(Misnamed::IsNot, None)
+            }
+            Said::No(status, _) => Found::Refused(status),
+        };
+        rest(answer.rest).await;
+        Ok(found)
+    }
+}
+
+fn says_no_file(words: &[u8]) -> bool {
+    NO_FILE
+        .iter()
+        .any(|said| words.windows(said.len()).any(|window| window == *said))
+}
