@@ -43,7 +43,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 pub use agents::GitLabAgent;
-pub use api_secret::{ApiSecret, BadApiSecret, NotGitLab};
+pub use api_secret::{ApiSecret, BadApiSecret, NotGitLab, Trust};
 pub use config::{BrowsersConfig, GitLabConfig, RawBrowsers, RawGitLab};
 pub use error::{GitLabError, Trouble};
 pub use files::{

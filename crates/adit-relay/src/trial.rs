@@ -1,12 +1,12 @@
 //! What a relay does when it starts, and whom it depends on, each by itself and once: for `adit doctor`, which tells what of it fails.
 //!
-//! Invariant: it is done by the relay's own code, nothing listens, and no token is sent to anybody.
+//! Invariant: it is done by the relay's own code, nothing listens, and no token is sent to anybody; of a secret a proof is, to GitLab.
 
 use std::{path::PathBuf, time::Duration};
 
 use adit_authority::{
-    AskGitLab as _, FetchError, Secrets,
-    gitlab::{ApiSecret, AskError},
+    AskGitLab as _, FetchError, GitLabConfig, Secrets,
+    gitlab::{ApiSecret, AskError, ReadToken, Trust},
     oidc::usable_keys,
 };
 use adit_process::{
@@ -49,6 +49,9 @@ pub enum NoGitLab {
     /// It did not answer in time.
     #[error("it did not answer within {0:?}")]
     Late(Duration),
+    /// The bundle of certificates that are believed cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Trial {
@@ -93,29 +96,49 @@ impl Trial {
     /// Asks GitLab what it refuses whoever shows no token; nothing when GitLab is no authority here.
     ///
     /// # Errors
-    /// The bundle of certificates that are believed cannot be used.
-    pub async fn gitlab(&self) -> Result<Option<Result<Response<Bytes>, NoGitLab>>, TlsError> {
+    /// It does not answer.
+    pub async fn gitlab(&self) -> Result<Option<Response<Bytes>>, NoGitLab> {
         let Some(gitlab) = &self.config.gitlab else {
             return Ok(None);
         };
-        let tls = client_tls(gitlab.ca_file.as_ref().or(self.config.ca_file.as_ref()))?;
-        let uncounted = Durations::default();
-        let client = Client::new(&gitlab.url, &tls, uncounted);
+        let client = self.client(gitlab)?;
         let request = Request::get("/api/v4/job/allowed_agents").body(Bytes::new());
         let request = request.expect("a path is a target");
-        let asked = timeout(gitlab.timeout, client.ask(request)).await;
-        let late = |_| NoGitLab::Late(gitlab.timeout);
-        Ok(Some(asked.map_err(late).and_then(|asked| Ok(asked?))))
+        in_time(gitlab, client.ask(request)).await.map(Some)
     }
 
     /// Reads the secret that GitLab shares with its agent server; nothing when none is configured.
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn api_secret(&self) -> Result<Option<()>, SecretError> {
+    pub fn api_secret(&self) -> Result<Option<ApiSecret>, SecretError> {
         let gitlab = self.config.gitlab.as_ref();
         let file = gitlab.and_then(|gitlab| gitlab.api_secret_file.as_ref());
         let read = |file: &PathBuf| secret_file::load(file, ApiSecret::new);
+        Ok(file.map(read).transpose()?.map(|(secret, _)| secret))
+    }
+
+    /// Asks GitLab whether that is its own; nothing when GitLab is no authority here.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn trust(&self, secret: &ApiSecret) -> Result<Option<Trust>, NoGitLab> {
+        let Some(gitlab) = &self.config.gitlab else {
+            return Ok(None);
+        };
+        let client = self.client(gitlab)?;
+        in_time(gitlab, secret.try_out(&client)).await.map(Some)
+    }
+
+    /// Reads the token that may read agents' files; nothing when none is configured.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn read_token(&self) -> Result<Option<()>, SecretError> {
+        let gitlab = self.config.gitlab.as_ref();
+        let files = gitlab.and_then(|gitlab| gitlab.agent_files.as_ref());
+        let file = files.and_then(|files| files.token_file.as_ref());
+        let read = |file: &PathBuf| secret_file::load(file, ReadToken::new);
         Ok(file.map(read).transpose()?.map(drop))
     }
 
@@ -128,5 +151,21 @@ impl Trial {
         let file = gitlab.and_then(|gitlab| gitlab.webhook_secret_file.as_ref());
         let read = |file: &PathBuf| secret_file::load(file, Secrets::new);
         Ok(file.map(read).transpose()?.map(drop))
+    }
+
+    fn client(&self, gitlab: &GitLabConfig) -> Result<Client, TlsError> {
+        let tls = client_tls(gitlab.ca_file.as_ref().or(self.config.ca_file.as_ref()))?;
+        let uncounted = Durations::default();
+        Ok(Client::new(&gitlab.url, &tls, uncounted))
+    }
+}
+
+async fn in_time<T>(
+    gitlab: &GitLabConfig,
+    asked: impl Future<Output = Result<T, AskError>>,
+) -> Result<T, NoGitLab> {
+    match timeout(gitlab.timeout, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(NoGitLab::Late(gitlab.timeout)),
     }
 }

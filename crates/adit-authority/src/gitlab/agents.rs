@@ -28,10 +28,10 @@ use super::{
 };
 use crate::{Ended, tag::TokenTag};
 
-/// GitLab 18.2 and later.
-const NEWER: &str = "/api/v4/internal/agents/agentk/agent_info";
+/// Where GitLab is asked whose an agent's token is. GitLab 18.2 and later.
+pub(super) const NEWER: &str = "/api/v4/internal/agents/agentk/agent_info";
 /// All before, and some after.
-const OLDER: &str = "/api/v4/internal/kubernetes/agent_info";
+pub(super) const OLDER: &str = "/api/v4/internal/kubernetes/agent_info";
 
 /// The kind.
 #[derive(Debug)]

@@ -13,15 +13,16 @@ use std::{
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request, StatusCode};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
 use serde::Serialize;
 
 pub use shown::NotGitLab;
 
 use super::{
-    Trouble,
-    line::{Answer, Asker, Snag},
+    AskError, AskGitLab, Trouble,
+    agents::{NEWER, OLDER},
+    line::{Answer, Asker, Snag, is_not_trusted},
 };
 
 /// The current secret. It may be replaced while it is in use.
@@ -41,6 +42,17 @@ struct Keys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not one line of standard Base64 for {SECRET_BYTES} bytes")]
 pub struct BadApiSecret;
+
+/// What GitLab makes of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It accepts it.
+    Given,
+    /// It does not.
+    Refused,
+    /// It answers something else.
+    Unclear(StatusCode),
+}
 
 const PROOF: HeaderName = HeaderName::from_static("gitlab-kas-api-request");
 /// What GitLab's own installations make.
@@ -104,6 +116,31 @@ impl ApiSecret {
             Ok(_) | Err(_) => {}
         }
         answer
+    }
+
+    /// Shows GitLab a proof and nothing else, once: for whoever wants to know whether it is accepted before anybody depends on it. The
+    /// caller sets the deadline.
+    ///
+    /// # Errors
+    ///
+    /// GitLab does not answer.
+    pub async fn try_out(&self, gitlab: &dyn AskGitLab) -> Result<Trust, AskError> {
+        let mut trust = Trust::Unclear(StatusCode::NOT_FOUND);
+        for path in [NEWER, OLDER] {
+            let request = Request::get(path).header(PROOF, self.proof(SystemTime::now()));
+            let request = request.body(Bytes::new()).expect("a constant target");
+            let answer = gitlab.ask(request).await?;
+            trust = match answer.status() {
+                _ if is_not_trusted(&answer) => Trust::Refused,
+                // It lacks the agent's token, which is not looked at before the proof.
+                StatusCode::UNAUTHORIZED => Trust::Given,
+                status => Trust::Unclear(status),
+            };
+            if trust != Trust::Unclear(StatusCode::NOT_FOUND) {
+                break;
+            }
+        }
+        Ok(trust)
     }
 
     fn proof(&self, now: SystemTime) -> HeaderValue {

@@ -117,12 +117,14 @@ impl Line {
     }
 
     fn read(&self, response: Response<Bytes>) -> Result<Answer, Snag> {
+        if is_not_trusted(&response) {
+            return Err(self.not_trusted());
+        }
         let (head, body) = response.into_parts();
         match head.status {
             StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT => {
                 Ok(self.answered(Said::Yes(body), &head.headers))
             }
-            StatusCode::UNAUTHORIZED if mentions(&body, NOT_TRUSTED) => Err(self.not_trusted()),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
                 Ok(self.answered(Said::No(status, body), &head.headers))
             }
@@ -242,6 +244,11 @@ impl<'a> Asker<'a> {
         self.calls.count(Outcome::of(&answer));
         answer
     }
+}
+
+/// Whether an answer is about this relay, whose proof GitLab does not accept.
+pub(super) fn is_not_trusted(answer: &Response<Bytes>) -> bool {
+    answer.status() == StatusCode::UNAUTHORIZED && mentions(answer.body(), NOT_TRUSTED)
 }
 
 fn left_alone(wait: Duration) -> Snag {

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use adit_relay::Trial;
 use clap::Args;
 
-use self::authorities::{API_SECRET, GITLAB, ISSUERS, WEBHOOK};
+use self::authorities::{API_SECRET, GITLAB, ISSUERS, READ_TOKEN, WEBHOOK};
 use self::certificate::CERTIFICATE;
-use self::running::{ADMIN, PORT, READY, VERSION};
+use self::running::{ADMIN, GITALY, PORT, READY, VERSION};
 use super::finding::{Check, Hop, Report};
 use crate::relay;
 
@@ -30,7 +30,7 @@ pub(crate) struct RelayArgs {
 
 const SETTINGS: Check = Check::new("settings", Hop::Relay);
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 12] = [
     SETTINGS,
     CERTIFICATE,
     ADMIN,
@@ -40,6 +40,8 @@ const CHECKS: [Check; 10] = [
     ISSUERS,
     GITLAB,
     API_SECRET,
+    READ_TOKEN,
+    GITALY,
     WEBHOOK,
 ];
 

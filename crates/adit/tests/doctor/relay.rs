@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use adit_tests::pki::Pki;
-use adit_tests::{Fault, TestIssuer, TestRelay, gitlab, relay, scenario};
+use adit_tests::{Endpoint, Fault, TestIssuer, TestRelay, agent, gitlab, kube, relay, scenario};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -32,7 +32,7 @@ fn relay_that_runs_is_well() {
     scenario(async {
         let relay = relay().start().await;
         let examined = examined(&relay.config()).await;
-        examined.is_well_but_for(&["gitlab", "api_secret", "webhook"]);
+        examined.is_well_but_for(&["gitlab", "api_secret", "read_token", "gitaly", "webhook"]);
         for (check, words) in [
             ("certificate", "issued by `adit test CA`"),
             ("admin", "a relay runs"),
@@ -51,7 +51,15 @@ fn relay_that_does_not_run_could() {
     scenario(async {
         let (config, _relay) = ended(relay().start().await).await;
         let free = examined(&config).await;
-        free.is_well_but_for(&["ready", "version", "gitlab", "api_secret", "webhook"]);
+        free.is_well_but_for(&[
+            "ready",
+            "version",
+            "gitlab",
+            "api_secret",
+            "read_token",
+            "gitaly",
+            "webhook",
+        ]);
 
         let wrong = examined("listen: { address: nowhere }\nshards: 0\n").await;
         wrong.is_broken_at("settings", "relay", "shards");
@@ -135,7 +143,14 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         let mut gitlab = gitlab().start().await;
         let (config, relay) = ended(relay().asking(&gitlab, "recheck: 30s").start().await).await;
         let well = examined(&config).await;
-        well.is_well_but_for(&["ready", "version", "api_secret", "webhook"]);
+        well.is_well_but_for(&[
+            "ready",
+            "version",
+            "api_secret",
+            "read_token",
+            "gitaly",
+            "webhook",
+        ]);
 
         gitlab.faults().set_everywhere(Fault::Status(502));
         let broken = examined(&config).await;
@@ -150,12 +165,105 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         gitlab.faults().clear();
         let lost = examined(&with_secret).await;
         lost.is_broken_at("webhook", "relay", "/nowhere/secret");
-        let with_secret = with_secret.replace("webhook_secret_file", "api_secret_file");
-        let lost = examined(&with_secret).await;
-        lost.is_broken_at("api_secret", "relay", "/nowhere/secret");
         gitlab.be_away().await;
         let away = examined(&config).await;
         away.is_broken_at("gitlab", "authority", "authorities.gitlab.url");
         drop(relay);
+    });
+}
+
+#[test]
+fn secret_that_gitlab_does_not_accept_is_told() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let secret = gitlab.secret_file().display().to_string();
+        let keys = format!("api_secret_file: '{secret}'");
+        let relay = relay().asking(&gitlab, &keys).start().await;
+        let config = relay.config();
+        let well = examined(&config).await;
+        assert_eq!(well.what("api_secret"), "GitLab accepts it", "{well}");
+
+        let folder = TempDir::new().unwrap();
+        let others = folder.path().join("secret");
+        std::fs::write(&others, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
+        let with = |file: &Path| config.replace(&secret, file.to_str().unwrap());
+        let refused = examined(&with(&others)).await;
+        refused.is_broken_at("api_secret", "relay", "does not accept it");
+        let lost = examined(&with(Path::new("/nowhere/secret"))).await;
+        lost.is_broken_at("api_secret", "relay", "/nowhere/secret");
+        for endpoint in [Endpoint::AgentInfo, Endpoint::OldAgentInfo] {
+            gitlab.faults().set(endpoint, Fault::Status(404));
+        }
+        let hidden = examined(&config).await;
+        hidden.is_broken_at("api_secret", "authority", "/api/v4/internal/");
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn older_gitlab_accepts_the_secret_at_its_older_path() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let newer = Endpoint::AgentInfo;
+        gitlab.faults().set(newer, Fault::Status(404));
+        let keys = format!("api_secret_file: '{}'", gitlab.secret_file().display());
+        let relay = relay().asking(&gitlab, &keys).start().await;
+        let config = relay.config();
+        let well = examined(&config).await;
+        assert_eq!(well.what("api_secret"), "GitLab accepts it", "{well}");
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn token_for_agents_files_that_is_of_no_use_is_told() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let folder = TempDir::new().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "glpat-abc\n").unwrap();
+        let keys = format!("agent_files: {{ token_file: '{}' }}", token.display());
+        let relay = relay().asking(&gitlab, &keys).start().await;
+        let config = relay.config();
+        assert_eq!(examined(&config).await.outcome("read_token"), "ok");
+        std::fs::write(&token, "two words\n").unwrap();
+        let broken = examined(&config).await;
+        broken.is_broken_at("read_token", "relay", "read_repository");
+        assert!(!broken.to_string().contains("two words"), "{broken}");
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn gitaly_that_the_relay_does_not_reach_is_told() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let keys = format!(
+            "recheck: 200ms, api_secret_file: '{}', agent_files: {{ every: 100ms }}",
+            gitlab.secret_file().display()
+        );
+        let relay = relay().asking(&gitlab, &keys).start().await;
+        let early = examined(&relay.config()).await;
+        assert_eq!(early.outcome("gitaly"), "not_run", "{early}");
+        let token = {
+            let mut world = gitlab.world();
+            world.project("group/app");
+            let agent = world.number(5).agent("group/app", "testing");
+            world.agent_token(agent).unwrap()
+        };
+        let kube = kube().start().await;
+        let agent = agent("testing").showing(&token, &relay);
+        let agent = agent.serving(&kube).start().await;
+        let servers = |how: &str| format!("adit_relay_gitaly_servers{{last=\"{how}\"}}");
+        let one = |count| count == 1.0;
+        relay.until_metric(&servers("answered"), one).await;
+        assert_eq!(examined(&relay.config()).await.outcome("gitaly"), "ok");
+        gitlab.gitaly().be_ahead(60);
+        relay.until_metric(&servers("denied"), one).await;
+        let broken = examined(&relay.config()).await;
+        broken.is_broken_at("gitaly", "authority", "denied: 1");
+        agent.stop().await;
+        kube.stop().await;
+        relay.stop().await;
     });
 }

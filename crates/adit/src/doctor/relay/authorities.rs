@@ -1,5 +1,6 @@
-//! Checks `issuers`, `gitlab`, `api_secret` and `webhook`: does whoever vouches for jobs, agents and users answer the relay?
+//! Checks `issuers`, `gitlab`, `api_secret`, `read_token` and `webhook`: does whoever vouches for jobs, agents and users answer the relay?
 
+use adit_authority::gitlab::{ApiSecret, Trust};
 use adit_process::chain;
 use adit_relay::{IssuerKeys, NoGitLab, Trial};
 use bytes::Bytes;
@@ -11,20 +12,30 @@ use crate::kubernetes_status::Status;
 pub(super) const ISSUERS: Check = Check::new("issuers", Hop::Authority);
 pub(super) const GITLAB: Check = Check::new("gitlab", Hop::Authority);
 pub(super) const API_SECRET: Check = Check::new("api_secret", Hop::Relay);
+pub(super) const READ_TOKEN: Check = Check::new("read_token", Hop::Relay);
 pub(super) const WEBHOOK: Check = Check::new("webhook", Hop::Relay);
 
 pub(super) async fn check(trial: &Trial, report: &mut Report) {
     issuers(trial, report).await;
-    gitlab(trial, report).await;
+    let has_answered = gitlab(trial, report).await;
     match trial.api_secret() {
-        Ok(Some(())) => report.ok(API_SECRET, "it can be used, whether it is GitLab's or not"),
+        Ok(Some(secret)) if has_answered => trust(trial, &secret, report).await,
+        Ok(Some(_)) => report.not_run(API_SECRET, "needs gitlab"),
         Ok(None) => report.not_run(
             API_SECRET,
             "none is configured, so GitLab is not asked about agents and users",
         ),
+        Err(error) => report.failed(API_SECRET, chain(&error), SECRET),
+    }
+    match trial.read_token() {
+        Ok(Some(())) => report.ok(READ_TOKEN, "it can be used, whether GitLab knows it or not"),
+        Ok(None) => report.not_run(
+            READ_TOKEN,
+            "none is configured, so no agent's file is read by GitLab's API",
+        ),
         Err(error) => {
-            let advice = "put GitLab's kas_shared_secret into the file: docs/gitlab.md";
-            report.failed(API_SECRET, chain(&error), advice);
+            let advice = "put a token with the scope read_repository into the file that agent_files.token_file names: docs/gitlab.md";
+            report.failed(READ_TOKEN, chain(&error), advice);
         }
     }
     match trial.webhook_secrets() {
@@ -37,6 +48,30 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) {
             let advice = "put the webhook's secret token into the file: docs/gitlab.md";
             report.failed(WEBHOOK, chain(&error), advice);
         }
+    }
+}
+
+async fn trust(trial: &Trial, secret: &ApiSecret, report: &mut Report) {
+    match trial.trust(secret).await {
+        Ok(None) => report.not_run(API_SECRET, "GitLab is not configured as an authority"),
+        Ok(Some(Trust::Given)) => report.ok(API_SECRET, "GitLab accepts it"),
+        Ok(Some(Trust::Refused)) => {
+            report.failed(
+                API_SECRET,
+                "GitLab does not accept it: it is another GitLab's, or a clock is off",
+                SECRET,
+            );
+        }
+        Ok(Some(Trust::Unclear(status))) => {
+            let what = format!("GitLab answers {status} where its agent server asks");
+            let advice = "let the relay through to /api/v4/internal/, or name an address behind what keeps it out in authorities.gitlab.url: docs/gitlab.md";
+            report.failed(at_authority(API_SECRET), what, advice);
+        }
+        Err(error) => report.failed(
+            at_authority(API_SECRET),
+            chain(&error),
+            "ask again: GitLab answered a moment ago",
+        ),
     }
 }
 
@@ -63,27 +98,31 @@ async fn issuers(trial: &Trial, report: &mut Report) {
     }
 }
 
-async fn gitlab(trial: &Trial, report: &mut Report) {
+/// Whether it answers as it should.
+async fn gitlab(trial: &Trial, report: &mut Report) -> bool {
     match trial.gitlab().await {
-        Ok(None) => report.not_run(GITLAB, "it is not configured as an authority"),
-        Ok(Some(answer)) => answered(answer, report),
-        Err(error) => report.failed(at_relay(GITLAB), chain(&error), CA),
-    }
-}
-
-fn answered(answer: Result<Response<Bytes>, NoGitLab>, report: &mut Report) {
-    let answer = match answer {
-        Ok(answer) => answer,
+        Ok(None) => {
+            report.not_run(GITLAB, "it is not configured as an authority");
+            false
+        }
+        Ok(Some(answer)) => answered(&answer, report),
+        Err(NoGitLab::Tls(error)) => {
+            report.failed(at_relay(GITLAB), chain(&error), CA);
+            false
+        }
         Err(error) => {
             let advice = "check authorities.gitlab.url, that this machine reaches it directly, and its certificate (authorities.gitlab.ca_file)";
             report.failed(GITLAB, chain(&error), advice);
-            return;
+            false
         }
-    };
+    }
+}
+
+fn answered(answer: &Response<Bytes>, report: &mut Report) -> bool {
     // Who shows no token is told so, by GitLab and nobody else.
     if answer.status() == StatusCode::UNAUTHORIZED {
         report.ok(GITLAB, "it answers");
-        return;
+        return true;
     }
     let status = answer.status();
     let advice = if status.is_redirection() {
@@ -95,6 +134,7 @@ fn answered(answer: Result<Response<Bytes>, NoGitLab>, report: &mut Report) {
     };
     let said = Status::read(answer.body()).message;
     report.failed(GITLAB, format!("it answers {status}: {said}"), advice);
+    false
 }
 
 /// A file of the relay's own is at fault.
@@ -105,5 +145,14 @@ const fn at_relay(check: Check) -> Check {
     }
 }
 
+/// It is not the relay's own that is at fault.
+const fn at_authority(check: Check) -> Check {
+    Check {
+        hop: Hop::Authority,
+        ..check
+    }
+}
+
+const SECRET: &str = "put GitLab's kas_shared_secret into the file: docs/gitlab.md";
 const CA: &str =
     "name a PEM file with certificates: authorities.ca_file, authorities.gitlab.ca_file";

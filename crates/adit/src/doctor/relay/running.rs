@@ -1,4 +1,5 @@
-//! Checks `admin`, `port`, `ready` and `version`: does the relay run, and if not, could it?
+//! Checks `admin`, `port`, `ready`, `version` and `gitaly`: does the relay run, and if not, could it? And does it reach Gitaly, of which
+//! GitLab tells it alone where it is?
 //!
 //! What answers on the admin port as a relay does is taken for this one.
 
@@ -24,6 +25,8 @@ pub(super) const PORT: Check = Check::new("port", Hop::Relay);
 pub(super) const READY: Check = Check::new("ready", Hop::Relay);
 pub(super) const VERSION: Check = Check::new("version", Hop::Relay);
 
+pub(super) const GITALY: Check = Check::new("gitaly", Hop::Authority);
+
 pub(super) async fn check(config: &Config, report: &mut Report) {
     let address = config.front_door.address;
     let live = ask(config.admin, "/livez").await;
@@ -31,13 +34,21 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
         report.ok(ADMIN, format!("a relay runs: {} answers", config.admin));
         accepts(address, report).await;
         ready(config.admin, report).await;
-        version(config.admin, report).await;
+        let metrics = ask(config.admin, "/metrics").await;
+        let metrics = metrics.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
+        let metrics = metrics.unwrap_or_default();
+        version(&metrics, report);
+        gitaly(config, &metrics, report);
         return;
     }
     could_listen(ADMIN, config.admin, report);
     could_listen(PORT, address, report);
     report.not_run(READY, "the relay does not run");
     report.not_run(VERSION, "the relay does not run");
+    report.not_run(
+        GITALY,
+        "the relay does not run, and GitLab tells nobody else where Gitaly is",
+    );
 }
 
 async fn ask(admin: SocketAddr, path: &str) -> Option<Answer> {
@@ -88,21 +99,18 @@ async fn ready(admin: SocketAddr, report: &mut Report) {
     }
 }
 
-async fn version(admin: SocketAddr, report: &mut Report) {
-    let metrics = ask(admin, "/metrics").await;
-    let running = metrics.and_then(|answer| {
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let (_, rest) = text.split_once("adit_build_info{version=\"")?;
-        Some(rest.split_once('"')?.0.to_owned())
-    });
+fn version(metrics: &str, report: &mut Report) {
+    let running = || {
+        let (_, rest) = metrics.split_once("adit_build_info{version=\"")?;
+        Some(rest.split_once('"')?.0)
+    };
     let ours = env!("CARGO_PKG_VERSION");
-    match running {
+    match running() {
         Some(running) if running == ours => {
             report.ok(VERSION, format!("the relay is adit {running}, as this is"));
         }
         running => {
-            let running =
-                running.map_or_else(|| "of another kind".to_owned(), |text| printable(&text));
+            let running = running.map_or_else(|| "of another kind".to_owned(), printable);
             let what = format!("the relay that runs is adit {running}, and this is {ours}");
             report.warning(
                 VERSION,
@@ -111,6 +119,48 @@ async fn version(admin: SocketAddr, report: &mut Report) {
             );
         }
     }
+}
+
+fn gitaly(config: &Config, metrics: &str, report: &mut Report) {
+    let files = config
+        .gitlab
+        .as_ref()
+        .and_then(|it| it.agent_files.as_ref());
+    if !files.is_some_and(|files| files.asks_gitaly) {
+        report.not_run(GITALY, "no agent's file is read from it");
+        return;
+    }
+    let ended = last_calls(metrics);
+    let (answered, failed): (Vec<_>, Vec<_>) =
+        ended.iter().partition(|(how, _)| *how == "answered");
+    if !failed.is_empty() {
+        let failed: Vec<_> = failed
+            .iter()
+            .map(|(how, count)| format!("{how}: {count}"))
+            .collect();
+        let what = format!(
+            "when the relay last called Gitaly's servers, some did not answer: {}",
+            failed.join(", ")
+        );
+        let advice = "the relay's log says which, and why: let the relay through to them, set its clock, or have it read agents' files by the API (agent_files.source, agent_files.token_file)";
+        report.failed(GITALY, what, advice);
+    } else if let Some((_, count)) = answered.first() {
+        report.ok(GITALY, format!("{count} of its servers answer the relay"));
+    } else {
+        let why = "GitLab has not told the relay where it is: no agent has connected with GitLab's token, or none was looked after yet";
+        report.not_run(GITALY, why);
+    }
+}
+
+/// How the relay's last calls to Gitaly's servers ended, and how many did so.
+fn last_calls(metrics: &str) -> Vec<(&str, u64)> {
+    let samples = metrics.lines().filter_map(|line| {
+        let (how, count) = line
+            .strip_prefix("adit_relay_gitaly_servers{last=\"")?
+            .split_once("\"} ")?;
+        Some((how, count.parse().ok()?))
+    });
+    samples.filter(|(_, count)| *count > 0).collect()
 }
 
 fn could_listen(check: Check, address: SocketAddr, report: &mut Report) {
