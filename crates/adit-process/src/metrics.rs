@@ -22,7 +22,7 @@ mod label;
 mod scrape;
 mod usage;
 
-pub use durations::Durations;
+pub use durations::{Durations, Spread};
 pub use held::Held;
 pub use label::{Each, EachPair, Label};
 pub use scrape::Scrape;
