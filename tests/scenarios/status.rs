@@ -13,6 +13,7 @@ use tokio::{
 use crate::upgrades::SPDY;
 
 pub(crate) mod cut;
+mod page;
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";
 
@@ -167,8 +168,13 @@ async fn asked(relay: &TestRelay, headers: &str) -> (u16, String) {
 
 /// What the admin port answers.
 async fn asked_for(relay: &TestRelay, what: &str, headers: &str) -> (u16, String) {
+    asked_with(relay, what, headers, "").await
+}
+
+/// What it answers to a body.
+async fn asked_with(relay: &TestRelay, what: &str, headers: &str, body: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(relay.admin()).await.unwrap();
-    let request = format!("{what} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!("{what} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n{body}");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();

@@ -5,18 +5,22 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use adit_process::metrics::{Durations, Each, EachPair, Held, Reload};
+use adit_process::metrics::{Durations, Each, EachPair, Held, Label as _, Reload};
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
 mod gitlab;
+mod history;
 mod labels;
 mod refusals;
 mod scraped;
 
-use self::refusals::Refusals;
+use self::{
+    history::{Counts, Past},
+    refusals::Refusals,
+};
 pub(crate) use self::{
     labels::{
         ApiCall, ApiOutcome, Class, Cut, Direction, Event, NoConnection, NoHandshake, NoHead,
@@ -24,6 +28,8 @@ pub(crate) use self::{
     },
     scraped::{Limits, Scraped},
 };
+
+use crate::status::History;
 
 const PREFIX: &str = "adit_relay";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -39,6 +45,7 @@ pub(crate) struct AuditMetrics {
 pub(crate) struct Metrics {
     requests: EachPair<Outcome, Class, Counter>,
     refusals: Refusals,
+    past: Past,
     stages: Each<Stage, Durations>,
     streams: Each<StreamKind, Counter>,
     streams_open: Each<StreamKind, Gauge>,
@@ -251,6 +258,42 @@ impl Metrics {
                 minutes.tick().await;
                 refusals.remember();
             }
+        }
+    }
+
+    /// What the last hour was like.
+    pub(crate) fn history(&self) -> History {
+        self.past.history()
+    }
+
+    /// Remembers every ten seconds what came meanwhile, for ever; the relay runs it.
+    pub(crate) fn remember_history(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let metrics = Arc::clone(self);
+        async move {
+            let mut ticks = tokio::time::interval(Duration::from_secs(history::EVERY));
+            loop {
+                ticks.tick().await;
+                metrics.past.remember(metrics.counts());
+            }
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let requests = |outcome| {
+            let of = |class: &Class| self.requests.of(outcome, *class).get();
+            Class::ALL.iter().map(of).sum()
+        };
+        let bytes = |direction| {
+            let of = |kind: &StreamKind| self.bytes.of(*kind, direction).get();
+            StreamKind::ALL.iter().map(of).sum()
+        };
+        Counts {
+            answered: requests(Outcome::Answered),
+            refused: requests(Outcome::Refused),
+            cancelled: requests(Outcome::Cancelled),
+            request_bytes: bytes(Direction::Request),
+            answer_bytes: bytes(Direction::Answer),
+            took: self.stages.of(Stage::Answer).spread(),
         }
     }
 

@@ -1,5 +1,5 @@
-//! What operators see of a relay, and may cut: `/status` on the admin port, as JSON. [`Report`] has its words; `adit status` shows it at
-//! a terminal.
+//! What operators see of a relay, and may cut: `/status` on the admin port, as JSON, and `/`, as a page. [`Report`] has its words;
+//! `adit status` shows it at a terminal.
 //!
 //! Invariants: a call's work is bounded, however much runs: lists are cut at [`MOST`]; and nothing is on the way of a request that it
 //! would cost more than a count, but for what lasts (`lasting.rs`).
@@ -19,10 +19,10 @@ use adit_process::{Stop, admin::Readiness, tls::ServerTls};
 use adit_tunnel::Tunnel;
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::HeaderMap,
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::get,
 };
 
 use crate::{
@@ -37,15 +37,20 @@ use crate::{
 mod confirm;
 mod cut;
 mod gate;
+mod page;
 mod report;
+mod spoken;
 
 pub use confirm::CONFIRM;
 pub(crate) use gate::Gate;
 use gate::Outside;
-pub use report::{Agent, First, Problem, Replica, Report, Stream};
+pub use report::{Agent, First, History, Problem, Replica, Report, Stream};
+pub use spoken::{age, millis, size};
 
 /// Agents, and streams, that are shown at most.
 const MOST: usize = 1000;
+/// A form that confirms a cut holds an id.
+const MOST_FORM_BYTES: usize = 1024;
 /// How long before its end a certificate is a problem: a week, in which somebody is at work.
 const SHORT: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -70,9 +75,20 @@ impl Status {
     /// The page, for who comes in by the gate.
     pub(crate) fn router(self, gate: Gate) -> Router {
         Router::new()
+            .route("/", get(page::show))
             .route("/status", get(show))
-            .route("/status/streams/{id}/cut", post(cut::stream))
-            .route("/status/tunnels/{id}/cut", post(cut::tunnel))
+            .route(
+                "/status/streams/{id}/cut",
+                get(cut::ask_stream).post(cut::stream),
+            )
+            .route(
+                "/status/tunnels/{id}/cut",
+                get(cut::ask_tunnel).post(cut::tunnel),
+            )
+            .layer(DefaultBodyLimit::max(MOST_FORM_BYTES))
+            .route("/page.css", get(page::style))
+            .route("/page.js", get(page::script))
+            .route("/page.svg", get(page::icon))
             .with_state(Arc::new((self, gate)))
     }
 
@@ -86,6 +102,7 @@ impl Status {
             streams: self.streams(),
             refusals: self.metrics.refusals_of_the_last_hour(),
             problems: self.problems(),
+            history: self.metrics.history(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use adit_process::Exit;
-use adit_relay::status::{Report, Stream};
+use adit_relay::status::{Report, Stream, age};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use tokio::runtime::Builder;
@@ -138,11 +138,11 @@ fn stream(stream: &Stream) -> String {
     let place = [&stream.resource, &stream.namespace, &stream.name];
     let place = place.map(String::as_str).join(" ");
     format!(
-        "{} {} by {by}, at agent {}, for {} s",
+        "{} {} by {by}, at agent {}, for {}",
         stream.verb,
         place.trim_end(),
         stream.agent_name,
-        stream.age
+        age(stream.age)
     )
 }
 

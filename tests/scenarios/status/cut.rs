@@ -281,7 +281,8 @@ fn nothing_is_cut_for_who_is_not_let_in_or_does_not_mean_it() {
         // What a link does.
         let headers = format!("{host}{token}{confirm}");
         let link = asked_for(&world.relay, &format!("GET {path}"), &headers).await;
-        assert_eq!(link.0, 405);
+        assert_eq!(link.0, 200);
+        assert!(link.1.contains("Cut this stream?"), "{}", link.1);
         // What a script of another origin asks first.
         let headers =
             format!("{host}Origin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n");

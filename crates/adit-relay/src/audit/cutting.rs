@@ -30,8 +30,8 @@ pub(crate) enum What<'a> {
     Tunnel(&'a str),
 }
 
-impl What<'_> {
-    pub(crate) fn id(&self) -> &str {
+impl<'a> What<'a> {
+    pub(crate) const fn id(self) -> &'a str {
         match self {
             Self::Stream(id) | Self::Tunnel(id) => id,
         }

@@ -66,6 +66,7 @@ impl Built {
         let metrics = Metrics::register(&mut registered);
         let mut upkeep = JoinSet::new();
         upkeep.spawn(metrics.remember_refusals());
+        upkeep.spawn(metrics.remember_history());
         let tls = server_tls(&config.front_door, &mut registered, &mut upkeep)?;
         let oidc = oidc(&config, &mut upkeep)?;
 

@@ -5,12 +5,9 @@
 //! and no script of another origin gets through. A browser says whose page asks (`Sec-Fetch-Site`, `Origin`), and sends a field of our
 //! own for no other origin without asking first (a CORS preflight), which nobody here answers.
 
-use axum::{
-    http::{
-        HeaderMap, HeaderName, StatusCode,
-        header::{HOST, ORIGIN},
-    },
-    response::{IntoResponse, Response},
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{HOST, ORIGIN},
 };
 
 /// The field that names once more what is to be cut.
@@ -27,6 +24,13 @@ pub(super) enum NotMeant {
 }
 
 impl NotMeant {
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Unconfirmed => StatusCode::BAD_REQUEST,
+        }
+    }
+
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::CrossSite => "cross_site",
@@ -35,18 +39,28 @@ impl NotMeant {
     }
 }
 
-/// Whether a request with these headers means to cut what has this id.
-pub(super) fn check(id: &str, headers: &HeaderMap) -> Result<(), NotMeant> {
+/// Who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// A program, by the header.
+    Header,
+    /// Somebody at a browser, by the form of a page of ours.
+    Form,
+}
+
+/// Who means to cut what has this id, by a request with these headers and this body.
+pub(super) fn check(id: &str, headers: &HeaderMap, body: &[u8]) -> Result<By, NotMeant> {
     if is_cross_site(headers) {
         return Err(NotMeant::CrossSite);
     }
-    let is_confirmed = headers
-        .get(CONFIRM)
-        .is_some_and(|said| said.as_bytes() == id.as_bytes());
-    if is_confirmed {
-        Ok(())
-    } else {
-        Err(NotMeant::Unconfirmed)
+    let says_so = |said: &HeaderValue| said.as_bytes() == id.as_bytes();
+    // Ids are of letters that a form sends as they are.
+    let is_form = body.strip_prefix(b"confirm=") == Some(id.as_bytes());
+    match headers.get(CONFIRM) {
+        Some(said) if says_so(said) => Ok(By::Header),
+        // Any form may say this: it must be known whose it is.
+        None if is_form && own_origin(headers).is_some() => Ok(By::Form),
+        Some(_) | None => Err(NotMeant::Unconfirmed),
     }
 }
 
@@ -67,34 +81,44 @@ fn own_origin(headers: &HeaderMap) -> Option<&str> {
     authority.eq_ignore_ascii_case(host).then_some(origin)
 }
 
-impl IntoResponse for NotMeant {
-    fn into_response(self) -> Response {
-        let status = match self {
-            Self::CrossSite => StatusCode::FORBIDDEN,
-            Self::Unconfirmed => StatusCode::BAD_REQUEST,
-        };
-        (status, format!("{self}\n")).into_response()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
-    fn asking(fields: &[(&'static str, &'static str)]) -> Result<(), NotMeant> {
+    const OWN: (&str, &str) = ("origin", "http://127.0.0.1:8151");
+
+    fn asking(fields: &[(&'static str, &'static str)]) -> Result<By, NotMeant> {
+        saying(fields, "")
+    }
+
+    fn saying(fields: &[(&'static str, &'static str)], body: &str) -> Result<By, NotMeant> {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("127.0.0.1:8151"));
         for (name, value) in fields {
             headers.insert(*name, HeaderValue::from_static(value));
         }
-        check("5b0c", &headers)
+        check("5b0c", &headers, body.as_bytes())
+    }
+
+    #[test]
+    fn form_is_taken_of_a_page_of_ours_alone() {
+        let form = "confirm=5b0c";
+        assert_eq!(saying(&[OWN], form), Ok(By::Form));
+        assert_eq!(
+            saying(&[OWN, ("sec-fetch-site", "same-origin")], form),
+            Ok(By::Form)
+        );
+        assert_eq!(saying(&[], form), Err(NotMeant::Unconfirmed));
+        let foreign = ("origin", "http://evil.example");
+        assert_eq!(saying(&[foreign], form), Err(NotMeant::CrossSite));
+        for other in ["", "confirm=", "confirm=5b0d", "confirm=5b0c&x=y", "5b0c"] {
+            assert_eq!(saying(&[OWN], other), Err(NotMeant::Unconfirmed), "{other}");
+        }
     }
 
     #[test]
     fn what_is_to_be_cut_is_said_twice() {
-        assert_eq!(asking(&[(CONFIRM, "5b0c")]), Ok(()));
+        assert_eq!(asking(&[(CONFIRM, "5b0c")]), Ok(By::Header));
         for unconfirmed in [&[][..], &[(CONFIRM, "5b0d")], &[(CONFIRM, "")]] {
             let refused = asking(unconfirmed);
             assert_eq!(refused, Err(NotMeant::Unconfirmed), "{unconfirmed:?}");
@@ -105,10 +129,10 @@ mod tests {
     fn pages_of_other_sites_cut_nothing() {
         for own in [
             ("sec-fetch-site", "same-origin"),
-            ("origin", "http://127.0.0.1:8151"),
+            OWN,
             ("origin", "https://127.0.0.1:8151"),
         ] {
-            assert_eq!(asking(&[own, (CONFIRM, "5b0c")]), Ok(()), "{own:?}");
+            assert_eq!(asking(&[own, (CONFIRM, "5b0c")]), Ok(By::Header), "{own:?}");
         }
         for foreign in [
             ("sec-fetch-site", "cross-site"),

@@ -1,4 +1,5 @@
-//! Cuts a stream or a tunnel because an operator says so: `POST /status/streams/<request id>/cut`, `POST /status/tunnels/<id>/cut`.
+//! Cuts a stream or a tunnel because an operator says so: `POST /status/streams/<request id>/cut`, `POST /status/tunnels/<id>/cut`. A GET
+//! of the same asks, in a browser, whether it is meant.
 //!
 //! Routed by `status.rs`. Invariant: nothing is cut that was not let in by the gate, confirmed, found, and written down, in this order.
 
@@ -8,12 +9,18 @@ use adit_identity::AgentId;
 use adit_process::admin::Asker;
 use adit_tunnel::{CloseReason, ResetReason, Tunnel};
 use axum::{
+    body::Bytes,
     extract::{ConnectInfo, Path, State},
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode, header::ACCEPT},
+    response::{IntoResponse, Redirect, Response},
 };
 
-use super::{Gate, Outside, Status, confirm};
+use super::{
+    Gate, Outside, Status,
+    confirm::{self, By},
+    page::{self, Confirm, Notice},
+    spoken,
+};
 use crate::{
     audit::{Cutting, What},
     lasting::Exchange,
@@ -45,38 +52,67 @@ enum NotCut {
     AuditFull,
 }
 
+type Shared = State<Arc<(Status, Gate)>>;
+
 pub(super) async fn stream(
-    State(of): State<Arc<(Status, Gate)>>,
+    State(of): Shared,
     ConnectInfo(Asker(client)): ConnectInfo<Asker>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
-    answer(&of, client, What::Stream(&id), &headers).await
+    answer(&of, client, What::Stream(&id), &headers, &body).await
 }
 
 pub(super) async fn tunnel(
-    State(of): State<Arc<(Status, Gate)>>,
+    State(of): Shared,
     ConnectInfo(Asker(client)): ConnectInfo<Asker>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
-    answer(&of, client, What::Tunnel(&id), &headers).await
+    answer(&of, client, What::Tunnel(&id), &headers, &body).await
+}
+
+pub(super) async fn ask_stream(
+    State(of): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    ask(&of, What::Stream(&id), &headers)
+}
+
+pub(super) async fn ask_tunnel(
+    State(of): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    ask(&of, What::Tunnel(&id), &headers)
 }
 
 async fn answer(
-    of: &(Status, Gate),
+    (status, gate): &(Status, Gate),
     client: SocketAddr,
     what: What<'_>,
     headers: &HeaderMap,
+    body: &[u8],
 ) -> Response {
-    let (status, gate) = of;
     let cutting = Cutting { client, what };
-    match status.cut(gate, &cutting, headers).await {
-        Ok(()) => format!("{what} is cut\n").into_response(),
+    match status.cut(gate, &cutting, headers, body).await {
+        Ok(By::Header) => format!("{what} is cut\n").into_response(),
+        Ok(By::Form) => Redirect::to("/").into_response(),
         Err(not) => {
             tracing::info!(client.addr = %client, error = %not, "cut nothing for an operator");
-            not.into_response()
+            not.told(headers)
         }
+    }
+}
+
+fn ask((status, gate): &(Status, Gate), what: What<'_>, headers: &HeaderMap) -> Response {
+    let found = gate.check(headers).map_err(NotCut::from);
+    match found.and_then(|()| status.find(what)) {
+        Ok(found) => page::answer(StatusCode::OK, &found.confirm(what)),
+        Err(not) => not.told(headers),
     }
 }
 
@@ -86,14 +122,12 @@ impl Status {
         gate: &Gate,
         cutting: &Cutting<'_>,
         headers: &HeaderMap,
-    ) -> Result<(), NotCut> {
-        self.let_in(gate, cutting.what, headers)
-            .inspect_err(|not| {
-                self.audit.not_let(cutting, not.reason());
-            })?;
-        let found = self.find(cutting.what).inspect_err(|_| {
-            self.audit.unknown(cutting);
-        })?;
+        body: &[u8],
+    ) -> Result<By, NotCut> {
+        let let_in = let_in(gate, cutting.what, headers, body);
+        let by = let_in.inspect_err(|not| self.audit.not_let(cutting, not.reason()))?;
+        let found = self.find(cutting.what);
+        let found = found.inspect_err(|_| self.audit.unknown(cutting))?;
         let written = self.audit.cut(cutting, found.agent()).await;
         written.map_err(|_| NotCut::AuditFull)?;
         tracing::warn!(
@@ -109,13 +143,7 @@ impl Status {
             }
             Found::Tunnel(_, tunnel) => tunnel.close(CloseReason::CutByOperator, MESSAGE),
         }
-        Ok(())
-    }
-
-    fn let_in(&self, gate: &Gate, what: What<'_>, headers: &HeaderMap) -> Result<(), NotCut> {
-        gate.check(headers)?;
-        confirm::check(what.id(), headers)?;
-        Ok(())
+        Ok(by)
     }
 
     fn find(&self, what: What<'_>) -> Result<Found, NotCut> {
@@ -133,6 +161,11 @@ impl Status {
     }
 }
 
+fn let_in(gate: &Gate, what: What<'_>, headers: &HeaderMap, body: &[u8]) -> Result<By, NotCut> {
+    gate.check(headers)?;
+    Ok(confirm::check(what.id(), headers, body)?)
+}
+
 impl Found {
     fn agent(&self) -> AgentId {
         match self {
@@ -140,10 +173,52 @@ impl Found {
             Self::Tunnel(agent, _) => *agent,
         }
     }
+
+    fn confirm<'a>(&self, what: What<'a>) -> Confirm<'a> {
+        let (kind, facts, follows) = match self {
+            Self::Stream(exchange) => ("stream", of_stream(exchange), AFTER_A_STREAM),
+            Self::Tunnel(agent, tunnel) => ("tunnel", of_tunnel(*agent, tunnel), AFTER_A_TUNNEL),
+        };
+        Confirm {
+            kind,
+            what: what.to_string(),
+            id: what.id(),
+            facts,
+            follows,
+        }
+    }
+}
+
+fn of_stream(exchange: &Exchange) -> Vec<(&'static str, String)> {
+    let stream = super::stream(exchange);
+    let job = stream.job.map(|job| format!("{job} of {}", stream.project));
+    vec![
+        ("Job", job.unwrap_or_default()),
+        ("User", stream.login),
+        ("Verb", stream.verb),
+        ("Resource", stream.resource),
+        ("Namespace", stream.namespace),
+        ("Name", stream.name),
+        ("Agent", stream.agent_name),
+        ("For", spoken::age(stream.age)),
+        ("Request", stream.request_id),
+    ]
+}
+
+fn of_tunnel(agent: AgentId, tunnel: &Tunnel) -> Vec<(&'static str, String)> {
+    let peer = tunnel.peer();
+    vec![
+        ("Agent", agent.0.to_string()),
+        ("Replica", peer.replica),
+        ("Version", peer.version),
+        ("Runs", tunnel.stats().streams.to_string()),
+        ("Tunnel", peer.session),
+    ]
 }
 
 impl NotCut {
-    fn reason(&self) -> &'static str {
+    /// For the audit log.
+    const fn reason(&self) -> &'static str {
         match self {
             Self::Outside(outside) => outside.reason(),
             Self::NotMeant(not) => not.reason(),
@@ -151,19 +226,26 @@ impl NotCut {
             Self::AuditFull => "audit_full",
         }
     }
-}
 
-impl IntoResponse for NotCut {
-    fn into_response(self) -> Response {
-        let text = format!("{self}\n");
-        match self {
-            Self::Outside(outside) => outside.into_response(),
-            Self::NotMeant(not) => not.into_response(),
-            Self::NoStream | Self::NoTunnel => (StatusCode::NOT_FOUND, text).into_response(),
-            Self::AuditFull => (StatusCode::SERVICE_UNAVAILABLE, text).into_response(),
+    /// As a page to a browser.
+    fn told(self, headers: &HeaderMap) -> Response {
+        let status = match &self {
+            Self::Outside(outside) => return (*outside).into_response(),
+            Self::NotMeant(not) => not.status(),
+            Self::NoStream | Self::NoTunnel => StatusCode::NOT_FOUND,
+            Self::AuditFull => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let message = self.to_string();
+        let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        if accepted.is_some_and(|accept| accept.contains("text/html")) {
+            page::answer(status, &Notice { message })
+        } else {
+            (status, format!("{message}\n")).into_response()
         }
     }
 }
 
 /// For the agent's log.
 const MESSAGE: &str = "an operator of the relay cut it";
+const AFTER_A_STREAM: &str = "Its caller sees it break off. Most clients begin a watch anew at once: to keep somebody out, take away the access.";
+const AFTER_A_TUNNEL: &str = "All that runs on it breaks off. The agent connects again by itself.";

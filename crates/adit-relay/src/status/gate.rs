@@ -4,16 +4,18 @@
 //! that is listened on: a proxy in the same pod makes every peer's look like loopback.
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use adit_authority::Secrets;
 use axum::http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, StatusCode,
     header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE},
 };
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 /// Who comes in.
 #[derive(Clone, Debug)]
@@ -30,7 +32,7 @@ pub(crate) enum Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Outside {
     #[error(
-        "show the token that admin.token_file of the relay holds: `Authorization: Bearer <token>`"
+        "show the token that admin.token_file of the relay holds: `Authorization: Bearer <token>`, or as the password in a browser, with any name"
     )]
     NoToken,
     #[error(
@@ -56,8 +58,8 @@ impl Gate {
         match self {
             Self::Local if is_addressed(headers) => Ok(()),
             Self::Local => Err(Outside::Name),
-            Self::Token(secrets) => match bearer(headers) {
-                Some(token) if secrets.accept(token) => Ok(()),
+            Self::Token(secrets) => match shown(headers) {
+                Some(token) if secrets.accept(&token) => Ok(()),
                 Some(_) | None => Err(Outside::NoToken),
             },
             Self::Shut => Err(Outside::Shut),
@@ -79,12 +81,19 @@ fn is_addressed(headers: &HeaderMap) -> bool {
     is_address || host.split(':').next() == Some("localhost")
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+/// The token that is shown: by itself, or as a browser does it, which asks its user for a name and a password. The name does not matter.
+fn shown(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
     let mut shown = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (shown.next(), shown.next()) else {
         return None;
     };
-    value.as_bytes().strip_prefix(b"Bearer ")
+    if let Some(token) = value.as_bytes().strip_prefix(b"Bearer ") {
+        return Some(token.into());
+    }
+    let both = value.as_bytes().strip_prefix(b"Basic ")?;
+    let both = BASE64_STANDARD.decode(both).ok()?;
+    let colon = both.iter().position(|byte| *byte == b':')?;
+    Some(both.get(colon + 1..)?.to_vec().into())
 }
 
 impl Outside {
@@ -103,8 +112,9 @@ impl IntoResponse for Outside {
         let text = format!("{self}\n");
         match self {
             Self::NoToken => {
-                let scheme = [(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
-                (StatusCode::UNAUTHORIZED, scheme, text).into_response()
+                let schemes = ["Bearer", "Basic realm=\"adit relay\", charset=\"UTF-8\""];
+                let schemes = schemes.map(|scheme| (WWW_AUTHENTICATE, scheme));
+                (StatusCode::UNAUTHORIZED, AppendHeaders(schemes), text).into_response()
             }
             Self::Shut | Self::Name => (StatusCode::FORBIDDEN, text).into_response(),
         }
@@ -113,6 +123,8 @@ impl IntoResponse for Outside {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn asking(host: &'static str, authorization: &[&'static str]) -> HeaderMap {
@@ -157,11 +169,19 @@ mod tests {
             let gate = Gate::new(address, Some(Arc::new(secrets)));
             let refused = |shown: &[&'static str]| gate.check(&asking("relay.example", shown));
             assert_eq!(refused(&["Bearer 0123456789abcdef"]), Ok(()));
+            // Of a browser: `me:0123456789abcdef`, and `:0123456789abcdef`.
+            assert_eq!(refused(&["Basic bWU6MDEyMzQ1Njc4OWFiY2RlZg=="]), Ok(()));
+            assert_eq!(refused(&["Basic OjAxMjM0NTY3ODlhYmNkZWY="]), Ok(()));
             for wrong in [
                 &[][..],
                 &["Bearer 0123456789abcdeF"],
                 &["0123456789abcdef"],
                 &["Bearer "],
+                // `me:0123456789abcdeF`, `0123456789abcdef`, and what is no base64.
+                &["Basic bWU6MDEyMzQ1Njc4OWFiY2RlRg=="],
+                &["Basic MDEyMzQ1Njc4OWFiY2RlZg=="],
+                &["Basic 0123456789abcdef"],
+                &["Basic :"],
                 &["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"],
             ] {
                 assert_eq!(refused(wrong), Err(Outside::NoToken), "{wrong:?}");

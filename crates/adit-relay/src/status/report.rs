@@ -24,6 +24,38 @@ pub struct Report {
     pub refusals: BTreeMap<String, u64>,
     /// What should be looked after.
     pub problems: Vec<Problem>,
+    /// What the last hour was like.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
+}
+
+/// The last hour in pieces of equal length, the oldest first: each list has a value for each piece. Shorter after a start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// How long each is, in seconds.
+    pub every: u64,
+    /// Requests that API servers answered.
+    pub answered: Vec<u64>,
+    /// Requests that the relay answered itself.
+    pub refused: Vec<u64>,
+    /// Requests whose caller left before an answer.
+    pub cancelled: Vec<u64>,
+    /// Bytes from callers.
+    pub request_bytes: Vec<u64>,
+    /// Bytes to callers.
+    pub answer_bytes: Vec<u64>,
+    /// Within how many milliseconds half of the answers began, where there were any.
+    pub median_ms: Vec<Option<f64>>,
+    /// The same for 99 of 100.
+    pub p99_ms: Vec<Option<f64>>,
+}
+
+impl History {
+    /// Whether the relay has just started.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.answered.is_empty()
+    }
 }
 
 /// The first of a list that may be long.
@@ -33,6 +65,14 @@ pub struct First<T> {
     pub count: usize,
     /// The first of them.
     pub shown: Vec<T>,
+}
+
+impl<T> First<T> {
+    /// How many are not shown.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.count.saturating_sub(self.shown.len())
+    }
 }
 
 /// An agent.

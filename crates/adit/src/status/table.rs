@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use adit_relay::status::{Agent, First, Report, Stream};
+use adit_relay::status::{Agent, First, Report, Stream, age, millis, size};
 
 use crate::kubernetes_status::printable;
 
@@ -46,7 +46,7 @@ fn agents(text: &mut String, agents: &First<Agent>) {
         "TUNNEL",
     ];
     rows_of(text, headings, agents.shown.iter().flat_map(rows_of_agent));
-    left_out(text, agents.count, agents.shown.len());
+    left_out(text, agents.left_out());
 }
 
 fn rows_of_agent(agent: &Agent) -> Vec<[String; 9]> {
@@ -79,9 +79,7 @@ fn rows_of_agent(agent: &Agent) -> Vec<[String; 9]> {
             replica.version.clone(),
             replica.kubernetes.clone(),
             replica.since.clone(),
-            replica
-                .round_trip_ms
-                .map_or_else(|| "-".to_owned(), |took| format!("{took:.1} ms")),
+            millis(replica.round_trip_ms),
             replica.streams.to_string(),
             replica.tunnel.clone(),
         ]
@@ -121,18 +119,18 @@ fn streams(text: &mut String, streams: &First<Stream>) {
                 .job
                 .map_or_else(|| stream.login.clone(), |job| job.to_string()),
             stream.project.clone(),
-            size(stream.request_bytes),
-            size(stream.answer_bytes),
+            size(stream.request_bytes as f64),
+            size(stream.answer_bytes as f64),
             stream.request_id.clone(),
         ]
     });
     rows_of(text, headings, rows);
-    left_out(text, streams.count, streams.shown.len());
+    left_out(text, streams.left_out());
 }
 
-fn left_out(text: &mut String, count: usize, shown: usize) {
-    if count > shown {
-        line(text, &format!("and {} more", count - shown));
+fn left_out(text: &mut String, count: usize) {
+    if count > 0 {
+        line(text, &format!("and {count} more"));
     }
 }
 
@@ -170,27 +168,4 @@ fn line(text: &mut String, one: &str) {
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
-}
-
-/// Two units at most.
-fn age(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
-        (0, ..) => format!("{hours}h{}m", minutes % 60),
-        _ => format!("{days}d{}h", hours % 24),
-    }
-}
-
-/// Three digits or so.
-fn size(bytes: u64) -> String {
-    let mut whole = bytes;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if whole < 10_000 {
-            return format!("{whole} {unit}");
-        }
-        whole /= 1024;
-    }
-    format!("{whole} TiB")
 }
