@@ -48,13 +48,15 @@ impl Addresses {
 
     /// Lets an address bring one more token, unless it has brought too many; it counts as a bad one until [`Addresses::forgive`].
     pub(super) fn admit(&self, from: IpAddr, now: Instant) -> Option<Bringer> {
-        let urgency = if self.doubts(from, now) {
-            Urgency::Doubted
-        } else {
-            Urgency::New
-        };
+        let urgency = self.urgency(from, now);
         self.has_room(from, now)
             .then_some(Bringer { from, urgency })
+    }
+
+    /// What is thought of whoever brought a token by the time that it is its turn.
+    pub(super) fn reconsider(&self, by: Bringer, now: Instant) -> Bringer {
+        let urgency = self.urgency(by.from, now);
+        Bringer { urgency, ..by }
     }
 
     /// The token was good.
@@ -80,9 +82,12 @@ impl Addresses {
         self.doubted.lock().retain(|_, until| *until > now);
     }
 
-    fn doubts(&self, from: IpAddr, now: Instant) -> bool {
+    fn urgency(&self, from: IpAddr, now: Instant) -> Urgency {
         let doubted = self.doubted.lock();
-        doubted.get(&site(from)).is_some_and(|until| *until > now)
+        match doubted.get(&site(from)) {
+            Some(until) if *until > now => Urgency::Doubted,
+            Some(_) | None => Urgency::New,
+        }
     }
 
     fn has_room(&self, from: IpAddr, now: Instant) -> bool {

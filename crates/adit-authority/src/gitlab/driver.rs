@@ -39,8 +39,8 @@ impl<K: Kind> Driver<K> {
         let (vouch, asks) = (&self.vouch, self.asks);
         tokio::join!(
             ask_about_known(vouch, asks.known),
-            ask_about_strangers(vouch, asks.new),
-            ask_about_strangers(vouch, asks.doubted),
+            ask_about_strangers(vouch, asks.new, |ask| vouch.unless_doubted(ask)),
+            ask_about_strangers(vouch, asks.doubted, Some),
         );
     }
 }
@@ -63,13 +63,19 @@ async fn ask_about_known<K: Kind>(vouch: &Vouch<K>, mut asks: Queue<K>) {
     }
 }
 
-async fn ask_about_strangers<K: Kind>(vouch: &Vouch<K>, mut asks: Queue<K>) {
+async fn ask_about_strangers<K: Kind>(
+    vouch: &Vouch<K>,
+    mut asks: Queue<K>,
+    sort: impl Fn(Ask<K::Proof>) -> Option<Ask<K::Proof>>,
+) {
     let mut calls = FuturesUnordered::new();
     loop {
         tokio::select! {
             biased;
             Some(()) = calls.next(), if !calls.is_empty() => {}
-            Some(ask) = asks.recv(), if calls.len() < MOST_CALLS => calls.push(vouch.call(ask)),
+            Some(ask) = asks.recv(), if calls.len() < MOST_CALLS => {
+                calls.extend(sort(ask).map(|ask| vouch.call(ask)));
+            }
         }
     }
 }

@@ -244,6 +244,20 @@ impl<K: Kind> Vouch<K> {
         ask.begun.flight.send_replace(Some(verdict));
     }
 
+    /// The ask, unless whoever brought it has come to be doubted while it waited: then it waits on, with its like. A flood begins with
+    /// many tokens from addresses that nobody has doubted yet.
+    pub(super) fn unless_doubted(&self, mut ask: Ask<K::Proof>) -> Option<Ask<K::Proof>> {
+        let reconsider = |by| self.addresses.reconsider(by, Instant::now());
+        ask.by = ask.by.map(reconsider);
+        match ask.urgency() {
+            Urgency::Known | Urgency::New => Some(ask),
+            Urgency::Doubted => {
+                self.queue(ask);
+                None
+            }
+        }
+    }
+
     pub(super) fn stats(&self) -> QuestionStats {
         let late = Instant::now().checked_sub(LATE);
         let book = self.book.lock();

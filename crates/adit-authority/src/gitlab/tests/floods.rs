@@ -82,7 +82,8 @@ async fn from_many_addresses_they_cost_no_more_than_the_pace() {
 #[tokio::test(start_paused = true)]
 async fn who_brings_bad_tokens_keeps_no_new_job_from_elsewhere_waiting() {
     let world = World::new();
-    *world.script.latency.lock() = Duration::from_millis(50);
+    // So long that hundreds of tokens wait before anybody is doubted.
+    *world.script.latency.lock() = SECOND / 2;
     let elsewhere = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
     let mut tasks = JoinSet::new();
     let (mut invented, before) = (0_u32, world.script.calls());
@@ -102,7 +103,7 @@ async fn who_brings_bad_tokens_keeps_no_new_job_from_elsewhere_waiting() {
             let (token, began) = (format!("young{tenth}"), Instant::now());
             world.script.start(&token, said(tenth));
             world.job_from(&token, elsewhere).await.unwrap();
-            assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+            assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
         }
         sleep(SECOND / 10).await;
     }
