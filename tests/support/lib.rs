@@ -27,6 +27,7 @@
 mod agent;
 pub mod audit;
 pub mod body;
+pub mod browser;
 pub mod caller;
 mod connect_proxy;
 pub mod gitlab;

@@ -87,6 +87,18 @@ pub const TESTS: &[Needed] = &[
         what: "systemd-analyze",
         package: "systemd",
     },
+    Needed {
+        what: "chromium",
+        package: "chromium",
+    },
+    Needed {
+        what: "chromedriver",
+        package: "chromium-driver",
+    },
+    Needed {
+        what: "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+        package: "fonts-dejavu-core",
+    },
 ];
 
 /// libFuzzer is C++.
