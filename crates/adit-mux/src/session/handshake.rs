@@ -9,7 +9,7 @@ use crate::{
     config::Limits,
     decode::field,
     encode,
-    error::SessionError,
+    error::{Misbehaviour, SessionError},
     flood::Tolerance,
     session::{Peer, Phase, clip_to},
 };
@@ -19,7 +19,7 @@ impl Session {
         let hello = proto::Hello {
             min_version: VERSION,
             max_version: VERSION,
-            features: 0,
+            features: FEATURES,
             limits: Some(self.config.limits.to_proto()),
             about: Some(self.config.about.clone()),
         };
@@ -34,7 +34,7 @@ impl Session {
         }
         let welcome = proto::Welcome {
             version: VERSION,
-            features: 0,
+            features: hello.features & FEATURES,
             limits: Some(self.config.limits.to_proto()),
             session_id: self.peer.session_id.clone(),
             about: Some(self.config.about.clone()),
@@ -51,6 +51,9 @@ impl Session {
                 min: welcome.version,
                 max: welcome.version,
             });
+        }
+        if welcome.features & !FEATURES != 0 {
+            return Err(Misbehaviour::Unexpected("feature that the hello did not name").into());
         }
         self.begin(welcome.session_id, welcome.limits, welcome.about);
         Ok(())
@@ -87,6 +90,9 @@ impl Session {
 
 /// The version of the protocol this crate speaks.
 const VERSION: u32 = 1;
+
+/// The features it can use, see `Hello.features`: none is defined in this version.
+const FEATURES: u64 = 0;
 
 /// Bytes of each word in `About`, and of a session's id, which has 16 in this version.
 const MAX_ABOUT_BYTES: usize = 253;

@@ -47,6 +47,7 @@ impl Session {
     }
 
     fn handle(&mut self, frame: Frame, chunk_bytes: usize) -> Result<(), SessionError> {
+        check_place(&frame)?;
         let id = frame.stream;
         match (frame.kind, &self.phase) {
             (Kind::Hello(hello), Phase::Handshake { .. }) if self.role == Role::Opener => {
@@ -355,6 +356,30 @@ impl Session {
             self.forget_if_released(id);
         }
     }
+}
+
+/// What no kind allows, whenever it comes.
+fn check_place(frame: &Frame) -> Result<(), Misbehaviour> {
+    let is_of_session = matches!(
+        frame.kind,
+        Kind::Hello(_)
+            | Kind::Welcome(_)
+            | Kind::Ping(_)
+            | Kind::Pong(_)
+            | Kind::Drain(_)
+            | Kind::Close(_)
+    );
+    let may_end = matches!(
+        frame.kind,
+        Kind::Open(_) | Kind::Data(_) | Kind::Trailers(_) | Kind::Unknown
+    );
+    if is_of_session && frame.stream != 0 {
+        return Err(Unexpected("stream in a frame about the session"));
+    }
+    if frame.end && !may_end {
+        return Err(Unexpected("end in a frame that ends nothing"));
+    }
+    Ok(())
 }
 
 fn closed_by_peer(close: proto::Close) -> SessionError {

@@ -39,6 +39,36 @@ fn past_the_bound_on_unread_bytes_the_stream_that_holds_most_is_cut() {
 }
 
 #[test]
+fn past_the_bound_on_unsent_bytes_only_streams_with_nothing_waiting_have_room() {
+    const PIECE: usize = 1000;
+    let bounds = Config {
+        max_queued_bytes: 100_000,
+        ..Config::default()
+    };
+    let nothing_is_taken = Config {
+        limits: Limits {
+            stream_credit: 1,
+            ..Limits::default()
+        },
+        ..Config::default()
+    };
+    let mut world = World::new(bounds, nothing_is_taken);
+    for _ in 0..20 {
+        let index = world.open(1, true, Terms::default()).unwrap();
+        let opener = &mut world.exchanges[index].opener;
+        while opener.has_room(&mut world.pair) {
+            opener.write(&mut world.pair, PIECE);
+        }
+    }
+    world.pair.settle();
+    let queued = world.pair.session(Side::Opener).stats().queued_bytes;
+    assert!(
+        (100_000 - 20..=100_000 + 20 * PIECE).contains(&queued),
+        "{queued}"
+    );
+}
+
+#[test]
 fn a_process_that_holds_all_it_may_refuses_new_streams() {
     let budget = || adit_mux::Budget::new(50_000);
     let mut pair = Pair::with_budgets(Config::default(), Config::default(), budget(), budget());

@@ -1,11 +1,15 @@
 //! Streams that run well: whole, many at once, and beside readers that have stopped.
 
-use adit_tunnel::{Read, SessionError};
+use std::time::Duration;
+
+use adit_tunnel::{Options, Read, SessionError};
 use bytes::Bytes;
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use crate::support::{
-    echoing_pair, head, pair, pattern, read, read_all, send_and_read, within, write_all,
+    distant_pair, echoing_pair, head, pair, pattern, read, read_all, send_and_read, within,
+    write_all,
 };
 
 #[tokio::test]
@@ -38,6 +42,26 @@ async fn hundreds_of_streams_run_at_once() {
         assert_eq!(pair.relay.stats().buffered_bytes, 0);
     })
     .await;
+}
+
+/// Nothing but a stream's credit holds bytes back. By HTTP/2's own default window it would take five hundred times there and back.
+#[tokio::test(start_paused = true)]
+async fn wire_that_is_far_carries_at_once_all_that_credit_allows() {
+    const BYTES: usize = 4 << 20;
+    let each_way = Duration::from_millis(100);
+    let options = Options {
+        stream_credit: 4 << 20,
+        ..Options::default()
+    };
+    let pair = distant_pair(each_way, &options).await;
+    let began = Instant::now();
+    let exchanges = (0..7).map(async |_| {
+        let stream = pair.post("far");
+        let body = pattern(BYTES);
+        assert_eq!(send_and_read(&stream, body.clone()).await, body);
+    });
+    join_all(exchanges).await;
+    assert_eq!(began.elapsed(), 2 * each_way);
 }
 
 #[tokio::test]

@@ -14,7 +14,12 @@ use adit_tunnel::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, future};
 use http::HeaderValue;
-use tokio::{io::DuplexStream, sync::Mutex, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream},
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
 /// Both ends. The drivers and whatever serves the agent's end are among `tasks`.
 pub(crate) struct Pair {
@@ -46,18 +51,20 @@ pub(crate) async fn pair_of(relay: Options, agent: Options) -> Pair {
 /// With an agent that answers each stream with its open bytes as the head and its body as the body.
 pub(crate) async fn echoing_pair() -> Pair {
     let mut pair = pair().await;
-    pair.serve(async |stream, open| {
-        stream.send_head(open)?;
-        loop {
-            poll_fn(|cx| stream.poll_room(cx)).await?;
-            match read(&stream).await? {
-                Read::Data(data) => stream.write(data, false)?,
-                Read::Trailers(trailers) => return stream.send_trailers(trailers),
-                Read::End => return stream.write(Bytes::new(), true),
-            }
-        }
-    });
+    pair.serve(echo);
     pair
+}
+
+async fn echo(stream: TunnelStream, open: Bytes) -> Result<(), StreamError> {
+    stream.send_head(open)?;
+    loop {
+        poll_fn(|cx| stream.poll_room(cx)).await?;
+        match read(&stream).await? {
+            Read::Data(data) => stream.write(data, false)?,
+            Read::Trailers(trailers) => return stream.send_trailers(trailers),
+            Read::End => return stream.write(Bytes::new(), true),
+        }
+    }
 }
 
 impl Pair {
@@ -107,21 +114,67 @@ pub(crate) async fn wired_pair() -> (Pair, Wire) {
     let (near, left) = tokio::io::duplex(64 << 10);
     let (right, far) = tokio::io::duplex(64 << 10);
     let wire = Wire::between(left, right);
+    (pair_over(near, far, &Options::default()).await, wire)
+}
+
+/// An echoing pair whose ends are so far apart, by a wire that is never full.
+pub(crate) async fn distant_pair(each_way: Duration, options: &Options) -> Pair {
+    let ends = || tokio::io::duplex(ENDLESS);
+    let ((near, left), (right, far)) = (ends(), ends());
+    let (from_left, to_left) = tokio::io::split(left);
+    let (from_right, to_right) = tokio::io::split(right);
+    let mut wires = JoinSet::new();
+    wires.spawn(carry_late(from_left, to_right, each_way));
+    wires.spawn(carry_late(from_right, to_left, each_way));
+    let mut pair = pair_over(near, far, options).await;
+    pair.serve(echo);
+    pair.tasks
+        .spawn(async move { while wires.join_next().await.is_some() {} });
+    pair
+}
+
+/// Bytes arrive so much later than they were sent.
+async fn carry_late(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    later: Duration,
+) {
+    let (sent, mut arriving) = mpsc::channel(ENDLESS >> 10);
+    let sending = async move {
+        let mut bytes = BytesMut::new();
+        while matches!(from.read_buf(&mut bytes).await, Ok(1..)) {
+            let _ = sent.send((Instant::now() + later, bytes.split())).await;
+        }
+    };
+    let delivering = async {
+        while let Some((due, bytes)) = arriving.recv().await {
+            sleep_until(due).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(sending, delivering);
+}
+
+async fn pair_over(near: DuplexStream, far: DuplexStream, options: &Options) -> Pair {
     let token = HeaderValue::from_static("Bearer t");
-    let dialled = connect(far, "relay.test", &token, Options::default());
-    let accepted = testing::accept(near, Options::default());
+    let dialled = connect(far, "relay.test", &token, options.clone());
+    let accepted = testing::accept(near, options.clone());
     let ((relay, serving), dialled) = future::join(accepted, dialled).await;
     let (agent, dialling) = dialled.unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(serving.map(drop));
     tasks.spawn(dialling.map(drop));
-    let pair = Pair {
+    Pair {
         relay,
         agent,
         tasks,
-    };
-    (pair, wire)
+    }
 }
+
+/// More than anybody sends here.
+const ENDLESS: usize = 1 << 30;
 
 impl Wire {
     fn between(left: DuplexStream, right: DuplexStream) -> Self {

@@ -7,7 +7,7 @@ use adit_proto::tunnel::{self as proto, Frame, frame::Kind};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::encode_varint;
 
-use crate::support::rogue::{Rogue, frame, hello, ping, reset, welcome};
+use crate::support::rogue::{Rogue, credit, frame, hello, ping, reset, welcome};
 
 fn open() -> Kind {
     Kind::Open(Bytes::from_static(b"head"))
@@ -27,9 +27,17 @@ fn trailers() -> Kind {
 
 #[test]
 fn frames_before_the_handshake_are_unexpected() {
-    for kind in [open(), head(), data(), trailers(), ping(1), reset("")] {
+    let frames = [
+        (1, open()),
+        (1, head()),
+        (1, data()),
+        (1, trailers()),
+        (0, ping(1)),
+        (1, reset("")),
+    ];
+    for (stream, kind) in frames {
         for mut rogue in [Rogue::relay(), Rogue::agent()] {
-            rogue.send(1, kind.clone());
+            rogue.send(stream, kind.clone());
             rogue.assert_caught(Misbehaviour::Unexpected("frame before the handshake"));
         }
     }
@@ -80,6 +88,65 @@ fn a_welcome_with_a_version_nobody_asked_for_ends_the_session() {
     rogue.send(0, Kind::Welcome(proto::Welcome::default()));
     let end = rogue.session.end().expect("an end");
     assert!(matches!(**end, SessionError::Version { min: 0, max: 0 }));
+}
+
+#[test]
+fn a_feature_that_nobody_named_is_unexpected() {
+    let mut rogue = Rogue::relay();
+    let Kind::Welcome(welcome) = welcome() else {
+        unreachable!("it is one");
+    };
+    let features = 1;
+    rogue.send(
+        0,
+        Kind::Welcome(proto::Welcome {
+            features,
+            ..welcome
+        }),
+    );
+    rogue.assert_caught(Misbehaviour::Unexpected(
+        "feature that the hello did not name",
+    ));
+}
+
+#[test]
+fn only_features_that_both_name_are_in_a_welcome() {
+    let mut rogue = Rogue::agent();
+    let Kind::Hello(hello) = hello() else {
+        unreachable!("it is one");
+    };
+    let features = u64::MAX;
+    rogue.send(0, Kind::Hello(proto::Hello { features, ..hello }));
+    rogue.assert_unharmed();
+    let heard = rogue.heard();
+    assert!(
+        matches!(&heard[..], [Frame { kind: Some(Kind::Welcome(welcome)), .. }, ..]
+        if welcome.features == 0),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn frames_about_the_session_name_no_stream() {
+    let drain = Kind::Drain(proto::Drain::default());
+    let pong = Kind::Pong(proto::Pong { token: 1 });
+    let close = Kind::Close(proto::Close::default());
+    for kind in [ping(1), pong, drain, close] {
+        let mut rogue = Rogue::relay().greeted();
+        rogue.send(9, kind);
+        rogue.assert_caught(Misbehaviour::Unexpected(
+            "stream in a frame about the session",
+        ));
+    }
+}
+
+#[test]
+fn what_ends_nothing_does_not_say_that_it_is_the_end() {
+    for kind in [head(), credit(1), reset("")] {
+        let (mut rogue, id) = Rogue::agent_with_stream();
+        rogue.send_last(id, kind);
+        rogue.assert_caught(Misbehaviour::Unexpected("end in a frame that ends nothing"));
+    }
 }
 
 #[test]
