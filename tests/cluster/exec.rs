@@ -7,20 +7,22 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     client::Client,
-    harness::{Needs, trials_by_carrier},
+    harness::{Needs, trials, trials_by_carrier},
     large::noise,
     world::World,
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials_by_carrier![Needs::Pods;
+    let mut trials = trials_by_carrier![Needs::Pods;
         exit_code_of_a_command_is_kubectls,
         output_and_errors_come_apart,
         end_of_standard_input_reaches_the_command,
         large_output_arrives_whole,
         command_that_ignores_its_input_ends_the_call,
         command_that_does_not_exist_is_refused,
-    ]
+    ];
+    trials.extend(trials![Needs::Pods; input_waits_for_a_command_that_pauses]);
+    trials
 }
 
 fn exit_code_of_a_command_is_kubectls(world: &World, client: &Client) {
@@ -74,6 +76,19 @@ fn end_of_standard_input_reaches_the_command(world: &World, client: &Client) {
         .input(bytes.clone())
         .ok();
     assert_eq!(sum.split(' ').next(), Some(sha256(&bytes).as_str()));
+}
+
+/// For longer than any sign of life may take to come: the command's buffers are full, and TCP's with them.
+fn input_waits_for_a_command_that_pauses(world: &World) {
+    const BYTES: usize = 24 << 20;
+    world.bench();
+    let counted = world
+        .any_job()
+        .kubectl("exec -i bench -- sh -c")
+        .arg("sleep 25; wc -c")
+        .input(noise(BYTES))
+        .ok();
+    assert_eq!(counted.trim(), BYTES.to_string());
 }
 
 fn large_output_arrives_whole(world: &World, client: &Client) {

@@ -62,7 +62,7 @@ fn silence_between_agent_and_api_server_is_noticed_and_got_over(world: &World) {
     );
 }
 
-/// Lets the road go silent under a watch and a log that is followed, and mends it. What a request made meanwhile was told.
+/// Lets the road go silent under a watch, a log that is followed and a command, and mends it. What a request made meanwhile was told.
 fn said_in_silence(world: &World, relay: &Relay, mut agent: Agent, road: &Road) -> String {
     world.bench();
     agent.until_connected();
@@ -70,12 +70,19 @@ fn said_in_silence(world: &World, relay: &Relay, mut agent: Agent, road: &Road) 
     let watch = watching(world, &job);
     let mut logs = job.kubectl("logs -f bench").start();
     logs.hears("bench is up");
+    let mut exec = job
+        .kubectl("exec bench -- sh -c")
+        .arg("echo begun; sleep 600")
+        .start();
+    exec.hears("begun");
 
     let silent = road.swallow();
     let late = job.kubectl("get configmaps").start();
     silent.ends(watch);
     let logs = silent.ends(logs);
     assert_ne!(logs.code, Some(0), "it looks complete: {logs}");
+    let exec = silent.ends(exec);
+    assert_ne!(exec.code, Some(0), "it looks complete: {exec}");
     let said = silent.ends(late).failure();
 
     road.mend();

@@ -301,25 +301,24 @@ async fn connect_one(address: SocketAddr) -> Result<TcpStream, DialError> {
     Ok(stream)
 }
 
-/// A peer that vanished is noticed by pings above; this also frees a socket whose sent bytes nobody acknowledges.
+/// A peer that vanished is noticed by pings above, or by `kube/pulse.rs`. There is no `TCP_USER_TIMEOUT`: to Linux a peer that is there and
+/// takes no more bytes is as good as gone, and a command that pauses before it reads on is just that.
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE),
+            .with_interval(KEEPALIVE / 4)
+            .with_retries(4),
     )?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(())
 }
 
 /// RFC 8305 section 5 recommends it.
 const STAGGER: Duration = Duration::from_millis(250);
-/// Short enough for firewalls that forget a silent connection after a minute.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+/// Short enough for firewalls that forget a silent connection after a minute; an idle peer that does not answer is gone after twice that.
+const KEEPALIVE: Duration = Duration::from_secs(8);
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 mod own;
 pub(crate) mod pool;
+mod pulse;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) use self::http2::upload::{Expectation, Upload};
 pub(crate) use self::http2::window::Window;
 pub(crate) use self::pool::Lease;
 use self::pool::Pool;
+use self::pulse::Pulse;
 use crate::config::KubernetesConfig;
 use crate::dial::DialError;
 use crate::metrics::{Loss, Metrics};
@@ -43,6 +45,7 @@ pub(crate) struct Kube {
     endpoint: Endpoint,
     credentials: Arc<Credentials>,
     pool: Pool,
+    pulse: Arc<Pulse>,
 }
 
 /// What goes to the API server, but for its body.
@@ -94,6 +97,9 @@ pub(crate) enum CallError {
     },
     #[error("the connection to the API server was lost")]
     Http1(#[from] Arc<hyper::Error>),
+    /// Told for a connection that has no pings of its own.
+    #[error("the API server does not answer any more: new connections get no answer either")]
+    Silent,
     #[error("the request cannot be written")]
     Unwritable(#[from] Arc<http::Error>),
 }
@@ -114,10 +120,12 @@ impl Kube {
         let endpoint = tokio::task::spawn_blocking(move || Endpoint::new(&kube, &terms)).await;
         let endpoint = endpoint.map_err(|_| EndpointError::Url)??;
         let pool = Pool::new(&endpoint, config.pool, metrics);
+        let pulse = Pulse::new(&endpoint.any, config.pool);
         Ok(Self {
             endpoint,
             credentials: Arc::new(credentials),
             pool,
+            pulse,
         })
     }
 
@@ -166,7 +174,8 @@ impl Kube {
             Lease::Http1(sender, idle) => {
                 let request = self.request_http1(call)?;
                 // Apart: nearly every API server speaks HTTP/2.
-                let calling = http1::call(sender, request, body, idle, on_informational);
+                let stops = Arc::clone(&self.pulse).stops();
+                let calling = http1::call(sender, request, body, idle, stops, on_informational);
                 let response = Box::pin(calling).await?;
                 Answer {
                     response: response.map(AnswerBody::Http1),
@@ -196,6 +205,12 @@ impl Kube {
             .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(header::UPGRADE, protocols);
         Ok((http1::upgrade(sender, request).await?, held))
+    }
+
+    /// Resolves once the API server has fallen silent: for whoever holds an upgraded connection to it. Cancel-safe.
+    pub(crate) async fn falls_silent(&self) -> CallError {
+        Arc::clone(&self.pulse).stops().await;
+        CallError::Silent
     }
 
     fn request_http2(
@@ -272,7 +287,9 @@ impl CallError {
             Self::Dial(DialError::TimedOut { .. }) | Self::Mute(_) => ResetReason::TimedOut,
             Self::Dial(_) => ResetReason::ApiServerUnreachable,
             Self::Full(_) | Self::ManyUpgrades(_) => ResetReason::Overloaded,
-            Self::NotTaken(_) | Self::Lost { .. } | Self::Http1(_) => ResetReason::ApiServerLost,
+            Self::NotTaken(_) | Self::Lost { .. } | Self::Http1(_) | Self::Silent => {
+                ResetReason::ApiServerLost
+            }
             Self::Refused(_) | Self::Unwritable(_) => ResetReason::Internal,
         }
     }

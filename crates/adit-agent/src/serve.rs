@@ -14,6 +14,7 @@ use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::io::copy_bidirectional_with_sizes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -236,24 +237,21 @@ impl Service {
         self.metrics
             .answer(StatusCode::SWITCHING_PROTOCOLS, began.elapsed());
         let mut ours = switch(stream, &headers)?;
-        let copied = tokio::io::copy_bidirectional_with_sizes(
-            &mut ours,
-            &mut theirs,
-            COPY_BYTES,
-            COPY_BYTES,
-        )
-        .await;
-        match copied {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                // Nothing happens if it was the stream that failed.
-                stream.reset(
-                    ResetReason::ApiServerLost,
-                    &format!("the upgraded connection broke: {error}"),
-                );
-                Err(Unanswered::BrokenOff)
-            }
-        }
+        let failed = ours.failure();
+        let copying = copy_bidirectional_with_sizes(&mut ours, &mut theirs, COPY_BYTES, COPY_BYTES);
+        let lost = tokio::select! {
+            biased;
+            copied = copying => match copied {
+                Ok(_) => return Ok(()),
+                Err(error) => format!("the upgraded connection broke: {error}"),
+            },
+            // The API server may take nothing more: then nobody looks at the stream.
+            left = failed => return Err(left.into()),
+            silent = self.kube.falls_silent() => chain(&silent),
+        };
+        // Nothing happens if it was the stream that failed.
+        stream.reset(ResetReason::ApiServerLost, &lost);
+        Err(Unanswered::BrokenOff)
     }
 }
 

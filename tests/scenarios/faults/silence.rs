@@ -15,19 +15,23 @@ use http::{Method, StatusCode};
 use tokio::time::{Instant, timeout};
 
 use super::Lined;
-use crate::{streams::until_still, upgrades::SPDY};
+use crate::{
+    streams::until_still,
+    upgrades::{SPDY, upgrade},
+};
 
 const IN_TIME: Duration = Duration::from_secs(20);
 const BOTH: [Direction; 2] = [Direction::There, Direction::Back];
 
-/// A POST without an answer, and a watch with one, both before the silence; how each ended and when.
+/// A POST without an answer, a watch with one, and an upgraded connection, all before the silence; how each ended and when.
 async fn ends_in_time(lined: &Lined, silence: impl AsyncFnOnce()) -> Answer {
     let http2 = lined.job.http2().await;
     let watch = http2.send(get("/watch")).await.unwrap();
+    let (mut exec, _) = upgrade(&lined.job, SPDY).await;
     let mut pending = Box::pin(http2.send(request(Method::POST, "/never", body::empty())));
     tokio::select! {
         _ = pending.as_mut() => panic!("nobody answers"),
-        () = lined.kube.until_open(2) => {}
+        () = lined.kube.until_open(3) => {}
     }
     tokio::time::pause();
     silence().await;
@@ -40,6 +44,10 @@ async fn ends_in_time(lined: &Lined, silence: impl AsyncFnOnce()) -> Answer {
         .await
         .expect("the watch ends in time")
         .expect_err("it must not look complete");
+    let (_, end) = timeout(IN_TIME - began.elapsed(), exec.rest())
+        .await
+        .expect("the upgraded connection ends in time");
+    end.expect_err("it must not look complete");
     assert!(
         began.elapsed() > Duration::from_secs(4),
         "a moment of silence is no death: {:?}",

@@ -16,6 +16,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use tokio_util::sync::ReusableBoxFuture;
 
 use super::{CallError, RequestBody};
 use crate::dial::Wire;
@@ -34,6 +35,8 @@ pub(crate) struct Receiving {
     body: Incoming,
     sender: Option<Sender>,
     idle: Idle,
+    /// Ready once the API server has fallen silent.
+    silence: ReusableBoxFuture<'static, ()>,
 }
 
 /// What became of a request to upgrade.
@@ -57,6 +60,7 @@ pub(crate) async fn call(
     request: Request<()>,
     body: Option<RequestBody>,
     idle: Idle,
+    silence: impl Future<Output = ()> + Send + 'static,
     on_informational: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
 ) -> Result<Response<Receiving>, CallError> {
     let mut request = request.map(|()| body.unwrap_or_else(no_body));
@@ -66,12 +70,18 @@ pub(crate) async fn call(
             on_informational(head.status(), head.headers());
         }
     });
-    let response = sender.send_request(request).await?;
+    let mut silence = ReusableBoxFuture::new(silence);
+    let response = tokio::select! {
+        biased;
+        response = sender.send_request(request) => response?,
+        () = &mut silence => return Err(CallError::Silent),
+    };
     Ok(response.map(|body| {
         let mut receiving = Receiving {
             body,
             sender: Some(sender),
             idle,
+            silence,
         };
         receiving.give_back_at_end();
         receiving
@@ -117,7 +127,10 @@ impl Body for Receiving {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)?);
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx)? else {
+            ready!(self.silence.poll(cx));
+            return Poll::Ready(Some(Err(CallError::Silent)));
+        };
         self.give_back_at_end();
         Poll::Ready(frame.map(Ok))
     }
