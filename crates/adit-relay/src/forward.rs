@@ -27,7 +27,7 @@ use crate::{
     jobs::OfJob,
     lasting::{Entered, Exchange, Lasting},
     metrics::{Direction, Metrics, Stage, Streaming},
-    refusal::Refusal,
+    refusal::{Facts, Refusal},
     registry::OnTunnel,
     respond::UNAUTHORIZED,
     route::Route,
@@ -319,6 +319,18 @@ fn lost(why: &SessionError, name: String) -> Refusal {
     }
     let why = chain(why);
     Refusal::AgentLost { name, why }
+}
+
+/// What a caller whose answer has begun cannot be told any more.
+pub(crate) fn facts_of(error: &StreamError) -> Facts {
+    let (why, name) = (String::new(), String::new());
+    let refusal = match error {
+        StreamError::SessionEnded(why) => lost(why, name),
+        StreamError::Reset { reason, .. } | StreamError::Cut { reason, .. } => {
+            reset(*reason, why, name)
+        }
+    };
+    refusal.facts()
 }
 
 fn reset(reason: ResetReason, why: String, name: String) -> Refusal {

@@ -349,7 +349,7 @@ impl Body {
         };
         let sleep = || Box::pin(sleep_until(ends));
         let over = self.end.get_or_insert_with(sleep).as_mut().poll(cx);
-        over.map(|()| Ended::Cut)
+        over.map(|()| Ended::with_its_permit())
     }
 
     /// The upgraded connection, when the API server's answer was 101, and what must be held as long as it is used.

@@ -147,7 +147,7 @@ fn upgraded_connections_are_counted_both_ways() {
 fn record_says_how_an_exchange_ended() {
     scenario(async {
         let log = AuditLog::default();
-        let world = audited(&log).await;
+        let mut world = audited(&log).await;
         let http2 = world.job.http2().await;
         let mut count = 0;
         let mut next = async |what: &str| {
@@ -157,6 +157,7 @@ fn record_says_how_an_exchange_ended() {
             (
                 records[count - 1]["ended"].clone(),
                 records[count - 1]["status"].clone(),
+                records[count - 1]["hop"].clone(),
             )
         };
         // The caller leaves, before and after the answer began.
@@ -165,26 +166,52 @@ fn record_says_how_an_exchange_ended() {
             http2.send(get("/never")),
         );
         left.await.map(drop).unwrap_err();
-        assert_eq!(next("before").await, (json!("cancelled"), Value::Null));
+        assert_eq!(
+            next("before").await,
+            (json!("cancelled"), Value::Null, Value::Null)
+        );
         drop(http2.send(get("/silent")).await.unwrap());
-        assert_eq!(next("after").await, (json!("cancelled"), json!(200)));
+        assert_eq!(
+            next("after").await,
+            (json!("cancelled"), json!(200), Value::Null)
+        );
         // The API server breaks off.
         let answer = http2.send(get("/cut/1000")).await.unwrap();
         Answer::of(answer).await.unwrap_err();
-        assert_eq!(next("broken").await, (json!("broken"), json!(200)));
+        assert_eq!(
+            next("broken").await,
+            (json!("broken"), json!(200), json!("api-server"))
+        );
         // Answers without a body, and with trailers.
         http2
             .answer(request(Method::HEAD, "/sized/100", body::empty()))
             .await;
-        assert_eq!(next("HEAD").await, (json!("answered"), json!(200)));
+        assert_eq!(
+            next("HEAD").await,
+            (json!("answered"), json!(200), Value::Null)
+        );
         http2.get("/status/204").await;
-        assert_eq!(next("204").await, (json!("answered"), json!(204)));
+        assert_eq!(
+            next("204").await,
+            (json!("answered"), json!(204), Value::Null)
+        );
         http2.get("/trailers").await;
-        assert_eq!(next("trailers").await, (json!("answered"), json!(200)));
+        assert_eq!(
+            next("trailers").await,
+            (json!("answered"), json!(200), Value::Null)
+        );
         world.job.http1().await.get("/trailers").await;
         assert_eq!(
             next("trailers over HTTP/1.1").await,
-            (json!("answered"), json!(200))
+            (json!("answered"), json!(200), Value::Null)
+        );
+        // The agent is gone.
+        let answer = http2.send(get("/silent")).await.unwrap();
+        world.agent.kill().await;
+        Answer::of(answer).await.unwrap_err();
+        assert_eq!(
+            next("agent").await,
+            (json!("broken"), json!(200), json!("agent"))
         );
         drop(http2);
         world.stop().await;
@@ -218,7 +245,11 @@ fn what_is_cut_at_the_end_of_a_token_says_so() {
             .collect();
         assert_eq!(ends.len(), 2);
         for end in ends {
-            assert_eq!(end["ended"], "cut", "{end}");
+            assert_eq!(
+                (&end["ended"], &end["refusal"], &end["hop"]),
+                (&json!("cut"), &json!("permit_ended"), &json!("client")),
+                "{end}"
+            );
         }
         drop(http2);
         world.stop().await;

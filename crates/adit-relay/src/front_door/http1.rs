@@ -225,7 +225,7 @@ fn ended(copied: &io::Result<()>) -> Ended {
     let of_stream = error.get_ref().and_then(|inner| inner.downcast_ref());
     match of_stream.map(Ended::of) {
         Some(ended) => ended,
-        None if error.kind() == CUT => Ended::Cut,
+        None if error.kind() == CUT => Ended::with_its_permit(),
         None => Ended::Cancelled,
     }
 }

@@ -23,7 +23,8 @@ use super::super::{
 use crate::{
     call::{Call, RequestId},
     client::Client,
-    refusal::Facts,
+    forward::facts_of,
+    refusal::{Facts, Refusal},
 };
 
 /// A request that is not over. Dropping it makes its last record.
@@ -67,7 +68,7 @@ struct Times {
 }
 
 /// How an exchange ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Ended {
     /// Its answer was handed on to the last byte.
     Answered,
@@ -75,12 +76,12 @@ pub(crate) enum Ended {
     Refused,
     /// The caller left first.
     Cancelled,
-    /// The relay ended it: its permit was over, or a bound was reached.
-    Cut,
+    /// The relay ended it, and why: its permit was over, or a bound was reached.
+    Cut(Facts),
     /// An operator ended it, or the tunnel it ran on.
     CutByOperator,
-    /// The agent or the API server ended it in the middle.
-    Broken,
+    /// The agent or the API server ended it in the middle: which, and why.
+    Broken(Facts),
 }
 
 /// What a record tells of.
@@ -168,6 +169,10 @@ impl Open {
             self.fill_times(record, None);
         } else {
             record.text("ended", self.ended.as_str());
+            if let Ended::Cut(facts) | Ended::Broken(facts) = self.ended {
+                record.text("refusal", facts.reason);
+                record.text("hop", facts.hop.as_str());
+            }
             record.number("request_bytes", counted(self.request_bytes.as_ref()));
             let answer_bytes = self.answer_bytes + counted(self.upgraded_bytes.as_ref());
             record.number("answer_bytes", answer_bytes);
@@ -206,6 +211,11 @@ impl Drop for Open {
 }
 
 impl Ended {
+    /// At the end of the permit.
+    pub(crate) fn with_its_permit() -> Self {
+        Self::Cut(Refusal::PermitEnded.facts())
+    }
+
     /// For an exchange whose stream failed.
     pub(crate) fn of(error: &StreamError) -> Self {
         match error {
@@ -213,11 +223,13 @@ impl Ended {
                 reason: ResetReason::CutByOperator,
                 ..
             } => Self::CutByOperator,
-            StreamError::Cut { .. } => Self::Cut,
+            StreamError::Cut { .. } => Self::Cut(facts_of(error)),
             StreamError::SessionEnded(why) if why.cause() == Cause::CutByOperator => {
                 Self::CutByOperator
             }
-            StreamError::Reset { .. } | StreamError::SessionEnded(_) => Self::Broken,
+            StreamError::Reset { .. } | StreamError::SessionEnded(_) => {
+                Self::Broken(facts_of(error))
+            }
         }
     }
 
@@ -226,9 +238,9 @@ impl Ended {
             Self::Answered => "answered",
             Self::Refused => "refused",
             Self::Cancelled => "cancelled",
-            Self::Cut => "cut",
+            Self::Cut(_) => "cut",
             Self::CutByOperator => "cut_by_operator",
-            Self::Broken => "broken",
+            Self::Broken(_) => "broken",
         }
     }
 }
