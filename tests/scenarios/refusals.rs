@@ -1,6 +1,6 @@
 //! Answers of the relay's own: each has its status, its reason, the hop that failed, and a message that says what to do.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use adit_tests::{
     AgentBuilder, Answer, Direction, Line, Refused, RelayBuilder, World, agent, body,
@@ -8,6 +8,7 @@ use adit_tests::{
     job, kube, logs, relay, scenario, within, world,
 };
 use http::{HeaderValue, Method, StatusCode, header};
+use prost_types::Timestamp;
 use tokio::time::Instant;
 
 mod bounds;
@@ -202,20 +203,28 @@ async fn left_by_its_agent(relay: RelayBuilder) -> World {
     world
 }
 
+/// This one, as messages have it.
+fn second() -> String {
+    let now = Timestamp::from(SystemTime::now());
+    Timestamp { nanos: 0, ..now }.to_string()
+}
+
 #[test]
 fn offline_agent_is_told_at_once_and_since_when() {
     scenario(async {
+        let before = second();
         let world = left_by_its_agent(relay().with("route", "reconnecting", "0s")).await;
+        let after = second();
         let began = Instant::now();
         let refused = world.job.get("/api").await.refused();
         assert!(began.elapsed() < Duration::from_secs(1));
         expect(&refused, 503, "agent_offline", "agent", None);
+        let told = "agent group/sub/app:prod has been offline since ";
+        let (_, since) = refused.message.split_once(told).unwrap();
+        let since = &since[..before.len()];
         assert!(
-            refused
-                .message
-                .contains("agent group/sub/app:prod has been offline since 20"),
-            "{}",
-            refused.message
+            (before.as_str()..=after.as_str()).contains(&since),
+            "{before} {since} {after}"
         );
 
         let never = world
