@@ -1,5 +1,5 @@
 //! The documents' lists against what is there: keys of the configuration and metrics in both directions, and that a scenario looks
-//! at each metric and at each reason of a refusal.
+//! at each metric and at each reason of a refusal. What watches relay and agent asks for what there is.
 //!
 //! `docs/metrics.md` is written here, too, when [`WRITE`] is in the environment: `cargo xtask docs` does that.
 
@@ -11,8 +11,9 @@ use std::{
 
 use adit_tests::{World, gitlab, kube, reference, relay, scenario};
 
-mod alerts;
+pub(crate) mod alerts;
 mod keys;
+mod queries;
 
 /// With it, what is generated is written instead of compared.
 const WRITE: &str = "ADIT_WRITE_DOCS";
@@ -23,6 +24,17 @@ fn document(name: &str) -> String {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Fails unless the file of this path holds what is generated now; with [`WRITE`] it will.
+fn is_written(path: &str, text: &str) {
+    let file = root().join(path);
+    if std::env::var_os(WRITE).is_some() {
+        fs::write(file, text).unwrap();
+    } else {
+        let is_current = fs::read_to_string(file).is_ok_and(|there| there == text);
+        assert!(is_current, "{path} is out of date: run `cargo xtask docs`");
+    }
 }
 
 /// What stands below a heading, up to the next.
@@ -49,6 +61,18 @@ fn listed(document: &str, heading: &str) -> BTreeSet<String> {
             .collect::<Vec<_>>()
     })
     .collect()
+}
+
+/// Every metric of `docs/metrics.md`.
+fn metrics() -> BTreeSet<String> {
+    let page = document("metrics.md");
+    let titles = ["## Of the relay", "## Of the agent", "## Of both"];
+    let named: BTreeSet<_> = titles
+        .iter()
+        .flat_map(|title| listed(&page, title))
+        .collect();
+    assert!(named.len() > 80, "{named:?}");
+    named
 }
 
 /// All that the scenarios say.
@@ -79,16 +103,7 @@ fn metrics_are_documented_as_they_are_registered() {
         let world = World::of(kube(), relay).await;
         let (relay, agent) = (world.relay.metrics().await, world.agent.metrics().await);
         world.stop().await;
-        let page = reference::metrics(&relay, &agent);
-        if std::env::var_os(WRITE).is_some() {
-            fs::write(root().join("docs/metrics.md"), page).unwrap();
-        } else {
-            let is_current = document("metrics.md") == page;
-            assert!(
-                is_current,
-                "docs/metrics.md is out of date: run `cargo xtask docs`"
-            );
-        }
+        is_written("docs/metrics.md", &reference::metrics(&relay, &agent));
     });
 }
 
@@ -96,13 +111,7 @@ fn metrics_are_documented_as_they_are_registered() {
 fn every_documented_metric_is_read_by_a_scenario() {
     let scenarios = scenarios();
     let ends = ["", "_count", "_sum"];
-    let page = document("metrics.md");
-    let titles = ["## Of the relay", "## Of the agent", "## Of both"];
-    let named: BTreeSet<_> = titles
-        .iter()
-        .flat_map(|title| listed(&page, title))
-        .collect();
-    assert!(named.len() > 80, "{named:?}");
+    let named = metrics();
     let unread: Vec<_> = named
         .into_iter()
         .filter(|name| {

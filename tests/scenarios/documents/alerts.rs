@@ -1,15 +1,34 @@
-//! The alerts in `deploy/prometheus/alerts.yaml`: each asks for metrics and labels that there are, and has its runbook.
+//! The alerts in `deploy/prometheus/alerts.yaml`: each asks for metrics and labels that there are, has its runbook, and a test of its
+//! own in `alerts.test.yaml`.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
+use adit_tests::prometheus;
 use serde_json::Value;
+use xtask::command;
 
-use super::{document, root};
+use super::{queries, root};
+
+fn folder() -> PathBuf {
+    root().join("deploy/prometheus")
+}
+
+/// The file as it is shipped.
+pub(crate) fn rules() -> String {
+    read("alerts.yaml")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(folder().join(name)).unwrap()
+}
+
+fn parse(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap()
+}
 
 /// A rule's name, its expression, and the rest of it.
-fn alerts() -> Vec<(String, String, Value)> {
-    let text = fs::read_to_string(root().join("deploy/prometheus/alerts.yaml")).unwrap();
-    let file: Value = serde_saphyr::from_str(&text).unwrap();
+pub(crate) fn alerts() -> Vec<(String, String, Value)> {
+    let file = parse(&rules());
     let rules = file["groups"][0]["rules"].as_array().unwrap().clone();
     rules
         .into_iter()
@@ -20,51 +39,10 @@ fn alerts() -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// What follows each metric's name in an expression, with the name.
-fn metrics(expression: &str) -> Vec<(&str, &str)> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let begins = |at: usize| !expression[..at].ends_with(is_name);
-    ["adit_", "process_"]
-        .into_iter()
-        .flat_map(|start| expression.match_indices(start))
-        .filter(|(at, _)| begins(*at))
-        .map(|(at, _)| {
-            let rest = &expression[at..];
-            rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len()))
-        })
-        .collect()
-}
-
 #[test]
 fn alerts_ask_for_what_there_is() {
-    let page = document("metrics.md");
     for (name, expression, _) in alerts() {
-        let asked = metrics(&expression);
-        assert!(!asked.is_empty(), "{name}");
-        for (metric, rest) in asked {
-            let row = format!("| `{metric}` |");
-            let row = page.lines().find(|line| line.starts_with(&row));
-            let row = row.unwrap_or_else(|| panic!("{name}: there is no {metric}"));
-            let Some(selector) = rest.strip_prefix('{') else {
-                continue;
-            };
-            let selector = selector.split('}').next().unwrap();
-            let (label, values) = selector.split_once('=').unwrap();
-            let values = values.trim_start_matches('~').trim_matches('"');
-            let known = row.split_once(&format!("`{label}`: ")).unwrap().1;
-            let known: Vec<_> = known
-                .split([';', '|'])
-                .next()
-                .unwrap()
-                .split(", ")
-                .collect();
-            for value in values.split('|') {
-                assert!(
-                    known.iter().any(|known| known.trim() == value),
-                    "{name}: {metric} has no {label} {value}, but {known:?}"
-                );
-            }
-        }
+        queries::asks_for_what_there_is(&name, &expression);
     }
 }
 
@@ -86,4 +64,42 @@ fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
         .map(|book| book.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(books, named);
+}
+
+#[test]
+fn alerts_pass_their_tests() {
+    let Some(programs) = prometheus::programs("documents::alerts::alerts_pass_their_tests") else {
+        return;
+    };
+    for arguments in [
+        ["check", "rules", "alerts.yaml"],
+        ["test", "rules", "alerts.test.yaml"],
+    ] {
+        let mut promtool = Command::new(programs.promtool());
+        let promtool = promtool.args(arguments).current_dir(folder());
+        command::text(promtool).unwrap_or_else(|said| panic!("{said:#}"));
+    }
+}
+
+/// Its series are called `bad` and `good`, so that an alert is also tested with what it must not be told for.
+#[test]
+fn every_alert_is_tested_before_it_fires_and_firing() {
+    let file = parse(&read("alerts.test.yaml"));
+    for (name, ..) in alerts() {
+        let mut tests = file["tests"].as_array().unwrap().iter();
+        let test = tests.find(|test| test["name"] == name.as_str());
+        let test = test.unwrap_or_else(|| panic!("{name} has no test"));
+        let series = test["input_series"].to_string();
+        for instance in ["bad", "good"] {
+            let label = format!(r#"instance=\"{instance}\""#);
+            assert!(series.contains(&label), "{name}: nothing is {instance}");
+        }
+        let looks = test["alert_rule_test"].as_array().unwrap();
+        let fires: Vec<_> = looks
+            .iter()
+            .filter(|look| look["alertname"] == name.as_str())
+            .map(|look| look["exp_alerts"].is_array())
+            .collect();
+        assert_eq!(fires, [false, true], "{name}");
+    }
 }

@@ -6,10 +6,18 @@ use anyhow::Result;
 
 use crate::cluster::Node;
 use crate::progress::{Tone, line, paint};
-use crate::tools::{self, CiLocal, Module, Tools, debian};
+use crate::tools::{self, CiLocal, Module, Prometheus, Tools, debian};
 
 pub(super) fn ready() {
-    for get in [packages, node, programs, other_kubectl, pipelines, flux] {
+    for get in [
+        packages,
+        node,
+        programs,
+        other_kubectl,
+        pipelines,
+        flux,
+        prometheus,
+    ] {
         if let Err(why) = get() {
             line(paint(Tone::Odd, format_args!("  {why:#}")));
         }
@@ -39,4 +47,8 @@ fn pipelines() -> Result<()> {
 
 fn flux() -> Result<()> {
     Tools::ready(&Module::FLUX).map(drop)
+}
+
+fn prometheus() -> Result<()> {
+    Prometheus::ready().map(drop)
 }

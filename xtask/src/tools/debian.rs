@@ -1,10 +1,12 @@
-//! What we need of the system, as Debian packages: installed when we are root and there is apt, else named.
+//! What we need of the system, as Debian packages: installed when we are root and there is apt, else named. And what we need of a
+//! package alone: unpacked, which changes nothing of the machine and starts no service.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{command, progress};
 
@@ -166,6 +168,40 @@ fn by_hand(packages: &[&str]) -> String {
         "apt-get install --no-install-recommends {}",
         packages.join(" ")
     )
+}
+
+/// Whether [`unpack`] could work.
+pub(super) fn can_unpack(package: &str) -> Result<()> {
+    let programs = ["apt-get", "dpkg-deb"];
+    ensure!(
+        programs.map(command::find).iter().all(Option::is_some),
+        "this machine lacks {package}, and is no Debian that could fetch it"
+    );
+    Ok(())
+}
+
+/// Fetches a package, which apt holds to its lists' checksums, and unpacks it here.
+pub(super) fn unpack(package: &str, into: &Path) -> Result<()> {
+    fs::create_dir_all(into)?;
+    let fetch = || {
+        let mut apt = Command::new("apt-get");
+        apt.args(["download", "-qq", package]).current_dir(into);
+        command::text_of(&mut apt, "", Duration::from_mins(10)).map(drop)
+    };
+    fetch().or_else(|error| {
+        if !can_install() {
+            return Err(error);
+        }
+        apt(&["update", "-qq"])?;
+        fetch()
+    })?;
+    let archive = fs::read_dir(into)?
+        .next()
+        .context("apt fetched nothing")??;
+    let mut unpack = Command::new("dpkg-deb");
+    unpack.arg("--extract").args([archive.path(), into.into()]);
+    command::text(&mut unpack)?;
+    Ok(fs::remove_file(archive.path())?)
 }
 
 /// Whether we are root, and apt is there.
