@@ -1,7 +1,7 @@
 //! The documents' lists against what is there: keys of the configuration and metrics in both directions, and that a scenario looks
 //! at each metric and at each reason of a refusal. What watches relay and agent asks for what there is.
 //!
-//! `docs/metrics.md` is written here, too, when [`WRITE`] is in the environment: `cargo xtask docs` does that.
+//! `docs/metrics.md` and `deploy/grafana/*.json` are written here, too, when [`WRITE`] is in the environment: `cargo xtask docs` does that.
 
 use std::{
     collections::BTreeSet,
@@ -12,6 +12,7 @@ use std::{
 use adit_tests::{World, gitlab, kube, reference, relay, scenario};
 
 pub(crate) mod alerts;
+pub(crate) mod dashboards;
 mod keys;
 mod queries;
 

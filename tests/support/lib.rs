@@ -30,6 +30,7 @@ pub mod body;
 pub mod browser;
 pub mod caller;
 mod connect_proxy;
+pub mod dashboards;
 pub mod gitlab;
 mod hex;
 mod issuer;

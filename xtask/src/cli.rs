@@ -43,7 +43,7 @@ enum Command {
         )]
         output: PathBuf,
     },
-    /// Write what is generated of the documentation: docs/metrics.md
+    /// Write what is generated: docs/metrics.md, and the dashboards of deploy/grafana/
     Docs,
     /// Write everything that is given to others: archive, charts, image, list of components, checksums
     Dist {

@@ -1,5 +1,5 @@
-//! `cargo xtask docs`: writes what is generated of the documentation, docs/metrics.md. The test that compares it is what writes it,
-//! too: it has the relay and the agent whose metrics are listed.
+//! `cargo xtask docs`: writes what is generated of the documentation, docs/metrics.md, and the dashboards of deploy/grafana/. The tests
+//! that compare them are what writes them, too: they have the relay and the agent whose metrics are listed.
 
 use anyhow::Result;
 use xtask::command;
@@ -17,6 +17,7 @@ pub(crate) fn write() -> Result<()> {
         "--",
         "--exact",
         "documents::metrics_are_documented_as_they_are_registered",
+        "documents::dashboards::dashboards_are_written_from_their_pages",
     ]);
     command::show(test.env("ADIT_WRITE_DOCS", "1"))
 }

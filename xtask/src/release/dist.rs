@@ -60,7 +60,13 @@ fn archive(binary: &Path, name: &str) -> Result<Layer> {
     ] {
         layer = layer.file(&format!("{name}/{file}"), fs::read(root.join(file))?, 0o644);
     }
-    for part in ["docs", "deploy/manifests", "deploy/systemd"] {
+    for part in [
+        "docs",
+        "deploy/grafana",
+        "deploy/manifests",
+        "deploy/prometheus",
+        "deploy/systemd",
+    ] {
         layer = tree(layer, &root.join(part), &format!("{name}/{part}"), &[])?;
     }
     for (shell, file) in [("bash", "adit"), ("zsh", "_adit"), ("fish", "adit.fish")] {
