@@ -91,7 +91,7 @@ impl Place {
 }
 
 /// The group `group` (23) with `sub` (25), the project (150), its agents, a developer.
-fn arrange(gitlab: &GitLab) {
+pub(crate) fn arrange(gitlab: &GitLab) {
     let mut world = gitlab.world();
     world.number(23).group("group");
     world.number(25).group("group/sub");

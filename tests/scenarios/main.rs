@@ -20,6 +20,7 @@ mod hostile;
 mod identity;
 mod limits;
 mod metrics;
+mod monitoring;
 mod proxy;
 mod refusals;
 mod replicas;

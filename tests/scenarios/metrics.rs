@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_tests::{
-    Line, Metrics, TestIssuer, World, agent, body,
+    KubeBuilder, Line, Metrics, TestIssuer, World, agent, body,
     caller::{breaks_off, get, request},
     kube, pass, relay, scenario, within, world,
 };
@@ -336,17 +336,21 @@ fn strangers_are_counted_by_what_is_wrong_with_them() {
     });
 }
 
+/// An API server that finds its agent's token wrong when asked for `/api/denied`.
+pub(crate) fn denying() -> KubeBuilder {
+    kube().answer("/api/denied", |_| async {
+        let mut answer = Response::new(body::full("{}"));
+        *answer.status_mut() = StatusCode::UNAUTHORIZED;
+        let json = HeaderValue::from_static("application/json");
+        answer.headers_mut().insert(header::CONTENT_TYPE, json);
+        answer
+    })
+}
+
 #[test]
 fn credential_that_cannot_be_renewed_is_counted() {
     scenario(async {
-        let kube = kube().answer("/api/denied", |_| async {
-            let mut answer = Response::new(body::full("{}"));
-            *answer.status_mut() = StatusCode::UNAUTHORIZED;
-            let json = HeaderValue::from_static("application/json");
-            answer.headers_mut().insert(header::CONTENT_TYPE, json);
-            answer
-        });
-        let world = World::of(kube, relay()).await;
+        let world = World::of(denying(), relay()).await;
         world.kube.lose_token();
         assert_eq!(world.job.get("/api/denied").await.status, 401);
         pass(Duration::from_secs(40)).await;

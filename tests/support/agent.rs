@@ -134,18 +134,23 @@ impl TestAgent {
         self.agent().connected().await;
     }
 
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.agent().admin_addr()
+    }
+
     pub async fn metrics(&self) -> Metrics {
-        Metrics::read(self.agent().admin_addr()).await
+        Metrics::read(self.admin()).await
     }
 
     /// Waits until its admin port says so.
     pub async fn until_metric(&self, sample: &str, is_so: impl Fn(f64) -> bool) {
-        metrics::until(self.agent().admin_addr(), sample, is_so).await;
+        metrics::until(self.admin(), sample, is_so).await;
     }
 
     /// Status and body of a GET to its admin port.
     pub async fn admin_get(&self, path: &str) -> (u16, String) {
-        metrics::admin_get(self.agent().admin_addr(), path).await
+        metrics::admin_get(self.admin(), path).await
     }
 
     /// Drains; what still runs after `grace` is cut.

@@ -28,6 +28,8 @@ use crate::pki;
 pub(crate) const URL: &str = "https://gitlab.test";
 /// Quickly: no scenario waits for long.
 const FETCHED_EACH: (&str, &str) = ("200ms", "100ms");
+/// The default.
+const MAX_STALE: &str = "24h";
 /// The claim `aud`.
 pub(crate) const AUDIENCE: &str = "adit-test";
 
@@ -37,6 +39,8 @@ pub struct TestIssuer {
     published: Published,
     /// When keys are fetched again: by the clock, and at the soonest.
     fetched_each: (&'static str, &'static str),
+    /// How long keys are good for that cannot be fetched any more.
+    max_stale: &'static str,
 }
 
 enum Published {
@@ -73,6 +77,7 @@ impl TestIssuer {
             issuer: Arc::new(Mutex::new(issuer)),
             published: Published::File { folder },
             fetched_each: FETCHED_EACH,
+            max_stale: MAX_STALE,
         };
         this.publish();
         this
@@ -94,6 +99,7 @@ impl TestIssuer {
                 _tasks: tasks,
             },
             fetched_each: FETCHED_EACH,
+            max_stale: MAX_STALE,
         }
     }
 
@@ -106,12 +112,19 @@ impl TestIssuer {
         }
     }
 
+    /// Has a relay use its keys for so long after a fetch.
+    #[must_use]
+    pub fn kept_for(self, max_stale: &'static str) -> Self {
+        Self { max_stale, ..self }
+    }
+
     /// An issuer of another URL, whose [`TestIssuer::jwks`] the caller publishes at `keys_url`.
     pub(crate) fn published_by(url: &str, kind: KeyKind, keys_url: &str) -> Self {
         Self {
             issuer: Arc::new(Mutex::new(Issuer::new(url, kind).unwrap())),
             published: Published::Elsewhere(keys_url.to_owned()),
             fetched_each: FETCHED_EACH,
+            max_stale: MAX_STALE,
         }
     }
 
@@ -197,8 +210,9 @@ impl TestIssuer {
         };
         let url = self.issuer.lock().url().to_owned();
         let (refresh, min_refresh) = self.fetched_each;
+        let max_stale = self.max_stale;
         format!(
-            "[{{ url: {url}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: {refresh}, min_refresh_interval: {min_refresh}, keep_removed_keys: 0s }}]"
+            "[{{ url: {url}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: {refresh}, min_refresh_interval: {min_refresh}, keep_removed_keys: 0s, max_stale: {max_stale} }}]"
         )
     }
 

@@ -6,6 +6,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
+    time::SystemTime,
 };
 
 use rcgen::{
@@ -61,7 +62,13 @@ impl Pki {
     /// Writes a certificate for loopback and its key.
     #[must_use]
     pub fn write_server(&self, folder: &Path) -> (PathBuf, PathBuf) {
-        let (certificate, key) = self.sign();
+        self.write_server_until(folder, None)
+    }
+
+    /// The same, valid until then.
+    #[must_use]
+    pub fn write_server_until(&self, folder: &Path, end: Option<SystemTime>) -> (PathBuf, PathBuf) {
+        let (certificate, key) = self.sign(end);
         (
             write(folder, CERTIFICATE, &certificate.pem()),
             write(folder, "server.key", &key.serialize_pem()),
@@ -71,7 +78,7 @@ impl Pki {
     /// TLS for a server of the tests' own.
     #[must_use]
     pub fn server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        let (certificate, key) = self.sign();
+        let (certificate, key) = self.sign(None);
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let mut config = ServerConfig::builder()
             .with_no_client_auth()
@@ -93,8 +100,11 @@ impl Pki {
         Arc::new(config)
     }
 
-    fn sign(&self) -> (rcgen::Certificate, KeyPair) {
+    fn sign(&self, end: Option<SystemTime>) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        if let Some(end) = end {
+            params.not_after = end.into();
+        }
         params
             .subject_alt_names
             .push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));

@@ -1,6 +1,12 @@
 //! The real relay, configured by YAML as a user would do it, on the scenario's own thread.
 
-use std::{fmt::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use adit_authority::token::TokenHash;
 use adit_identity::JobIdentity;
@@ -248,6 +254,12 @@ impl TestRelay {
     /// Puts a new certificate in the place of the one it shows.
     pub fn renew_certificate(&self) {
         let _ = pki::shared().write_server(self.folder.path());
+    }
+
+    /// The same, with one that is over tomorrow.
+    pub fn shorten_certificate(&self) {
+        let tomorrow = SystemTime::now() + Duration::from_hours(24);
+        let _ = pki::shared().write_server_until(self.folder.path(), Some(tomorrow));
     }
 
     /// Makes its certificate's file one that cannot be read.
