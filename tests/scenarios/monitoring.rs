@@ -35,9 +35,10 @@ fn every_panel_shows_what_goes_on() {
     scenario(async {
         let gitlab = gitlab_of_ours().await;
         let log = AuditLog::default();
+        let keys = format!("{}, agent_files: {{}}", trusting(&gitlab));
         let relay = log
             .of(relay())
-            .asking(&gitlab, &trusting(&gitlab))
+            .asking(&gitlab, &keys)
             .believing(TestIssuer::over_https().await)
             .with("metrics", "agents", 1);
         let world = World::of(kube(), relay).await;
