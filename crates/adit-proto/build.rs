@@ -3,9 +3,10 @@
 use std::{error::Error, path::PathBuf};
 
 const ROOT: &str = "../../proto";
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "adit/tunnel/v1/tunnel.proto",
     "adit/exchange/v1/exchange.proto",
+    "adit/pushes/v1/pushes.proto",
     "gitaly/gitaly.proto",
     "gitlab/agent/agent_tracker/rpc/agent_tracker.proto",
     "gitlab/agent/configuration_project/rpc/configuration_project.proto",

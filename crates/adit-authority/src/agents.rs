@@ -119,6 +119,13 @@ impl Agent {
         self.is_gitlabs
     }
 
+    /// Whether this project of GitLab's is the one that it belongs to.
+    #[must_use]
+    pub fn belongs_to(&self, id: ProjectId, path: &FullPath) -> bool {
+        let is_same = self.project_id.map(|own| own == id);
+        self.is_gitlabs && is_same.unwrap_or_else(|| self.project == *path)
+    }
+
     pub(crate) fn trusts_issuer_of(&self, job: &JobIdentity) -> bool {
         self.issuer.as_ref() == Some(&job.issuer)
     }

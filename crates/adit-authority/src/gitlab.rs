@@ -30,6 +30,7 @@ mod line;
 mod names;
 mod over;
 mod pace;
+mod projects;
 mod stats;
 mod transport;
 mod users;
@@ -38,7 +39,7 @@ mod webhook;
 
 use std::{net::IpAddr, sync::Arc};
 
-use adit_identity::{AgentId, JobId};
+use adit_identity::{AgentId, FullPath, JobId};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
@@ -66,6 +67,7 @@ use driver::Driver;
 use jobs::Jobs;
 use line::Line;
 use pace::Pace;
+use projects::Projects;
 use users::Users;
 use vouch::Vouch;
 
@@ -77,6 +79,7 @@ pub struct GitLab {
     /// If it is known how to ask about these.
     agents: Option<Arc<Vouch<AgentTokens>>>,
     users: Option<Arc<Vouch<Users>>>,
+    projects: Option<Arc<Vouch<Projects>>>,
     names: Arc<AgentNames>,
     secret: Option<Arc<ApiSecret>>,
 }
@@ -88,6 +91,7 @@ pub struct GitLabWork {
     jobs: Driver<Jobs>,
     agents: Option<Driver<AgentTokens>>,
     users: Option<Driver<Users>>,
+    projects: Option<Driver<Projects>>,
 }
 
 impl GitLab {
@@ -132,13 +136,26 @@ impl GitLab {
                 config.bounds(),
             )
         };
+        // Of their own: projects that are out of reach say nothing about the tokens that come from an address.
+        let of_projects = Arc::new(Addresses::new(config.bad_tokens_per_second));
+        let vouch_for_projects = |secret| {
+            Vouch::new(
+                Projects::new(secret),
+                &line,
+                &of_projects,
+                config.times(),
+                config.bounds(),
+            )
+        };
         let (agents, agents_driver) = secret.clone().map(vouch_for_agents).unzip();
         let (users, users_driver) = secret.clone().map(vouch_for_users).unzip();
+        let (projects, projects_driver) = secret.clone().map(vouch_for_projects).unzip();
         let gitlab = Self {
             line,
             jobs,
             agents,
             users,
+            projects,
             names,
             secret,
         };
@@ -146,6 +163,7 @@ impl GitLab {
             jobs: driver,
             agents: agents_driver,
             users: users_driver,
+            projects: projects_driver,
         };
         (gitlab, work)
     }
@@ -221,6 +239,29 @@ impl GitLab {
         users.verify(question.expose_secret(), from).await
     }
 
+    /// Whether the agent with this token may read a project, as far as GitLab can be asked about it; waits as [`GitLab::job`].
+    ///
+    /// # Errors
+    ///
+    /// GitLab cannot be asked, and has not said so lately.
+    pub async fn may_read(
+        &self,
+        project: &FullPath,
+        token: Token<'_>,
+        from: IpAddr,
+    ) -> Result<bool, GitLabError> {
+        let projects = self.projects.as_ref();
+        let Some(projects) = projects.filter(|_| !token.expose().starts_with(PREFIX)) else {
+            return Ok(false);
+        };
+        let question = Projects::question(project, token);
+        match projects.verify(question.expose_secret(), from).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_no() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What GitLab calls the agents whose tokens it has vouched for.
     #[must_use]
     pub fn agent_names(&self) -> &Arc<AgentNames> {
@@ -239,8 +280,9 @@ impl GitLab {
     pub fn stats(&self) -> Vec<QuestionStats> {
         let agents = self.agents.as_ref().map(|agents| agents.stats());
         let users = self.users.as_ref().map(|users| users.stats());
+        let projects = self.projects.as_ref().map(|projects| projects.stats());
         let jobs = std::iter::once(self.jobs.stats());
-        jobs.chain(agents).chain(users).collect()
+        jobs.chain(agents).chain(users).chain(projects).collect()
     }
 
     /// Whether GitLab is asked at all.
@@ -263,7 +305,12 @@ impl GitLabWork {
                 users.run().await;
             }
         };
-        tokio::join!(self.jobs.run(), agents, users);
+        let projects = async {
+            if let Some(projects) = self.projects {
+                projects.run().await;
+            }
+        };
+        tokio::join!(self.jobs.run(), agents, users, projects);
     }
 }
 

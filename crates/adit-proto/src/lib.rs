@@ -26,6 +26,11 @@ pub mod exchange {
     tonic::include_proto!("adit.exchange.v1");
 }
 
+/// `adit.pushes.v1`: what agents are told of pushes.
+pub mod pushes {
+    tonic::include_proto!("adit.pushes.v1");
+}
+
 /// `kubernetes.v1`: Kubernetes' own protobuf form of a `Status`.
 pub mod kubernetes {
     tonic::include_proto!("kubernetes.v1");

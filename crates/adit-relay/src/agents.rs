@@ -1,4 +1,5 @@
-//! Decides which agents may hold a tunnel here: checks the token of an agent's gRPC call, opens the session, registers it.
+//! Decides which agents may hold a tunnel here: checks the token of an agent's gRPC call, opens the session, registers it. Beside its
+//! tunnel an agent may ask to be told of pushes (`agents/pushes.rs`).
 //!
 //! Called by `front_door/http2.rs` for each stream that arrives. Invariant: an agent is whom its token says; what it tells
 //! of itself afterwards is for logs, nothing is decided by it.
@@ -24,22 +25,34 @@ use tokio::time::Instant;
 
 use crate::{
     client::Client,
+    gitlab::Pushes,
     metrics::{Metrics, NoTunnel},
     registry::{Registration, Registry},
     seldom::Seldom,
 };
+
+mod pushes;
 
 /// What a stream on an HTTP/2 connection turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// A client's request.
     Exchange,
-    /// A tunnel of this agent, whose token the configuration lists.
-    Tunnel(AgentId),
-    /// A tunnel whose agent GitLab may know: [`Agents::ask_gitlab`].
-    Unknown,
-    /// A tunnel that is not opened.
+    /// A call of this agent, whose token the configuration lists.
+    Agent(AgentId, Wish),
+    /// A call of an agent that GitLab may know: [`Agents::ask_gitlab`].
+    Unknown(Wish),
+    /// A call of an agent that is not taken.
     Denied(Denied),
+}
+
+/// What an agent calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To hold a tunnel.
+    Tunnel,
+    /// To hear of pushes.
+    Pushes,
 }
 
 /// Why a tunnel is not opened.
@@ -135,6 +148,8 @@ pub(crate) struct Agents {
     pub(crate) gitlab: Option<Arc<GitLab>>,
     /// If those of agents are read there.
     pub(crate) files: Option<Arc<AgentFiles>>,
+    /// If GitLab tells of them here.
+    pub(crate) pushes: Option<Arc<Pushes>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) options: Options,
     pub(crate) max_credential_bytes: usize,
@@ -144,19 +159,20 @@ pub(crate) struct Agents {
 }
 
 impl Agents {
-    /// What `request` is. Looks for the token in the configuration when it is a tunnel.
+    /// What `request` is. Looks for the token in the configuration when it is an agent's.
     pub(crate) fn sort<B>(&self, request: &Request<B>) -> Arrival {
-        if !is_tunnel(request) {
+        let Some(wish) = wish(request) else {
             return Arrival::Exchange;
-        }
-        let arrival = self.find(request.headers());
+        };
+        let arrival = self.find(request.headers(), wish);
         arrival.unwrap_or_else(Arrival::Denied)
     }
 
-    /// The agent of a tunnel that is [`Arrival::Unknown`], if it may hold one. Cancel-safe; waits a bounded time.
+    /// The agent of a call that is [`Arrival::Unknown`], if it may have its wish. Cancel-safe; waits a bounded time.
     pub(crate) async fn ask_gitlab(
         &self,
         headers: &HeaderMap,
+        wish: Wish,
         from: IpAddr,
     ) -> Result<Admitted, Denied> {
         let gitlab = self.gitlab.as_ref().ok_or(Denied::Unauthenticated)?;
@@ -165,7 +181,7 @@ impl Agents {
         if !self.configured.may_be_gitlabs(id, word.project()) {
             return Err(Denied::OtherAgent);
         }
-        self.find_room(id)?;
+        self.find_room(id, wish)?;
         Ok(Admitted {
             id,
             word: Some(word),
@@ -216,7 +232,7 @@ impl Agents {
         }
     }
 
-    fn find(&self, headers: &HeaderMap) -> Result<Arrival, Denied> {
+    fn find(&self, headers: &HeaderMap, wish: Wish) -> Result<Arrival, Denied> {
         let token = self.token(headers)?;
         let agent = self.configured.tokens().verify(token);
         if agent.is_none() && self.gitlab.is_none() {
@@ -226,10 +242,10 @@ impl Agents {
             return Err(Denied::Draining);
         }
         let Some(agent) = agent else {
-            return Ok(Arrival::Unknown);
+            return Ok(Arrival::Unknown(wish));
         };
-        self.find_room(agent)?;
-        Ok(Arrival::Tunnel(agent))
+        self.find_room(agent, wish)?;
+        Ok(Arrival::Agent(agent, wish))
     }
 
     fn token<'a>(&self, headers: &'a HeaderMap) -> Result<Token<'a>, Denied> {
@@ -246,8 +262,8 @@ impl Agents {
         Ok(credential.token())
     }
 
-    fn find_room(&self, agent: AgentId) -> Result<(), Denied> {
-        if self.registry.is_full(agent) {
+    fn find_room(&self, agent: AgentId, wish: Wish) -> Result<(), Denied> {
+        if wish == Wish::Tunnel && self.registry.is_full(agent) {
             return Err(Denied::TooMany);
         }
         Ok(())
@@ -362,9 +378,14 @@ const fn revoked(why: Ended) -> &'static str {
     }
 }
 
-fn is_tunnel<B>(request: &Request<B>) -> bool {
+fn wish<B>(request: &Request<B>) -> Option<Wish> {
+    let wish = match request.uri().path() {
+        PATH => Wish::Tunnel,
+        pushes::PATH => Wish::Pushes,
+        _ => return None,
+    };
     let is_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-    request.uri().path() == PATH
-        && request.method() == Method::POST
-        && request.headers().get(CONTENT_TYPE).is_some_and(is_grpc)
+    let is_call = request.method() == Method::POST
+        && request.headers().get(CONTENT_TYPE).is_some_and(is_grpc);
+    is_call.then_some(wish)
 }

@@ -24,7 +24,7 @@ use self::{
 pub(crate) use self::{
     labels::{
         ApiCall, ApiOutcome, Class, Cut, Direction, Event, NoConnection, NoHandshake, NoHead,
-        NoTunnel, Outcome, Protocol, Stage, StreamKind, TunnelEnd,
+        NoTunnel, Outcome, Protocol, Stage, StreamKind, Telling, TunnelEnd,
     },
     scraped::{Limits, Scraped},
 };
@@ -65,6 +65,9 @@ pub(crate) struct Metrics {
     gitlab_events: Each<Event, Counter>,
     gitlab_api_calls: EachPair<ApiCall, ApiOutcome, Counter>,
     gitlab_api_connections: Gauge,
+    pub(crate) push_followers: Gauge,
+    pub(crate) push_projects: Gauge,
+    tellings: Each<Telling, Counter>,
     pub(crate) secret_reloads: Each<Reload, Counter>,
     pub(crate) audit: AuditMetrics,
 }
@@ -79,6 +82,7 @@ impl Metrics {
         metrics.register_connections(registry);
         metrics.register_tunnels(registry);
         metrics.register_others(registry);
+        metrics.register_pushes(registry);
         Arc::new(metrics)
     }
 
@@ -216,6 +220,24 @@ impl Metrics {
         );
     }
 
+    fn register_pushes(&self, registry: &mut Registry) {
+        registry.register(
+            "push_followers",
+            "Agents that are told of pushes, by their leaders",
+            self.push_followers.clone(),
+        );
+        registry.register(
+            "push_projects",
+            "Projects that they follow, counted for each",
+            self.push_projects.clone(),
+        );
+        registry.register(
+            "push_tellings",
+            "Pushes to projects that an agent follows, for each agent. told: the agent was; refused: GitLab does not let it read the project; unproved: GitLab was asked about that and did not answer; dropped: too many waited",
+            self.tellings.clone(),
+        );
+    }
+
     /// A request on its way to an answer; dropped before [`Running::ended`] it counts as cancelled.
     pub(crate) fn running(&self) -> Running<'_> {
         Running {
@@ -345,6 +367,11 @@ impl Metrics {
     pub(crate) fn tunnel(&self) -> Held {
         self.tunnels_opened.inc();
         Held::one(&self.tunnels)
+    }
+
+    /// So many pushes of which an agent was told, or not.
+    pub(crate) fn telling(&self, what: Telling, count: u64) {
+        self.tellings.of(what).inc_by(count);
     }
 }
 

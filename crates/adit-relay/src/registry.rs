@@ -87,6 +87,17 @@ impl<T: TakesStreams> Registry<T> {
         self.presence(agent).state.lock().tunnels.len() >= self.tunnels_per_agent
     }
 
+    /// The agent's live tunnel with that session.
+    pub(crate) fn tunnel(&self, agent: AgentId, session: &str) -> Option<T>
+    where
+        T: Clone,
+    {
+        let presence = self.presence(agent);
+        let state = presence.state.lock();
+        let live = state.tunnels.iter().find(|live| live.session == session);
+        live.map(|live| live.tunnel.clone())
+    }
+
     /// Calls `visit` for each live tunnel.
     pub(crate) fn each_tunnel(&self, mut visit: impl FnMut(AgentId, &T)) {
         for (agent, presence) in self.presences() {

@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     Driver, MAX_FRAME_BYTES, PATH, SEND_BUFFER_BYTES, WINDOW,
+    beside::Calls,
     driver::{Lane, Role},
     handle::{Shared, Tunnel},
     options::Options,
@@ -62,7 +63,8 @@ fn describe(status: Option<u32>, message: Option<&str>) -> String {
     status + &message
 }
 
-/// Opens a tunnel over a transport whose other end speaks HTTP/2. `token` is the whole `authorization` value.
+/// Opens a tunnel over a transport whose other end speaks HTTP/2. `token` is the whole `authorization` value. Other calls may go beside
+/// it.
 ///
 /// # Errors
 /// See [`ConnectError`]; the transport is closed then.
@@ -71,7 +73,7 @@ pub async fn connect<IO>(
     authority: &str,
     token: &HeaderValue,
     options: Options,
-) -> Result<(Tunnel, Driver), ConnectError>
+) -> Result<(Tunnel, Calls, Driver), ConnectError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -87,13 +89,13 @@ async fn open<IO>(
     authority: &str,
     token: &HeaderValue,
     options: Options,
-) -> Result<(Tunnel, Driver), ConnectError>
+) -> Result<(Tunnel, Calls, Driver), ConnectError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (mut requests, connection) = http2().handshake::<_, SendBuf>(io).await?;
     let mut connection = Box::pin(connection);
-    let (response, send) = requests.send_request(call(authority, token)?, false)?;
+    let (response, send) = requests.send_request(call(authority, PATH, token)?, false)?;
     let response = answered(&mut connection, response).await?;
     check(&response)?;
     let session = Session::acceptor(
@@ -106,6 +108,7 @@ where
         shared: Arc::clone(&shared),
     };
     let lane = Lane::new(shared, response.into_body(), send, Role::Client);
+    let calls = Calls::new(requests.clone(), authority, token);
     // Kept until the end: the connection goes away with its last handle.
     let mut wire = Wire {
         connection,
@@ -117,7 +120,7 @@ where
         .await
         .map_err(ConnectError::Session)?;
     let driver = async move { poll_fn(|cx| wire.poll(cx)).await };
-    Ok((tunnel, Box::pin(driver)))
+    Ok((tunnel, calls, Box::pin(driver)))
 }
 
 fn http2() -> client::Builder {
@@ -131,8 +134,13 @@ fn http2() -> client::Builder {
     builder
 }
 
-fn call(authority: &str, token: &HeaderValue) -> Result<Request<()>, http::Error> {
-    Request::post(format!("https://{authority}{PATH}"))
+/// The head of a call.
+pub(crate) fn call(
+    authority: &str,
+    path: &str,
+    token: &HeaderValue,
+) -> Result<Request<()>, http::Error> {
+    Request::post(format!("https://{authority}{path}"))
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers")
         .header(header::AUTHORIZATION, token)
@@ -161,23 +169,30 @@ where
     .await
 }
 
-fn check(response: &Response<h2::RecvStream>) -> Result<(), ConnectError> {
-    let (status, headers) = (response.status(), response.headers());
-    let grpc_status = text(headers, "grpc-status").and_then(|status| status.parse().ok());
+/// Whether a call was taken.
+pub(crate) fn check(response: &Response<h2::RecvStream>) -> Result<(), ConnectError> {
+    let status = response.status();
+    let (grpc_status, grpc_message) = grpc_status(response.headers());
     if status == StatusCode::OK && grpc_status.is_none_or(|status| status == 0) {
         return Ok(());
     }
+    Err(ConnectError::Refused {
+        status,
+        grpc_status,
+        grpc_message,
+    })
+}
+
+/// gRPC's status and the peer's words, of headers or trailers.
+pub(crate) fn grpc_status(fields: &HeaderMap) -> (Option<u32>, Option<String>) {
+    let status = text(fields, "grpc-status").and_then(|status| status.parse().ok());
     // gRPC sends the message percent-encoded.
     let decode = |message| {
         percent_encoding::percent_decode_str(message)
             .decode_utf8_lossy()
             .into_owned()
     };
-    Err(ConnectError::Refused {
-        status,
-        grpc_status,
-        grpc_message: text(headers, "grpc-message").map(decode),
-    })
+    (status, text(fields, "grpc-message").map(decode))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -8,6 +8,8 @@
 //! On the wire it is ordinary gRPC: `adit.tunnel.v1.Tunnel/Open` of `proto/`, one message per batch. Any gRPC implementation can
 //! be the other end; `tests/tunnel/grpc.rs` is one, with tonic.
 //!
+//! An agent may make other calls on its tunnel's connection, beside it: [`Calls`].
+//!
 //! Invariants:
 //! - Nothing lies unread in HTTP/2: the driver reads at once, and what may pile up is bounded by the session's credit. So HTTP/2's
 //!   own windows ([`WINDOW`]) only have to be large enough never to be the limit.
@@ -15,6 +17,7 @@
 //!
 //! Absent on purpose: TLS, TCP and reconnecting (the owner's), and HTTP requests (adit-exchange's).
 
+mod beside;
 mod connect;
 mod driver;
 mod framing;
@@ -33,6 +36,7 @@ pub use adit_mux::{
 pub use adit_proto::tunnel::{About, CloseReason, ResetReason};
 
 pub use crate::{
+    beside::{Call, CallError, Calls, Receiver, Sender},
     connect::{ConnectError, connect},
     driver::Driver,
     handle::{Peer, Stats, Terms, Tunnel},

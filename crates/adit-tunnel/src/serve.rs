@@ -70,7 +70,8 @@ pub(crate) async fn opened(tunnel: Tunnel) -> Result<Tunnel, Arc<SessionError>> 
     Ok(tunnel)
 }
 
-fn answer() -> Response<()> {
+/// The head of an answer to any call.
+pub(crate) fn answer() -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().insert(

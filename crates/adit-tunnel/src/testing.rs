@@ -25,7 +25,7 @@ pub async fn pair(
     let token = HeaderValue::from_static("Bearer token");
     let dialled = connect(far, "relay.test", &token, agent);
     let ((relay, serving), dialled) = future::join(accept(near, relay), dialled).await;
-    let (agent, dialling) = dialled.expect("the relay's end takes every call");
+    let (agent, _, dialling) = dialled.expect("the relay's end takes every call");
     (relay, agent, future::join(serving, dialling).map(drop))
 }
 

@@ -28,7 +28,7 @@ impl ByHand {
             ..Options::default()
         };
         let connecting = adit_tunnel::connect(io, "localhost", &token, options);
-        let (tunnel, driver) = within("a tunnel", connecting).await.unwrap();
+        let (tunnel, _, driver) = within("a tunnel", connecting).await.unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             driver.await;

@@ -297,10 +297,11 @@ pub(crate) async fn open(
         return Err(ConnectFailure::NoHttp2 { alpn });
     }
     let authority = relay.authority();
-    Ok(match wire {
+    let (tunnel, _, driver) = match wire {
         Either::Left(io) => adit_tunnel::connect(io, &authority, token, options).await?,
         Either::Right(io) => adit_tunnel::connect(io, &authority, token, options).await?,
-    })
+    };
+    Ok((tunnel, driver))
 }
 
 /// The whole `authorization` value. Read anew for each connect, so that a rotated token is taken up.

@@ -148,13 +148,17 @@ impl Kind for AgentTokens {
         } else {
             (NEWER, OLDER)
         };
-        let answer = self.secret.ask(asker, request(usual, token)).await?;
+        let ask = |path| {
+            let request = request(Uri::from_static(path), token.expose_secret());
+            self.secret.ask(asker, request)
+        };
+        let answer = ask(usual).await?;
         if !is_not_found(&answer) {
             return Ok(answer);
         }
         // Of another version than it was, or than we thought.
         asker.another_turn().await;
-        let answer = self.secret.ask(asker, request(other, token)).await?;
+        let answer = ask(other).await?;
         if !is_not_found(&answer) {
             self.is_older.store(!is_older, Ordering::Relaxed);
         }
@@ -217,12 +221,13 @@ impl Proof for GitLabAgent {
     }
 }
 
-fn request(path: &'static str, token: &SecretString) -> Request<Bytes> {
+/// What is asked in an agent's name.
+pub(super) fn request(target: Uri, token: &str) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
-    *request.uri_mut() = Uri::from_static(path);
+    *request.uri_mut() = target;
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
+    let bearer = HeaderValue::try_from(format!("Bearer {token}"));
     let mut bearer = bearer.expect("a token has visible characters only");
     bearer.set_sensitive(true);
     headers.insert(AUTHORIZATION, bearer);

@@ -41,6 +41,8 @@ words! {
         Agent = "agent",
         /// Whether a user may use an agent.
         User = "user",
+        /// Whether an agent may read a project.
+        Project = "project",
         /// What an agent's file says; and GitLab is handed it.
         AgentFile = "agent_file",
     }

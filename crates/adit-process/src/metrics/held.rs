@@ -13,10 +13,17 @@ impl Held {
     /// One more.
     #[must_use]
     pub fn one(gauge: &Gauge) -> Self {
-        gauge.inc();
+        Self::some(gauge, 1)
+    }
+
+    /// So much more.
+    #[must_use]
+    pub fn some(gauge: &Gauge, amount: usize) -> Self {
+        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        gauge.inc_by(amount);
         Self {
             gauge: gauge.clone(),
-            amount: 1,
+            amount,
         }
     }
 

@@ -28,7 +28,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::{FrontDoor, accept::Io};
 use crate::{
-    agents::{Admitted, Arrival},
+    agents::{Admitted, Arrival, Wish},
     call::Connection,
     config::FrontDoorConfig,
     metrics::{NoConnection, NoHandshake},
@@ -137,15 +137,22 @@ async fn stream(
             return answer::exchange(&door.handler, &connection, request, respond).await;
         }
         Arrival::Denied(denied) => Err(denied),
-        Arrival::Tunnel(agent) => Ok(Admitted::configured(agent)),
-        Arrival::Unknown => Box::pin(agents.ask_gitlab(request.headers(), client().ip)).await,
+        Arrival::Agent(agent, wish) => Ok((Admitted::configured(agent), wish)),
+        Arrival::Unknown(wish) => {
+            let asking = agents.ask_gitlab(request.headers(), wish, client().ip);
+            Box::pin(asking).await.map(|agent| (agent, wish))
+        }
     };
     let client = client();
     match admitted {
-        Ok(agent) => {
+        Ok((agent, Wish::Tunnel)) => {
             has_tunnel.store(true, Ordering::Relaxed);
             Box::pin(agents.serve(agent, request, respond, client)).await;
             Ended::Tunnel
+        }
+        Ok((agent, Wish::Pushes)) => {
+            Box::pin(agents.follow(agent, request, respond, client)).await;
+            Ended::Answered
         }
         Err(denied) => {
             agents.deny(denied, client, respond);

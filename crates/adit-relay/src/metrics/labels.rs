@@ -178,6 +178,19 @@ label! {
     }
 }
 
+label! {
+    /// What became of a push to a project that an agent follows.
+    pub(crate) enum Telling: "outcome" {
+        Told = "told",
+        /// GitLab does not let the agent read the project.
+        Refused = "refused",
+        /// GitLab did not say whether it does.
+        Unproved = "unproved",
+        /// Too many waited.
+        Dropped = "dropped",
+    }
+}
+
 impl Class {
     pub(crate) fn of(operation: &Operation<'_>) -> Self {
         let is_proxy = matches!(&operation.object, Object::Resource(resource) if resource.subresource == "proxy");

@@ -145,6 +145,7 @@ impl Built {
             configured: config.agents.clone(),
             gitlab: gitlab.clone().filter(|gitlab| gitlab.has_secret()),
             files: agent_files,
+            pushes: pushes.clone(),
             registry: Arc::clone(&registry),
             options,
             max_credential_bytes: limits.credential_bytes,

@@ -142,7 +142,7 @@ agents:
     pub(crate) async fn agent_with_token(&self, token: &str) -> Result<Agent, ConnectError> {
         let io = TcpStream::connect(&self.address).await.unwrap();
         let token = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
-        let (tunnel, driver) =
+        let (tunnel, _, driver) =
             adit_tunnel::connect(io, "relay.example", &token, Options::default()).await?;
         Ok(Agent::run(tunnel, driver))
     }

@@ -207,7 +207,7 @@ async fn tonic_relay(
             .await;
     });
     let token = HeaderValue::from_static(token);
-    let (agent, driver) = connect(ours, "relay.test", &token, Options::default()).await?;
+    let (agent, _, driver) = connect(ours, "relay.test", &token, Options::default()).await?;
     tasks.spawn(driver.map(drop));
     Ok(agent)
 }

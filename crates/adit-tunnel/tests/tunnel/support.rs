@@ -162,7 +162,7 @@ async fn pair_over(near: DuplexStream, far: DuplexStream, options: &Options) -> 
     let dialled = connect(far, "relay.test", &token, options.clone());
     let accepted = testing::accept(near, options.clone());
     let ((relay, serving), dialled) = future::join(accepted, dialled).await;
-    let (agent, dialling) = dialled.unwrap();
+    let (agent, _, dialling) = dialled.unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(serving.map(drop));
     tasks.spawn(dialling.map(drop));
