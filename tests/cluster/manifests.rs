@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         charts_are_accepted_whatever_their_values,
         charts_refuse_values_that_would_not_work,
         chart_and_command_give_what_the_kustomization_gives,
+        flux_is_served_alike_whichever_way_it_comes,
         relays_chart_and_command_give_what_the_kustomization_gives,
         roles_before_1_36_are_the_same_whichever_way_they_come,
     ]
@@ -137,6 +138,26 @@ fn chart_and_command_give_what_the_kustomization_gives(world: &World) {
     assert!(printed.remove("Secret adit-agent-token").is_some());
     assert!(printed.remove("RoleBinding adit-agent in shop").is_some());
     assert_same(&printed, &kustomized);
+}
+
+fn flux_is_served_alike_whichever_way_it_comes(world: &World) {
+    let of_flux = |objects| -> Objects {
+        let is_of_flux = |key: &str| key.contains("-flux") || key.starts_with("NetworkPolicy");
+        let objects = comparable(objects).into_iter();
+        objects.filter(|(key, _)| is_of_flux(key)).collect()
+    };
+    let kustomized = kustomized(world, "agent/namespaced", &["agent/flux"]);
+    Namespace::new(world).accepts(&kustomized);
+    let kustomized = of_flux(kustomized);
+    assert_eq!(kustomized.len(), 5, "{:?}", kustomized.keys());
+    let values = charts().join("adit-agent/ci/flux.yaml");
+    assert_same(
+        &of_flux(templated(world, "adit-agent", &values)),
+        &kustomized,
+    );
+
+    let line = "agent --relay https://relay.example.com --namespace shop --flux https://gitlab.example.com";
+    assert_same(&of_flux(printed(world, line)), &kustomized);
 }
 
 fn relays_chart_and_command_give_what_the_kustomization_gives(world: &World) {

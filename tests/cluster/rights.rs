@@ -21,8 +21,9 @@ pub fn trials() -> Vec<Trial> {
         what_is_not_listed_is_refused,
         nobody_is_a_machine_or_a_master,
         only_listed_users_and_groups_pass,
-        reading_everywhere_excludes_secrets,
+        reading_everyplaceexcludes_secrets,
         before_constrained_impersonation_only_groups_hold,
+        flux_lets_it_make_secrets_and_look_at_none,
         documented_roles_allow_what_is_said_of_them,
     ]
 }
@@ -101,7 +102,7 @@ fn only_listed_users_and_groups_pass(world: &World) {
     }
 }
 
-fn reading_everywhere_excludes_secrets(world: &World) {
+fn reading_everyplaceexcludes_secrets(world: &World) {
     let thief = Thief::new(world, |_| "--read-everywhere".to_owned());
     let owner = thief.owner();
     thief.until_allowed(&format!("{owner} get nodes"));
@@ -140,6 +141,66 @@ fn before_constrained_impersonation_only_groups_hold(world: &World) {
         format!("{owner} --as-user-extra=example.com/a=b"),
     ];
     thief.can_be_nobody_else(&others, namespace);
+}
+
+/// What it has for Flux is its own: whoever takes it over acts for nobody by it, and sees nothing.
+fn flux_lets_it_make_secrets_and_look_at_none(world: &World) {
+    let thief = Thief::new(world, |name| {
+        let sources = format!("{name}-sources");
+        world.admin("create namespace").arg(&sources).ok();
+        format!("--namespace {name} --flux https://gitlab.test --flux-namespace {sources}")
+    });
+    let (home, sources) = (thief.name.as_str(), format!("{}-sources", thief.name));
+    thief.until_allowed(&format!(
+        "create secret generic gitlab-receiver-a --namespace {sources}"
+    ));
+    thief.until_allowed(&format!(
+        "create secret generic {home}-flux --namespace {home}"
+    ));
+    thief.is_allowed(&format!("get secret {home}-flux --namespace {home}"));
+    let lease = |name: &str| {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": { "name": name, "namespace": home }, "spec": { "holderIdentity": "a" },
+        })
+    };
+    let own = lease(&format!("{home}-flux")).to_string();
+    for verb in ["create", "replace"] {
+        let line = format!("{verb} --filename -");
+        thief.kubectl(&line).input(own.clone()).ok();
+    }
+    for (what, place) in [
+        ("list gitrepositories.source.toolkit.fluxcd.io", &*sources),
+        ("watch gitrepositories.source.toolkit.fluxcd.io", &sources),
+        ("create receivers.notification.toolkit.fluxcd.io", &sources),
+        ("patch receivers.notification.toolkit.fluxcd.io", &sources),
+    ] {
+        thief.is_allowed(&format!("auth can-i {what} --namespace {place}"));
+        let elsewhere = thief.kubectl(&format!("auth can-i {what} --namespace default"));
+        assert_eq!(elsewhere.run().code, Some(1), "{what} elsewhere");
+    }
+    for (beyond, because) in [
+        (format!("get secrets --namespace {sources}"), "cannot list"),
+        (
+            format!("get secret gitlab-receiver-a --namespace {sources}"),
+            "cannot get",
+        ),
+        (
+            format!("delete secret gitlab-receiver-a --namespace {sources}"),
+            "cannot delete",
+        ),
+        (
+            format!("get secret {home}-token --namespace {home}"),
+            "cannot get",
+        ),
+        (format!("get leases --namespace {home}"), "cannot list"),
+        (
+            "create secret generic a --namespace default".into(),
+            "cannot create",
+        ),
+    ] {
+        thief.is_refused(&beyond, because);
+    }
 }
 
 /// The examples of `docs/rbac.md`, one after the other.

@@ -11,6 +11,7 @@ mod browsers;
 mod ends;
 mod explained;
 mod files;
+mod flux;
 mod grants;
 mod identity;
 mod outages;

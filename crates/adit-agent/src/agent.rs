@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use self::link::Link;
 use crate::config::{Config, RelayConfig};
 use crate::dial::{Dialler, Tls};
+use crate::flux::Flux;
 use crate::impersonate::Identities;
 use crate::in_hand::InHand;
 use crate::kube::Kube;
@@ -35,6 +36,7 @@ pub struct Agent {
     admin_addr: SocketAddr,
     /// How many tunnels are up: one, or two while a relay drains.
     tunnels: watch::Receiver<usize>,
+    /// Also what sees to Flux.
     link: JoinSet<()>,
     /// The admin listener and what renews credentials: the last to stop.
     aside: JoinSet<()>,
@@ -49,6 +51,9 @@ pub enum StartError {
     /// The CA for the relay cannot be used.
     #[error("the roots that the relay is checked by cannot be used")]
     Roots(#[from] TlsError),
+    /// The system's certificates cannot be used, by which Flux's webhooks prove themselves.
+    #[error("flux.webhook_receiver_url: the roots that it is checked by cannot be used")]
+    Webhooks(#[source] TlsError),
     /// The relay's host is not a name that a certificate can have.
     #[error("relay.url: `{0}` is no name that TLS can check")]
     RelayName(String),
@@ -77,6 +82,7 @@ impl Agent {
         let kube = Kube::load(&config.kubernetes, metrics.clone())
             .await
             .map_err(StartError::from)?;
+        let kube = Arc::new(kube);
         let dialler = relay_dialler(&config.relay)?;
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");
@@ -98,6 +104,12 @@ impl Agent {
         aside.spawn(async move { credentials.keep_fresh().await });
 
         let (stop, (up, tunnels)) = (Stop::new(), watch::channel(0));
+        let (newest, opened) = watch::channel(None);
+        let (replica, counted) = (config.replica.clone(), metrics.clone());
+        let flux = config
+            .flux
+            .map(|flux| Flux::new(flux, Arc::clone(&kube), replica, opened, counted));
+        let flux = flux.transpose().map_err(StartError::Webhooks)?;
         let link = Link {
             options,
             listed,
@@ -119,10 +131,14 @@ impl Agent {
             }),
             ready,
             up,
+            newest,
             stop: stop.clone(),
         };
         let mut linking = JoinSet::new();
         linking.spawn(link.run());
+        if let Some(flux) = flux {
+            linking.spawn(flux.run(stop.clone()));
+        }
         Ok(Self {
             stop,
             admin_addr,

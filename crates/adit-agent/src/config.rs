@@ -5,6 +5,7 @@
 //! Invariant: secrets are paths to files or a [`SecretString`]; no `Debug` of these types prints one.
 
 mod check;
+mod flux;
 mod memory;
 mod raw;
 mod relay_url;
@@ -16,7 +17,10 @@ use std::time::Duration;
 use adit_process::tls::TrustRoots;
 use secrecy::SecretString;
 
-pub use self::raw::{BadYaml, RawAdmin, RawCeiling, RawConfig, RawKubernetes, RawLimits, RawRelay};
+pub(crate) use self::flux::{FluxConfig, GitLabUrl, ReceiverUrl};
+pub use self::raw::{
+    BadYaml, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawRelay,
+};
 pub(crate) use self::relay_url::RelayUrl;
 use crate::backoff::BackoffTerms;
 use crate::dial::proxy::Proxy;
@@ -29,6 +33,8 @@ pub struct Config {
     pub(crate) kubernetes: KubernetesConfig,
     pub(crate) ceiling: Ceiling,
     pub(crate) limits: Limits,
+    /// Absent: nothing of it runs.
+    pub(crate) flux: Option<FluxConfig>,
     pub(crate) admin: SocketAddr,
     pub(crate) replica: String,
     pub(crate) drain_grace: Duration,

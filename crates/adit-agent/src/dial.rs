@@ -1,4 +1,4 @@
-//! Decides how a connection to a peer comes about: name, address, proxy, TLS. Called for the relay and for the API server, which
+//! Decides how a connection to a peer comes about: name, address, proxy, TLS. Called for the relay, the API server and Flux's webhooks, which
 //! each have a [`Dialler`] made once from the configuration, and step by step by `adit doctor`, which tells how far it comes.
 //! Invariant: a dialler has one target; nothing that a request says can change whom it dials.
 
@@ -22,7 +22,7 @@ use tokio_util::either::Either;
 
 use self::proxy::{Proxy, ProxyError};
 
-/// A connection: plain, which only loopback is, or TLS.
+/// A connection: plain or TLS.
 pub type Wire = Either<BufferedStream, TlsStream<BufferedStream>>;
 
 /// Knows how to reach one peer.
@@ -32,7 +32,7 @@ pub struct Dialler {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// Absent: no TLS, for this machine alone.
+    /// Absent: no TLS, for this machine, and for Flux's webhooks in the cluster.
     pub tls: Option<Tls>,
     /// Who is asked for the way, if anybody.
     pub proxy: Option<Proxy>,

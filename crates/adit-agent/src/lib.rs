@@ -6,6 +6,8 @@
 //!    └─ streams ──▶ serve ──▶ impersonate (ceiling) ──▶ kube (pool, HTTP/2 or 1.1) ──▶ API server
 //! ```
 //!
+//! Beside that, and only when its configuration asks for it, `flux` passes pushes that GitLab tells of on to Flux's Receivers.
+//!
 //! Reading order is that of a request: [`Agent`] holds a tunnel, `serve` takes its streams, `impersonate` writes who asks,
 //! `kube` calls the API server; `dial` is how either peer is reached.
 //!
@@ -24,6 +26,8 @@ mod agent;
 mod config;
 mod serve;
 
+mod flux;
+
 mod impersonate;
 mod in_hand;
 mod kube;
@@ -40,7 +44,7 @@ pub use adit_identity::mistakes::Mistakes;
 
 pub use crate::agent::{Agent, StartError};
 pub use crate::config::{
-    BadYaml, Config, RawAdmin, RawCeiling, RawConfig, RawKubernetes, RawLimits, RawRelay,
+    BadYaml, Config, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawRelay,
 };
 pub use crate::explain::ConnectFailure;
 pub use crate::trial::{Cluster, NoAnswer, RelayWay, Right, Trial};

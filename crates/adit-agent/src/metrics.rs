@@ -32,6 +32,10 @@ pub(crate) struct Metrics {
     pub(crate) in_hand: Gauge,
     lost: Each<Loss, Counter>,
     pub(crate) credential_failures: Counter,
+    pub(crate) leads: Gauge,
+    pub(crate) pushes_told: Gauge,
+    pub(crate) repositories: Gauge,
+    reconciliations: Each<Reconciliation, Counter>,
 }
 
 label! {
@@ -102,6 +106,22 @@ label! {
 }
 
 label! {
+    /// What became of a push for one of Flux's repositories, or of its Receiver.
+    pub(crate) enum Reconciliation: "outcome" {
+        /// Its Receiver took the call.
+        Called = "called",
+        /// notification-controller has not made it ready.
+        NotReady = "not_ready",
+        /// It did not take the call.
+        Refused = "refused",
+        /// It cannot be reached.
+        Unreachable = "unreachable",
+        /// The API server does not let the agent have a Secret or a Receiver.
+        NotKept = "not_kept",
+    }
+}
+
+label! {
     /// What the API server said, by its status.
     enum Class: "class" {
         Informational = "1xx",
@@ -120,6 +140,7 @@ impl Metrics {
         metrics.register_tunnels(registry);
         metrics.register_requests(registry);
         metrics.register_connections(registry);
+        metrics.register_flux(registry);
         metrics
     }
 
@@ -198,6 +219,33 @@ impl Metrics {
             "Times the agent's own Kubernetes credentials could not be renewed",
             self.credential_failures.clone(),
         );
+    }
+
+    fn register_flux(&self, registry: &mut Registry) {
+        registry.register(
+            "flux_leads",
+            "1 at the replica that sees to Flux; 0 everywhere with `flux` in the configuration: nobody holds the Lease",
+            self.leads.clone(),
+        );
+        registry.register(
+            "flux_pushes_told",
+            "1 while the relay tells this replica of pushes; 0 for long at the one that leads: pushes wait for Flux's own intervals",
+            self.pushes_told.clone(),
+        );
+        registry.register(
+            "flux_repositories",
+            "Repositories of Flux's whose project is at this GitLab",
+            self.repositories.clone(),
+        );
+        registry.register(
+            "flux_reconciliations",
+            "Calls of Receivers, and attempts to keep one that failed. called: Flux was told of a push; not_ready: notification-controller has not seen to the Receiver yet; refused: it did not answer 200; unreachable: it did not answer; not_kept: the API server refuses the Secret or the Receiver",
+            self.reconciliations.clone(),
+        );
+    }
+
+    pub(crate) fn reconciliation(&self, outcome: Reconciliation) {
+        self.reconciliations.of(outcome).inc();
     }
 
     /// What answers with this window may be ahead of their readers.

@@ -28,7 +28,7 @@ use crate::metrics::{Failure, Metrics};
 /// What every handler needs.
 #[derive(Debug)]
 pub(crate) struct Service {
-    pub(crate) kube: Kube,
+    pub(crate) kube: Arc<Kube>,
     pub(crate) identities: Identities,
     pub(crate) head_limits: HeadLimits,
     /// Through all tunnels: while a relay drains there are two.

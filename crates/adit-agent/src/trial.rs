@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::agent::{StartError, link, options, relay_dialler};
+use crate::agent::{StartError, link, link::Opened, options, relay_dialler};
 use crate::config::Config;
 use crate::dial::{Dialler, Tls};
 use crate::explain::ConnectFailure;
@@ -100,7 +100,7 @@ impl Trial {
         let token = link::authorization(&relay.token)?;
         let mut options = options(&self.config);
         options.about.replica.push_str(" (doctor)");
-        let (tunnel, driver) = link::open(way, &relay.url, &token, options).await?;
+        let (Opened { tunnel, .. }, driver) = link::open(way, &relay.url, &token, options).await?;
         let version = tunnel.peer().version;
         leave(&tunnel, driver).await;
         Ok(version)

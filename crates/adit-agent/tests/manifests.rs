@@ -15,7 +15,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
 use serde::de::DeserializeOwned;
 
 /// A file of `deploy/manifests/agent`.
@@ -139,6 +139,38 @@ fn secrets_are_not_read_everywhere() {
             );
         }
     }
+}
+
+#[test]
+fn flux_is_served_without_a_look_at_secrets_of_others() {
+    let documents = documents(file!("flux/roles.yaml"));
+    let own: Role = read(documents[0]);
+    let receivers: ClusterRole = read(documents[2]);
+    let rules = own
+        .rules
+        .unwrap()
+        .into_iter()
+        .chain(receivers.rules.unwrap());
+    for rule in rules {
+        let is_of_secrets = |name: &String| name == "secrets";
+        let of_secrets = rule.resources.iter().flatten().any(is_of_secrets);
+        if of_secrets && rule.resource_names.is_none() {
+            assert_eq!(rule.verbs, ["create"]);
+        }
+        assert!(
+            !rule
+                .verbs
+                .iter()
+                .any(|verb| verb == "*" || verb == "delete")
+        );
+    }
+    let own = own.metadata.name.unwrap();
+    assert_eq!(
+        own, "adit-agent-flux",
+        "as the agent calls its Lease by default"
+    );
+    let binding: RoleBinding = read(file!("flux/role-binding.yaml"));
+    assert_eq!(Some(binding.role_ref.name), receivers.metadata.name);
 }
 
 #[test]

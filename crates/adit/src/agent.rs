@@ -97,9 +97,10 @@ impl AgentArgs {
 pub(crate) async fn start(config: Config) -> Result<Agent, Failure> {
     Agent::start(config).await.map_err(|error| {
         let exit = match &error {
-            StartError::Kubernetes(_) | StartError::Roots(_) | StartError::RelayName(_) => {
-                Exit::BadConfig
-            }
+            StartError::Kubernetes(_)
+            | StartError::Roots(_)
+            | StartError::Webhooks(_)
+            | StartError::RelayName(_) => Exit::BadConfig,
             StartError::Admin { .. } => Exit::Unavailable,
         };
         Failure::new(

@@ -1,7 +1,8 @@
 //! `adit manifests`: prints what a cluster's owner applies, with secrets and rules in their places.
 //!
 //! The files of `deploy/manifests` are built in and changed, so that there is one home for them. Nothing is asked of a
-//! cluster, and nothing is applied. Invariant: what is printed gives the agent no right of its own.
+//! cluster, and nothing is applied. Invariant: what is printed gives the agent no right of its own but those
+//! that Flux needs, where that is asked for.
 
 /// A file of `deploy/manifests`.
 macro_rules! built_in {

@@ -404,6 +404,60 @@ fn agents_manifests_hold_its_token_and_tell_the_hash() {
 }
 
 #[test]
+fn agents_manifests_have_roles_and_configuration_for_flux_where_it_is_asked_for() {
+    let agent = ["manifests", "agent", "--relay", "https://relay.example.com"];
+    let plain = adit(&agent).args(["--namespace", "shop"]).output().unwrap();
+    assert!(!stdout(&plain).contains("flux"));
+    let with_flux = adit(&agent)
+        .args([
+            "--namespace",
+            "shop",
+            "--name",
+            "other",
+            "--install-namespace",
+            "adit",
+        ])
+        .args([
+            "--flux",
+            "https://gitlab.example.com",
+            "--flux-namespace",
+            "sources",
+        ])
+        .output()
+        .unwrap();
+    let text = stdout(&with_flux);
+    let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let bindings: Vec<_> = objects
+        .iter()
+        .filter(|object| object["kind"] == "RoleBinding")
+        .map(|object| &object["metadata"])
+        .map(|metadata| format!("{} in {}", metadata["name"], metadata["namespace"]))
+        .collect();
+    let expected = [
+        r#""other" in "shop""#,
+        r#""other-flux" in "adit""#,
+        r#""other-flux-receivers" in "sources""#,
+    ];
+    assert_eq!(bindings, expected);
+    let role = objects
+        .iter()
+        .find(|object| object["kind"] == "Role")
+        .unwrap();
+    assert_eq!(role["rules"][0]["resourceNames"][0], "other-flux");
+    let map = objects
+        .iter()
+        .find(|object| object["kind"] == "ConfigMap")
+        .unwrap();
+    let config: serde_json::Value =
+        serde_saphyr::from_str(map["data"]["agent.yaml"].as_str().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "gitlab_url": "https://gitlab.example.com", "namespaces": ["sources"],
+        "lease_name": "other-flux", "lease_namespace": "adit",
+    });
+    assert_eq!(config["flux"], expected);
+}
+
+#[test]
 fn manifests_say_what_is_missing() {
     let agent = ["manifests", "agent", "--relay", "https://relay.example.com"];
     for (more, code, because) in [

@@ -64,9 +64,14 @@ fn files_of_the_relay() -> Vec<Value> {
 }
 
 fn files_of_the_agent() -> Vec<Value> {
-    vec![json!({
+    let file = json!({
         "relay": { "url": "https://relay.example.com", "token_file": "/token", "proxy": "none" },
-    })]
+    });
+    let mut of_flux = file.clone();
+    of_flux["flux"] = json!({
+        "gitlab_url": "https://gitlab.example.com", "lease_namespace": "adit-agent",
+    });
+    vec![file, of_flux]
 }
 
 /// Where in a file a key is: `agents[].id`, the first of a list standing for all.

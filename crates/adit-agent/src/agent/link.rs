@@ -15,7 +15,7 @@ use std::time::Duration;
 use adit_process::admin::Condition;
 use adit_process::metrics::{Held, Label};
 use adit_process::{Stop, chain};
-use adit_tunnel::{CloseReason, Driver, Options, Tunnel};
+use adit_tunnel::{Calls, CloseReason, Driver, Options, Tunnel};
 use http::HeaderValue;
 use secrecy::zeroize::Zeroize;
 use secrecy::{ExposeSecret, SecretString};
@@ -40,7 +40,16 @@ pub(crate) struct Link {
     pub(crate) service: Arc<Service>,
     pub(crate) ready: Condition,
     pub(crate) up: watch::Sender<usize>,
+    /// The newest tunnel, also when it is over.
+    pub(crate) newest: watch::Sender<Option<Opened>>,
     pub(crate) stop: Stop,
+}
+
+/// A tunnel, and what may go beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) tunnel: Tunnel,
+    pub(crate) calls: Calls,
 }
 
 impl Link {
@@ -50,8 +59,8 @@ impl Link {
         let mut backoff = Backoff::new(self.relay.backoff);
         while !self.stop.is_draining() {
             let wait = match self.connect_unless_stopped().await {
-                Some(Ok((tunnel, driver))) => {
-                    self.hold(tunnel, driver, &mut sessions, &mut backoff).await
+                Some(Ok((opened, driver))) => {
+                    self.hold(opened, driver, &mut sessions, &mut backoff).await
                 }
                 Some(Err(failure)) => {
                     let wait = backoff.failed();
@@ -66,7 +75,7 @@ impl Link {
         while sessions.join_next().await.is_some() {}
     }
 
-    async fn connect_unless_stopped(&mut self) -> Option<Result<(Tunnel, Driver), ConnectFailure>> {
+    async fn connect_unless_stopped(&mut self) -> Option<Result<(Opened, Driver), ConnectFailure>> {
         let stop = self.stop.clone();
         tokio::select! {
             biased;
@@ -75,7 +84,7 @@ impl Link {
         }
     }
 
-    async fn connect(&mut self) -> Result<(Tunnel, Driver), ConnectFailure> {
+    async fn connect(&mut self) -> Result<(Opened, Driver), ConnectFailure> {
         let token = authorization(&self.relay.token)?;
         self.ask_version().await;
         self.reread_roots();
@@ -97,12 +106,13 @@ impl Link {
     /// Serves the tunnel until it is to be replaced; it goes on in `sessions` then. Gives the wait before the next.
     async fn hold(
         &self,
-        tunnel: Tunnel,
+        opened: Opened,
         driver: Driver,
         sessions: &mut JoinSet<()>,
         backoff: &mut Backoff,
     ) -> Duration {
         let since = Instant::now();
+        let tunnel = opened.tunnel.clone();
         self.service.metrics.connect(Attempt::Connected);
         let peer = tunnel.peer();
         tracing::info!(
@@ -111,6 +121,7 @@ impl Link {
             "tunnel is up"
         );
         sessions.spawn(self.session(tunnel.clone(), driver));
+        self.newest.send_replace(Some(opened));
         let end = released(&tunnel, &self.stop).await;
         let was_healthy = since.elapsed() >= self.relay.healthy_after;
         if was_healthy {
@@ -291,17 +302,17 @@ pub(crate) async fn open(
     relay: &RelayUrl,
     token: &HeaderValue,
     options: Options,
-) -> Result<(Tunnel, Driver), ConnectFailure> {
+) -> Result<(Opened, Driver), ConnectFailure> {
     let Dialled { wire, alpn } = dialler.dial().await?;
     if dialler.tls.is_some() && alpn.as_deref() != Some(adit_process::tls::H2) {
         return Err(ConnectFailure::NoHttp2 { alpn });
     }
     let authority = relay.authority();
-    let (tunnel, _, driver) = match wire {
+    let (tunnel, calls, driver) = match wire {
         Either::Left(io) => adit_tunnel::connect(io, &authority, token, options).await?,
         Either::Right(io) => adit_tunnel::connect(io, &authority, token, options).await?,
     };
-    Ok((tunnel, driver))
+    Ok((Opened { tunnel, calls }, driver))
 }
 
 /// The whole `authorization` value. Read anew for each connect, so that a rotated token is taken up.

@@ -10,8 +10,8 @@ use adit_process::tls::TrustRoots;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Config, DEAD_AFTER, KubernetesConfig, Limits, PING_INTERVAL, PoolLimits, RawAdmin, RawCeiling,
-    RawConfig, RawKubernetes, RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
+    Config, DEAD_AFTER, FluxConfig, KubernetesConfig, Limits, PING_INTERVAL, PoolLimits, RawAdmin,
+    RawCeiling, RawConfig, RawKubernetes, RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
 };
 use crate::backoff::BackoffTerms;
 use crate::dial::proxy::{Proxy, ProxyEnvironment};
@@ -35,6 +35,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let kubernetes = kubernetes(raw.kubernetes, mistakes);
     let ceiling = ceiling(raw.ceiling, mistakes);
     let limits = limits(&raw.limits, mistakes);
+    let flux = raw.flux.map(|raw| FluxConfig::check(raw, mistakes));
     let admin = admin(&raw.admin, mistakes);
     let drain_grace = Section::at(Key::root(), mistakes).time(
         "drain_grace",
@@ -50,6 +51,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         kubernetes,
         ceiling,
         limits,
+        flux: flux.flatten(),
         admin: admin?,
         replica,
         drain_grace,

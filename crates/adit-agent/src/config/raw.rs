@@ -18,6 +18,8 @@ pub struct RawConfig {
     pub ceiling: RawCeiling,
     /// What the relay may ask at once.
     pub limits: RawLimits,
+    /// Which repositories of Flux are reconciled when GitLab tells of a push. Default: none.
+    pub flux: Option<RawFlux>,
     /// Metrics and probes.
     pub admin: RawAdmin,
     /// What this process is called among the replicas of its agent. Default: `POD_NAME` from the environment, else the
@@ -117,6 +119,23 @@ pub struct RawLimits {
     pub stream_credit_bytes: Option<u64>,
     /// The same, once the path has shown that it carries more. Default 16777216.
     pub max_stream_credit_bytes: Option<u64>,
+}
+
+/// `flux:`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFlux {
+    /// The GitLab whose repositories are followed: `GitRepository` objects whose URL has its host.
+    pub gitlab_url: String,
+    /// The namespaces in which they are followed. Default `["flux-system"]`.
+    pub namespaces: Option<Vec<String>>,
+    /// Where their Receivers are called. Default `http://webhook-receiver.flux-system.svc.cluster.local`. A path
+    /// `/api/v1/namespaces/*/services/*/proxy` goes through the API server.
+    pub webhook_receiver_url: Option<String>,
+    /// What the Lease is called by which one replica leads, and the Secret with the agent's key. Default `adit-agent-flux`.
+    pub lease_name: Option<String>,
+    /// Their namespace. Default: the pod's.
+    pub lease_namespace: Option<String>,
 }
 
 /// `admin:`

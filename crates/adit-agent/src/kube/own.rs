@@ -1,13 +1,13 @@
 //! What the agent asks the API server for itself, without impersonation: its version, which is told to the relay when a tunnel opens
-//! and is a first sign in the log of whether the API server can be reached at all; and for `adit doctor` who the agent is and what
-//! it may. Nothing is decided by it, and nothing that comes out of a tunnel is asked here.
+//! and is a first sign in the log of whether the API server can be reached at all; for `adit doctor` who the agent is and what
+//! it may; and what `flux` keeps in the cluster. Nothing that comes out of a tunnel's streams is asked here.
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Collected, Full, Limited};
 
-use super::{Call, CallError, Expectation, Kube, RequestBody, Window};
+use super::{AnswerBody, Call, CallError, Expectation, Kube, RequestBody, Window};
 
 #[derive(serde::Deserialize)]
 struct Version {
@@ -35,26 +35,51 @@ impl Kube {
         target: &'static str,
         document: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), CallError> {
-        let (mut headers, mut method) = (HeaderMap::new(), Method::GET);
+        let method = match document {
+            Some(_) => Method::POST,
+            None => Method::GET,
+        };
+        let mut headers = HeaderMap::new();
         if document.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
-            method = Method::POST;
         }
-        let call = Call {
-            method,
-            target: PathAndQuery::from_static(target),
-            headers,
-        };
-        let lease = self.lease(Window::Wide).await?;
-        let body = document.map(whole);
-        let answer = self
-            .call(lease, call, body, Expectation::None, |_, _| {})
-            .await?;
-        let status = answer.response.status();
-        let body = Limited::new(answer.response.into_body(), MAX_BYTES)
+        let target = PathAndQuery::from_static(target);
+        let response = self.send(method, target, headers, document).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_BYTES)
             .collect()
             .await;
         Ok((status, body.map(Collected::to_bytes).unwrap_or_default()))
+    }
+
+    /// Sends a request, and waits for the answer's head. What an API server has not looked at, because it closes the connection, is sent
+    /// once more.
+    ///
+    /// # Errors
+    /// The API server cannot be called.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        target: PathAndQuery,
+        headers: HeaderMap,
+        document: Option<Bytes>,
+    ) -> Result<Response<AnswerBody>, CallError> {
+        let send = async || {
+            let call = Call {
+                method: method.clone(),
+                target: target.clone(),
+                headers: headers.clone(),
+            };
+            let lease = self.lease(Window::wished(&target)).await?;
+            let body = document.clone().map(whole);
+            self.call(lease, call, body, Expectation::None, |_, _| {})
+                .await
+        };
+        let answer = match send().await {
+            Err(CallError::NotTaken(_)) => send().await,
+            answer => answer,
+        };
+        Ok(answer?.response)
     }
 }
 

@@ -31,7 +31,7 @@ struct Near {
 fn service(kube: Kube) -> Service {
     let metrics = Metrics::default();
     Service {
-        kube,
+        kube: Arc::new(kube),
         identities: Identities::new(Ceiling::default()),
         head_limits: HeadLimits::default(),
         max_streams: 200,

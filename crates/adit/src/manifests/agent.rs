@@ -1,8 +1,10 @@
 //! `adit manifests agent`: an agent, and what the API server lets it do for others.
 //!
-//! Called by [`super::run`]. Invariant: no form lets the agent act for `system:masters`, as a service account, or by itself.
+//! Called by [`super::run`]. Invariant: no form lets the agent act for `system:masters` or as a service account, nor by itself but for
+//! Flux.
 
 mod access;
+mod flux;
 mod workload;
 
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use crate::input::read_text;
 /// Print an agent's manifests: namespace, account, rights, token, pods
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The agent can do nothing by itself. What it may do for a job is what is allowed here *and* to the job's own \
+Without --flux the agent can do nothing by itself. What it may do for a job is what is allowed here *and* to the job's own \
 groups. A rule is VERBS:RESOURCES, where `*` stands for all:
 
   get,list,watch:pods,pods/log   get,create:pods/exec   create,patch:deployments.apps
@@ -73,6 +75,13 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "VERSION", default_value_t, help_heading = RIGHTS)]
     kubernetes: Version,
 
+    /// Pass pushes to this GitLab's projects on to Flux, with the roles that this needs
+    #[arg(long, value_name = "GITLAB-URL", help_heading = FLUX)]
+    flux: Option<String>,
+    /// A namespace, which exists, with repositories of Flux's [default: flux-system]
+    #[arg(long = "flux-namespace", value_name = "NAME", requires = "flux", help_heading = FLUX)]
+    flux_namespaces: Vec<String>,
+
     /// Its image [default: `adit` with this version as tag]
     #[arg(long, value_name = "IMAGE", help_heading = PODS)]
     image: Option<String>,
@@ -92,12 +101,13 @@ pub(super) fn print(args: &AgentArgs) -> Result<String, Failure> {
     args.check().ends(Exit::BadConfig)?;
     let token = args.token()?;
     let mut documents = args.access();
+    documents.extend(args.flux_roles());
     documents.extend(args.workload(&token)?);
     documents
         .settled(&Place {
             app: "adit-agent",
             name: &args.name,
-            namespace: args.install_namespace.as_ref().unwrap_or(&args.name),
+            namespace: args.home(),
         })
         .to_yaml(&args.comment(&token))
         .ends(Exit::Internal)
@@ -149,6 +159,10 @@ impl AgentArgs {
         Ok(token)
     }
 
+    fn home(&self) -> &str {
+        self.install_namespace.as_ref().unwrap_or(&self.name)
+    }
+
     fn comment(&self, token: &SecretString) -> String {
         format!(
             "An agent for {}. This holds its token: keep it as a secret.\n\
@@ -170,5 +184,6 @@ fn group(name: &str) -> Result<String, &'static str> {
 }
 
 const RIGHTS: &str = "Rights";
+const FLUX: &str = "Flux";
 const PODS: &str = "Pods";
 const INDENT: &str = "    ";

@@ -135,6 +135,7 @@ impl Document {
     }
 
     fn settle(&mut self, place: &Place<'_>) {
+        let is_at_home = self.text("/metadata/namespace") == place.app;
         rename(&mut self.0, place);
         let mut labels = self
             .0
@@ -149,6 +150,9 @@ impl Document {
             "ClusterRole" => {}
             "ClusterRoleBinding" | "RoleBinding" => {
                 self.set("/subjects/0/namespace", place.namespace);
+                if is_at_home {
+                    self.set("/metadata/namespace", place.namespace);
+                }
             }
             _ => self.add("/metadata", "namespace", place.namespace),
         }

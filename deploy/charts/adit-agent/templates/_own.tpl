@@ -20,6 +20,18 @@
   "ceiling" (pick .Values.ceiling "agent" "users" "groups")
   "admin" (dict "address" (printf "0.0.0.0:%s" (include "adit.adminPort" .)))
 -}}
+{{- with .Values.flux.gitlabUrl -}}
+{{- $flux := dict
+  "gitlab_url" .
+  "namespaces" $.Values.flux.namespaces
+  "lease_name" (printf "%s-flux" (include "adit.fullname" $))
+  "lease_namespace" $.Release.Namespace
+-}}
+{{- with $.Values.flux.webhookReceiverUrl -}}
+{{- $_ := set $flux "webhook_receiver_url" . -}}
+{{- end -}}
+{{- $_ := set $config "flux" $flux -}}
+{{- end -}}
 {{ mergeOverwrite $config (deepCopy .Values.config) | toYaml }}
 {{- end }}
 

@@ -51,6 +51,9 @@ impl AgentArgs {
                 config.set(key, names.clone());
             }
         }
+        if let Some(flux) = self.flux_config() {
+            config.add("", "flux", flux);
+        }
         let text = config.to_yaml().ends(Exit::Internal)?;
         check(&text)
             .context("the agent could not use what it is told")
@@ -75,6 +78,9 @@ impl AgentArgs {
                 "/spec/egress/1/ports",
                 json!({ "port": port, "protocol": "TCP" }),
             );
+        }
+        if self.flux.is_some() {
+            self.let_out_to_flux(documents.one("NetworkPolicy"));
         }
         documents
     }
