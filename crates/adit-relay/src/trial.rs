@@ -21,7 +21,7 @@ use crate::{
     authenticate::Fetch,
     config::Config,
     gitlab::Client,
-    relay::client_tls,
+    relay::{StartError, client_tls},
     secret_file::{self, SecretError},
 };
 
@@ -140,6 +140,23 @@ impl Trial {
         let file = files.and_then(|files| files.token_file.as_ref());
         let read = |file: &PathBuf| secret_file::load(file, ReadToken::new);
         Ok(file.map(read).transpose()?.map(drop))
+    }
+
+    /// Reads the certificate and the secret of the port that GitLab calls; nothing when there is no such port.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub fn gitlab_api(&self) -> Result<Option<()>, StartError> {
+        let Some(api) = &self.config.gitlab_api else {
+            return Ok(None);
+        };
+        if let Some(files) = api.tls.clone() {
+            ServerTls::load(files, &[])?;
+        }
+        if let Some(file) = &api.secret_file {
+            secret_file::load(file, ApiSecret::new)?;
+        }
+        Ok(Some(()))
     }
 
     /// Reads the secrets of GitLab's webhook; nothing when none are configured.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use adit_relay::Trial;
 use clap::Args;
 
-use self::authorities::{API_SECRET, GITLAB, ISSUERS, READ_TOKEN, WEBHOOK};
+use self::authorities::{API_SECRET, GITLAB, GITLAB_API, ISSUERS, READ_TOKEN, WEBHOOK};
 use self::certificate::CERTIFICATE;
 use self::running::{ADMIN, GITALY, PORT, READY, VERSION};
 use super::finding::{Check, Hop, Report};
@@ -30,7 +30,7 @@ pub(crate) struct RelayArgs {
 
 const SETTINGS: Check = Check::new("settings", Hop::Relay);
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     SETTINGS,
     CERTIFICATE,
     ADMIN,
@@ -42,6 +42,7 @@ const CHECKS: [Check; 12] = [
     API_SECRET,
     READ_TOKEN,
     GITALY,
+    GITLAB_API,
     WEBHOOK,
 ];
 

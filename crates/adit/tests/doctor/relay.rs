@@ -32,7 +32,14 @@ fn relay_that_runs_is_well() {
     scenario(async {
         let relay = relay().start().await;
         let examined = examined(&relay.config()).await;
-        examined.is_well_but_for(&["gitlab", "api_secret", "read_token", "gitaly", "webhook"]);
+        examined.is_well_but_for(&[
+            "gitlab",
+            "api_secret",
+            "read_token",
+            "gitaly",
+            "gitlab_api",
+            "webhook",
+        ]);
         for (check, words) in [
             ("certificate", "issued by `adit test CA`"),
             ("admin", "a relay runs"),
@@ -58,6 +65,7 @@ fn relay_that_does_not_run_could() {
             "api_secret",
             "read_token",
             "gitaly",
+            "gitlab_api",
             "webhook",
         ]);
 
@@ -149,6 +157,7 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
             "api_secret",
             "read_token",
             "gitaly",
+            "gitlab_api",
             "webhook",
         ]);
 
@@ -165,6 +174,12 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         gitlab.faults().clear();
         let lost = examined(&with_secret).await;
         lost.is_broken_at("webhook", "relay", "/nowhere/secret");
+        for key in ["secret_file", "certificate: /nowhere/tls.crt, key"] {
+            let port = format!("gitlab_api: {{ {key}: /nowhere/file }}\n");
+            let asking = config.replace("gitlab: {", "gitlab: { api_secret_file: /nowhere/secret,");
+            let lost = examined(&format!("{asking}{port}")).await;
+            assert!(lost.what("gitlab_api").contains("/nowhere/"), "{lost}");
+        }
         gitlab.be_away().await;
         let away = examined(&config).await;
         away.is_broken_at("gitlab", "authority", "authorities.gitlab.url");

@@ -1,4 +1,5 @@
-//! Checks `issuers`, `gitlab`, `api_secret`, `read_token` and `webhook`: does whoever vouches for jobs, agents and users answer the relay?
+//! Checks `issuers`, `gitlab`, `api_secret`, `read_token`, `gitlab_api` and `webhook`: does whoever vouches for jobs, agents and users
+//! answer the relay, and could the relay answer GitLab?
 
 use adit_authority::gitlab::{ApiSecret, Trust};
 use adit_process::chain;
@@ -13,6 +14,7 @@ pub(super) const ISSUERS: Check = Check::new("issuers", Hop::Authority);
 pub(super) const GITLAB: Check = Check::new("gitlab", Hop::Authority);
 pub(super) const API_SECRET: Check = Check::new("api_secret", Hop::Relay);
 pub(super) const READ_TOKEN: Check = Check::new("read_token", Hop::Relay);
+pub(super) const GITLAB_API: Check = Check::new("gitlab_api", Hop::Relay);
 pub(super) const WEBHOOK: Check = Check::new("webhook", Hop::Relay);
 
 pub(super) async fn check(trial: &Trial, report: &mut Report) {
@@ -36,6 +38,17 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) {
         Err(error) => {
             let advice = "put a token with the scope read_repository into the file that agent_files.token_file names: docs/gitlab.md";
             report.failed(READ_TOKEN, chain(&error), advice);
+        }
+    }
+    match trial.gitlab_api() {
+        Ok(Some(())) => report.ok(GITLAB_API, "its certificate and secret can be used"),
+        Ok(None) => report.not_run(
+            GITLAB_API,
+            "GitLab's pages are to ask nothing here, and pushes are not told of",
+        ),
+        Err(error) => {
+            let advice = "name files that can be used: docs/configuration.md";
+            report.failed(GITLAB_API, chain(&error), advice);
         }
     }
     match trial.webhook_secrets() {
