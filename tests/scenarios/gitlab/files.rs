@@ -320,15 +320,8 @@ fn file_of_an_agent_that_comes_anew_is_read_at_once() {
         files.until_read().await;
         let kube = kube().start().await;
         let agent = agent("testing").showing(&files.register("testing"), &files.relay);
-        let mut agent = agent.serving(&kube).start().await;
+        let agent = agent.serving(&kube).start().await;
         files.until_handed_over(2).await;
-        let reads = files.reads();
-        // It is known by now: that it comes again is no news.
-        agent.kill().await;
-        agent.revive().await;
-        agent.connected().await;
-        files.push(150, "group/sub/app", 1).await;
-        until("the files are read", || files.reads() == reads + 3).await;
         agent.stop().await;
         kube.stop().await;
         files.stop().await;
