@@ -200,7 +200,7 @@ impl Metrics {
         );
         registry.register(
             "gitlab_api_calls",
-            "What GitLab called at gitlab_api. unauthenticated: the caller has not proved to be GitLab; invalid_argument: a field is missing; unimplemented: there is no such call; failed: the message could not be read",
+            "What GitLab called at gitlab_api. unauthenticated: the caller has not proved to be GitLab; invalid_argument: a field is missing; unimplemented: there is no such call; failed: the message could not be read, or Gitaly gave no answer",
             self.gitlab_api_calls.clone(),
         );
         registry.register(

@@ -2,9 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use adit_proto::gitlab::{
-    agent_tracker::{ConnectedAgentInfo, rpc::get_connected_agents_request::Request as Of},
-    event::{GitPushEvent, Project},
+use adit_proto::{
+    gitaly::{GetTreeEntriesRequest, commit_service_client::CommitServiceClient},
+    gitlab::{
+        agent_tracker::{ConnectedAgentInfo, rpc::get_connected_agents_request::Request as Of},
+        event::{GitPushEvent, Project},
+    },
 };
 use adit_tests::{
     Kube, TestAgent, World, agent,
@@ -247,13 +250,53 @@ fn call_that_lacks_a_field_is_told_which() {
 }
 
 #[test]
+fn pages_are_told_whose_files_there_are() {
+    scenario(async {
+        let pages = Pages::new().await;
+        {
+            let world = pages.gitlab.world();
+            let file = |path| (path, Some("ci_access: {}\n"));
+            let files = [
+                ".gitlab/agents/prod/config.yaml",
+                ".gitlab/agents/unregistered/config.yaml",
+                ".gitlab/agents/misspelt/config.yml",
+                "README.md",
+            ];
+            world.repository(150).commit_to("main", &files.map(file));
+        }
+        for branch in ["main", ""] {
+            let repository = pages.gitlab.repository_info(150);
+            let found = pages.kas.config_files(repository, branch).await.unwrap();
+            let mut found: Vec<_> = found.iter().map(|file| &*file.name).collect();
+            found.sort_unstable();
+            let expected = [
+                ".gitlab/agents/prod/config.yaml",
+                ".gitlab/agents/unregistered/config.yaml",
+            ];
+            assert_eq!(found, expected, "{branch:?}");
+        }
+        pages.gitlab.gitaly().fail(Some(Status::internal("broken")));
+        let repository = pages.gitlab.repository_info(150);
+        let answer = pages.kas.config_files(repository, "main").await;
+        is_refused(answer, Code::Unavailable, "broken");
+        pages.counted("config_files", "answered", 2.0).await;
+        pages.counted("config_files", "failed", 1.0).await;
+        pages.stop().await;
+    });
+}
+
+#[test]
 fn call_that_the_relay_does_not_have_is_told_so() {
     scenario(async {
         let pages = Pages::new().await;
-        let repository = pages.gitlab.repository_info(150);
-        let answer = pages.kas.config_files(repository, "main").await;
-        is_refused(answer, Code::Unimplemented, "no such call");
+        let wire = pages.kas.wire().clone();
+        let origin = wire.origin();
+        let mut other = CommitServiceClient::with_origin(wire, origin);
+        let request = pages.kas.signed(GetTreeEntriesRequest::default());
+        let answer = other.get_tree_entries(request).await;
+        is_refused(answer.map(drop), Code::Unimplemented, "no such call");
         pages.counted("other", "unimplemented", 1.0).await;
+        drop(other);
         pages.stop().await;
     });
 }

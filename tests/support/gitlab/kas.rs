@@ -105,6 +105,12 @@ impl KasCaller {
         self
     }
 
+    /// What its calls are sent over.
+    #[must_use]
+    pub fn wire(&self) -> &Grpc {
+        &self.wire
+    }
+
     /// Makes this claim from now on, in place of what GitLab would say.
     #[must_use]
     pub fn claiming(mut self, claim: &str, value: Value) -> Self {
@@ -246,7 +252,9 @@ impl KasCaller {
         AgentTrackerClient::with_origin(self.wire.clone(), self.wire.origin())
     }
 
-    fn signed<T>(&self, message: T) -> Request<T> {
+    /// A call of GitLab's to whatever the agent server serves.
+    #[must_use]
+    pub fn signed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(shown) = self.authorization() {
             let value = shown.parse().expect("what is shown is metadata");

@@ -24,6 +24,7 @@ use crate::{
 
 mod agents;
 mod calls;
+mod config_files;
 mod notifications;
 mod server_info;
 mod tasks;

@@ -162,6 +162,7 @@ label! {
     pub(crate) enum ApiCall: "call" {
         ServerInfo = "server_info",
         Agents = "agents",
+        ConfigFiles = "config_files",
         Push = "push",
         Other = "other",
     }

@@ -111,7 +111,7 @@ impl Built {
             budget: Arc::clone(&options.budget),
             oidc: Arc::clone(&oidc),
             gitlab: gitlab.clone(),
-            gitaly,
+            gitaly: gitaly.clone(),
             agent_files: agent_files.clone(),
             in_flight: in_flight.clone(),
             audit: audit.clone(),
@@ -157,8 +157,8 @@ impl Built {
             .as_ref()
             .map(|gitlab| Arc::clone(gitlab.agent_names()))
             .unwrap_or_default();
-        let gitlab_api = match (config.gitlab_api, pushes) {
-            (Some(api), Some(pushes)) => {
+        let gitlab_api = match (config.gitlab_api, pushes, gitaly) {
+            (Some(api), Some(pushes), Some(gitaly)) => {
                 let own = api.secret_file.as_deref();
                 let own = own.map(|file| api_secret(file, &metrics, &mut upkeep));
                 let parts = gitlab_api::Parts {
@@ -170,12 +170,13 @@ impl Built {
                     configured: config.agents.clone(),
                     names: Arc::clone(&names),
                     pushes,
+                    gitaly,
                     stop: stop.clone(),
                     metrics: Arc::clone(&metrics),
                 };
                 Some(gitlab_api::Unopened::new(api, parts, &mut upkeep)?)
             }
-            (Some(_) | None, _) => None,
+            (Some(_) | None, _, _) => None,
         };
         let route = Arc::new(Route::new(
             Arc::clone(&registry),
@@ -315,11 +316,11 @@ fn events(
     }))
 }
 
-/// Asked for agents' files alone.
+/// Asked for agents' files alone: what they say, and, for GitLab's pages, where there are some.
 fn gitaly(config: &Config) -> Result<Option<Arc<Gitaly>>, TlsError> {
     let asking = config.gitlab.as_ref().filter(|gitlab| {
         let files = gitlab.agent_files.as_ref();
-        files.is_some_and(|files| files.asks_gitaly)
+        config.gitlab_api.is_some() || files.is_some_and(|files| files.asks_gitaly)
     });
     let Some(gitlab) = asking else {
         return Ok(None);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use adit_authority::{
     Agents,
-    gitlab::{AgentNames, ApiSecret},
+    gitlab::{AgentNames, ApiSecret, Gitaly},
 };
 use adit_process::{
     Stop,
@@ -30,6 +30,7 @@ pub(super) struct Parts {
     pub(super) configured: Agents,
     pub(super) names: Arc<AgentNames>,
     pub(super) pushes: Arc<Pushes>,
+    pub(super) gitaly: Arc<Gitaly>,
     pub(super) stop: Stop,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -63,6 +64,7 @@ impl Unopened {
             configured: Arc::new(parts.configured),
             names: parts.names,
             pushes: parts.pushes,
+            gitaly: parts.gitaly,
         };
         let api = Api {
             tls,

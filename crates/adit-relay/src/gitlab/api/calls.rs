@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use adit_authority::{Agents, gitlab::AgentNames};
+use adit_authority::{
+    Agents,
+    gitlab::{AgentNames, Gitaly},
+};
 use adit_proto::gitlab::{
     agent_tracker::rpc::agent_tracker_server::{self, AgentTrackerServer},
+    configuration_project::rpc::configuration_project_server::{self, ConfigurationProjectServer},
     notifications::rpc::notifications_server::{self, NotificationsServer},
     server_info::rpc::server_info_server::{self, ServerInfoServer},
 };
@@ -22,6 +26,7 @@ pub(crate) struct Calls {
     pub(crate) configured: Arc<Agents>,
     pub(crate) names: Arc<AgentNames>,
     pub(crate) pushes: Arc<Pushes>,
+    pub(crate) gitaly: Arc<Gitaly>,
 }
 
 impl Calls {
@@ -30,6 +35,7 @@ impl Calls {
         match path.split('/').nth(1) {
             Some(server_info_server::SERVICE_NAME) => ApiCall::ServerInfo,
             Some(agent_tracker_server::SERVICE_NAME) => ApiCall::Agents,
+            Some(configuration_project_server::SERVICE_NAME) => ApiCall::ConfigFiles,
             Some(notifications_server::SERVICE_NAME) => ApiCall::Push,
             Some(_) | None => ApiCall::Other,
         }
@@ -40,6 +46,7 @@ impl Calls {
         let answered = match call {
             ApiCall::ServerInfo => ServerInfoServer::new(calls).call(request).await,
             ApiCall::Agents => AgentTrackerServer::new(calls).call(request).await,
+            ApiCall::ConfigFiles => ConfigurationProjectServer::new(calls).call(request).await,
             ApiCall::Push => NotificationsServer::new(calls).call(request).await,
             ApiCall::Other => Ok(Status::unimplemented("this relay has no such call").into_http()),
         };
