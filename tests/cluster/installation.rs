@@ -271,11 +271,15 @@ impl Agent {
 
     /// An agent that takes these ways.
     pub fn by(world: &World, relay: &Relay, ways: &Ways) -> Self {
+        Self::set(world, relay, ways, Settings::default())
+    }
+
+    /// With settings beside those that every agent here has.
+    pub fn set(world: &World, relay: &Relay, ways: &Ways, mut settings: Settings) -> Self {
         let folder = world.new_folder("agent");
         let admin = local();
         let token = folder.join("token");
         fs::write(&token, AGENT_TOKEN).unwrap();
-        let mut settings = Settings::default();
         let front = ways.to_relay.unwrap_or(relay.address);
         settings.set("relay", "url", format!("https://{front}"));
         settings.set("relay", "ca_file", relay.ca.display());
@@ -372,7 +376,7 @@ fn kubeconfig(world: &World, folder: &Path, ways: &Ways) -> PathBuf {
 }
 
 /// A free place on loopback.
-fn local() -> SocketAddr {
+pub fn local() -> SocketAddr {
     let loopback = Ipv4Addr::LOCALHOST.into();
     SocketAddr::new(loopback, ports::free(loopback).unwrap())
 }

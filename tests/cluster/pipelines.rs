@@ -36,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(trials![
         Needs::Flux;
         flux_is_told_to_look_and_prunes_what_is_gone,
+        a_push_alone_has_flux_look,
     ]);
     trials
 }
@@ -230,6 +231,28 @@ fn flux_is_told_to_look_and_prunes_what_is_gone(world: &World) {
         (!nginx_is_there()).then_some(())
     });
     assert!(is_there(world, "namespace/fleet"));
+}
+
+fn a_push_alone_has_flux_look(world: &World) {
+    let receivers = &flux::controllers(world).receivers;
+    let place = Place::passing_pushes_on(world, receivers);
+    let namespace = |name: &str| FLEET.replace("fleet", name);
+    place.push(&[("clusters/testing/before.yaml", Some(&namespace("before")))]);
+    let flux = Flux::follow(world, &place);
+    until("Flux has applied what lies there", || {
+        is_there(world, "namespace/before").then_some(())
+    });
+    until("there is a Receiver for the repository", || {
+        let wait = "wait --namespace flux-system --for=condition=Ready --timeout=5s";
+        let receiver = format!("receiver/gitlab-{}", flux.app);
+        let call = world.admin(wait).arg(receiver).run();
+        (call.code == Some(0)).then_some(())
+    });
+    place.push(&[("clusters/testing/after.yaml", Some(&namespace("after")))]);
+    place.tell_of_push();
+    until("what was pushed is there", || {
+        is_there(world, "namespace/after").then_some(())
+    });
 }
 
 fn is_there(world: &World, what: &str) -> bool {

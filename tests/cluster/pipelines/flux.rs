@@ -20,15 +20,19 @@ pub struct Flux {
     pub app: String,
     /// The program.
     pub command: PathBuf,
-    controllers: &'static [Daemon],
+}
+
+/// For all tests; they end with the world.
+pub struct Controllers {
+    daemons: Vec<Daemon>,
+    /// Where Receivers are called.
+    pub receivers: String,
 }
 
 impl Flux {
     /// What lies in `clusters/testing` of the default branch is to be in the cluster. It looks by itself only once an hour.
     pub fn follow(world: &World, place: &Place) -> Self {
-        // For all tests; they end with the world.
-        static CONTROLLERS: OnceLock<Vec<Daemon>> = OnceLock::new();
-        let controllers = CONTROLLERS.get_or_init(|| controllers(world));
+        controllers(world);
         let app = world.name("app");
         let objects = objects(place, &app);
         until("its kinds are served", || {
@@ -38,20 +42,23 @@ impl Flux {
         Self {
             app,
             command: tools().program(Module::Flux, "flux"),
-            controllers,
         }
     }
 }
 
 impl Drop for Flux {
     fn drop(&mut self) {
-        if thread::panicking() {
-            for controller in self.controllers {
-                let end = last_lines(&controller.log(), SHOWN);
-                eprintln!("--- the end of a controller's log ---\n{end}");
-            }
+        let controllers = CONTROLLERS.get().filter(|_| thread::panicking());
+        for controller in controllers.iter().flat_map(|all| &all.daemons) {
+            let end = last_lines(&controller.log(), SHOWN);
+            eprintln!("--- the end of a controller's log ---\n{end}");
         }
     }
+}
+
+/// They are started when somebody first asks.
+pub fn controllers(world: &World) -> &'static Controllers {
+    CONTROLLERS.get_or_init(|| start(world))
 }
 
 /// The repository, credentials that may read no more than it, and what comes of it.
@@ -83,8 +90,13 @@ fn objects(place: &Place, app: &str) -> String {
     json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string()
 }
 
-fn controllers(world: &World) -> Vec<Daemon> {
-    let modules = [Module::SourceController, Module::KustomizeController];
+fn start(world: &World) -> Controllers {
+    let modules = [
+        Module::SourceController,
+        Module::KustomizeController,
+        Module::NotificationController,
+    ];
+    let receivers = local();
     let tools = tools();
     for verb in [
         // Over the stand-in of the demo's.
@@ -114,9 +126,17 @@ fn controllers(world: &World) -> Vec<Daemon> {
                 .arg(format!("--storage-addr={served}"))
                 .arg(format!("--storage-adv-addr={served}"));
         }
+        if module == Module::NotificationController {
+            controller
+                .arg(format!("--receiverAddr={receivers}"))
+                .arg(format!("--events-addr={}", local()));
+        }
         world.processes.start(module.name(), controller).unwrap()
     };
-    modules.map(start).into()
+    Controllers {
+        daemons: modules.map(start).into(),
+        receivers: format!("http://{receivers}"),
+    }
 }
 
 fn tools() -> Tools {
@@ -128,6 +148,7 @@ fn local() -> String {
     format!("{loopback}:{}", ports::free(loopback).unwrap())
 }
 
+static CONTROLLERS: OnceLock<Controllers> = OnceLock::new();
 const NAMESPACE: &str = "flux-system";
 /// Lines of a log that a failure shows.
 const SHOWN: usize = 40;

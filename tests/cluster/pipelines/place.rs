@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Mutex, Once},
 };
@@ -16,13 +17,15 @@ use tokio::runtime::Runtime;
 use xtask::workspace;
 
 use crate::{
-    installation::{AGENT_TOKEN, Agent, Front, Relay},
+    installation::{AGENT_TOKEN, Agent, Front, Relay, Ways, local},
     world::World,
 };
 
 pub struct Place {
     pub relay: Relay,
     _agent: Agent,
+    /// Where the relay hears of pushes.
+    gitlab_api: SocketAddr,
     gitlab: Mutex<GitLab>,
     runtime: Runtime,
 }
@@ -37,13 +40,34 @@ pub struct Job {
 
 impl Place {
     pub fn new(world: &World) -> Self {
+        Self::with_agent(world, |relay, _| Agent::start(world, relay))
+    }
+
+    /// With an agent that passes pushes on to Flux, whose Receivers are called there.
+    pub fn passing_pushes_on(world: &World, receivers: &str) -> Self {
+        let place = Self::with_agent(world, |relay, gitlab| {
+            let mut settings = Settings::default();
+            settings.set("flux", "gitlab_url", gitlab.url());
+            settings.set("flux", "webhook_receiver_url", receivers);
+            settings.set("flux", "lease_namespace", "adit-agent");
+            Agent::set(world, relay, &Ways::default(), settings)
+        });
+        for file in ["roles.yaml", "role-binding.yaml"] {
+            let file = World::manifests().join("agent/flux").join(file);
+            world.admin("apply --filename").arg(file).ok();
+        }
+        place
+    }
+
+    fn with_agent(world: &World, agent: impl FnOnce(&Relay, &GitLab) -> Agent) -> Self {
         static OWNED: Once = Once::new();
         OWNED.call_once(|| own(world));
         let runtime = Runtime::new().unwrap();
         let gitlab = runtime.block_on(gitlab::gitlab().start());
         let seed = Seed::read(&files().join("gitlab.yaml")).unwrap();
         gitlab.seed(&seed).unwrap();
-        let relay = relay(world, &gitlab);
+        let gitlab_api = local();
+        let relay = relay(world, &gitlab, gitlab_api);
         {
             let mut world = gitlab.world();
             world.settings.k8s_proxy_url = format!("{}/k8s-proxy", relay.url());
@@ -53,11 +77,12 @@ impl Place {
                 secret: WEBHOOK_SECRET.to_owned(),
             }];
         }
-        let mut agent = Agent::start(world, &relay);
+        let mut agent = agent(&relay, &gitlab);
         agent.until_connected();
         Self {
             relay,
             _agent: agent,
+            gitlab_api,
             gitlab: Mutex::new(gitlab),
             runtime,
         }
@@ -92,6 +117,16 @@ impl Place {
         });
     }
 
+    /// GitLab tells the relay of a push.
+    pub fn tell_of_push(&self) {
+        let gitlab = self.gitlab.lock().unwrap();
+        let project = gitlab.world().find_project(PROJECT).unwrap().id;
+        self.runtime.block_on(async {
+            let caller = gitlab.connect_to_kas(self.gitlab_api).await;
+            caller.pushed(project, PROJECT).await.unwrap();
+        });
+    }
+
     pub fn gitlab_is_away(&self) {
         self.runtime.block_on(self.gitlab.lock().unwrap().be_away());
     }
@@ -115,7 +150,7 @@ fn own(world: &World) {
     world.admin("apply --filename -").input(REVIEW).ok();
 }
 
-fn relay(world: &World, gitlab: &GitLab) -> Relay {
+fn relay(world: &World, gitlab: &GitLab, gitlab_api: SocketAddr) -> Relay {
     let folder = world.new_folder("relay");
     let secret = folder.join("webhook-secret");
     fs::write(&secret, format!("{WEBHOOK_SECRET}\n")).unwrap();
@@ -125,6 +160,8 @@ fn relay(world: &World, gitlab: &GitLab) -> Relay {
         "url": gitlab.url(), "ca_file": front.ca, "webhook_secret_file": secret, "recheck": "1s",
     });
     settings.set("authorities", "gitlab", authority);
+    settings.set("gitlab_api", "address", gitlab_api);
+    settings.set("gitlab_api", "secret_file", gitlab.secret_file().display());
     let agent = |id: u64, name: &str, project: &str, token: &str| json!({ "id": id, "name": name, "project": project, "tokens": [TokenHash::of(token).to_string()] });
     let agents = json!([
         agent(41, "testing", PROJECT, AGENT_TOKEN),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::workspace;
 
-/// What is built of one project. A folder in `xtask/tools` each keeps their dependencies apart; Flux's share one.
+/// What is built of one project. A folder in `xtask/tools` each keeps their dependencies apart; most of Flux's share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Module {
     /// etcd.
@@ -25,6 +25,8 @@ pub enum Module {
     SourceController,
     /// Flux's controller that applies, and its kind.
     KustomizeController,
+    /// Flux's controller that is called after a push, and its kinds.
+    NotificationController,
 }
 
 /// A file that a module's source has and we keep beside the programs; or a folder of files.
@@ -38,10 +40,11 @@ pub(super) struct Kept {
 
 impl Module {
     /// Flux: its command and its controllers.
-    pub const FLUX: [Self; 3] = [
+    pub const FLUX: [Self; 4] = [
         Self::Flux,
         Self::SourceController,
         Self::KustomizeController,
+        Self::NotificationController,
     ];
 
     /// As people call it.
@@ -56,6 +59,7 @@ impl Module {
             Self::Flux => "flux",
             Self::SourceController => "source-controller",
             Self::KustomizeController => "kustomize-controller",
+            Self::NotificationController => "notification-controller",
         }
     }
 
@@ -70,6 +74,9 @@ impl Module {
             Self::Kwok => include_str!("../../tools/kwok/go.mod"),
             Self::Flux | Self::SourceController | Self::KustomizeController => {
                 include_str!("../../tools/flux/go.mod")
+            }
+            Self::NotificationController => {
+                include_str!("../../tools/notification-controller/go.mod")
             }
         };
         go_mod
@@ -95,10 +102,12 @@ impl Module {
             Self::Flux => "github.com/fluxcd/flux2/v2",
             Self::SourceController => "github.com/fluxcd/source-controller",
             Self::KustomizeController => "github.com/fluxcd/kustomize-controller",
+            Self::NotificationController => "github.com/fluxcd/notification-controller",
         }
     }
 
-    /// Where its `go.mod` is. What Flux's have in common, which is most of them, is compiled once.
+    /// Where its `go.mod` is. What Flux's have in common, which is most of them, is compiled once: they share it, but for
+    /// notification-controller, which needs an older API of its own than the command, and has all else in the same version.
     pub(super) fn folder(self) -> PathBuf {
         let folder = match self {
             Self::SourceController | Self::KustomizeController => Self::Flux,
@@ -107,7 +116,8 @@ impl Module {
             | Self::Kubectl
             | Self::Helm
             | Self::Kwok
-            | Self::Flux => self,
+            | Self::Flux
+            | Self::NotificationController => self,
         };
         workspace::root().join("xtask/tools").join(folder.name())
     }
@@ -137,6 +147,10 @@ impl Module {
                 "github.com/fluxcd/kustomize-controller",
                 "kustomize-controller",
             )],
+            Self::NotificationController => &[(
+                "github.com/fluxcd/notification-controller",
+                "notification-controller",
+            )],
         }
     }
 
@@ -144,7 +158,10 @@ impl Module {
     pub(super) fn variables(self) -> Vec<(&'static str, String)> {
         let version = self.version().to_owned();
         match self {
-            Self::Etcd | Self::SourceController | Self::KustomizeController => vec![],
+            Self::Etcd
+            | Self::SourceController
+            | Self::KustomizeController
+            | Self::NotificationController => vec![],
             Self::Flux => vec![("main.VERSION", version.trim_start_matches('v').to_owned())],
             Self::Kubernetes | Self::Kubectl => {
                 let mut parts = version.trim_start_matches('v').split('.');
@@ -163,10 +180,12 @@ impl Module {
     pub(super) fn kept(self) -> &'static [Kept] {
         match self {
             Self::Etcd | Self::Kubectl | Self::Helm | Self::Flux => &[],
-            Self::SourceController | Self::KustomizeController => &[Kept {
-                from: "config/crd/bases",
-                to: "crds",
-            }],
+            Self::SourceController | Self::KustomizeController | Self::NotificationController => {
+                &[Kept {
+                    from: "config/crd/bases",
+                    to: "crds",
+                }]
+            }
             Self::Kubernetes => &[Kept {
                 from: "build/pause/linux/pause.c",
                 to: "pause.c",
@@ -207,7 +226,8 @@ impl Module {
             | Self::Helm
             | Self::Kwok
             | Self::SourceController
-            | Self::KustomizeController => &[],
+            | Self::KustomizeController
+            | Self::NotificationController => &[],
         }
     }
 }
@@ -227,6 +247,7 @@ mod tests {
             Module::Flux,
             Module::SourceController,
             Module::KustomizeController,
+            Module::NotificationController,
         ];
         for module in all {
             assert!(module.version().starts_with('v'), "{module:?}");
