@@ -348,7 +348,7 @@ fn agent_files(
     let token = how.token_file.as_deref();
     let token = token.map(|file| read_token(file, metrics, upkeep));
     let sources = Sources {
-        gitaly: gitaly.cloned(),
+        gitaly: gitaly.filter(|_| how.asks_gitaly).cloned(),
         token: token.transpose()?,
     };
     let (files, work) = gitlab.agent_files(&config.agents, sources, how);
