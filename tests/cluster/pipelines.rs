@@ -167,14 +167,18 @@ fn watch_ends_with_its_job(world: &World) {
     let mut running = call.start();
     running.hush();
     running.hears("kube-root-ca.crt");
-    assert!(running.is_running());
+    let is_written = |key: &str, value: &str| {
+        let records = place.relay.recorded(&[JobId(job)]);
+        let is_one =
+            |record: &Value| record[key] == value && record["operation"]["kind"] == "watch";
+        records.iter().any(is_one).then_some(())
+    };
+    // What is there was listed first.
+    until("it watches", || is_written("event", "start"));
     place.end(job, JobStatus::Canceled);
     running.ended();
     until("what it watched is written down as cut", || {
-        let records = place.relay.recorded(&[JobId(job)]);
-        let is_cut =
-            |record: &Value| record["ended"] == "cut" && record["operation"]["kind"] == "watch";
-        records.iter().any(is_cut).then_some(())
+        is_written("ended", "cut")
     });
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adit_process::chain;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE as UPGRADE_FIELD,
+    CONNECTION, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE as UPGRADE_FIELD,
 };
 use http::{Request, StatusCode};
 use http_body_util::Empty;
@@ -146,6 +146,8 @@ fn request(
     let request = below(access, agent, &target)
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE_FIELD, "websocket")
+        // The API server's watch over WebSocket asks for one, though no page does.
+        .header(ORIGIN, access.relay.to_string())
         .header(SEC_WEBSOCKET_VERSION, "13")
         .header(SEC_WEBSOCKET_KEY, KEY)
         .body(Empty::new());
