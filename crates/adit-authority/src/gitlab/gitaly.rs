@@ -1,5 +1,5 @@
 //! Gitaly, which holds GitLab's repositories: where a branch points, a file of a commit, the files of a folder. GitLab says where it is
-//! and with which token it is asked, of each agent that it vouches for ([`super::agents`]), and with each of its own questions.
+//! and with which token it is asked, of each agent that it vouches for (`gitlab/agents.rs`), and with each of its own questions.
 //!
 //! Invariants:
 //!  - A server that fails is left alone for a while, and none is asked more often than GitLab's own agent server would.
