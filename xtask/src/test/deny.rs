@@ -33,7 +33,7 @@ fn cargo_deny() -> Result<PathBuf> {
     }
     let _lock = tools::lock(&cache.join(format!("{name}.lock")), &name)?;
     if !program.is_file() {
-        line("  building cargo-deny, once: about four minutes on two cores");
+        line("  building cargo-deny, once: about a minute and a half on two cores");
         let mut install = cargo();
         install
             .args([
@@ -42,6 +42,8 @@ fn cargo_deny() -> Result<PathBuf> {
                 "--version",
                 VERSION,
                 "--locked",
+                // It runs for seconds: optimising it takes minutes.
+                "--debug",
                 "--quiet",
                 "--root",
             ])
