@@ -174,8 +174,8 @@ impl Kube {
             Lease::Http1(sender, idle) => {
                 let request = self.request_http1(call)?;
                 // Apart: nearly every API server speaks HTTP/2.
-                let stops = Arc::clone(&self.pulse).stops();
-                let calling = http1::call(sender, request, body, idle, stops, on_informational);
+                let listening = self.pulse.listen();
+                let calling = http1::call(sender, request, body, idle, listening, on_informational);
                 let response = Box::pin(calling).await?;
                 Answer {
                     response: response.map(AnswerBody::Http1),
@@ -204,13 +204,8 @@ impl Kube {
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(header::UPGRADE, protocols);
-        Ok((http1::upgrade(sender, request).await?, held))
-    }
-
-    /// Resolves once the API server has fallen silent: for whoever holds an upgraded connection to it. Cancel-safe.
-    pub(crate) async fn falls_silent(&self) -> CallError {
-        Arc::clone(&self.pulse).stops().await;
-        CallError::Silent
+        let upgrading = http1::upgrade(sender, request, self.pulse.listen()).await?;
+        Ok((upgrading, held))
     }
 
     fn request_http2(

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::io::InspectReader;
 
 use crate::impersonate::{Acting, Identities, NotActing};
 use crate::in_hand::{self, InHand};
@@ -226,18 +227,20 @@ impl Service {
         let calling = pin!(self.kube.upgrade(take(asked), protocols));
         let (upgrading, _held) = unless_left(stream, calling).await??;
         *head = None;
-        let (headers, mut theirs) = match upgrading {
+        let (headers, upgraded, listening) = match upgrading {
             Upgrading::Answered(response) => {
                 self.metrics.answer(response.status(), began.elapsed());
                 let answered = unless_left(stream, pin!(answer(stream, response))).await?;
                 return Ok(answered?);
             }
-            Upgrading::Switched(headers, upgraded) => (headers, upgraded),
+            Upgrading::Switched(headers, upgraded, listening) => (headers, upgraded, listening),
         };
         self.metrics
             .answer(StatusCode::SWITCHING_PROTOCOLS, began.elapsed());
         let mut ours = switch(stream, &headers)?;
         let failed = ours.failure();
+        let heard = listening.heard().clone();
+        let mut theirs = InspectReader::new(upgraded, |_: &[u8]| heard.now());
         let copying = copy_bidirectional_with_sizes(&mut ours, &mut theirs, COPY_BYTES, COPY_BYTES);
         let lost = tokio::select! {
             biased;
@@ -247,7 +250,7 @@ impl Service {
             },
             // The API server may take nothing more: then nobody looks at the stream.
             left = failed => return Err(left.into()),
-            silent = self.kube.falls_silent() => chain(&silent),
+            () = listening => chain(&CallError::Silent),
         };
         // Nothing happens if it was the stream that failed.
         stream.reset(ResetReason::ApiServerLost, &lost);

@@ -8,10 +8,10 @@ use adit_tests::{
     caller::{get, next_piece, request},
     job,
     lonely::{alone, memory, peak_memory},
-    scenario, until, within,
+    pass, scenario, until, within,
 };
 use futures_util::future::join_all;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 use tokio::time::{Instant, timeout};
 
 use super::Lined;
@@ -23,15 +23,28 @@ use crate::{
 const IN_TIME: Duration = Duration::from_secs(20);
 const BOTH: [Direction; 2] = [Direction::There, Direction::Back];
 
-/// A POST without an answer, a watch with one, and an upgraded connection, all before the silence; how each ended and when.
+/// All before the silence: a POST without an answer, a watch with one, an upgraded connection, an upgrade without an answer, and one
+/// whose refusal never ends; how each ended and when.
 async fn ends_in_time(lined: &Lined, silence: impl AsyncFnOnce()) -> Answer {
     let http2 = lined.job.http2().await;
     let watch = http2.send(get("/watch")).await.unwrap();
     let (mut exec, _) = upgrade(&lined.job, SPDY).await;
+    let mut unanswered = lined.job.raw_asking("POST /never", SPDY).await;
+    let mut http1 = lined.job.http1().await;
+    let mut refused = get("/silent");
+    for (name, value) in [
+        (header::CONNECTION, "upgrade"),
+        (header::UPGRADE, "SPDY/3.1"),
+    ] {
+        refused
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    let refused = http1.send(refused).await.unwrap();
     let mut pending = Box::pin(http2.send(request(Method::POST, "/never", body::empty())));
     tokio::select! {
         _ = pending.as_mut() => panic!("nobody answers"),
-        () = lined.kube.until_open(3) => {}
+        () = lined.kube.until_open(5) => {}
     }
     tokio::time::pause();
     silence().await;
@@ -48,6 +61,14 @@ async fn ends_in_time(lined: &Lined, silence: impl AsyncFnOnce()) -> Answer {
         .await
         .expect("the upgraded connection ends in time");
     end.expect_err("it must not look complete");
+    let told = timeout(IN_TIME - began.elapsed(), unanswered.answer())
+        .await
+        .expect("the upgrade is answered in time");
+    assert!(matches!(told, Some((502 | 504, ..))), "{told:?}");
+    timeout(IN_TIME - began.elapsed(), Answer::of(refused))
+        .await
+        .expect("the refusal ends in time")
+        .expect_err("it must not look complete");
     assert!(
         began.elapsed() > Duration::from_secs(4),
         "a moment of silence is no death: {:?}",
@@ -128,6 +149,24 @@ fn balancer_that_cuts_what_is_idle_for_a_minute_cuts_nothing() {
         let metrics = lined.relay.metrics().await;
         assert_eq!(metrics.value("adit_relay_tunnels_opened_total"), 1.0);
         drop((watch, http2));
+        lined.stop().await;
+    });
+}
+
+#[test]
+fn session_on_which_something_comes_outlives_an_api_server_that_answers_no_new_connection() {
+    scenario(async {
+        let lined = Lined::start().await;
+        let (mut exec, _) = upgrade(&lined.job, SPDY).await;
+        lined.to_kube.swallow_new();
+        for _ in 0..5 {
+            // By then the agent asks, since nothing has come for ten seconds, and gets no answer.
+            pass(Duration::from_secs(12)).await;
+            exec.write("word").await.unwrap();
+            let back = within("it back", exec.exactly(4)).await;
+            assert_eq!(back.unwrap(), b"word");
+        }
+        drop(exec);
         lined.stop().await;
     });
 }

@@ -16,8 +16,8 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio_util::sync::ReusableBoxFuture;
 
+use super::pulse::Listening;
 use super::{CallError, RequestBody};
 use crate::dial::Wire;
 
@@ -29,22 +29,20 @@ pub(crate) type Driver = http1::Connection<TokioIo<Wire>, RequestBody>;
 /// Connections that wait for a request, the one used last on top: the others age and are closed by the API server.
 pub(crate) type Idle = Arc<Mutex<Vec<Sender>>>;
 
-/// The answer's body, which gives its connection back when it was read to its end.
+/// The answer's body, which gives its connection back when it was read to its end, if others may have it.
 #[derive(Debug)]
 pub(crate) struct Receiving {
     body: Incoming,
-    sender: Option<Sender>,
-    idle: Idle,
-    /// Ready once the API server has fallen silent.
-    silence: ReusableBoxFuture<'static, ()>,
+    back: Option<(Sender, Idle)>,
+    listening: Listening,
 }
 
 /// What became of a request to upgrade.
 pub(crate) enum Upgrading {
     /// The API server said 101.
-    Switched(HeaderMap, TokioIo<Upgraded>),
+    Switched(HeaderMap, TokioIo<Upgraded>, Listening),
     /// Any other answer; its connection goes with it.
-    Answered(Response<Incoming>),
+    Answered(Response<Receiving>),
 }
 
 pub(crate) async fn open(wire: Wire) -> Result<(Sender, Driver), CallError> {
@@ -60,7 +58,7 @@ pub(crate) async fn call(
     request: Request<()>,
     body: Option<RequestBody>,
     idle: Idle,
-    silence: impl Future<Output = ()> + Send + 'static,
+    mut listening: Listening,
     on_informational: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
 ) -> Result<Response<Receiving>, CallError> {
     let mut request = request.map(|()| body.unwrap_or_else(no_body));
@@ -70,18 +68,12 @@ pub(crate) async fn call(
             on_informational(head.status(), head.headers());
         }
     });
-    let mut silence = ReusableBoxFuture::new(silence);
-    let response = tokio::select! {
-        biased;
-        response = sender.send_request(request) => response?,
-        () = &mut silence => return Err(CallError::Silent),
-    };
+    let response = send(&mut sender, request, &mut listening).await?;
     Ok(response.map(|body| {
         let mut receiving = Receiving {
             body,
-            sender: Some(sender),
-            idle,
-            silence,
+            back: Some((sender, idle)),
+            listening,
         };
         receiving.give_back_at_end();
         receiving
@@ -92,14 +84,35 @@ pub(crate) async fn call(
 pub(crate) async fn upgrade(
     mut sender: Sender,
     request: Request<()>,
+    mut listening: Listening,
 ) -> Result<Upgrading, CallError> {
-    let response = sender.send_request(request.map(|()| no_body())).await?;
+    let request = request.map(|()| no_body());
+    let response = send(&mut sender, request, &mut listening).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Upgrading::Answered(response));
+        return Ok(Upgrading::Answered(response.map(|body| Receiving {
+            body,
+            back: None,
+            listening,
+        })));
     }
     let headers = response.headers().clone();
-    let upgraded = hyper::upgrade::on(response).await?;
-    Ok(Upgrading::Switched(headers, TokioIo::new(upgraded)))
+    let upgraded = TokioIo::new(hyper::upgrade::on(response).await?);
+    Ok(Upgrading::Switched(headers, upgraded, listening))
+}
+
+/// Waits for the answer's head for as long as the API server is there.
+async fn send(
+    sender: &mut Sender,
+    request: Request<RequestBody>,
+    listening: &mut Listening,
+) -> Result<Response<Incoming>, CallError> {
+    let response = tokio::select! {
+        biased;
+        response = sender.send_request(request) => response?,
+        () = &mut *listening => return Err(CallError::Silent),
+    };
+    listening.heard().now();
+    Ok(response)
 }
 
 fn no_body() -> RequestBody {
@@ -113,8 +126,8 @@ impl Receiving {
         if !self.body.is_end_stream() {
             return;
         }
-        if let Some(sender) = self.sender.take().filter(|sender| !sender.is_closed()) {
-            self.idle.lock().push(sender);
+        if let Some((sender, idle)) = self.back.take().filter(|(sender, _)| !sender.is_closed()) {
+            idle.lock().push(sender);
         }
     }
 }
@@ -128,9 +141,10 @@ impl Body for Receiving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx)? else {
-            ready!(self.silence.poll(cx));
+            ready!(Pin::new(&mut self.listening).poll(cx));
             return Poll::Ready(Some(Err(CallError::Silent)));
         };
+        self.listening.heard().now();
         self.give_back_at_end();
         Poll::Ready(frame.map(Ok))
     }

@@ -257,7 +257,7 @@ async fn upgrade_takes_a_fresh_http1_connection_and_carries_bytes_both_ways() {
     let upgrading = soon(kube.upgrade(call, HeaderValue::from_static("SPDY/3.1")))
         .await
         .unwrap();
-    let (Upgrading::Switched(headers, mut io), _held) = upgrading else {
+    let (Upgrading::Switched(headers, mut io, _), _held) = upgrading else {
         panic!("not switched")
     };
     assert_eq!(headers[header::UPGRADE], "SPDY/3.1");
