@@ -136,6 +136,7 @@ impl AsyncRead for BufferedStream {
         let this = self.get_mut();
         if this.unread().is_empty() {
             if out.remaining() >= this.size {
+                this.release();
                 return Pin::new(&mut this.socket).poll_read(cx, out);
             }
             ready!(this.poll_fill(cx))?;
@@ -284,6 +285,20 @@ mod tests {
             .unwrap();
         assert_eq!(near.buffer.capacity(), 16, "more was likely");
         assert_eq!(read_now(&mut near, &mut [0; 8]).await, 0);
+        assert_eq!(near.buffer.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn full_buffer_goes_back_once_a_reader_brings_a_larger_one() {
+        let (mut near, mut far) = pair(16..=16).await;
+        far.write_all(&[1; 16]).await.unwrap();
+        timeout(SOON, near.read_exact(&mut [0; 15]))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(read_now(&mut near, &mut [0; 1]).await, 1);
+        assert_eq!(near.buffer.capacity(), 16, "more was likely");
+        assert_eq!(read_now(&mut near, &mut [0; 16]).await, 0);
         assert_eq!(near.buffer.capacity(), 0);
     }
 
