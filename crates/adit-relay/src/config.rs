@@ -11,6 +11,7 @@ use adit_process::tls::CertificateFiles;
 mod audit;
 mod check;
 mod gitlab_api;
+mod port;
 mod raw;
 
 pub use gitlab_api::GitLabApiConfig;

@@ -4,18 +4,19 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZero,
-    path::PathBuf,
     time::Duration,
 };
 
 use adit_authority::{AccessAs, Agents, Authorities, GitLabConfig, OidcConfig, RawGitLab};
 use adit_identity::mistakes::{Key, Mistakes, Section};
-use adit_process::{Shards, tls::CertificateFiles};
+use adit_process::Shards;
 use ipnet::IpNet;
 
 use super::{
     Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawConfig, RawLimits, RawListen,
-    RawRoute, RawTunnel, RouteConfig, TunnelConfig, audit, gitlab_api::Around,
+    RawRoute, RawTunnel, RouteConfig, TunnelConfig, audit,
+    gitlab_api::Around,
+    port::{self, RawPort},
 };
 use crate::client::Proxies;
 
@@ -42,11 +43,10 @@ impl TryFrom<RawConfig> for Config {
 fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let root = Key::root();
     let front_door = front_door(raw.listen, &raw.limits, mistakes);
-    let admin = address(
+    let admin = port::address(
         raw.admin.address.as_deref(),
         DEFAULT_ADMIN,
-        &root.field("admin").field("address"),
-        mistakes,
+        &mut Section::new("admin", mistakes),
     );
     let agent_series = Section::new("metrics", mistakes).count(
         "agents",
@@ -128,21 +128,17 @@ fn front_door(
     limits: &RawLimits,
     mistakes: &mut Mistakes,
 ) -> Option<FrontDoorConfig> {
-    let key = Key::root().field("listen");
-    let address = address(
-        raw.address.as_deref(),
-        DEFAULT_ADDRESS,
-        &key.field("address"),
-        mistakes,
-    );
-    let pem = Pem {
+    let mut listen = Section::new("listen", mistakes);
+    let port = RawPort {
+        address: raw.address.as_deref(),
+        default_address: DEFAULT_ADDRESS,
         certificate: raw.certificate.as_ref(),
         key: raw.key.as_ref(),
+        plain: PLAIN,
     };
-    let tls = tls(pem, address, PLAIN, &key, mistakes);
+    let (address, tls) = port.check(&mut listen);
     // A wrong address does not hide what else is wrong.
     let default = FrontDoorConfig::new(address.unwrap_or(NOWHERE), tls);
-    let mut listen = Section::new("listen", mistakes);
     let handshake_timeout = listen.time(
         "handshake_timeout",
         raw.handshake_timeout.as_deref(),
@@ -199,43 +195,6 @@ fn front_door(
         max_cancels_per_second,
         ..default
     })
-}
-
-/// What a section says of a certificate.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pem<'a> {
-    pub(super) certificate: Option<&'a PathBuf>,
-    pub(super) key: Option<&'a PathBuf>,
-}
-
-/// None for a port without TLS, which must be on loopback: `plain` says why.
-pub(super) fn tls(
-    pem: Pem<'_>,
-    address: Option<SocketAddr>,
-    plain: &str,
-    key: &Key,
-    mistakes: &mut Mistakes,
-) -> Option<CertificateFiles> {
-    match (pem.certificate, pem.key) {
-        (Some(certificate), Some(key)) => Some(CertificateFiles {
-            certificate: certificate.clone(),
-            key: key.clone(),
-        }),
-        (None, None) => {
-            if address.is_some_and(|address| !address.ip().is_loopback()) {
-                mistakes.add(&key.field("certificate"), plain);
-            }
-            None
-        }
-        (Some(_), None) => {
-            mistakes.add(&key.field("key"), "needed with a certificate");
-            None
-        }
-        (None, Some(_)) => {
-            mistakes.add(&key.field("certificate"), "needed with a key");
-            None
-        }
-    }
 }
 
 fn route(raw: &RawRoute, mistakes: &mut Mistakes) -> RouteConfig {
@@ -377,19 +336,6 @@ fn shards(raw: Option<usize>, key: &Key, mistakes: &mut Mistakes) -> usize {
             NonZero::<usize>::MIN.get()
         }
     }
-}
-
-pub(super) fn address(
-    text: Option<&str>,
-    default: &str,
-    key: &Key,
-    mistakes: &mut Mistakes,
-) -> Option<SocketAddr> {
-    let parsed = text.unwrap_or(default).parse::<SocketAddr>();
-    mistakes.check(
-        key,
-        parsed.map_err(|_| "not an address and port, such as 0.0.0.0:8150 or [::]:8150"),
-    )
 }
 
 /// Networks, or single addresses.

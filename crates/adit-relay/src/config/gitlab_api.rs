@@ -5,10 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use adit_identity::mistakes::{Key, Mistakes, Section};
 use adit_process::tls::CertificateFiles;
 
-use super::{
-    check::{self, Pem},
-    raw::RawGitLabApi,
-};
+use super::{port::RawPort, raw::RawGitLabApi};
 
 /// The port that GitLab calls: who is connected, and that somebody has pushed.
 #[derive(Clone, Debug)]
@@ -38,18 +35,15 @@ impl GitLabApiConfig {
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
         let key = Key::root().field("gitlab_api");
-        let address = check::address(
-            raw.address.as_deref(),
-            DEFAULT_ADDRESS,
-            &key.field("address"),
-            mistakes,
-        );
-        let pem = Pem {
+        let mut section = Section::at(key.clone(), mistakes);
+        let port = RawPort {
+            address: raw.address.as_deref(),
+            default_address: DEFAULT_ADDRESS,
             certificate: raw.certificate.as_ref(),
             key: raw.key.as_ref(),
+            plain: PLAIN,
         };
-        let tls = check::tls(pem, address, PLAIN, &key, mistakes);
-        let mut section = Section::at(key.clone(), mistakes);
+        let (address, tls) = port.check(&mut section);
         let connections = section.count("connections", raw.connections, 1_000, 1..=100_000);
         if !around.has_gitlab {
             mistakes.add(

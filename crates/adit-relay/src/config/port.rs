@@ -1,0 +1,59 @@
+//! Decides where a port listens, and which certificate it shows. Each section of the file that is about a port asks here.
+//! Invariant: what is not on loopback has TLS.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use adit_identity::mistakes::Section;
+use adit_process::tls::CertificateFiles;
+
+/// What a section says of a port that may have TLS, and what goes without saying.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawPort<'a> {
+    pub(super) address: Option<&'a str>,
+    pub(super) default_address: &'a str,
+    pub(super) certificate: Option<&'a PathBuf>,
+    pub(super) key: Option<&'a PathBuf>,
+    /// Why it needs TLS beyond loopback.
+    pub(super) plain: &'a str,
+}
+
+impl RawPort<'_> {
+    /// An address that cannot be read hides no mistake about TLS. None for TLS: the port is plain, and on loopback.
+    pub(super) fn check(
+        self,
+        section: &mut Section<'_>,
+    ) -> (Option<SocketAddr>, Option<CertificateFiles>) {
+        let address = address(self.address, self.default_address, section);
+        let is_open = address.is_some_and(|address| !address.ip().is_loopback());
+        (address, self.tls(is_open, section))
+    }
+
+    fn tls(self, is_open: bool, section: &mut Section<'_>) -> Option<CertificateFiles> {
+        match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => {
+                return Some(CertificateFiles {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                });
+            }
+            (None, None) if is_open => section.mistake("certificate", self.plain),
+            (None, None) => {}
+            (Some(_), None) => section.mistake("key", "needed with a certificate"),
+            (None, Some(_)) => section.mistake("certificate", "needed with a key"),
+        }
+        None
+    }
+}
+
+/// A section's address.
+pub(super) fn address(
+    text: Option<&str>,
+    default: &str,
+    section: &mut Section<'_>,
+) -> Option<SocketAddr> {
+    let parsed = text.unwrap_or(default).parse::<SocketAddr>();
+    section.check(
+        "address",
+        parsed.map_err(|_| "not an address and port, such as 0.0.0.0:8150 or [::]:8150"),
+    )
+}
