@@ -1,0 +1,179 @@
+//! `adit manifests`: what is applied to a cluster.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::process::{adit, stderr, stdout};
+
+#[test]
+fn agents_manifests_hold_its_token_and_tell_the_hash() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("agent.token");
+    let made = adit(&["token", "new", "--token-file"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let token = fs::read_to_string(&file).unwrap();
+    let printed = adit(&["manifests", "agent", "--relay", "https://relay.example.com"])
+        .args(["--namespace", "shop", "--name", "other", "--token-file"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let text = stdout(&printed);
+    assert!(text.contains(&format!("token: {}", token.trim())), "{text}");
+    assert!(!stderr(&printed).contains(token.trim()));
+    let hashed = stdout(&made);
+    let hash = hashed
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("- "))
+        .unwrap();
+    assert!(text.contains(&format!("#     {hash}\n")), "{text}");
+}
+
+#[test]
+fn agents_manifests_have_roles_and_configuration_for_flux_where_it_is_asked_for() {
+    let agent = ["manifests", "agent", "--relay", "https://relay.example.com"];
+    let plain = adit(&agent).args(["--namespace", "shop"]).output().unwrap();
+    assert!(!stdout(&plain).contains("flux"));
+    let with_flux = adit(&agent)
+        .args([
+            "--namespace",
+            "shop",
+            "--name",
+            "other",
+            "--install-namespace",
+            "adit",
+        ])
+        .args([
+            "--flux",
+            "https://gitlab.example.com",
+            "--flux-namespace",
+            "sources",
+        ])
+        .output()
+        .unwrap();
+    let text = stdout(&with_flux);
+    let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let bindings: Vec<_> = objects
+        .iter()
+        .filter(|object| object["kind"] == "RoleBinding")
+        .map(|object| &object["metadata"])
+        .map(|metadata| format!("{} in {}", metadata["name"], metadata["namespace"]))
+        .collect();
+    let expected = [
+        r#""other" in "shop""#,
+        r#""other-flux" in "adit""#,
+        r#""other-flux-receivers" in "sources""#,
+    ];
+    assert_eq!(bindings, expected);
+    let role = objects
+        .iter()
+        .find(|object| object["kind"] == "Role")
+        .unwrap();
+    assert_eq!(role["rules"][0]["resourceNames"][0], "other-flux");
+    let map = objects
+        .iter()
+        .find(|object| object["kind"] == "ConfigMap")
+        .unwrap();
+    let config: serde_json::Value =
+        serde_saphyr::from_str(map["data"]["agent.yaml"].as_str().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "gitlab_url": "https://gitlab.example.com", "namespaces": ["sources"],
+        "lease_name": "other-flux", "lease_namespace": "adit",
+    });
+    assert_eq!(config["flux"], expected);
+}
+
+#[test]
+fn manifests_say_what_is_missing() {
+    let agent = ["manifests", "agent", "--relay", "https://relay.example.com"];
+    for (more, code, because) in [
+        (&[][..], 64, "--namespace"),
+        (&["--kubernetes", "1.35"], 64, "name each group"),
+        (
+            &["--kubernetes", "1.35", "--group", "a", "--namespace", "b"],
+            64,
+            "leave out --namespace",
+        ),
+        (
+            &["--namespace", "a", "--relay", "http://relay.example.com"],
+            2,
+            "cannot be used multiple",
+        ),
+        (
+            &["--namespace", "a", "--group", "system:masters"],
+            2,
+            "nobody acts for system:masters",
+        ),
+        (
+            &["--namespace", "a", "--allow", "exec:pods"],
+            2,
+            "get,create:pods/exec",
+        ),
+        (
+            &["--namespace", "a", "--token-file", "/nothing"],
+            64,
+            "/nothing",
+        ),
+    ] {
+        let refused = adit(&agent).args(more).output().unwrap();
+        assert_eq!(
+            refused.status.code(),
+            Some(code),
+            "{more:?}: {}",
+            stderr(&refused)
+        );
+        assert!(
+            stderr(&refused).contains(because),
+            "{more:?}: {}",
+            stderr(&refused)
+        );
+        assert!(refused.stdout.is_empty());
+    }
+}
+
+#[test]
+fn relays_manifests_have_its_config_where_the_pod_needs_it() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    let file = |more: &str| {
+        fs::write(
+            &config,
+            format!(
+                "listen: {{ address: '127.0.0.1:1', certificate: /here/a, key: /here/b }}\n\
+                 authorities: {{ oidc: {{ issuers: [{{ url: 'https://gitlab.test', audiences: [a]{more} }}] }} }}\n"
+            ),
+        )
+        .unwrap();
+    };
+    let print = || {
+        adit(&["manifests", "relay", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap()
+    };
+    file("");
+    let text = stdout(&print());
+    assert!(
+        text.contains("address: 0.0.0.0:8150") && text.contains("/etc/adit/tls/tls.key"),
+        "{text}"
+    );
+    assert!(
+        text.contains("https://gitlab.test") && !text.contains("gitlab.example.com"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("/here/") && !text.contains("127.0.0.1"),
+        "{text}"
+    );
+    file(", jwks_file: /here/keys.json");
+    let refused = print();
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(
+        stderr(&refused).contains("authorities.oidc.issuers.0.jwks_file"),
+        "{}",
+        stderr(&refused)
+    );
+}

@@ -1,0 +1,97 @@
+//! `adit status`: what a relay's private port tells, for people and for programs.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::fake_relay::FakeRelay;
+use crate::process::{adit, stderr, stdout};
+
+/// What a relay's private port answers.
+pub(crate) const STATUS: &str = r#"{"version":"1.2.3","since":"2026-11-25T20:00:00Z","draining":false,"requests":3,
+"agents":{"count":3,"shown":[
+{"id":7,"name":"group/app:demo","replicas":[{"replica":"pod-a\u001b[2J","version":"1.2.2","kubernetes":"v1.36.0","tunnel":"ab12",
+"since":"2026-11-25T20:00:01Z","round_trip_ms":1.26,"streams":2,"draining":true}]},
+{"id":8,"name":"group/app:old","replicas":[],"offline_since":"2026-11-25T21:00:00Z"}]},
+"streams":{"count":1,"shown":[{"request_id":"5b0c9e7d21f4a386","agent":7,"agent_name":"group/app:demo","job":9001,"project":"group/app",
+"login":"dev1","verb":"create","resource":"pods/exec","namespace":"shop","name":"web","kind":"exec","age":75,"request_bytes":5,
+"answer_bytes":20480}]},
+"refusals":{"token_expired":4},"problems":[{"about":"gitlab","message":"GitLab does not answer"}]}"#;
+
+fn status(relay: &FakeRelay, more: &[&str]) -> Command {
+    let address = relay.url.trim_start_matches("http://");
+    adit(&[&["status", "--admin", address], more].concat())
+}
+
+#[test]
+fn status_is_laid_out_for_people() {
+    let relay = FakeRelay::answering("200 OK", STATUS);
+    let output = status(&relay, &[]).output().unwrap();
+    let text = stdout(&output);
+    let rows: Vec<String> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for row in [
+        "relay 1.2.3, up since 2026-11-25T20:00:00Z, 3 requests running",
+        "PROBLEM gitlab: GitLab does not answer",
+        "group/app:demo 7 pod-a [2J (draining) 1.2.2 v1.36.0 2026-11-25T20:00:01Z 1.3 ms 2 ab12",
+        "group/app:old 8 offline since 2026-11-25T21:00:00Z",
+        "and 1 more",
+        "1m15s exec create pods/exec shop web group/app:demo 9001 group/app 5 B 20 KiB 5b0c9e7d21f4a386",
+        "token_expired 4",
+    ] {
+        assert!(
+            rows.iter().any(|found| found == row),
+            "{row} is not in\n{text}"
+        );
+    }
+    assert!(
+        relay
+            .request
+            .join()
+            .unwrap()
+            .starts_with("GET /status HTTP/1.1\r\n")
+    );
+}
+
+#[test]
+fn status_as_json_is_what_the_relay_said() {
+    let relay = FakeRelay::answering("200 OK", STATUS);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "0123456789abcdef\n").unwrap();
+    let flags = ["--json", "--token-file", file.to_str().unwrap()];
+    let output = status(&relay, &flags).output().unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said: serde_json::Value = serde_json::from_str(STATUS).unwrap();
+    assert_eq!(shown, said);
+    let request = relay.request.join().unwrap();
+    assert!(
+        request.contains("authorization: Bearer 0123456789abcdef\r\n"),
+        "{request}"
+    );
+}
+
+#[test]
+fn status_that_is_not_given_has_a_reason_and_a_code() {
+    let refusing = FakeRelay::answering("401 Unauthorized", "show the token\n");
+    let output = status(&refusing, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(77));
+    assert!(stderr(&output).contains("show the token"));
+    let other = FakeRelay::answering("200 OK", "<html>");
+    let output = status(&other, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let output = adit(&["status", "--admin", &nobody.to_string()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+    let output = adit(&["status", "--admin", "somewhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+}
