@@ -14,10 +14,10 @@
 use std::{fs, path::Path, time::Duration};
 
 use adit_tests::{
-    Answer, TestRelay, World, agent,
+    TestRelay, World, agent,
     browser::{Browser, DRIVER, Screen},
-    caller::{Http2, get},
-    pass, scenario, within, world,
+    caller::{Http2, breaks_off, get},
+    pass, scenario, world,
 };
 use serde_json::Value;
 use xtask::{command, skip};
@@ -67,9 +67,7 @@ fn page_is_seen_and_used_in_a_browser() {
 
         let id = id_of(&world.relay, "secrets").await;
         cut_by_keyboard(&browser, &id).await;
-        within("the watch's end", Answer::of(second))
-            .await
-            .unwrap_err();
+        breaks_off(second).await;
         browser.until(&streams_are(1)).await;
 
         // Nothing of it went anywhere else, was against its policy, or failed.

@@ -1,8 +1,8 @@
 //! What lasts: a record at its beginning and one at its end, which says how it ended.
 
 use adit_tests::{
-    Answer, AuditLog, Caller, World, body,
-    caller::{get, request},
+    AuditLog, Caller, World, body,
+    caller::{breaks_off, get, request},
     job, kube, relay, scenario, within,
 };
 use http::{Method, Response, StatusCode};
@@ -177,7 +177,7 @@ fn record_says_how_an_exchange_ended() {
         );
         // The API server breaks off.
         let answer = http2.send(get("/cut/1000")).await.unwrap();
-        Answer::of(answer).await.unwrap_err();
+        breaks_off(answer).await;
         assert_eq!(
             next("broken").await,
             (json!("broken"), json!(200), json!("api-server"))
@@ -208,7 +208,7 @@ fn record_says_how_an_exchange_ended() {
         // The agent is gone.
         let answer = http2.send(get("/silent")).await.unwrap();
         world.agent.kill().await;
-        Answer::of(answer).await.unwrap_err();
+        breaks_off(answer).await;
         assert_eq!(
             next("agent").await,
             (json!("broken"), json!(200), json!("agent"))
@@ -234,9 +234,7 @@ fn what_is_cut_at_the_end_of_a_token_says_so() {
             .await
             .unwrap();
         within("101", raw.head()).await.unwrap();
-        within("the watch's end", Answer::of(watch))
-            .await
-            .unwrap_err();
+        breaks_off(watch).await;
         within("the session's end", raw.rest()).await.1.unwrap_err();
         let records = log.until(4).await;
         let ends: Vec<_> = records

@@ -282,7 +282,7 @@ fn who_logs_out_is_cut() {
             .await
             .unwrap();
         known.log_out();
-        within("the end of the session", breaks_off(watch)).await;
+        breaks_off(watch).await;
         let refused = browser.answer(asking(get("/api"), &known.shown())).await;
         assert_eq!(refused.refused().reason, "gitlab_user_not_accepted");
         drop(browser);

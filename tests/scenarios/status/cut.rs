@@ -1,8 +1,9 @@
 //! An operator cuts a stream or a tunnel: whom it was for sees it end, the audit log says who ended it, and nobody else can do it.
 
 use adit_tests::{
-    Answer, AuditLog, TestRelay, World, agent, body, caller::get, kube, relay, scenario, within,
-    world,
+    AuditLog, TestRelay, World, agent, body,
+    caller::{breaks_off, get},
+    kube, relay, scenario, within, world,
 };
 use http::Response;
 use http_body_util::BodyExt;
@@ -62,9 +63,7 @@ fn watch_that_an_operator_cuts_breaks_off_and_the_log_says_who_did_it() {
         let id = only_stream(&world.relay).await;
 
         assert_eq!(cut_stream(&world.relay, &id).await, 200);
-        within("the watch's end", Answer::of(watch))
-            .await
-            .unwrap_err();
+        breaks_off(watch).await;
         world.kube.until_open(0).await;
         until(&world.relay, |report| report.streams.count == 0).await;
         assert_eq!(world.relay.metrics().await.value(CUT_STREAMS), 1.0);
@@ -156,9 +155,7 @@ fn tunnel_that_an_operator_cuts_ends_what_runs_on_it_and_its_agent_comes_again()
             (refused.status, refused.reason.as_str()),
             (502, "cut_by_operator")
         );
-        within("the watch's end", Answer::of(watch))
-            .await
-            .unwrap_err();
+        breaks_off(watch).await;
         let ends = "tunnel_ends_total{cause=\"cut_by_operator\"}";
         let is_one = |ends| ends == 1.0;
         let (relays, agents) = (format!("adit_relay_{ends}"), format!("adit_agent_{ends}"));
@@ -313,9 +310,7 @@ fn nothing_is_cut_for_who_is_not_let_in_or_does_not_mean_it() {
 
         let meant = format!("{token}{confirm}");
         assert_eq!(post(&world.relay, &path, &meant).await.0, 200);
-        within("the watch's end", Answer::of(watch))
-            .await
-            .unwrap_err();
+        breaks_off(watch).await;
         drop(http2);
         world.stop().await;
     });

@@ -1,6 +1,10 @@
 //! The operators' page, as far as a browser is not needed to see it: what it says, who gets it, and what its forms do.
 
-use adit_tests::{Answer, World, caller::get, kube, pass, relay, scenario, within, world};
+use adit_tests::{
+    World,
+    caller::{breaks_off, get},
+    kube, pass, relay, scenario, world,
+};
 
 use super::{PODS, asked_for, asked_with, cut::only_stream, report};
 
@@ -124,9 +128,7 @@ fn form_of_the_page_cuts_and_another_sites_does_not() {
         let (status, done) = send("Origin: http://localhost\r\n").await;
         assert_eq!(status, 303);
         assert!(done.contains("location: /\r\n"), "{done}");
-        within("the watch's end", Answer::of(watch))
-            .await
-            .unwrap_err();
+        breaks_off(watch).await;
         drop(http2);
         world.stop().await;
     });
