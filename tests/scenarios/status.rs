@@ -2,9 +2,10 @@
 
 use adit_relay::status::{Report, Stream};
 use adit_tests::{
-    TestRelay, World, agent, caller::get, kube, pass, relay, scenario, within, world,
+    RelayBuilder, TestRelay, World, agent, caller::get, kube, pass, relay, scenario, within, world,
 };
 use http_body_util::BodyExt;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -16,6 +17,9 @@ pub(crate) mod cut;
 mod page;
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";
+/// What an operator shows to a relay of [`demanding_token`], and what is nearly it.
+const TOKEN: &str = "Authorization: Bearer 0123456789abcdef\r\n";
+const WRONG_TOKEN: &str = "Authorization: Bearer 0123456789abcdeF\r\n";
 
 async fn report(relay: &TestRelay) -> Report {
     let (status, text) = relay.admin_get("/status").await;
@@ -41,6 +45,35 @@ fn of_kind<'a>(report: &'a Report, kind: &str) -> &'a Stream {
     let mut streams = report.streams.shown.iter();
     let found = streams.find(|stream| stream.kind == kind);
     found.unwrap_or_else(|| panic!("{kind} is not in {report:#?}"))
+}
+
+/// Has a relay demand [`TOKEN`] of operators. It reads it in the folder.
+fn demanding_token(relay: RelayBuilder) -> (RelayBuilder, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "0123456789abcdef\n").unwrap();
+    (relay.with("admin", "token_file", file.display()), folder)
+}
+
+/// What `/status` answers to somebody who shows these headers.
+async fn asked(relay: &TestRelay, headers: &str) -> (u16, String) {
+    asked_for(relay, "GET /status", headers).await
+}
+
+/// What the admin port answers.
+async fn asked_for(relay: &TestRelay, what: &str, headers: &str) -> (u16, String) {
+    asked_with(relay, what, headers, "").await
+}
+
+/// What it answers to a body.
+async fn asked_with(relay: &TestRelay, what: &str, headers: &str, body: &str) -> (u16, String) {
+    let mut socket = TcpStream::connect(relay.admin()).await.unwrap();
+    let request = format!("{what} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n{body}");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer)
 }
 
 #[test]
@@ -161,42 +194,18 @@ fn certificate_that_cannot_be_read_is_a_problem() {
     });
 }
 
-/// What `/status` answers to somebody who shows these headers.
-async fn asked(relay: &TestRelay, headers: &str) -> (u16, String) {
-    asked_for(relay, "GET /status", headers).await
-}
-
-/// What the admin port answers.
-async fn asked_for(relay: &TestRelay, what: &str, headers: &str) -> (u16, String) {
-    asked_with(relay, what, headers, "").await
-}
-
-/// What it answers to a body.
-async fn asked_with(relay: &TestRelay, what: &str, headers: &str, body: &str) -> (u16, String) {
-    let mut socket = TcpStream::connect(relay.admin()).await.unwrap();
-    let request = format!("{what} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n{body}");
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, answer)
-}
-
 #[test]
 fn token_that_is_configured_is_demanded() {
     scenario(async {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("token");
-        std::fs::write(&file, "0123456789abcdef\n").unwrap();
-        let relay = relay().with("admin", "token_file", file.display());
+        let (relay, _folder) = demanding_token(relay());
         let world = World::of(kube(), relay).await;
         let host = "Host: localhost\r\n";
         let (status, answer) = asked(&world.relay, host).await;
         assert_eq!(status, 401);
         assert!(answer.contains("www-authenticate: Bearer\r\n"), "{answer}");
-        let shown = format!("{host}Authorization: Bearer 0123456789abcdef\r\n");
+        let shown = format!("{host}{TOKEN}");
         assert_eq!(asked(&world.relay, &shown).await.0, 200);
-        let wrong = format!("{host}Authorization: Bearer 0123456789abcdeF\r\n");
+        let wrong = format!("{host}{WRONG_TOKEN}");
         assert_eq!(asked(&world.relay, &wrong).await.0, 401);
         // Probes and metrics go on without.
         assert_eq!(world.relay.admin_get("/readyz").await.0, 200);

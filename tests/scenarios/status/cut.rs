@@ -9,7 +9,7 @@ use http::Response;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::{PODS, asked_for, until};
+use super::{PODS, TOKEN, WRONG_TOKEN, asked_for, demanding_token, until};
 use crate::{
     streams::until_still,
     upgrades::{SPDY, WEBSOCKET},
@@ -235,37 +235,29 @@ fn what_is_not_there_is_not_cut() {
 #[test]
 fn nothing_is_cut_for_who_is_not_let_in_or_does_not_mean_it() {
     scenario(async {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("token");
-        std::fs::write(&file, "0123456789abcdef\n").unwrap();
         let log = AuditLog::default();
-        let relay = log.of(relay()).with("admin", "token_file", file.display());
+        let (relay, _folder) = demanding_token(log.of(relay()));
         let world = World::of(kube(), relay).await;
         let http2 = world.job.http2().await;
         let watched = get(&format!("{PODS}?watch=1"));
         let mut watch = http2.send(watched).await.unwrap();
-        let token = "Authorization: Bearer 0123456789abcdef\r\n";
         let host = "Host: localhost\r\n";
-        let (_, shown) = asked_for(&world.relay, "GET /status", &format!("{host}{token}")).await;
+        let (_, shown) = asked_for(&world.relay, "GET /status", &format!("{host}{TOKEN}")).await;
         let (_, id) = shown.split_once("\"request_id\":\"").unwrap();
         let (id, _) = id.split_once('"').unwrap();
         let confirm = confirm(id);
         let cases = [
             (confirm.clone(), 401, "token"),
+            (format!("{WRONG_TOKEN}{confirm}"), 401, "token"),
+            (TOKEN.to_owned(), 400, "unconfirmed"),
+            (format!("{TOKEN}Adit-Confirm: yes\r\n"), 400, "unconfirmed"),
             (
-                format!("Authorization: Bearer 0123456789abcdeF\r\n{confirm}"),
-                401,
-                "token",
-            ),
-            (token.to_owned(), 400, "unconfirmed"),
-            (format!("{token}Adit-Confirm: yes\r\n"), 400, "unconfirmed"),
-            (
-                format!("{token}{confirm}Origin: http://evil.example\r\n"),
+                format!("{TOKEN}{confirm}Origin: http://evil.example\r\n"),
                 403,
                 "cross_site",
             ),
             (
-                format!("{token}{confirm}Sec-Fetch-Site: cross-site\r\n"),
+                format!("{TOKEN}{confirm}Sec-Fetch-Site: cross-site\r\n"),
                 403,
                 "cross_site",
             ),
@@ -276,7 +268,7 @@ fn nothing_is_cut_for_who_is_not_let_in_or_does_not_mean_it() {
             assert_eq!(refused.0, *status, "{headers}: {}", refused.1);
         }
         // What a link does.
-        let headers = format!("{host}{token}{confirm}");
+        let headers = format!("{host}{TOKEN}{confirm}");
         let link = asked_for(&world.relay, &format!("GET {path}"), &headers).await;
         assert_eq!(link.0, 200);
         assert!(link.1.contains("Cut this stream?"), "{}", link.1);
@@ -308,7 +300,7 @@ fn nothing_is_cut_for_who_is_not_let_in_or_does_not_mean_it() {
         );
         assert!(!log.text().contains("0123456789abcde"));
 
-        let meant = format!("{token}{confirm}");
+        let meant = format!("{TOKEN}{confirm}");
         assert_eq!(post(&world.relay, &path, &meant).await.0, 200);
         breaks_off(watch).await;
         drop(http2);

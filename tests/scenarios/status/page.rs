@@ -6,7 +6,7 @@ use adit_tests::{
     kube, pass, relay, scenario, world,
 };
 
-use super::{PODS, asked_for, asked_with, cut::only_stream, report};
+use super::{PODS, asked_for, asked_with, cut::only_stream, demanding_token, report};
 
 const HOST: &str = "Host: localhost\r\n";
 
@@ -81,10 +81,7 @@ fn last_hour_is_told_in_pieces() {
 #[test]
 fn token_is_a_browsers_password() {
     scenario(async {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("token");
-        std::fs::write(&file, "0123456789abcdef\n").unwrap();
-        let relay = relay().with("admin", "token_file", file.display());
+        let (relay, _folder) = demanding_token(relay());
         let world = World::of(kube(), relay).await;
         let (status, refused) = asked_for(&world.relay, "GET /", HOST).await;
         assert_eq!(status, 401);
