@@ -47,6 +47,14 @@ async fn tunnel(relay: &TestRelay) -> String {
     shown.agents.shown[0].replicas[0].tunnel.clone()
 }
 
+/// Waits for so many records, the first end among which says that an operator cut it.
+async fn cut_in(log: &AuditLog, count: usize) -> Vec<Value> {
+    let records = log.until(count).await;
+    let end = at(&records, |record| record["event"] == "end");
+    assert_eq!(records[end]["ended"], "cut_by_operator");
+    records
+}
+
 fn at(records: &[Value], is_it: impl Fn(&Value) -> bool) -> usize {
     let found = records.iter().position(is_it);
     found.unwrap_or_else(|| panic!("it is not in {records:#?}"))
@@ -70,11 +78,10 @@ fn watch_that_an_operator_cuts_breaks_off_and_the_log_says_who_did_it() {
         // The connection and the tunnel go on.
         http2.get("/version").await.echo();
 
-        let records = log.until(4).await;
+        let records = cut_in(&log, 4).await;
         let cut = at(&records, |record| record["event"] == "cut");
         let end = at(&records, |record| record["event"] == "end");
         assert!(cut < end, "{records:#?}");
-        assert_eq!(records[end]["ended"], "cut_by_operator");
         assert_eq!(records[cut]["request_id"], id.as_str());
         assert_eq!(records[end]["request_id"], id.as_str());
         assert_eq!(
@@ -102,9 +109,7 @@ fn log_that_nobody_reads_is_cut_too() {
         let id = only_stream(&world.relay).await;
         until_still(&world.relay, "answer").await;
         assert_eq!(cut_stream(&world.relay, &id).await, 200);
-        let records = log.until(3).await;
-        let end = at(&records, |record| record["event"] == "end");
-        assert_eq!(records[end]["ended"], "cut_by_operator");
+        cut_in(&log, 3).await;
         let (read, _) = within("the connection's end", raw.rest()).await;
         assert!(read.len() < 50_000_000);
         world.stop().await;
@@ -114,7 +119,7 @@ fn log_that_nobody_reads_is_cut_too() {
 #[test]
 fn upgraded_connections_are_cut() {
     scenario(async {
-        for (count, fields) in [SPDY, WEBSOCKET].into_iter().enumerate() {
+        for fields in [SPDY, WEBSOCKET] {
             let log = AuditLog::default();
             let world = World::of(kube(), log.of(relay())).await;
             let asked = format!("POST {PODS}/web/exec/upgrade");
@@ -126,9 +131,7 @@ fn upgraded_connections_are_cut() {
 
             assert_eq!(cut_stream(&world.relay, &id).await, 200);
             within("its end", exec.rest()).await.1.unwrap_err();
-            let records = log.until(3).await;
-            let end = at(&records, |record| record["event"] == "end");
-            assert_eq!(records[end]["ended"], "cut_by_operator", "{count}");
+            cut_in(&log, 3).await;
             assert_eq!(world.relay.metrics().await.value(CUT_STREAMS), 1.0);
             world.stop().await;
         }
@@ -164,14 +167,12 @@ fn tunnel_that_an_operator_cuts_ends_what_runs_on_it_and_its_agent_comes_again()
         assert_ne!(tunnel(&world.relay).await, id);
         http2.get("/version").await.echo();
 
-        let records = log.until(5).await;
+        let records = cut_in(&log, 5).await;
         let cut = at(&records, |record| record["event"] == "cut");
         assert_eq!(
             (&records[cut]["tunnel"], &records[cut]["result"]),
             (&json!(id), &json!("cut"))
         );
-        let end = at(&records, |record| record["event"] == "end");
-        assert_eq!(records[end]["ended"], "cut_by_operator");
         drop(http2);
         world.stop().await;
     });
