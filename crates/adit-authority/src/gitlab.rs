@@ -69,7 +69,7 @@ use line::Line;
 use pace::Pace;
 use projects::Projects;
 use users::Users;
-use vouch::Vouch;
+use vouch::{Kind, Shared, Vouch};
 
 /// One GitLab instance. Shared by all who ask; calls are made by the [`GitLabWork`] that comes with it.
 #[derive(Debug)]
@@ -108,50 +108,29 @@ impl GitLab {
             config.calls_at_once,
             Instant::now(),
         );
-        let line = Arc::new(Line::new(transport, pace, config.timeout));
-        let addresses = Arc::new(Addresses::new(config.bad_tokens_per_second));
-        let (jobs, driver) = Vouch::new(
-            Jobs::new(config, Arc::clone(&running)),
-            &line,
-            &addresses,
-            config.times(),
-            config.bounds(),
-        );
-        let names = Arc::<AgentNames>::default();
-        let vouch_for_agents = |secret| {
-            Vouch::new(
-                AgentTokens::new(secret, Arc::clone(&names)),
-                &line,
-                &addresses,
-                config.times(),
-                config.bounds(),
-            )
-        };
-        let vouch_for_users = |secret| {
-            Vouch::new(
-                Users::new(config, secret, running),
-                &line,
-                &addresses,
-                config.times(),
-                config.bounds(),
-            )
+        let shared = Shared {
+            line: Arc::new(Line::new(transport, pace, config.timeout)),
+            addresses: Arc::new(Addresses::new(config.bad_tokens_per_second)),
+            times: config.times(),
+            bounds: config.bounds(),
         };
         // Of their own: projects that are out of reach say nothing about the tokens that come from an address.
-        let of_projects = Arc::new(Addresses::new(config.bad_tokens_per_second));
-        let vouch_for_projects = |secret| {
-            Vouch::new(
-                Projects::new(secret),
-                &line,
-                &of_projects,
-                config.times(),
-                config.bounds(),
-            )
+        let of_projects = Shared {
+            addresses: Arc::new(Addresses::new(config.bad_tokens_per_second)),
+            ..shared.clone()
         };
+        let names = Arc::<AgentNames>::default();
+        let vouch_for_agents =
+            |secret| Vouch::new(AgentTokens::new(secret, Arc::clone(&names)), &shared);
+        let vouch_for_users =
+            |secret| Vouch::new(Users::new(config, secret, Arc::clone(&running)), &shared);
+        let vouch_for_projects = |secret| Vouch::new(Projects::new(secret), &of_projects);
         let (agents, agents_driver) = secret.clone().map(vouch_for_agents).unzip();
         let (users, users_driver) = secret.clone().map(vouch_for_users).unzip();
         let (projects, projects_driver) = secret.clone().map(vouch_for_projects).unzip();
+        let (jobs, jobs_driver) = Vouch::new(Jobs::new(config, running), &shared);
         let gitlab = Self {
-            line,
+            line: shared.line,
             jobs,
             agents,
             users,
@@ -160,7 +139,7 @@ impl GitLab {
             secret,
         };
         let work = GitLabWork {
-            jobs: driver,
+            jobs: jobs_driver,
             agents: agents_driver,
             users: users_driver,
             projects: projects_driver,
@@ -295,22 +274,18 @@ impl GitLab {
 impl GitLabWork {
     /// Runs until dropped.
     pub async fn run(self) {
-        let agents = async {
-            if let Some(agents) = self.agents {
-                agents.run().await;
-            }
-        };
-        let users = async {
-            if let Some(users) = self.users {
-                users.run().await;
-            }
-        };
-        let projects = async {
-            if let Some(projects) = self.projects {
-                projects.run().await;
-            }
-        };
-        tokio::join!(self.jobs.run(), agents, users, projects);
+        tokio::join!(
+            self.jobs.run(),
+            run_if_any(self.agents),
+            run_if_any(self.users),
+            run_if_any(self.projects),
+        );
+    }
+}
+
+async fn run_if_any<K: Kind>(driver: Option<Driver<K>>) {
+    if let Some(driver) = driver {
+        driver.run().await;
     }
 }
 

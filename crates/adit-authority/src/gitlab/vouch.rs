@@ -95,6 +95,16 @@ pub(super) struct Times {
     pub(super) refused_for: Duration,
 }
 
+/// What kinds of token have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) line: Arc<Line>,
+    /// Who brings tokens that GitLab does not know.
+    pub(super) addresses: Arc<Addresses>,
+    pub(super) times: Times,
+    pub(super) bounds: Bounds,
+}
+
 /// All tokens of one kind.
 #[derive(Debug)]
 pub(super) struct Vouch<K: Kind> {
@@ -146,23 +156,17 @@ enum Step<P> {
 }
 
 impl<K: Kind> Vouch<K> {
-    pub(super) fn new(
-        kind: K,
-        line: &Arc<Line>,
-        addresses: &Arc<Addresses>,
-        times: Times,
-        bounds: Bounds,
-    ) -> (Arc<Self>, Driver<K>) {
+    pub(super) fn new(kind: K, shared: &Shared) -> (Arc<Self>, Driver<K>) {
         let (known, known_asks) = mpsc::channel(MOST_WAITING);
         let (new, new_asks) = mpsc::channel(MOST_WAITING);
         let (doubted, doubted_asks) = mpsc::channel(MOST_WAITING);
         let vouch = Arc::new(Self {
             kind,
-            line: Arc::clone(line),
-            addresses: Arc::clone(addresses),
+            line: Arc::clone(&shared.line),
+            addresses: Arc::clone(&shared.addresses),
             tags: Tags::new(),
-            book: Mutex::new(Book::new(bounds)),
-            times,
+            book: Mutex::new(Book::new(shared.bounds)),
+            times: shared.times,
             asks: Asks {
                 known,
                 new,
