@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 mod access;
 mod as_others;
 mod expiry;
+mod keys;
 mod smuggling;
 mod tokens;
 mod two;
