@@ -2,8 +2,9 @@
 //! `group/sub/app`, as they are registered there.
 
 use adit_tests::{
-    Caller, GitLab, KubeBuilder, Role, TestRelay, World, agent, gitlab, gitlab::TokenForm, kube,
-    relay,
+    Caller, GitLab, KubeBuilder, TestRelay, World, agent, gitlab,
+    gitlab::{TokenForm, arrange},
+    kube, relay,
 };
 
 mod agents;
@@ -89,22 +90,6 @@ impl Place {
     async fn stop(self) {
         self.world.stop().await;
     }
-}
-
-/// The group `group` (23) with `sub` (25), the project (150), its agents, a developer.
-pub(crate) fn arrange(gitlab: &GitLab) {
-    let mut world = gitlab.world();
-    world.number(23).group("group");
-    world.number(25).group("group/sub");
-    world.number(150).project("group/sub/app");
-    world.number(12).user("dev1");
-    world.member("dev1", "group", Role::Developer);
-    for (id, name) in [(1, "prod"), (2, "staging")] {
-        world.number(id).agent("group/sub/app", name);
-    }
-    let granted =
-        r#"{"ci_access":{"projects":[{"id":"group/sub/app","access_as":{"ci_job":{}}}]}}"#;
-    world.configure_yaml(1, granted).unwrap();
 }
 
 /// `staging` in front of another API server.

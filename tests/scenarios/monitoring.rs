@@ -7,7 +7,9 @@ use adit_tests::{
     AuditLog, Caller, GitLab, Kube, Line, Prometheus, TestAgent, TestIssuer, TestRelay, World,
     agent, body,
     caller::{get, request},
-    gitlab, job, kube, lonely, pass, prometheus, relay, scenario, within,
+    gitlab,
+    gitlab::arrange,
+    job, kube, lonely, pass, prometheus, relay, scenario, within,
 };
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
@@ -19,7 +21,6 @@ use crate::{
         alerts::{alerts, rules},
         dashboards,
     },
-    gitlab::arrange,
     metrics::denying,
     streams::until_still,
     upgrades::SPDY,

@@ -57,6 +57,7 @@ pub mod matrix;
 mod seed;
 mod serve;
 mod user_access;
+mod usual;
 mod webhook;
 mod world;
 
@@ -70,6 +71,7 @@ pub use grpc::Grpc;
 pub use jwt::Secret;
 pub use kas::KasCaller;
 pub use seed::{JobSeed, Seed};
+pub use usual::arrange;
 pub use webhook::Delivery;
 pub use world::{
     Agent, AgentToken, Environment, Hook, Job, JobBuilder, JobStatus, Kind, Licence, Namespace,
