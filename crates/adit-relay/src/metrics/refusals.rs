@@ -1,4 +1,4 @@
-//! Refusals by reason, since the start and within the last hour. What reasons there are is written down once, in `refusal.rs`.
+//! Refusals by reason, since the start and within the last hour. What reasons there are is written down once, in `refusal/facts.rs`.
 
 use std::{
     collections::{BTreeMap, VecDeque},

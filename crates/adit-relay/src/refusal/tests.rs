@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, time::UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use super::*;
 
