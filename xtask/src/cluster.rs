@@ -211,15 +211,6 @@ impl Cluster {
         self.node.import_image(image)
     }
 
-    /// Stops the API server as a rollout would and starts it again, on the same port; returns when it is ready.
-    ///
-    /// # Errors
-    /// It does not come back.
-    pub fn restart_api_server(&mut self) -> Result<()> {
-        self.stop_api_server()?;
-        self.start_api_server()
-    }
-
     /// Stops the API server, and leaves it down.
     ///
     /// # Errors

@@ -19,18 +19,6 @@ impl FullPath {
         &self.0
     }
 
-    /// Whether this stands below `group`, at any depth. A path is not within itself.
-    #[must_use]
-    pub fn is_within(&self, group: &Self) -> bool {
-        let (Some(head), Some(b'/')) = (
-            self.0.as_bytes().get(..group.0.len()),
-            self.0.as_bytes().get(group.0.len()),
-        ) else {
-            return false;
-        };
-        head.eq_ignore_ascii_case(group.0.as_bytes())
-    }
-
     /// This path's groups, nearest first: `a/b/c` has `a/b`, then `a`.
     pub fn ancestors(&self) -> impl Iterator<Item = Self> + '_ {
         self.0
@@ -43,12 +31,6 @@ impl FullPath {
     #[must_use]
     pub fn root(&self) -> Self {
         self.ancestors().last().unwrap_or_else(|| self.clone())
-    }
-
-    /// How many segments there are, at least 1.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.0.split('/').count()
     }
 }
 
