@@ -10,4 +10,4 @@ mod listener;
 
 pub use buffered::{BufferedStream, UNSENT_LIMIT};
 pub use corked::{Cork, Corked, cork};
-pub use listener::{Listener, ReusePort, listen, listen_shards};
+pub use listener::{Listener, ReusePort, listen, listen_advice, listen_shards};

@@ -28,6 +28,7 @@ use json::Object;
 use queue::Queue;
 pub(crate) use queue::Stats;
 use sink::Sink;
+pub(crate) use sink::try_out;
 use wake::Wake;
 pub(crate) use writer::Writer;
 

@@ -9,7 +9,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use adit_process::{
     ShardId, Shards, Stop,
     admin::{Admin, Condition},
-    net::{Listener, listen_shards},
+    net::{Listener, listen_advice, listen_shards},
     tls::TlsError,
 };
 use adit_tunnel::CloseReason;
@@ -21,55 +21,110 @@ use tokio::{
 };
 
 use crate::{
-    audit::Writer, config::Config, front_door::FrontDoor, in_flight::InFlight, registry::Registry,
+    audit::{AuditTo, Writer},
+    config::Config,
+    front_door::FrontDoor,
+    in_flight::InFlight,
+    registry::Registry,
     secret_file::SecretError,
 };
 
 mod built;
+pub(crate) mod files;
 mod gitlab_api;
 
 use built::Built;
-pub(crate) use built::client_tls;
 
 /// Why a relay did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A file with a secret cannot be used.
-    #[error("a secret cannot be used")]
+    #[error(transparent)]
     Secret(#[from] SecretError),
     /// A certificate, key or bundle cannot be used.
-    #[error("TLS cannot be set up")]
-    Tls(#[from] TlsError),
-    /// The public port cannot be bound.
-    #[error("cannot listen on {address}")]
+    #[error("{key}: TLS cannot be set up")]
+    Tls {
+        /// What names the files.
+        key: &'static str,
+        /// Which of them, and why. Boxed: it is large, and every step of the start may give it.
+        source: Box<TlsError>,
+    },
+    /// A port cannot be bound.
+    #[error("cannot listen on {address} ({key})")]
     Listen {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The admin port cannot be bound.
-    #[error("cannot listen on {address} for probes and metrics")]
-    Admin {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The port that GitLab calls cannot be bound.
-    #[error("cannot listen on {address} for GitLab")]
-    GitLabApi {
+        /// What names the address.
+        key: &'static str,
         /// Where.
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
     /// The audit log cannot be opened.
-    #[error("cannot write the audit log")]
-    Audit(#[source] io::Error),
+    #[error("cannot write the audit log to {to}")]
+    Audit {
+        /// Where.
+        to: AuditTo,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A shard's thread or runtime cannot be made.
     #[error("cannot start the shards")]
     Shards(#[source] io::Error),
+}
+
+impl StartError {
+    /// The public port cannot be bound.
+    #[must_use]
+    pub const fn listen(address: SocketAddr, source: io::Error) -> Self {
+        let key = "listen.address";
+        Self::Listen {
+            key,
+            address,
+            source,
+        }
+    }
+
+    /// The private port cannot.
+    #[must_use]
+    pub const fn admin(address: SocketAddr, source: io::Error) -> Self {
+        let key = "admin.address";
+        Self::Listen {
+            key,
+            address,
+            source,
+        }
+    }
+
+    /// The port cannot that GitLab calls.
+    #[must_use]
+    pub const fn gitlab_api(address: SocketAddr, source: io::Error) -> Self {
+        let key = "gitlab_api.address";
+        Self::Listen {
+            key,
+            address,
+            source,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => {
+                "put the secret into that file, where the user that the relay runs as can read it: docs/configuration.md says what it is"
+            }
+            Self::Tls { .. } => {
+                "name PEM files that the user that the relay runs as can read; of a chain, the own certificate comes first"
+            }
+            Self::Listen { source, .. } => listen_advice(source),
+            Self::Audit { .. } => {
+                "make the folder, and let the user that the relay runs as write there"
+            }
+            Self::Shards(_) => {
+                "the system gives no more threads: raise its limit, or lower `shards`"
+            }
+        }
+    }
 }
 
 /// Where traffic is carried.
@@ -221,10 +276,7 @@ impl Relay {
         let keys = readiness.condition("keys");
 
         let admin = Admin::bind(admin_addr, Arc::new(metrics), readiness, status);
-        let admin = admin.map_err(|source| StartError::Admin {
-            address: admin_addr,
-            source,
-        })?;
+        let admin = admin.map_err(|source| StartError::admin(admin_addr, source))?;
         let admin_addr = admin.local_addr();
         let admin_stop = Arc::new(Notify::new());
         let mut admin_task = JoinSet::new();
@@ -236,12 +288,12 @@ impl Relay {
         });
 
         let gitlab_api = gitlab_api.map(gitlab_api::Unopened::open).transpose()?;
-        let listeners = listen_shards(address, count)
-            .map_err(|source| StartError::Listen { address, source })?;
+        let listeners =
+            listen_shards(address, count).map_err(|source| StartError::listen(address, source))?;
         let public_addr = listeners
             .first()
             .map_or(Ok(address), std::net::TcpListener::local_addr)
-            .map_err(|source| StartError::Listen { address, source })?;
+            .map_err(|source| StartError::listen(address, source))?;
         let shards = shards(ground, door, listeners).map_err(StartError::Shards)?;
         accepting.met();
         tracing::info!(address = %public_addr, admin = %admin_addr, shards = count, "relay is up");

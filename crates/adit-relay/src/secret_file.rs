@@ -7,6 +7,7 @@ use std::{
     fmt::Display,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,16 +24,20 @@ const MOST: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file is missing, not readable, too long, or no text.
-    #[error("cannot read the secret in {}", path.display())]
+    #[error("cannot read the secret in {} ({key})", path.display())]
     Read {
+        /// What names the file.
+        key: &'static str,
         /// Which.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
     /// It holds something else. What, is not shown.
-    #[error("the secret in {} cannot be used: {why}", path.display())]
+    #[error("the secret in {} ({key}) cannot be used: {why}", path.display())]
     Unusable {
+        /// What names the file.
+        key: &'static str,
         /// Which.
         path: PathBuf,
         /// What it must be.
@@ -40,21 +45,51 @@ pub enum SecretError {
     },
 }
 
-/// Reads a secret and has it checked.
+/// A secret, and what it was read from.
+#[derive(Debug)]
+pub(crate) struct Loaded<T> {
+    pub(crate) secret: T,
+    path: PathBuf,
+    text: SecretString,
+}
+
+/// Reads a secret from the file that `key` names, and has it checked.
 pub(crate) fn load<T, E: Display>(
+    key: &'static str,
     path: &Path,
     take: impl FnOnce(&str) -> Result<T, E>,
-) -> Result<(T, SecretString), SecretError> {
-    let text = read(path)?;
-    let taken = take(text.expose_secret()).map_err(|why| SecretError::Unusable {
-        path: path.to_owned(),
-        why: why.to_string(),
-    })?;
-    Ok((taken, text))
+) -> Result<Loaded<T>, SecretError> {
+    let path = path.to_owned();
+    let text = match read(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(SecretError::Read { key, path, source }),
+    };
+    match take(text.expose_secret()) {
+        Ok(secret) => Ok(Loaded { secret, path, text }),
+        Err(why) => Err(SecretError::Unusable {
+            key,
+            path,
+            why: why.to_string(),
+        }),
+    }
+}
+
+impl<T> Loaded<T> {
+    /// Has the secret replaced whenever the file holds another one, by a task that runs for ever.
+    pub(crate) fn kept<E: Display>(
+        self,
+        replace: fn(&T, &str) -> Result<(), E>,
+        reloads: Each<Reload, Counter>,
+    ) -> (Arc<T>, impl Future<Output = ()>) {
+        let secret = Arc::new(self.secret);
+        let watched = Arc::clone(&secret);
+        let take = move |text: &str| replace(&watched, text);
+        (secret, watch(self.path, self.text, reloads, take))
+    }
 }
 
 /// Has the secret taken again whenever it is another one, for ever. `current` is what was taken last.
-pub(crate) async fn watch<E: Display>(
+async fn watch<E: Display>(
     path: PathBuf,
     mut current: SecretString,
     reloads: Each<Reload, Counter>,
@@ -77,7 +112,7 @@ pub(crate) async fn watch<E: Display>(
                     tracing::info!(path = %path.display(), "secret replaced");
                 })
                 .map_err(|why| why.to_string()),
-            Ok(Err(error)) => Err(adit_process::chain(&error)),
+            Ok(Err(error)) => Err(error.to_string()),
             Err(_) => continue,
         };
         if outcome.is_err() {
@@ -92,25 +127,19 @@ pub(crate) async fn watch<E: Display>(
     }
 }
 
-fn read(path: &Path) -> Result<SecretString, SecretError> {
-    let read = || {
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        file.take(MOST + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > MOST {
-            return Err(io::Error::other("longer than any secret"));
-        }
-        Ok(SecretString::from(text))
-    };
-    read().map_err(|source| SecretError::Read {
-        path: path.to_owned(),
-        source,
-    })
+fn read(path: &Path) -> io::Result<SecretString> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MOST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST {
+        return Err(io::Error::other("longer than any secret"));
+    }
+    Ok(SecretString::from(text))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, sync::Arc};
+    use std::fs;
 
     use parking_lot::Mutex;
     use tokio::task::JoinSet;
@@ -122,20 +151,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         fs::write(&path, "one").unwrap();
-        let (first, current) = load(&path, |text| Ok::<_, String>(text.to_owned())).unwrap();
-        assert_eq!(first, "one");
-        let taken = Arc::<Mutex<Vec<String>>>::default();
-        let taking = Arc::clone(&taken);
-        let take = move |text: &str| {
-            taking.lock().push(text.to_owned());
+        let take = |text: &str| Ok::<_, String>(Mutex::new(vec![text.to_owned()]));
+        let loaded = load("a.key", &path, take).unwrap();
+        let replace = |taken: &Mutex<Vec<String>>, text: &str| {
+            taken.lock().push(text.to_owned());
             if text == "bad" { Err("so bad") } else { Ok(()) }
         };
         let mut tasks = JoinSet::new();
         let reloads = Each::<Reload, Counter>::default();
-        tasks.spawn(watch(path.clone(), current, reloads.clone(), take));
+        let (taken, watching) = loaded.kept(replace, reloads.clone());
+        assert_eq!(*taken.lock(), ["one"]);
+        tasks.spawn(watching);
         // Reading is done by a thread, which does not keep the paused clock from going on.
         let until = async |count| {
-            while taken.lock().len() < count {
+            while taken.lock().len() <= count {
                 tokio::time::sleep(EVERY).await;
             }
         };
@@ -148,7 +177,8 @@ mod tests {
             tokio::time::sleep(EVERY).await;
         }
         let bad = taken.lock().iter().filter(|text| *text != "two").count();
-        assert!(bad >= 2 && !taken.lock().contains(&"one".to_owned()));
+        let again = taken.lock().iter().skip(1).any(|text| text == "one");
+        assert!(bad >= 3 && !again, "what stays the same is not taken twice");
         assert_eq!(reloads.of(Reload::Replaced).get(), 1);
         assert!(reloads.of(Reload::Failed).get() >= 2);
     }
@@ -157,10 +187,12 @@ mod tests {
     fn what_is_no_secret_is_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
-        let load = || load(&path, |_| Err::<(), _>("not a secret")).unwrap_err();
+        let load = || load("a.key", &path, |_| Err::<(), _>("not a secret")).unwrap_err();
         assert!(matches!(load(), SecretError::Read { .. }));
         fs::write(&path, "s3cret").unwrap();
-        assert!(!load().to_string().contains("s3cret"));
+        let told = load().to_string();
+        assert!(told.contains("(a.key)") && told.contains(path.to_str().unwrap()));
+        assert!(!told.contains("s3cret"));
         fs::write(&path, "x".repeat(5000)).unwrap();
         assert!(matches!(load(), SecretError::Read { .. }));
     }

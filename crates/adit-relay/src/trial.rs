@@ -2,27 +2,24 @@
 //!
 //! Invariant: it is done by the relay's own code, nothing listens, and no token is sent to anybody; of a secret a proof is, to GitLab.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use adit_authority::{
-    AskGitLab as _, FetchError, GitLabConfig, Secrets,
-    gitlab::{ApiSecret, AskError, ReadToken, Trust},
+    AskGitLab as _, FetchError, GitLabConfig,
+    gitlab::{ApiSecret, AskError, Trust},
     oidc::usable_keys,
 };
-use adit_process::{
-    metrics::Durations,
-    tls::{Certificate, ServerTls, TlsError},
-};
+use adit_process::{metrics::Durations, tls::Certificate};
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::timeout;
 
 use crate::{
+    audit::{self, AuditTo},
     authenticate::Fetch,
     config::Config,
     gitlab::Client,
-    relay::{StartError, client_tls},
-    secret_file::{self, SecretError},
+    relay::{StartError, files},
 };
 
 /// A relay that is not to run.
@@ -51,7 +48,7 @@ pub enum NoGitLab {
     Late(Duration),
     /// The bundle of certificates that are believed cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Roots(#[from] StartError),
 }
 
 impl Trial {
@@ -71,18 +68,43 @@ impl Trial {
     ///
     /// # Errors
     /// It cannot be used, or its key is another's.
-    pub fn certificate(&self) -> Result<Option<Certificate>, TlsError> {
-        let files = self.config.front_door.tls.clone();
-        let tls = files.map(|files| ServerTls::load(files, &[])).transpose()?;
+    pub fn certificate(&self) -> Result<Option<Certificate>, StartError> {
+        let tls = files::certificate(&self.config.front_door)?;
         Ok(tls.map(|tls| tls.certificate()))
+    }
+
+    /// Reads the token that opens the private port to operators; nothing when none is configured.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn admin_token(&self) -> Result<Option<()>, StartError> {
+        let token = files::admin_token(self.config.admin_token_file.as_deref())?;
+        Ok(token.map(drop))
+    }
+
+    /// Tries whether the audit log could be opened, without leaving anything there; says where it is, if there is one.
+    ///
+    /// # Errors
+    /// It cannot, by this process.
+    pub fn audit(&self) -> Result<Option<&AuditTo>, StartError> {
+        let to = &self.config.audit.to;
+        match to {
+            AuditTo::Nowhere => return Ok(None),
+            AuditTo::Stdout => {}
+            AuditTo::File(file) => audit::try_out(file).map_err(|source| StartError::Audit {
+                to: to.clone(),
+                source,
+            })?,
+        }
+        Ok(Some(to))
     }
 
     /// Fetches the keys of each issuer.
     ///
     /// # Errors
     /// The bundle of certificates that are believed cannot be used.
-    pub async fn issuers(&self) -> Result<Vec<IssuerKeys>, TlsError> {
-        let fetch = Fetch::new(&client_tls(self.config.ca_file.as_ref())?);
+    pub async fn issuers(&self) -> Result<Vec<IssuerKeys>, StartError> {
+        let fetch = Fetch::new(&files::issuers_roots(&self.config)?);
         let mut fetched = Vec::new();
         for issuer in &self.config.oidc.issuers {
             fetched.push(IssuerKeys {
@@ -111,11 +133,9 @@ impl Trial {
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn api_secret(&self) -> Result<Option<ApiSecret>, SecretError> {
-        let gitlab = self.config.gitlab.as_ref();
-        let file = gitlab.and_then(|gitlab| gitlab.api_secret_file.as_ref());
-        let read = |file: &PathBuf| secret_file::load(file, ApiSecret::new);
-        Ok(file.map(read).transpose()?.map(|(secret, _)| secret))
+    pub fn api_secret(&self) -> Result<Option<ApiSecret>, StartError> {
+        let loaded = self.config.gitlab.as_ref().map(files::api_secret);
+        Ok(loaded.transpose()?.flatten().map(|loaded| loaded.secret))
     }
 
     /// Asks GitLab whether that is its own; nothing when GitLab is no authority here.
@@ -134,12 +154,20 @@ impl Trial {
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn read_token(&self) -> Result<Option<()>, SecretError> {
+    pub fn read_token(&self) -> Result<Option<()>, StartError> {
         let gitlab = self.config.gitlab.as_ref();
-        let files = gitlab.and_then(|gitlab| gitlab.agent_files.as_ref());
-        let file = files.and_then(|files| files.token_file.as_ref());
-        let read = |file: &PathBuf| secret_file::load(file, ReadToken::new);
-        Ok(file.map(read).transpose()?.map(drop))
+        let how = gitlab.and_then(|gitlab| gitlab.agent_files.as_ref());
+        Ok(how.map(files::read_token).transpose()?.flatten().map(drop))
+    }
+
+    /// Reads the certificates by which Gitaly is known.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub fn gitaly_roots(&self) -> Result<(), StartError> {
+        let gitlab = self.config.gitlab.as_ref();
+        let roots = gitlab.map(|gitlab| files::gitaly_roots(&self.config, gitlab));
+        roots.transpose().map(drop)
     }
 
     /// Reads the certificate and the secret of the port that GitLab calls; nothing when there is no such port.
@@ -150,12 +178,8 @@ impl Trial {
         let Some(api) = &self.config.gitlab_api else {
             return Ok(None);
         };
-        if let Some(files) = api.tls.clone() {
-            ServerTls::load(files, &[])?;
-        }
-        if let Some(file) = &api.secret_file {
-            secret_file::load(file, ApiSecret::new)?;
-        }
+        files::gitlab_api_certificate(api)?;
+        files::gitlab_api_secret(api)?;
         Ok(Some(()))
     }
 
@@ -163,15 +187,13 @@ impl Trial {
     ///
     /// # Errors
     /// They cannot be used.
-    pub fn webhook_secrets(&self) -> Result<Option<()>, SecretError> {
-        let gitlab = self.config.gitlab.as_ref();
-        let file = gitlab.and_then(|gitlab| gitlab.webhook_secret_file.as_ref());
-        let read = |file: &PathBuf| secret_file::load(file, Secrets::new);
-        Ok(file.map(read).transpose()?.map(drop))
+    pub fn webhook_secrets(&self) -> Result<Option<()>, StartError> {
+        let loaded = self.config.gitlab.as_ref().map(files::webhook_secrets);
+        Ok(loaded.transpose()?.flatten().map(drop))
     }
 
-    fn client(&self, gitlab: &GitLabConfig) -> Result<Client, TlsError> {
-        let tls = client_tls(gitlab.ca_file.as_ref().or(self.config.ca_file.as_ref()))?;
+    fn client(&self, gitlab: &GitLabConfig) -> Result<Client, StartError> {
+        let tls = files::gitlab_roots(&self.config, gitlab)?;
         let uncounted = Durations::default();
         Ok(Client::new(&gitlab.url, &tls, uncounted))
     }

@@ -13,6 +13,8 @@ use crate::terminal::has_colours;
 pub(crate) struct Failure {
     exit: Exit,
     error: anyhow::Error,
+    /// What to do about it, where that is not clear from the error.
+    advice: Option<&'static str>,
 }
 
 impl Failure {
@@ -20,6 +22,14 @@ impl Failure {
         Self {
             exit,
             error: error.into(),
+            advice: None,
+        }
+    }
+
+    pub(crate) fn advising(self, advice: &'static str) -> Self {
+        Self {
+            advice: Some(advice),
+            ..self
         }
     }
 
@@ -47,11 +57,15 @@ impl Failure {
     fn text(&self) -> String {
         let mut chain = self.error.chain();
         let first = chain.next().map(ToString::to_string).unwrap_or_default();
-        chain.fold(first, |text, cause| {
+        let text = chain.fold(first, |text, cause| {
             // What is told in several lines stays together below its cause.
             let cause = cause.to_string().replace('\n', "\n    ");
             format!("{text}\n  because: {cause}")
-        })
+        });
+        match self.advice {
+            Some(advice) => format!("{text}\n  do: {advice}"),
+            None => text,
+        }
     }
 }
 
@@ -85,5 +99,7 @@ mod tests {
             "cannot start\n  because: line one\n    line two"
         );
         assert_eq!(failure.exit(), Exit::Unavailable);
+        let advising = failure.advising("try again");
+        assert!(advising.text().ends_with("line two\n  do: try again"));
     }
 }

@@ -47,16 +47,14 @@ pub(crate) fn start(
 ) -> Result<Relay, Failure> {
     start(config).map_err(|error| {
         let exit = match &error {
-            StartError::Tls(_) | StartError::Secret(_) | StartError::Audit(_) => Exit::BadConfig,
-            StartError::Listen { .. }
-            | StartError::Admin { .. }
-            | StartError::GitLabApi { .. }
-            | StartError::Shards(_) => Exit::Unavailable,
+            StartError::Tls { .. } | StartError::Secret(_) | StartError::Audit { .. } => {
+                Exit::BadConfig
+            }
+            StartError::Listen { .. } | StartError::Shards(_) => Exit::Unavailable,
         };
-        Failure::new(
-            exit,
-            anyhow::Error::from(error).context("the relay cannot start"),
-        )
+        let advice = error.advice();
+        let error = anyhow::Error::from(error).context("the relay cannot start");
+        Failure::new(exit, error).advising(advice)
     })
 }
 

@@ -39,6 +39,19 @@ pub fn listen(addr: SocketAddr, reuse: ReusePort) -> io::Result<std::net::TcpLis
     Ok(socket.into())
 }
 
+/// What to do when an address cannot be listened on, after what the system said.
+#[must_use]
+pub fn listen_advice(error: &io::Error) -> &'static str {
+    let kind = error.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        "something else listens there: choose another address, or stop it"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "a port below 1024 needs root, or the capability CAP_NET_BIND_SERVICE"
+    } else {
+        "choose an address that this machine has"
+    }
+}
+
 /// Binds `count` sockets to one address, one per shard; with port 0 all share the port that the
 /// first was given. A single one is bound [`ReusePort::Exclusive`], so that a second process on
 /// the same port is an error instead of a silent half of the traffic.

@@ -1,6 +1,6 @@
 //! What a relay is told about its audit log.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// Where records go, and what happens when they cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,17 @@ pub enum WhenFull {
     Refuse,
     /// It goes on, and its records are missing; that they are is counted, and told by the next record.
     Drop,
+}
+
+/// With the key that says so.
+impl fmt::Display for AuditTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nowhere => f.write_str("nowhere (audit.to)"),
+            Self::Stdout => f.write_str("standard output (audit.to)"),
+            Self::File(file) => write!(f, "{} (audit.file)", file.path.display()),
+        }
+    }
 }
 
 impl Default for AuditConfig {

@@ -156,6 +156,28 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, size))
 }
 
+/// Whether it could be opened by this process. Nothing is written to it, and none is made: its maker owns it, and whoever only looks
+/// may be somebody else than the relay.
+pub(crate) fn try_out(config: &FileConfig) -> io::Result<()> {
+    match OpenOptions::new()
+        .read(true)
+        .append(true)
+        .open(&config.path)
+    {
+        Ok(file) if file.metadata()?.is_file() => return Ok(()),
+        Ok(_) => return Err(io::Error::other("not a regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut beside = config.path.as_os_str().to_owned();
+    beside.push(format!(".trial-{}", std::process::id()));
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&beside);
+    made.and_then(|_| fs::remove_file(&beside))
+}
+
 fn ends_a_line(file: &mut File) -> io::Result<bool> {
     let mut last = [0];
     file.seek(SeekFrom::End(-1))?;

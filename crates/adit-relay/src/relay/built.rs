@@ -1,26 +1,18 @@
 //! Puts the stages of a relay together from its configuration; nothing listens yet.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fmt::Display, sync::Arc, time::SystemTime};
 
 use adit_authority::{
     Authoriser, FetchKeys, GitLab, Oidc, Secrets,
     gitlab::{AgentFiles, ApiSecret, Gitaly, ReadToken, Sources},
 };
 use adit_exchange::HeadLimits;
-use adit_process::{
-    Stop,
-    admin::Readiness,
-    tls::{ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots},
-};
+use adit_process::{Stop, admin::Readiness};
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use tokio::task::JoinSet;
 
-use super::{StartError, gitlab_api};
+use super::{StartError, files, gitlab_api};
 use crate::{
     agents::Agents,
     audit::{Audit, Writer},
@@ -38,7 +30,7 @@ use crate::{
     metrics::{Limits, Metrics, Scraped, Stage},
     registry::Registry,
     route::Route,
-    secret_file::{self, SecretError},
+    secret_file::{Loaded, SecretError},
     seldom::Seldom,
     status::{Gate, Status},
 };
@@ -67,7 +59,11 @@ impl Built {
         let mut upkeep = JoinSet::new();
         upkeep.spawn(metrics.remember_refusals());
         upkeep.spawn(metrics.remember_history());
-        let tls = server_tls(&config.front_door, &mut registered, &mut upkeep)?;
+        let tls = files::certificate(&config.front_door)?;
+        if let Some(tls) = &tls {
+            tls.register(&mut registered);
+            upkeep.spawn(tls.watch());
+        }
         let oidc = oidc(&config, &mut upkeep)?;
 
         let stop = Stop::new();
@@ -83,12 +79,9 @@ impl Built {
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
         };
-        let shared = config
-            .gitlab
-            .as_ref()
-            .and_then(|gitlab| gitlab.api_secret_file.as_deref());
-        let shared = shared.map(|file| api_secret(file, &metrics, &mut upkeep));
-        let shared = shared.transpose()?;
+        let shared = config.gitlab.as_ref().map(files::api_secret).transpose()?;
+        let shared = shared.flatten();
+        let shared = shared.map(|it| kept(it, ApiSecret::replace, &metrics, &mut upkeep));
         let gitlab = gitlab(&config, shared.clone(), cuts, &metrics, &mut upkeep)?;
         let events = events(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
         let gitaly = gitaly(&config)?;
@@ -103,8 +96,9 @@ impl Built {
         if let (Some(pushes), Some(files)) = (&pushes, &agent_files) {
             upkeep.spawn(read_files(pushes.subscribe(), Arc::clone(files)));
         }
-        let (audit, writer) =
-            Audit::start(config.audit, shards, metrics.audit.clone()).map_err(StartError::Audit)?;
+        let to = config.audit.to.clone();
+        let (audit, writer) = Audit::start(config.audit, shards, metrics.audit.clone())
+            .map_err(|source| StartError::Audit { to, source })?;
         let options = options(config.tunnel);
         let scraped = Scraped {
             registry: Arc::clone(&registry),
@@ -124,9 +118,9 @@ impl Built {
         Metrics::register_scraped(&mut registered, scraped);
         let readiness = Readiness::new();
         let lasting = Lasting::default();
-        let shown = config.admin_token_file.as_deref();
-        let shown = shown.map(|file| secrets(file, &metrics, &mut upkeep));
-        let gate = Gate::new(config.admin, shown.transpose()?);
+        let shown = files::admin_token(config.admin_token_file.as_deref())?;
+        let shown = shown.map(|it| kept(it, Secrets::replace, &metrics, &mut upkeep));
+        let gate = Gate::new(config.admin, shown);
         let status = Status {
             started: SystemTime::now(),
             stop: stop.clone(),
@@ -159,13 +153,10 @@ impl Built {
             .unwrap_or_default();
         let gitlab_api = match (config.gitlab_api, pushes, gitaly) {
             (Some(api), Some(pushes), Some(gitaly)) => {
-                let own = api.secret_file.as_deref();
-                let own = own.map(|file| api_secret(file, &metrics, &mut upkeep));
+                let own = files::gitlab_api_secret(&api)?;
+                let own = own.map(|it| kept(it, ApiSecret::replace, &metrics, &mut upkeep));
                 let parts = gitlab_api::Parts {
-                    secret: own
-                        .transpose()?
-                        .or(shared)
-                        .expect("the configuration has a secret"),
+                    secret: own.or(shared).expect("the configuration has a secret"),
                     registry: Arc::clone(&registry),
                     configured: config.agents.clone(),
                     names: Arc::clone(&names),
@@ -237,22 +228,8 @@ impl Built {
     }
 }
 
-fn server_tls(
-    config: &FrontDoorConfig,
-    registered: &mut MetricsRegistry,
-    upkeep: &mut JoinSet<()>,
-) -> Result<Option<ServerTls>, TlsError> {
-    let Some(files) = config.tls.clone() else {
-        return Ok(None);
-    };
-    let tls = ServerTls::load(files, &[H2, HTTP_1_1])?;
-    tls.register(registered);
-    upkeep.spawn(tls.watch());
-    Ok(Some(tls))
-}
-
-fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, TlsError> {
-    let tls = client_tls(config.ca_file.as_ref())?;
+fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, StartError> {
+    let tls = files::issuers_roots(config)?;
     let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&tls));
     let (oidc, refreshes) = Oidc::new(config.oidc.clone(), &fetch);
     for refresh in refreshes {
@@ -271,29 +248,23 @@ fn gitlab(
     let Some(gitlab) = &config.gitlab else {
         return Ok(None);
     };
-    let tls = client_tls(gitlab.ca_file.as_ref().or(config.ca_file.as_ref()))?;
+    let tls = files::gitlab_roots(config, gitlab)?;
     let client = Client::new(&gitlab.url, &tls, metrics.stage(Stage::GitLab).clone());
     let (gitlab, work) = GitLab::new(gitlab, secret, Arc::new(client), Arc::new(cuts));
     upkeep.spawn(work.run());
     Ok(Some(Arc::new(gitlab)))
 }
 
-fn api_secret(
-    file: &Path,
+/// Has a secret replaced whenever its file holds another one.
+fn kept<T: Send + Sync + 'static, E: Display + 'static>(
+    loaded: Loaded<T>,
+    replace: fn(&T, &str) -> Result<(), E>,
     metrics: &Metrics,
     upkeep: &mut JoinSet<()>,
-) -> Result<Arc<ApiSecret>, SecretError> {
-    let (secret, current) = secret_file::load(file, ApiSecret::new)?;
-    let secret = Arc::new(secret);
-    let watched = Arc::clone(&secret);
-    let reloads = metrics.secret_reloads.clone();
-    upkeep.spawn(secret_file::watch(
-        file.to_owned(),
-        current,
-        reloads,
-        move |text| watched.replace(text),
-    ));
-    Ok(secret)
+) -> Arc<T> {
+    let (secret, watching) = loaded.kept(replace, metrics.secret_reloads.clone());
+    upkeep.spawn(watching);
+    secret
 }
 
 fn events(
@@ -302,22 +273,19 @@ fn events(
     metrics: &Arc<Metrics>,
     upkeep: &mut JoinSet<()>,
 ) -> Result<Option<Events>, SecretError> {
-    let file = config
-        .gitlab
-        .as_ref()
-        .and_then(|gitlab| gitlab.webhook_secret_file.as_ref());
-    let (Some(file), Some(gitlab)) = (file, gitlab) else {
+    let secrets = config.gitlab.as_ref().map(files::webhook_secrets);
+    let (Some(secrets), Some(gitlab)) = (secrets.transpose()?.flatten(), gitlab) else {
         return Ok(None);
     };
     Ok(Some(Events {
-        secrets: secrets(file, metrics, upkeep)?,
+        secrets: kept(secrets, Secrets::replace, metrics, upkeep),
         gitlab: Arc::clone(gitlab),
         metrics: Arc::clone(metrics),
     }))
 }
 
 /// Asked for agents' files alone: what they say, and, for GitLab's pages, where there are some.
-fn gitaly(config: &Config) -> Result<Option<Arc<Gitaly>>, TlsError> {
+fn gitaly(config: &Config) -> Result<Option<Arc<Gitaly>>, StartError> {
     let asking = config.gitlab.as_ref().filter(|gitlab| {
         let files = gitlab.agent_files.as_ref();
         config.gitlab_api.is_some() || files.is_some_and(|files| files.asks_gitaly)
@@ -325,8 +293,7 @@ fn gitaly(config: &Config) -> Result<Option<Arc<Gitaly>>, TlsError> {
     let Some(gitlab) = asking else {
         return Ok(None);
     };
-    let ca = gitlab.gitaly.ca_file.as_ref().or(gitlab.ca_file.as_ref());
-    let tls = ClientTls::new(&roots(ca.or(config.ca_file.as_ref())), &[H2])?;
+    let tls = files::gitaly_roots(config, gitlab)?;
     let client = Arc::new(GitalyClient::new(&tls));
     Ok(Some(Arc::new(Gitaly::new(gitlab.gitaly.clone(), client))))
 }
@@ -345,58 +312,14 @@ fn agent_files(
     let (Some(how), Some(gitlab)) = (how, gitlab) else {
         return Ok(None);
     };
-    let token = how.token_file.as_deref();
-    let token = token.map(|file| read_token(file, metrics, upkeep));
+    let token = files::read_token(&how)?;
     let sources = Sources {
         gitaly: gitaly.filter(|_| how.asks_gitaly).cloned(),
-        token: token.transpose()?,
+        token: token.map(|it| kept(it, ReadToken::replace, metrics, upkeep)),
     };
     let (files, work) = gitlab.agent_files(&config.agents, sources, how);
     upkeep.spawn(work.run());
     Ok(Some(files))
-}
-
-fn read_token(
-    file: &Path,
-    metrics: &Metrics,
-    upkeep: &mut JoinSet<()>,
-) -> Result<Arc<ReadToken>, SecretError> {
-    let (token, current) = secret_file::load(file, ReadToken::new)?;
-    let token = Arc::new(token);
-    let watched = Arc::clone(&token);
-    let reloads = metrics.secret_reloads.clone();
-    upkeep.spawn(secret_file::watch(
-        file.to_owned(),
-        current,
-        reloads,
-        move |text| watched.replace(text),
-    ));
-    Ok(token)
-}
-
-/// Reads a file of secrets, now and whenever it changes.
-fn secrets(
-    file: &Path,
-    metrics: &Metrics,
-    upkeep: &mut JoinSet<()>,
-) -> Result<Arc<Secrets>, SecretError> {
-    let (secrets, current) = secret_file::load(file, Secrets::new)?;
-    let secrets = Arc::new(secrets);
-    let watched = Arc::clone(&secrets);
-    let reloads = metrics.secret_reloads.clone();
-    let take = move |text: &str| watched.replace(text);
-    upkeep.spawn(secret_file::watch(file.to_owned(), current, reloads, take));
-    Ok(secrets)
-}
-
-pub(crate) fn client_tls(ca_file: Option<&PathBuf>) -> Result<ClientTls, TlsError> {
-    ClientTls::new(&roots(ca_file), &[])
-}
-
-fn roots(ca_file: Option<&PathBuf>) -> TrustRoots {
-    ca_file
-        .cloned()
-        .map_or(TrustRoots::System, TrustRoots::SystemAnd)
 }
 
 fn jobs(limits: &LimitsConfig) -> Jobs {

@@ -9,11 +9,10 @@ use adit_authority::{
 use adit_process::{
     Stop,
     net::{Listener, ReusePort, listen},
-    tls::{H2, ServerTls, TlsError},
 };
 use tokio::task::JoinSet;
 
-use super::StartError;
+use super::{StartError, files};
 use crate::{
     config::GitLabApiConfig,
     front_door::Places,
@@ -53,9 +52,8 @@ impl Unopened {
         config: GitLabApiConfig,
         parts: Parts,
         upkeep: &mut JoinSet<()>,
-    ) -> Result<Self, TlsError> {
-        let tls = config.tls.map(|files| ServerTls::load(files, &[H2]));
-        let tls = tls.transpose()?;
+    ) -> Result<Self, StartError> {
+        let tls = files::gitlab_api_certificate(&config)?;
         if let Some(tls) = &tls {
             upkeep.spawn(tls.watch());
         }
@@ -83,7 +81,7 @@ impl Unopened {
 
     pub(super) fn open(self) -> Result<Open, StartError> {
         let Self { address, api } = self;
-        let failed = |source| StartError::GitLabApi { address, source };
+        let failed = |source| StartError::gitlab_api(address, source);
         let listener = listen(address, ReusePort::Exclusive).and_then(Listener::new);
         let listener = listener.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;

@@ -4,6 +4,8 @@
 
 mod authorities;
 mod certificate;
+mod files;
+mod gitlab_api;
 mod running;
 
 use std::path::PathBuf;
@@ -11,8 +13,10 @@ use std::path::PathBuf;
 use adit_relay::Trial;
 use clap::Args;
 
-use self::authorities::{API_SECRET, GITLAB, GITLAB_API, ISSUERS, READ_TOKEN, WEBHOOK};
+use self::authorities::{API_SECRET, GITLAB, ISSUERS, READ_TOKEN, WEBHOOK};
 use self::certificate::CERTIFICATE;
+use self::files::{ADMIN_TOKEN, AUDIT};
+use self::gitlab_api::GITLAB_API;
 use self::running::{ADMIN, GITALY, PORT, READY, VERSION};
 use super::finding::{Check, Hop, Report};
 use crate::relay;
@@ -30,9 +34,11 @@ pub(crate) struct RelayArgs {
 
 const SETTINGS: Check = Check::new("settings", Hop::Relay);
 
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 15] = [
     SETTINGS,
     CERTIFICATE,
+    ADMIN_TOKEN,
+    AUDIT,
     ADMIN,
     PORT,
     READY,
@@ -51,8 +57,10 @@ pub(super) async fn examine(args: RelayArgs, report: &mut Report) {
         Ok(trial) => {
             report.ok(SETTINGS, format!("{}: no mistakes", args.config.display()));
             certificate::check(&trial, report);
-            running::check(trial.config(), report).await;
+            files::check(&trial, report);
+            let relay = running::check(&trial, report).await;
             authorities::check(&trial, report).await;
+            gitlab_api::check(&trial, relay, report).await;
         }
         Err(failure) => {
             let advice = "mend what is named: docs/configuration.md has every key";

@@ -33,6 +33,8 @@ fn relay_that_runs_is_well() {
         let relay = relay().start().await;
         let examined = examined(&relay.config()).await;
         examined.is_well_but_for(&[
+            "admin_token",
+            "audit",
             "gitlab",
             "api_secret",
             "read_token",
@@ -59,6 +61,8 @@ fn relay_that_does_not_run_could() {
         let (config, _relay) = ended(relay().start().await).await;
         let free = examined(&config).await;
         free.is_well_but_for(&[
+            "admin_token",
+            "audit",
             "ready",
             "version",
             "gitlab",
@@ -84,6 +88,47 @@ fn port_that_is_taken_is_told() {
         examined.is_broken_at("port", "relay", "something else listens there");
         assert_eq!(examined.outcome("admin"), "ok", "{examined}");
         drop(taken);
+    });
+}
+
+#[test]
+fn what_the_start_would_refuse_is_told() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let secret = gitlab.secret_file().display().to_string();
+        let keys = format!("api_secret_file: '{secret}'");
+        let (config, relay) = ended(relay().asking(&gitlab, &keys).start().await).await;
+        let folder = TempDir::new().unwrap();
+        let there = |name: &str| folder.path().join(name).display().to_string();
+
+        std::fs::write(there("token"), "guessed\n").unwrap();
+        let token = format!("admin:\n  token_file: '{}'\n", there("token"));
+        let short = examined(&config.replace("admin:\n", &token)).await;
+        short.is_broken_at("admin_token", "relay", "(admin.token_file)");
+        assert!(!short.to_string().contains("guessed"), "{short}");
+
+        let audit =
+            |name: &str| format!("{config}audit: {{ to: file, file: '{}' }}\n", there(name));
+        let lost = examined(&audit("missing/audit.log")).await;
+        lost.is_broken_at("audit", "relay", "make the folder");
+        assert!(lost.what("audit").contains("(audit.file)"), "{lost}");
+        assert_eq!(examined(&audit("audit.log")).await.outcome("audit"), "ok");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "only the token: {left:?}");
+
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = taken.local_addr().unwrap();
+        let port = examined(&format!("{config}gitlab_api: {{ address: '{at}' }}\n")).await;
+        port.is_broken_at("gitlab_api", "relay", "something else listens there");
+        assert!(
+            port.what("gitlab_api").contains("(gitlab_api.address)"),
+            "{port}"
+        );
+
+        let bundle = "gitlab: { gitaly: { ca_file: /nowhere/ca.pem },";
+        let lost = examined(&config.replace("gitlab: {", bundle)).await;
+        lost.is_broken_at("gitaly", "relay", "authorities.gitlab.gitaly.ca_file");
+        drop(relay);
     });
 }
 
@@ -152,6 +197,8 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         let (config, relay) = ended(relay().asking(&gitlab, "recheck: 30s").start().await).await;
         let well = examined(&config).await;
         well.is_well_but_for(&[
+            "admin_token",
+            "audit",
             "ready",
             "version",
             "api_secret",

@@ -150,20 +150,59 @@ async fn relay_config_with_mistakes_ends_with_64_and_tells_all() {
 }
 
 #[tokio::test]
-async fn port_in_use_ends_with_69() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+async fn what_keeps_a_relay_from_starting_is_told_with_its_key() {
     let folder = TempDir::new().unwrap();
-    let config = folder.path().join("relay.yaml");
-    let address = taken.local_addr().unwrap();
-    fs::write(
-        &config,
-        RELAY.replacen("127.0.0.1:0", &address.to_string(), 1),
-    )
-    .unwrap();
-    let ended = timeout(
-        SOON,
-        adit(&["relay", "--config", config.to_str().unwrap()]).output(),
-    )
-    .await;
-    assert_eq!(ended.expect("it ends").unwrap().status.code(), Some(69));
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("token"), "guessed\n").unwrap();
+    let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = listening.local_addr().unwrap().to_string();
+    let tls =
+        "listen: { address: '127.0.0.1:0', certificate: /nowhere/tls.crt, key: /nowhere/tls.key";
+    let (token, log) = (path("token"), path("no/audit.log"));
+    for (config, code, words) in [
+        (
+            RELAY.replacen("listen: { address: '127.0.0.1:0'", tls, 1),
+            64,
+            ["listen.certificate", "/nowhere/tls.crt", "do: name PEM"],
+        ),
+        (
+            RELAY.replacen("admin: {", &format!("admin: {{ token_file: {token},"), 1),
+            64,
+            ["admin.token_file", &token, "openssl rand -hex 32"],
+        ),
+        (
+            format!("{RELAY}audit: {{ to: file, file: {log} }}"),
+            64,
+            ["audit.file", &log, "do: make the folder"],
+        ),
+        (
+            format!("{RELAY}authorities: {{ ca_file: /nowhere/ca.pem }}"),
+            64,
+            ["authorities.ca_file", "/nowhere/ca.pem", "do: name PEM"],
+        ),
+        (
+            RELAY.replacen("127.0.0.1:0", &taken, 1),
+            69,
+            ["listen.address", &taken, "do: something else listens there"],
+        ),
+        (
+            RELAY.replacen(
+                "admin: { address: '127.0.0.1:0'",
+                &format!("admin: {{ address: '{taken}'"),
+                1,
+            ),
+            69,
+            ["admin.address", &taken, "do: something else listens there"],
+        ),
+    ] {
+        fs::write(path("relay.yaml"), &config).unwrap();
+        let ended = adit(&["relay", "--config", &path("relay.yaml")]).output();
+        let Output { status, stderr, .. } = timeout(SOON, ended).await.expect("it ends").unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{config}: {stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "{word}: {stderr}");
+        }
+        assert!(!stderr.contains("guessed"), "{stderr}");
+    }
 }

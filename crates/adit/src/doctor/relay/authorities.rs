@@ -1,5 +1,4 @@
-//! Checks `issuers`, `gitlab`, `api_secret`, `read_token`, `gitlab_api` and `webhook`: does whoever vouches for jobs, agents and users
-//! answer the relay, and could the relay answer GitLab?
+//! Checks `issuers`, `gitlab`, `api_secret`, `read_token` and `webhook`: does whoever vouches for jobs, agents and users answer the relay?
 
 use adit_authority::gitlab::{ApiSecret, Trust};
 use adit_process::chain;
@@ -14,7 +13,6 @@ pub(super) const ISSUERS: Check = Check::new("issuers", Hop::Authority);
 pub(super) const GITLAB: Check = Check::new("gitlab", Hop::Authority);
 pub(super) const API_SECRET: Check = Check::new("api_secret", Hop::Relay);
 pub(super) const READ_TOKEN: Check = Check::new("read_token", Hop::Relay);
-pub(super) const GITLAB_API: Check = Check::new("gitlab_api", Hop::Relay);
 pub(super) const WEBHOOK: Check = Check::new("webhook", Hop::Relay);
 
 pub(super) async fn check(trial: &Trial, report: &mut Report) {
@@ -38,17 +36,6 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) {
         Err(error) => {
             let advice = "put a token with the scope read_repository into the file that agent_files.token_file names: docs/gitlab.md";
             report.failed(READ_TOKEN, chain(&error), advice);
-        }
-    }
-    match trial.gitlab_api() {
-        Ok(Some(())) => report.ok(GITLAB_API, "its certificate and secret can be used"),
-        Ok(None) => report.not_run(
-            GITLAB_API,
-            "GitLab's pages are to ask nothing here, and pushes are not told of",
-        ),
-        Err(error) => {
-            let advice = "name files that can be used: docs/configuration.md";
-            report.failed(GITLAB_API, chain(&error), advice);
         }
     }
     match trial.webhook_secrets() {
@@ -92,7 +79,7 @@ async fn issuers(trial: &Trial, report: &mut Report) {
     let fetched = match trial.issuers().await {
         Ok(fetched) => fetched,
         Err(error) => {
-            report.failed(at_relay(ISSUERS), chain(&error), CA);
+            report.failed(at_relay(ISSUERS), chain(&error), error.advice());
             return;
         }
     };
@@ -119,8 +106,8 @@ async fn gitlab(trial: &Trial, report: &mut Report) -> bool {
             false
         }
         Ok(Some(answer)) => answered(&answer, report),
-        Err(NoGitLab::Tls(error)) => {
-            report.failed(at_relay(GITLAB), chain(&error), CA);
+        Err(NoGitLab::Roots(error)) => {
+            report.failed(at_relay(GITLAB), chain(&error), error.advice());
             false
         }
         Err(error) => {
@@ -167,5 +154,3 @@ const fn at_authority(check: Check) -> Check {
 }
 
 const SECRET: &str = "put GitLab's kas_shared_secret into the file: docs/gitlab.md";
-const CA: &str =
-    "name a PEM file with certificates: authorities.ca_file, authorities.gitlab.ca_file";

@@ -8,8 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use adit_agent::dial::Dialler;
+use adit_process::chain;
 use adit_process::net::{ReusePort, listen};
-use adit_relay::Config;
+use adit_relay::{StartError, Trial};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
@@ -27,7 +28,15 @@ pub(super) const VERSION: Check = Check::new("version", Hop::Relay);
 
 pub(super) const GITALY: Check = Check::new("gitaly", Hop::Authority);
 
-pub(super) async fn check(config: &Config, report: &mut Report) {
+/// Whether a relay runs already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relay {
+    Runs,
+    Absent,
+}
+
+pub(super) async fn check(trial: &Trial, report: &mut Report) -> Relay {
+    let config = trial.config();
     let address = config.front_door.address;
     let live = ask(config.admin, "/livez").await;
     if live.is_some_and(|answer| answer.body == "live\n") {
@@ -38,17 +47,15 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
         let metrics = metrics.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
         let metrics = metrics.unwrap_or_default();
         version(&metrics, report);
-        gitaly(config, &metrics, report);
-        return;
+        gitaly(trial, Some(&metrics), report);
+        return Relay::Runs;
     }
-    could_listen(ADMIN, config.admin, report);
-    could_listen(PORT, address, report);
+    could_listen(ADMIN, config.admin, StartError::admin, report);
+    could_listen(PORT, address, StartError::listen, report);
     report.not_run(READY, "the relay does not run");
     report.not_run(VERSION, "the relay does not run");
-    report.not_run(
-        GITALY,
-        "the relay does not run, and GitLab tells nobody else where Gitaly is",
-    );
+    gitaly(trial, None, report);
+    Relay::Absent
 }
 
 async fn ask(admin: SocketAddr, path: &str) -> Option<Answer> {
@@ -75,8 +82,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 async fn accepts(address: SocketAddr, report: &mut Report) {
-    let connected = timeout(PATIENCE, TcpStream::connect(reachable(address))).await;
-    match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+    match connect(address).await {
         Ok(_) => report.ok(PORT, format!("{address} takes connections")),
         Err(error) => {
             let what = format!("the relay runs, and {address} takes no connection: {error}");
@@ -85,6 +91,12 @@ async fn accepts(address: SocketAddr, report: &mut Report) {
             report.failed(PORT, what, advice);
         }
     }
+}
+
+/// Whether what is said to listen there does.
+pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let connected = timeout(PATIENCE, TcpStream::connect(reachable(address))).await;
+    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn ready(admin: SocketAddr, report: &mut Report) {
@@ -121,8 +133,15 @@ fn version(metrics: &str, report: &mut Report) {
     }
 }
 
-fn gitaly(config: &Config, metrics: &str, report: &mut Report) {
-    let files = config
+/// `metrics` are those of the relay that runs.
+fn gitaly(trial: &Trial, metrics: Option<&str>, report: &mut Report) {
+    if let Err(error) = trial.gitaly_roots() {
+        let check = Check::new(GITALY.name, Hop::Relay);
+        report.failed(check, chain(&error), error.advice());
+        return;
+    }
+    let files = trial
+        .config()
         .gitlab
         .as_ref()
         .and_then(|it| it.agent_files.as_ref());
@@ -130,6 +149,11 @@ fn gitaly(config: &Config, metrics: &str, report: &mut Report) {
         report.not_run(GITALY, "no agent's file is read from it");
         return;
     }
+    let Some(metrics) = metrics else {
+        let why = "the relay does not run, and GitLab tells nobody else where Gitaly is";
+        report.not_run(GITALY, why);
+        return;
+    };
     let ended = last_calls(metrics);
     let (answered, failed): (Vec<_>, Vec<_>) =
         ended.iter().partition(|(how, _)| *how == "answered");
@@ -163,26 +187,21 @@ fn last_calls(metrics: &str) -> Vec<(&str, u64)> {
     samples.filter(|(_, count)| *count > 0).collect()
 }
 
-fn could_listen(check: Check, address: SocketAddr, report: &mut Report) {
+/// Tries it, as the relay does when it starts.
+pub(super) fn could_listen(
+    check: Check,
+    address: SocketAddr,
+    not: fn(SocketAddr, io::Error) -> StartError,
+    report: &mut Report,
+) {
     match listen(address, ReusePort::Exclusive) {
         Ok(_) => report.ok(
             check,
             format!("no relay runs, and {address} is free for one"),
         ),
-        Err(error) => {
-            let kind = error.kind();
-            let advice = if kind == io::ErrorKind::AddrInUse {
-                "something else listens there: choose another address, or stop it"
-            } else if kind == io::ErrorKind::PermissionDenied {
-                "a port below 1024 needs root, or the capability CAP_NET_BIND_SERVICE"
-            } else {
-                "choose an address that this machine has: listen.address, admin.address"
-            };
-            report.failed(
-                check,
-                format!("cannot listen on {address}: {error}"),
-                advice,
-            );
+        Err(source) => {
+            let error = not(address, source);
+            report.failed(check, chain(&error), error.advice());
         }
     }
 }

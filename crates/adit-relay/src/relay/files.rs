@@ -1,0 +1,150 @@
+//! Reads the files that a configuration names, without which a relay does not start: certificates, bundles of those that are believed,
+//! secrets. Each mistake is told with the key that names the file.
+//!
+//! Called by `built.rs` for a relay that is to run, and by `trial.rs` for one that is looked at. Invariant: both read a file by the same
+//! call, so that what keeps a relay from starting is what `adit doctor` tells.
+
+use std::path::Path;
+
+use adit_authority::{
+    GitLabConfig, Secrets,
+    gitlab::{AgentFilesConfig, ApiSecret, ReadToken},
+};
+use adit_process::tls::{
+    CertificateFiles, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots,
+};
+
+use super::StartError;
+use crate::{
+    config::{Config, FrontDoorConfig, GitLabApiConfig},
+    secret_file::{Loaded, SecretError, load},
+};
+
+/// A secret, where one is named.
+type Named<T> = Result<Option<Loaded<T>>, SecretError>;
+
+/// What the public port shows; nothing without TLS.
+pub(crate) fn certificate(config: &FrontDoorConfig) -> Result<Option<ServerTls>, StartError> {
+    server_tls(
+        config.tls.as_ref(),
+        "listen.certificate, listen.key",
+        &[H2, HTTP_1_1],
+    )
+}
+
+/// What the port shows that GitLab calls; nothing without TLS.
+pub(crate) fn gitlab_api_certificate(
+    config: &GitLabApiConfig,
+) -> Result<Option<ServerTls>, StartError> {
+    server_tls(
+        config.tls.as_ref(),
+        "gitlab_api.certificate, gitlab_api.key",
+        &[H2],
+    )
+}
+
+/// Whom the relay believes to be an issuer.
+pub(crate) fn issuers_roots(config: &Config) -> Result<ClientTls, StartError> {
+    client_tls(&[in_general(config)], &[])
+}
+
+/// Whom it believes to be GitLab.
+pub(crate) fn gitlab_roots(
+    config: &Config,
+    gitlab: &GitLabConfig,
+) -> Result<ClientTls, StartError> {
+    client_tls(&[of_gitlab(gitlab), in_general(config)], &[])
+}
+
+/// Whom it believes to be Gitaly.
+pub(crate) fn gitaly_roots(
+    config: &Config,
+    gitlab: &GitLabConfig,
+) -> Result<ClientTls, StartError> {
+    let own = (
+        "authorities.gitlab.gitaly.ca_file",
+        gitlab.gitaly.ca_file.as_deref(),
+    );
+    client_tls(&[own, of_gitlab(gitlab), in_general(config)], &[H2])
+}
+
+/// What opens the private port to operators.
+pub(crate) fn admin_token(file: Option<&Path>) -> Named<Secrets> {
+    named("admin.token_file", file, Secrets::new)
+}
+
+/// What the relay proves itself with to GitLab.
+pub(crate) fn api_secret(gitlab: &GitLabConfig) -> Named<ApiSecret> {
+    let file = gitlab.api_secret_file.as_deref();
+    named("authorities.gitlab.api_secret_file", file, ApiSecret::new)
+}
+
+/// What GitLab proves itself with to the relay, where that is another one.
+pub(crate) fn gitlab_api_secret(api: &GitLabApiConfig) -> Named<ApiSecret> {
+    let file = api.secret_file.as_deref();
+    named("gitlab_api.secret_file", file, ApiSecret::new)
+}
+
+/// What GitLab shows with its events.
+pub(crate) fn webhook_secrets(gitlab: &GitLabConfig) -> Named<Secrets> {
+    let file = gitlab.webhook_secret_file.as_deref();
+    named("authorities.gitlab.webhook_secret_file", file, Secrets::new)
+}
+
+/// What may read agents' files.
+pub(crate) fn read_token(files: &AgentFilesConfig) -> Named<ReadToken> {
+    let file = files.token_file.as_deref();
+    named(
+        "authorities.gitlab.agent_files.token_file",
+        file,
+        ReadToken::new,
+    )
+}
+
+/// A bundle, if it is named, and the key that names it.
+type Bundle<'a> = (&'static str, Option<&'a Path>);
+
+fn in_general(config: &Config) -> Bundle<'_> {
+    ("authorities.ca_file", config.ca_file.as_deref())
+}
+
+fn of_gitlab(gitlab: &GitLabConfig) -> Bundle<'_> {
+    ("authorities.gitlab.ca_file", gitlab.ca_file.as_deref())
+}
+
+/// Believes the first bundle that is named, beside the system's.
+fn client_tls(bundles: &[Bundle<'_>], alpn: &[&[u8]]) -> Result<ClientTls, StartError> {
+    let named = bundles
+        .iter()
+        .find_map(|(key, file)| Some((*key, (*file)?)));
+    let (key, roots) = named.map_or(
+        ("the system's certificates", TrustRoots::System),
+        |(key, file)| (key, TrustRoots::SystemAnd(file.to_owned())),
+    );
+    ClientTls::new(&roots, alpn).map_err(|error| unusable(key, error))
+}
+
+fn server_tls(
+    files: Option<&CertificateFiles>,
+    key: &'static str,
+    alpn: &[&[u8]],
+) -> Result<Option<ServerTls>, StartError> {
+    let load = |files: &CertificateFiles| ServerTls::load(files.clone(), alpn);
+    let tls = files.map(load).transpose();
+    tls.map_err(|error| unusable(key, error))
+}
+
+fn unusable(key: &'static str, error: TlsError) -> StartError {
+    StartError::Tls {
+        key,
+        source: Box::new(error),
+    }
+}
+
+fn named<T, E: std::fmt::Display>(
+    key: &'static str,
+    file: Option<&Path>,
+    take: fn(&str) -> Result<T, E>,
+) -> Named<T> {
+    file.map(|file| load(key, file, take)).transpose()
+}
