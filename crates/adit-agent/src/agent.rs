@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use adit_exchange::HeadLimits;
 use adit_process::admin::{Admin, Readiness};
+use adit_process::net::listen_advice;
 use adit_process::tls::TlsError;
 use adit_process::{Stop, chain};
 use adit_tunnel::{About, Budget, Options};
@@ -25,7 +26,7 @@ use crate::flux::Flux;
 use crate::impersonate::Identities;
 use crate::in_hand::InHand;
 use crate::kube::Kube;
-use crate::kube::endpoint::EndpointError;
+use crate::kube::endpoint::{EndpointError, takes_service_account};
 use crate::metrics::{Metrics, Tunnels};
 use crate::serve::Service;
 
@@ -49,7 +50,7 @@ pub enum StartError {
     #[error("the way to the API server is not set up: {0}")]
     Kubernetes(String),
     /// The CA for the relay cannot be used.
-    #[error("the roots that the relay is checked by cannot be used")]
+    #[error("the certificates that the relay is checked by (relay.ca_file) cannot be used")]
     Roots(#[from] TlsError),
     /// The system's certificates cannot be used, by which Flux's webhooks prove themselves.
     #[error("flux.webhook_receiver_url: the roots that it is checked by cannot be used")]
@@ -58,7 +59,7 @@ pub enum StartError {
     #[error("relay.url: `{0}` is no name that TLS can check")]
     RelayName(String),
     /// The admin address cannot be bound.
-    #[error("cannot listen on the admin address {address}")]
+    #[error("cannot listen on {address} (admin.address)")]
     Admin {
         /// What was asked for.
         address: SocketAddr,
@@ -83,6 +84,13 @@ impl Agent {
             .await
             .map_err(StartError::from)?;
         let kube = Arc::new(kube);
+        if config.ceiling.agent && !takes_service_account(&config.kubernetes) {
+            tracing::warn!(
+                key = "ceiling.agent",
+                "jobs may act with all the rights of this kubeconfig, where the relay lets them (access_as: agent): \
+                 the config file's `ceiling: {{ agent: false }}` keeps those rights to the agent"
+            );
+        }
         let dialler = relay_dialler(&config.relay)?;
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");
@@ -182,6 +190,24 @@ impl Agent {
         let _: Result<(), _> = tokio::time::timeout(FAREWELL, ended).await;
         self.link.shutdown().await;
         self.aside.shutdown().await;
+    }
+}
+
+impl StartError {
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Kubernetes(_) => {
+                "name a kubeconfig, and a context of it, by which kubectl reaches the cluster: kubernetes.kubeconfig and kubernetes.context, or --kubeconfig and --context"
+            }
+            Self::Roots(_) => {
+                "name a PEM file that the user that the agent runs as can read (relay.ca_file, --ca), or none for the system's certificates"
+            }
+            Self::Webhooks(_) => "install the system's certificates (ca-certificates)",
+            Self::RelayName(_) => "use a host name in relay.url that the relay's certificate has",
+            Self::Admin { source, .. } => listen_advice(source),
+        }
     }
 }
 

@@ -103,10 +103,9 @@ pub(crate) async fn start(config: Config) -> Result<Agent, Failure> {
             | StartError::RelayName(_) => Exit::BadConfig,
             StartError::Admin { .. } => Exit::Unavailable,
         };
-        Failure::new(
-            exit,
-            anyhow::Error::from(error).context("the agent cannot start"),
-        )
+        let advice = error.advice();
+        let error = anyhow::Error::from(error).context("the agent cannot start");
+        Failure::new(exit, error).advising(advice)
     })
 }
 

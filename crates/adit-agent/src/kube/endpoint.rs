@@ -148,6 +148,12 @@ impl Endpoint {
     }
 }
 
+/// Whether the API server is called with the pod's service account, rather than by a kubeconfig.
+pub(crate) fn takes_service_account(config: &KubernetesConfig) -> bool {
+    let names_none = config.kubeconfig.is_none() && config.context.is_none();
+    names_none && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
 /// What kube's client library makes of the configuration: a kubeconfig that is named, else the pod's service account,
 /// else what kubectl would take.
 pub(crate) async fn find(config: &KubernetesConfig) -> Result<kube_client::Config, EndpointError> {
@@ -164,7 +170,7 @@ pub(crate) async fn find(config: &KubernetesConfig) -> Result<kube_client::Confi
             check_yaml(&text)?;
             Kubeconfig::read_from(path)
         }
-        None if is_in_cluster() && config.context.is_none() => {
+        None if takes_service_account(config) => {
             return kube_client::Config::incluster().map_err(EndpointError::InCluster);
         }
         None => Kubeconfig::read(),
@@ -216,10 +222,6 @@ fn check_yaml(text: &str) -> Result<(), EndpointError> {
     Kubeconfig::from_yaml(text)
         .map(drop)
         .map_err(EndpointError::kubeconfig)
-}
-
-fn is_in_cluster() -> bool {
-    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 /// The same rules as for a relay: TLS, or this machine.

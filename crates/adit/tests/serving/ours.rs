@@ -1,7 +1,7 @@
 //! A relay that knows one agent, for tests of whoever calls it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tokio::io::{BufReader, Lines};
@@ -66,11 +66,15 @@ impl Ours {
         }
     }
 
+    /// Of a cluster that answers.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
     /// By flags and variables alone.
     pub(crate) fn agent(&self, relay: &str) -> Command {
-        let kubeconfig = self.folder.path().join("kubeconfig");
         let mut agent = adit(&["agent", "--admin", "127.0.0.1:0"]);
-        agent.arg("--kubeconfig").arg(kubeconfig);
+        agent.arg("--kubeconfig").arg(self.kubeconfig());
         agent
             .env("ADIT_RELAY_URL", relay)
             .env("ADIT_AGENT_TOKEN", &self.token);
