@@ -7,7 +7,7 @@ use adit_authority::{
     FetchError, FetchKeys,
     oidc::{FetchedKeys, MAX_DOCUMENT_BYTES},
 };
-use adit_process::tls::ClientTls;
+use adit_process::{chain, tls::ClientTls};
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header::ACCEPT};
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -51,7 +51,7 @@ impl Fetch {
             .collect()
             .await;
         body.map(http_body_util::Collected::to_bytes)
-            .map_err(FetchError::Request)
+            .map_err(failed)
     }
 }
 
@@ -61,6 +61,33 @@ impl FetchKeys for Fetch {
     }
 }
 
+/// With all its causes in one line: whoever logs it shows one level.
 fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FetchError {
-    FetchError::Request(error.into())
+    FetchError::Request(chain(&*error.into()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use adit_process::tls::TrustRoots;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn why_nobody_answers_is_told_to_the_last_cause() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = closed.local_addr().unwrap();
+        drop(closed);
+        let fetch = Fetch::new(&ClientTls::new(&TrustRoots::System, &[]).unwrap());
+        for (url, cause) in [
+            (format!("http://{address}/keys"), "Connection refused"),
+            ("https://issuer.invalid/keys".to_owned(), "dns error"),
+        ] {
+            let error = fetch.fetch(&url).await.unwrap_err();
+            let told = error.source().unwrap().to_string();
+            assert!(told.contains(cause), "{told}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 use std::{fmt, time::Duration};
 
 use adit_authority::gitlab::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
-use adit_process::{metrics::Durations, tls::ClientTls};
+use adit_process::{chain, metrics::Durations, tls::ClientTls};
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, Uri,
@@ -75,7 +75,7 @@ impl Client {
         match body {
             Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => Err(AskError::TooLong),
-            Err(error) => Err(AskError::Unreachable(error)),
+            Err(error) => Err(unreachable(error)),
         }
     }
 }
@@ -114,8 +114,9 @@ impl Base {
     }
 }
 
+/// With all its causes in one line: whoever logs it shows one level.
 fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> AskError {
-    AskError::Unreachable(error.into())
+    AskError::Unreachable(chain(&*error.into()).into())
 }
 
 #[cfg(test)]
