@@ -1,8 +1,8 @@
 //! Decides what a browser is served that has one of GitLab's pages open: pages of which origins may ask, what a preflight is told, and
 //! which fields of a cluster's answer such a page may see.
 //!
-//! Called by `handle.rs` for the Kubernetes API alone, and only where the configuration says `browsers`. Invariants: a page of another
-//! origin gets nothing, whatever credential comes with it; an answer names the one origin it is for; what a cluster says about origins
+//! Called by `handle.rs` for the Kubernetes API alone, and only where the configuration says `browsers`. Invariants: nothing that a
+//! browser sends by itself serves a page of another origin; an answer names the one origin it is for; what a cluster says about origins
 //! and cookies does not reach a browser that is logged in to GitLab.
 
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use http::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS,
         ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
         ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
-        COOKIE, ORIGIN, VARY,
+        AUTHORIZATION, COOKIE, ORIGIN, VARY,
     },
 };
 use http_body_util::Full;
@@ -87,7 +87,9 @@ impl Browsers {
         }
     }
 
-    /// The page behind a request; none if there is no page.
+    /// The page behind a request; none if there is no page. Of another origin none asks with `Authorization`: browsers send the field for
+    /// no page by themselves, they let none set it on a WebSocket, and elsewhere only after a preflight, which is refused. So it is a
+    /// program, such as a Kubernetes client: the API server has each say an origin that watches by WebSocket.
     pub(crate) fn page<B>(&self, request: &Request<B>) -> Result<Option<Page>, Refusal> {
         let mut origins = request.headers().get_all(ORIGIN).iter();
         let (origin, second) = (origins.next(), origins.next());
@@ -99,7 +101,11 @@ impl Browsers {
             .to_str()
             .is_ok_and(|origin| self.origins.contains(origin));
         if !is_allowed || second.is_some() {
-            return Err(Refusal::ForeignOrigin);
+            return if request.headers().contains_key(AUTHORIZATION) {
+                Ok(None)
+            } else {
+                Err(Refusal::ForeignOrigin)
+            };
         }
         Ok(Some(Page {
             origin: origin.clone(),
@@ -202,6 +208,21 @@ mod tests {
         }
         assert_eq!(page("/k8s-proxy/api", &[own, own]), Err("foreign_origin"));
         assert_eq!(page("/adit/v1/agents", &["null"]), Ok(false));
+    }
+
+    #[test]
+    fn a_program_may_say_any_origin() {
+        let page = |origin| {
+            let mut request = request("/k8s-proxy/api", &[origin]);
+            let token = HeaderValue::from_static("Bearer ci:1:x");
+            request.headers_mut().insert(AUTHORIZATION, token);
+            browsers().page(&request).unwrap().is_some()
+        };
+        assert!(!page("https://relay.example.com"));
+        assert!(
+            page("https://gitlab.example.com"),
+            "a page may send a token, too"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Beyond the relay: the agent, the API server, and upgraded connections to it.
 
 use adit_tests::body::full;
-use adit_tests::{AgentBuilder, Io, KubeBuilder, Raw, World, job, kube, relay, scenario};
+use adit_tests::{AgentBuilder, Io, KubeBuilder, Raw, World, gitlab, job, kube, relay, scenario};
 use http::{Response, StatusCode};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -113,6 +113,23 @@ fn agent_that_is_away_is_told_by_name() {
         let examined = in_world(&world, &[]).await;
         examined.is_broken_at("tunnel", "agent", "group/sub/app:prod");
         examined.did_not_run(&["api-server", "identity", "upgrade", "idle"], "tunnel");
+        world.stop().await;
+    });
+}
+
+/// Its WebSocket says an origin, as the API server demands; a relay that serves browsers once took that for a page's.
+#[test]
+fn upgrade_opens_where_browsers_are_served() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let keys = format!(
+            "api_secret_file: '{}', browsers: {{}}",
+            gitlab.secret_file().display()
+        );
+        let relay = relay().asking(&gitlab, &keys);
+        let world = World::with(cluster(), relay, |agent| agent).await;
+        let examined = in_world(&world, &[]).await;
+        assert_eq!(examined.outcome("upgrade"), "ok", "{examined}");
         world.stop().await;
     });
 }
