@@ -119,6 +119,11 @@ fn charts_refuse_values_that_would_not_work(world: &World) {
             "--set config.authorities.a.b=c,config.listen.address=a".into(),
             "listen",
         ),
+        (
+            "adit-relay",
+            "--set config.authorities.a.b=c,config.gitlab_api.address=a".into(),
+            "gitlab_api",
+        ),
     ] {
         let said = template(chart, &set);
         assert!(said.contains(because), "{chart} {set}: {said}");
