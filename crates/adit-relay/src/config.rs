@@ -10,6 +10,7 @@ use adit_process::tls::CertificateFiles;
 
 mod audit;
 mod check;
+mod doubts;
 mod gitlab_api;
 mod port;
 mod raw;

@@ -253,6 +253,9 @@ impl Relay {
     }
 
     fn launch(config: Config, ground: Ground) -> Result<Self, StartError> {
+        for doubt in config.doubts() {
+            tracing::warn!(key = %doubt.key, doubt = doubt.what, "the configuration is hardly meant so");
+        }
         let (admin_addr, address) = (config.admin, config.front_door.address);
         let count = if ground == Ground::Here {
             1

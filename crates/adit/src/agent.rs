@@ -13,6 +13,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use crate::failure::{Ends, Failure};
+use crate::file_kind::FileKind;
 use crate::input::read_text;
 use crate::serving::run_until_stopped;
 
@@ -64,14 +65,14 @@ pub(crate) fn config(args: AgentArgs) -> Result<Config, Failure> {
         file.as_ref()
             .map_or_else(|| "the flags".into(), |file| file.display().to_string())
     };
-    let raw = match &file {
-        Some(file) => RawConfig::from_yaml(&read_text(file)?),
-        None => Ok(RawConfig::default()),
-    };
-    raw.map_err(anyhow::Error::from)
+    let text = file.as_deref().map(read_text).transpose()?;
+    let text = text.unwrap_or_default();
+    RawConfig::from_yaml(&text)
+        .map_err(anyhow::Error::from)
         .and_then(|raw| Ok(Config::try_from(args.over(raw))?))
         .with_context(|| format!("{} cannot be used", named()))
         .ends(Exit::BadConfig)
+        .map_err(|failure| FileKind::Agent.not_in(&text, failure))
 }
 
 impl AgentArgs {

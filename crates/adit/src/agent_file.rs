@@ -15,19 +15,35 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 
 use crate::failure::{Ends, Failure};
+use crate::file_kind::FileKind;
 use crate::input::read_text;
 
 /// The file, if there is no mistake in it. What is only odd is told on standard error.
 pub(crate) fn read(path: &Path) -> Result<AgentFile, Failure> {
     let mut findings = Findings::default();
-    let file = AgentFile::read(&read_text(path)?, &mut findings);
+    let text = read_text(path)?;
+    if let Some(kind @ (FileKind::Relay | FileKind::Agent)) = FileKind::of(&text) {
+        // GitLab would pass over all of it, and nothing in it would be a mistake.
+        let error = anyhow!("it is no agent's file at GitLab");
+        let error = error.context(format!("{} cannot be used", path.display()));
+        return Err(Failure::new(Exit::BadConfig, error).advising(kind.advice()));
+    }
+    let file = AgentFile::read(&text, &mut findings);
     let shown = path.display();
+    let misplaced = misplaced(path);
+    if misplaced.is_none() && path.file_name().is_some_and(|name| name == "config.yml") {
+        // Nobody is left to tell when standard error cannot be written.
+        let _ = writeln!(
+            io::stderr(),
+            "warning: {shown}: GitLab reads `config.yaml`, and not `config.yml`"
+        );
+    }
     for warning in &findings.warnings {
         // Nobody is left to tell when standard error cannot be written.
         let _ = writeln!(io::stderr(), "warning: {shown}:{warning}");
     }
     let mistakes = findings.mistakes.iter().map(ToString::to_string);
-    let told: Vec<_> = misplaced(path).into_iter().chain(mistakes).collect();
+    let told: Vec<_> = misplaced.into_iter().chain(mistakes).collect();
     match file {
         Some(file) if told.is_empty() => Ok(file),
         _ => Err(anyhow!("{}", told.join("\n")).context(format!("{shown} cannot be used")))
@@ -37,7 +53,11 @@ pub(crate) fn read(path: &Path) -> Result<AgentFile, Failure> {
 
 /// What is wrong with a path that is meant to be one where GitLab looks.
 fn misplaced(path: &Path) -> Option<String> {
-    let names: Vec<_> = path
+    // Whoever stands in the folder names the file alone; `-` is none.
+    let whole = std::path::absolute(path)
+        .ok()
+        .filter(|_| path != Path::new("-"))?;
+    let names: Vec<_> = whole
         .components()
         .filter_map(|part| match part {
             Component::Normal(name) => name.to_str(),

@@ -59,7 +59,10 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         let error = anyhow!("a relay's file knows no such thing: with them goes --gitlab");
         return Err(Failure::new(Exit::Usage, error));
     }
-    relay::read_config(&args.file)?;
+    for doubt in relay::read_config(&args.file)?.doubts() {
+        // Nobody is left to tell when standard error cannot be written.
+        let _ = writeln!(io::stderr(), "warning: {}: {doubt}", args.file.display());
+    }
     writeln!(io::stdout(), "{}: no mistakes", args.file.display())
         .context("cannot print")
         .ends(Exit::Failed)

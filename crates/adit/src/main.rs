@@ -9,6 +9,7 @@ mod cli;
 mod cluster_version;
 mod exchange;
 mod failure;
+mod file_kind;
 mod input;
 mod kubernetes_status;
 mod terminal;

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::failure::{Ends, Failure};
+use crate::file_kind::FileKind;
 use crate::input::read_text;
 use crate::serving::run_until_stopped;
 
@@ -33,11 +34,13 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
 
 /// Reads and checks a relay's config.
 pub(crate) fn read_config(file: &Path) -> Result<Config, Failure> {
-    RawConfig::from_yaml(&read_text(file)?)
+    let text = read_text(file)?;
+    RawConfig::from_yaml(&text)
         .map_err(anyhow::Error::from)
         .and_then(|raw| Ok(Config::try_from(raw)?))
         .with_context(|| format!("{} cannot be used", file.display()))
         .ends(Exit::BadConfig)
+        .map_err(|failure| FileKind::Relay.not_in(&text, failure))
 }
 
 /// Starts a relay, or says why not with the code for it.

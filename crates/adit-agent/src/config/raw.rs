@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_saphyr::UserMessageFormatter;
 
 /// The whole file. A key that is left out has its default; one that is not known is a mistake.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -155,7 +156,10 @@ impl RawConfig {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| BadYaml(error.without_snippet().to_string()))
+        serde_saphyr::from_str(text).map_err(|error| {
+            let error = error.without_snippet();
+            BadYaml(error.render_with_formatter(&UserMessageFormatter))
+        })
     }
 }
 

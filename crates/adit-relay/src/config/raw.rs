@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use adit_authority::{RawAgent, RawGitLab, RawOidc};
 use adit_identity::mistakes::{Key, Mistakes};
 use serde::Deserialize;
+use serde_saphyr::UserMessageFormatter;
 
 use crate::audit::WhenFull;
 
@@ -51,7 +52,9 @@ impl RawConfig {
     pub fn from_yaml(text: &str) -> Result<Self, Mistakes> {
         serde_saphyr::from_str(text).map_err(|error| {
             let mut mistakes = Mistakes::new();
-            mistakes.add(&Key::root(), error.without_snippet());
+            let error = error.without_snippet();
+            let what = error.render_with_formatter(&UserMessageFormatter);
+            mistakes.add(&Key::root(), what);
             mistakes
         })
     }

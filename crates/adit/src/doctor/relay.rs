@@ -55,7 +55,12 @@ const CHECKS: [Check; 15] = [
 pub(super) async fn examine(args: RelayArgs, report: &mut Report) {
     match relay::read_config(&args.config).map(Trial::of) {
         Ok(trial) => {
-            report.ok(SETTINGS, format!("{}: no mistakes", args.config.display()));
+            let file = args.config.display();
+            report.ok(SETTINGS, format!("{file}: no mistakes"));
+            for doubt in trial.config().doubts() {
+                let advice = "docs/configuration.md has every key";
+                report.warning(SETTINGS, format!("{file}: {doubt}"), advice);
+            }
             certificate::check(&trial, report);
             files::check(&trial, report);
             let relay = running::check(&trial, report).await;

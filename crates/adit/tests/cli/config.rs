@@ -1,5 +1,9 @@
 //! `adit config`: whether a configuration is right, before it is used.
 
+use std::fs;
+
+use tempfile::TempDir;
+
 use crate::process::{adit, stderr};
 
 #[test]
@@ -12,5 +16,80 @@ fn missing_config_file_ends_with_64() {
         stderr(&ended).starts_with("error: cannot read /nowhere/relay.yaml\n  because: "),
         "{}",
         stderr(&ended)
+    );
+}
+
+#[test]
+fn relay_that_would_let_nobody_in_is_warned_of() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("relay.yaml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        adit(&["config", "check"]).arg(&file).output().unwrap()
+    };
+    let listen = "listen: { address: '127.0.0.1:0' }\n";
+    let nobody = check(listen);
+    assert_eq!(nobody.status.code(), Some(0), "{}", stderr(&nobody));
+    for key in ["relay.yaml: authorities: ", "relay.yaml: agents: "] {
+        assert!(stderr(&nobody).contains(key), "{}", stderr(&nobody));
+    }
+    let issuer = |url: &str| {
+        format!(
+            "{listen}authorities: {{ oidc: {{ issuers: [{{ url: '{url}', audiences: [a] }}] }} }}\n\
+             agents: [{{ id: 1, name: a, project: g/p, tokens: ['sha256:{0:064}'] }}]\n",
+            0
+        )
+    };
+    let slash = check(&issuer("https://gitlab.example.com/"));
+    let at = "warning: ";
+    assert!(stderr(&slash).starts_with(at), "{}", stderr(&slash));
+    assert!(stderr(&slash).contains("authorities.oidc.issuers[0].url: "));
+    let well = check(&issuer("https://gitlab.example.com"));
+    assert_eq!(stderr(&well), "");
+}
+
+#[test]
+fn file_of_another_kind_is_told_to_be_one() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("relay.yaml"), "listen: {}\nagents: []\n").unwrap();
+    fs::write(path("agent.yaml"), "relay: {}\nceiling: {}\n").unwrap();
+    fs::write(path("config.yml"), "ci_access: {}\n").unwrap();
+    for (command, name, told) in [
+        (
+            &["config", "check"][..],
+            "agent.yaml",
+            "adit agent --config",
+        ),
+        (&["config", "check"], "config.yml", "config check --gitlab"),
+        (
+            &["config", "check", "--gitlab"],
+            "relay.yaml",
+            "adit relay --config",
+        ),
+        (
+            &["config", "check", "--gitlab"],
+            "agent.yaml",
+            "adit agent --config",
+        ),
+        (&["agent", "--config"], "relay.yaml", "adit relay --config"),
+    ] {
+        let output = adit(command).arg(path(name)).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{name}");
+        let text = stderr(&output);
+        assert!(
+            text.contains("do: this looks like") && text.contains(told),
+            "{text}"
+        );
+    }
+    let odd = adit(&["config", "check", "--gitlab"])
+        .arg(path("config.yml"))
+        .output()
+        .unwrap();
+    assert_eq!(odd.status.code(), Some(0), "{}", stderr(&odd));
+    assert!(
+        stderr(&odd).contains("GitLab reads `config.yaml`"),
+        "{}",
+        stderr(&odd)
     );
 }
