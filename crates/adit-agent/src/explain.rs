@@ -141,7 +141,7 @@ fn tls_advice(error: &Arc<io::Error>) -> &'static str {
 fn certificate_advice(fault: &CertificateError) -> &'static str {
     use CertificateError as Fault;
     if matches!(fault, Fault::UnknownIssuer) {
-        return "name the file with the CA that signed the relay's certificate (relay.ca_file, ADIT_RELAY_CA); or somebody else answers there";
+        return "name the file with the CA that signed the relay's certificate (--ca, ADIT_RELAY_CA, relay.ca_file of an agent); or somebody else answers there";
     }
     if matches!(
         fault,

@@ -10,6 +10,9 @@ use secrecy::SecretString;
 /// What every token made here starts with, so that secret scanners and people know one when they see it.
 pub const PREFIX: &str = "adit-agent-";
 
+/// What the tokens of agents start with that GitLab makes, unless its administrator chose otherwise.
+pub const GITLAB_PREFIX: &str = "glagent-";
+
 /// A new token: [`PREFIX`], 32 random characters of base 62 (190 bits), and a checksum of 6.
 ///
 /// # Panics

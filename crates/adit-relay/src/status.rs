@@ -119,10 +119,13 @@ impl Status {
     }
 
     fn agent(&self, seen: &Seen) -> Agent {
-        let known = self.agents.agent(seen.agent);
+        let configured = self.agents.agent(seen.agent);
+        let of_gitlab = || self.gitlab.as_ref()?.agent_names().context(seen.agent);
         Agent {
             id: seen.agent.0,
-            name: known.map(|agent| agent.context().to_owned()),
+            name: configured
+                .map(|agent| agent.context().to_owned())
+                .or_else(of_gitlab),
             replicas: seen
                 .tunnels
                 .iter()

@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The relay answered, but not with a tunnel.
-    #[error("the relay refused the tunnel: HTTP {status}{}", describe(*grpc_status, grpc_message.as_deref()))]
+    #[error("the relay refused the tunnel: {}", described(*status, *grpc_status, grpc_message.as_deref()))]
     Refused {
         /// HTTP's status; 200 for a refusal that gRPC expresses.
         status: StatusCode,
@@ -53,14 +53,18 @@ pub enum ConnectError {
     TimedOut(Duration),
 }
 
-fn describe(status: Option<u32>, message: Option<&str>) -> String {
-    let status = status
-        .map(|status| format!(", gRPC status {status}"))
-        .unwrap_or_default();
-    let message = message
-        .map(|message| format!(": {message}"))
-        .unwrap_or_default();
-    status + &message
+/// HTTP's status is told only where it says something: gRPC refuses under 200.
+fn described(status: StatusCode, grpc_status: Option<u32>, message: Option<&str>) -> String {
+    let grpc_status = grpc_status.map(|status| format!("gRPC status {status}"));
+    let status = match grpc_status {
+        Some(grpc_status) if status == StatusCode::OK => grpc_status,
+        Some(grpc_status) => format!("HTTP {status}, {grpc_status}"),
+        None => format!("HTTP {status}"),
+    };
+    match message {
+        Some(message) => format!("{message} ({status})"),
+        None => status,
+    }
 }
 
 /// Opens a tunnel over a transport whose other end speaks HTTP/2. `token` is the whole `authorization` value. Other calls may go beside

@@ -51,7 +51,9 @@ enum AskError {
     Address(String),
     #[error("the token holds a character that no token has")]
     Token,
-    #[error("it cannot be reached: is it running, and is this its `admin.address`?")]
+    #[error(
+        "it cannot be reached: is it running, and is this its `admin.address`, which speaks HTTP without TLS?"
+    )]
     Unreachable(#[source] hyper_util::client::legacy::Error),
     #[error("it did not answer within {} s", DEADLINE.as_secs())]
     Late,

@@ -99,12 +99,13 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
     let agents = runtime
         .block_on(ask::reachable(&args.relay, &token.token, &roots))
         .map_err(|error| {
-            let exit = error.exit();
-            Failure::new(
-                exit,
-                anyhow::Error::from(error)
-                    .context(format!("{} gave no list of agents for {token}", args.relay)),
-            )
+            let (exit, advice) = (error.exit(), error.advice());
+            let what = format!("{} gave no list of agents for {token}", args.relay);
+            let failure = Failure::new(exit, anyhow::Error::from(error).context(what));
+            match advice {
+                Some(advice) => failure.advising(advice),
+                None => failure,
+            }
         })?;
     if agents.is_empty() {
         let none = anyhow!("this job may use no agent: ask for an entry in an agent's ci_access");

@@ -89,14 +89,22 @@ fn announcement(token: &SecretString, args: &NewArgs) -> Result<String, Failure>
 }
 
 fn write_new(path: &Path, token: &SecretString) -> Result<(), Failure> {
-    OpenOptions::new()
+    let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .and_then(|mut file| writeln!(file, "{}", token.expose_secret()))
-        .with_context(|| format!("cannot write the token to {}", path.display()))
-        .ends(Exit::Failed)
+        .and_then(|mut file| writeln!(file, "{}", token.expose_secret()));
+    written.map_err(|error| {
+        let is_there = error.kind() == io::ErrorKind::AlreadyExists;
+        let what = format!("cannot write the token to {}", path.display());
+        let failure = Failure::new(Exit::Failed, anyhow::Error::from(error).context(what));
+        if is_there {
+            failure.advising("name another file, or remove this one if no agent uses the token in it; its hash is printed by `adit token hash`")
+        } else {
+            failure
+        }
+    })
 }
 
 fn hash() -> Result<(), Failure> {

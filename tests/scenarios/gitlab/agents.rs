@@ -103,6 +103,8 @@ fn an_agent_that_only_gitlab_knows_serves_a_job() {
         // Its name stands in GitLab's answer about its token, and not in that about the job.
         let list = job.under("").get("/adit/v1/agents").await.text();
         assert!(list.contains("\"group/sub/app:testing\""), "{list}");
+        let (_, status) = known.place.relay().admin_get("/status").await;
+        assert!(status.contains("\"group/sub/app:testing\""), "{status}");
         // The relay's own agent was not GitLab's business.
         let (_, of_prod) = known.place.job();
         of_prod.get("/api").await.echo();

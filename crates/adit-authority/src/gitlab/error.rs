@@ -7,7 +7,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GitLabError {
     /// GitLab answered 401.
-    #[error("GitLab does not accept the token: the job has ended, or this was never its token")]
+    #[error(
+        "GitLab does not accept the token: the job has ended, or it is no CI_JOB_TOKEN; of ID tokens the relay takes those of its `authorities.oidc.issuers` alone"
+    )]
     NotAccepted,
     /// GitLab answered 403.
     #[error("GitLab forbids this job to ask which agents it may use")]

@@ -53,6 +53,15 @@ impl AgentNames {
         names.get(&id).map(|said| said.project)
     }
 
+    /// What people call this agent, as far as it is known: `<path of its project>:<its name>`.
+    #[must_use]
+    pub fn context(&self, id: AgentId) -> Option<String> {
+        let names = self.0.read();
+        let Named { path, name } = &names.get(&id)?.named;
+        let path = path.as_ref();
+        Some(path.map_or_else(|| name.to_string(), |path| format!("{path}:{name}")))
+    }
+
     /// The agents of a project.
     pub(super) fn of_project(&self, project: ProjectId) -> Vec<AgentId> {
         let names = self.0.read();

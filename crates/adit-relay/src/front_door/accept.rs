@@ -19,7 +19,7 @@ use adit_process::{net::BufferedStream, tls::H2};
 use dashmap::DashMap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
@@ -150,7 +150,22 @@ pub(crate) async fn accept(
     Ok((io, protocol))
 }
 
-async fn accept_tls(socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io, Protocol)> {
+async fn accept_tls(mut socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io, Protocol)> {
+    let mut start = [0];
+    socket.peek(&mut start).await?;
+    let [first] = start;
+    // A method's first letter, and no kind of record of TLS: a URL begins with the wrong scheme.
+    if first.is_ascii_uppercase() {
+        let mut unread = [0; 4096];
+        // What is left unread when a socket closes can cost the peer the answer.
+        let _ = socket.read(&mut unread).await?;
+        socket.write_all(SPEAKS_TLS).await?;
+        socket.shutdown().await?;
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "plain HTTP where TLS is spoken",
+        ));
+    }
     let stream = tls.accept(BufferedStream::new(socket)).await?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(H2) => Protocol::Http2,
@@ -158,6 +173,8 @@ async fn accept_tls(socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io, Pro
     };
     Ok((Io::Tls(Box::new(stream)), protocol))
 }
+
+const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 50\r\nConnection: close\r\n\r\nThis port speaks TLS: its URL begins with https://";
 
 /// Plain connections exist on loopback only; there the client preface tells HTTP/2 from HTTP/1 (RFC 9113 section 3.4).
 async fn accept_plain(socket: TcpStream) -> io::Result<(Io, Protocol)> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::support::{Setup, ask, h2_head, rest, while_open, with_agent, with_agent_and, within};
 
@@ -27,6 +27,20 @@ async fn tls_chooses_the_protocol_by_alpn() {
             answer.await.unwrap().status()
         };
         assert_eq!(while_open(connection, asked).await, StatusCode::NOT_FOUND);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn plain_http_where_tls_is_spoken_is_told_so() {
+    within(async {
+        let setup = Setup::tls().await;
+        let mut socket = TcpStream::connect(&setup.address).await.unwrap();
+        let request = "GET / HTTP/1.1\r\nhost: relay\r\n\r\n";
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(&mut socket).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.ends_with("https://"), "{answer}");
     })
     .await;
 }

@@ -78,6 +78,24 @@ impl AskError {
         }
     }
 
+    /// What to do about it, where the words do not say it.
+    pub(super) fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(NoAnswer::Dial(error)) | Self::Late(NoAnswer::Dial(error)) => {
+                Some(error.advice())
+            }
+            Self::Unreachable(_)
+            | Self::Late(_)
+            | Self::Tls(_)
+            | Self::Token
+            | Self::Way(_)
+            | Self::Unbelieved(_)
+            | Self::Refused { .. }
+            | Self::Body(_)
+            | Self::Answer(_) => None,
+        }
+    }
+
     /// Without an answer: because of the certificate, which stays as it is, or otherwise.
     fn unanswered(error: NoAnswer) -> Self {
         if let NoAnswer::Dial(DialError::Tls { source, .. }) = &error

@@ -164,12 +164,19 @@ impl AgentArgs {
     }
 
     fn comment(&self, token: &SecretString) -> String {
+        let token = token.expose_secret();
+        let who = if token.starts_with(token::GITLAB_PREFIX) {
+            "The token is GitLab's: a relay that asks GitLab about agents (authorities.gitlab.api_secret_file) needs nothing more.\n\
+             Any other relay"
+        } else {
+            "The relay"
+        };
         format!(
             "An agent for {}. This holds its token: keep it as a secret.\n\
-             The relay knows the token by this hash, which goes into its config at `agents[].tokens`:\n\
+             {who} knows the token by this hash, which goes into its config at `agents[].tokens`:\n\
              {INDENT}{}\n",
             self.relay,
-            TokenHash::of(token.expose_secret()),
+            TokenHash::of(token),
         )
     }
 }

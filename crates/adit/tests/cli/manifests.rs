@@ -30,6 +30,21 @@ fn agents_manifests_hold_its_token_and_tell_the_hash() {
         .find_map(|line| line.trim().strip_prefix("- "))
         .unwrap();
     assert!(text.contains(&format!("#     {hash}\n")), "{text}");
+    fs::write(&file, "glagent-abc\n").unwrap();
+    let of_gitlab = adit(&["manifests", "agent", "--relay", "https://relay.example.com"])
+        .args(["--namespace", "shop", "--token-file"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let text = stdout(&of_gitlab);
+    assert!(
+        text.contains("authorities.gitlab.api_secret_file"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Any other relay knows the token by this hash"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -56,6 +56,11 @@ fn token_file_is_private_and_never_overwritten() {
         .output()
         .unwrap();
     assert_eq!(again.status.code(), Some(1));
+    assert!(
+        stderr(&again).contains("do: name another file"),
+        "{}",
+        stderr(&again)
+    );
     assert_eq!(fs::read_to_string(path).unwrap(), token);
 }
 
