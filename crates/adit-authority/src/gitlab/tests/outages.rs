@@ -72,7 +72,12 @@ async fn fifteen_minutes_without_gitlab_refuse_no_request_of_a_known_job() {
     // A few before the breaker opens, then one in 15 to 30 seconds.
     let during = world.script.calls() - before;
     assert!((20..=100).contains(&during), "{during}");
-    assert_eq!(trouble(&world, "new").await.0, Trouble::LeftAlone);
+    // Whoever comes when the breaker's time is over is the one who asks.
+    let (why, _) = trouble(&world, "new").await;
+    assert!(
+        matches!(why, Trouble::LeftAlone | Trouble::Unreachable),
+        "{why:?}"
+    );
 
     world.script.well();
     world.script.start("new", said(9001));
@@ -214,7 +219,7 @@ async fn the_last_answer_of_a_limit_is_a_good_one() {
     let (why, retry_after) = trouble(&world, "new").await;
     assert_eq!(why, Trouble::LeftAlone);
     assert!(
-        (118..=120).contains(&retry_after.as_secs()),
+        (90..=120).contains(&retry_after.as_secs()),
         "{retry_after:?}"
     );
 }
