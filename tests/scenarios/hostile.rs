@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-mod agent;
+pub(crate) mod agent;
 mod bombs;
 mod floods;
 mod frames;

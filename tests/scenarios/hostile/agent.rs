@@ -17,16 +17,20 @@ pub(super) async fn tunnel(
     SendStream<Bytes>,
 ) {
     let mut connection = world.job.h2().await;
-    let head = Request::builder()
+    let (answer, send) = connection.send(call(authorization), false);
+    (connection, answer, send)
+}
+
+/// The call's head.
+pub(crate) fn call(authorization: &str) -> Request<()> {
+    Request::builder()
         .method(Method::POST)
         .uri(format!("https://localhost{}", adit_tunnel::PATH))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("authorization", authorization)
         .body(())
-        .unwrap();
-    let (answer, send) = connection.send(head, false);
-    (connection, answer, send)
+        .unwrap()
 }
 
 /// A gRPC message: a byte for no compression, its length, and the rest.

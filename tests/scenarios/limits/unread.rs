@@ -1,17 +1,19 @@
 //! Bytes of answers that nobody reads: how many there may be, of one request, in one tunnel, and in all, and who is cut then.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use adit_tests::{
     Answer, Line, RelayBuilder, World, agent,
     caller::{Http2, get, next_piece},
-    job, kube, relay, scenario, within,
+    job, kube, pki, relay, scenario, within,
 };
+use adit_tunnel::WINDOW;
+use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::streams::until_still;
+use crate::{hostile::agent::call, streams::until_still};
 
 /// Bytes of an answer that finds no room on its way to a reader who has stopped.
 const GREEDY: u64 = 2_500_000;
@@ -156,5 +158,32 @@ fn window_of_an_answer_grows_with_its_path_as_far_as_it_may() {
         );
         assert!((32.0 * KIB..=72.0 * KIB).contains(&narrow), "{narrow}");
         assert!(wide >= 100.0 * KIB, "{wide}");
+    });
+}
+
+/// What HTTP/2 lets an agent send ahead is more than all streams' credit comes to: it would hold up those that have some.
+#[test]
+fn wire_of_a_tunnel_is_wider_than_that_of_a_client() {
+    scenario(async {
+        let world = World::of(kube(), relay()).await;
+        let wire = world.job.tls(pki::HTTP2).await;
+        let mut builder = h2::client::Builder::new();
+        builder.max_send_buffer_size(2 * WINDOW as usize);
+        let (mut sender, connection) = builder.handshake::<_, Bytes>(wire).await.unwrap();
+        let call = call("Bearer canary-agent-token-of-staging");
+        let (_answer, mut send) = sender.send_request(call, false).unwrap();
+        send.reserve_capacity(WINDOW as usize);
+        let room = async {
+            while send.capacity() < WINDOW as usize {
+                poll_fn(|cx| send.poll_capacity(cx)).await.unwrap().unwrap();
+            }
+        };
+        tokio::select! {
+            biased;
+            () = within("room", room) => {}
+            ended = connection => panic!("{ended:?}"),
+        }
+        drop((send, sender));
+        world.stop().await;
     });
 }

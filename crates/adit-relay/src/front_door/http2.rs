@@ -222,7 +222,6 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
             while let Poll::Ready(Some(ended)) = Pin::new(&mut self.streams).poll_next(cx) {
                 self.note(ended);
             }
-            self.widen();
             let mut accepted = 0;
             while accepted < ACCEPTS_PER_TURN {
                 match self.http2.poll_accept(cx) {
@@ -237,14 +236,17 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
                     Poll::Pending => break,
                 }
             }
-            if accepted == 0 {
+            // Last, when what the peer sent is read: it must have agreed to the windows of before.
+            if accepted == 0 && !self.widen() {
                 self.poll_idle(cx);
                 return Poll::Pending;
             }
         }
     }
 
-    fn widen(&mut self) {
+    /// Gives a tunnel its windows. Whether there is something new to send because of that.
+    fn widen(&mut self) -> bool {
+        let before = self.windows;
         if self.windows == Windows::Small && self.has_tunnel.load(Ordering::Relaxed) {
             self.http2.set_target_window_size(WINDOW);
             self.windows = Windows::Wanted;
@@ -252,6 +254,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
         if self.windows == Windows::Wanted && self.http2.set_initial_window_size(WINDOW).is_ok() {
             self.windows = Windows::Large;
         }
+        self.windows != before
     }
 
     /// h2 tells nobody when it turns streams away, and clients wait by themselves: reaching the limit is what can be seen of it.
