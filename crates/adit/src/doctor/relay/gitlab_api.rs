@@ -3,7 +3,7 @@
 use adit_process::chain;
 use adit_relay::{StartError, Trial};
 
-use super::running::{Relay, connect, could_listen};
+use super::running::{Relay, accepts, could_listen};
 use crate::doctor::finding::{Check, Hop, Report};
 
 pub(super) const GITLAB_API: Check = Check::new("gitlab_api", Hop::Relay);
@@ -18,17 +18,8 @@ pub(super) async fn check(trial: &Trial, relay: Relay, report: &mut Report) {
         report.not_run(GITLAB_API, why);
         return;
     };
-    let address = api.address;
-    if relay == Relay::Absent {
-        could_listen(GITLAB_API, address, StartError::gitlab_api, report);
-        return;
-    }
-    match connect(address).await {
-        Ok(_) => report.ok(GITLAB_API, format!("{address} takes connections")),
-        Err(error) => {
-            let what = format!("the relay runs, and {address} takes no connection: {error}");
-            let advice = "it is stopping, or runs with another file: gitlab_api.address, and the relay's log";
-            report.failed(GITLAB_API, what, advice);
-        }
+    match relay {
+        Relay::Absent => could_listen(GITLAB_API, api.address, StartError::gitlab_api, report),
+        Relay::Runs => accepts(GITLAB_API, "gitlab_api.address", api.address, report).await,
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) -> Relay {
     let live = ask(config.admin, "/livez").await;
     if live.is_some_and(|answer| answer.body == "live\n") {
         report.ok(ADMIN, format!("a relay runs: {} answers", config.admin));
-        accepts(address, report).await;
+        accepts(PORT, "listen.address", address, report).await;
         ready(config.admin, report).await;
         let metrics = ask(config.admin, "/metrics").await;
         let metrics = metrics.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
@@ -81,22 +81,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn accepts(address: SocketAddr, report: &mut Report) {
-    match connect(address).await {
-        Ok(_) => report.ok(PORT, format!("{address} takes connections")),
+/// Whether a relay that runs listens where `key` says.
+pub(super) async fn accepts(check: Check, key: &str, address: SocketAddr, report: &mut Report) {
+    let connected = timeout(PATIENCE, TcpStream::connect(reachable(address))).await;
+    match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(_) => report.ok(check, format!("{address} takes connections")),
         Err(error) => {
-            let what = format!("the relay runs, and {address} takes no connection: {error}");
-            let advice =
-                "it is stopping, or runs with another file: listen.address, and the relay's log";
-            report.failed(PORT, what, advice);
+            let what =
+                format!("the relay runs, and {address} ({key}) takes no connection: {error}");
+            let advice = "it is stopping, or runs with another file: look at the relay's log";
+            report.failed(check, what, advice);
         }
     }
-}
-
-/// Whether what is said to listen there does.
-pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let connected = timeout(PATIENCE, TcpStream::connect(reachable(address))).await;
-    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn ready(admin: SocketAddr, report: &mut Report) {
