@@ -3,7 +3,6 @@
 
 use std::env;
 use std::fmt;
-use std::io::{self, Write};
 use std::path::{Component, Path};
 use std::str::FromStr;
 
@@ -17,6 +16,7 @@ use clap::Args;
 use crate::failure::{Ends, Failure};
 use crate::file_kind::FileKind;
 use crate::input::read_text;
+use crate::terminal::warn;
 
 /// The file, if there is no mistake in it. What is only odd is told on standard error.
 pub(crate) fn read(path: &Path) -> Result<AgentFile, Failure> {
@@ -32,15 +32,12 @@ pub(crate) fn read(path: &Path) -> Result<AgentFile, Failure> {
     let shown = path.display();
     let misplaced = misplaced(path);
     if misplaced.is_none() && path.file_name().is_some_and(|name| name == "config.yml") {
-        // Nobody is left to tell when standard error cannot be written.
-        let _ = writeln!(
-            io::stderr(),
-            "warning: {shown}: GitLab reads `config.yaml`, and not `config.yml`"
-        );
+        warn(format_args!(
+            "{shown}: GitLab reads `config.yaml`, and not `config.yml`"
+        ));
     }
     for warning in &findings.warnings {
-        // Nobody is left to tell when standard error cannot be written.
-        let _ = writeln!(io::stderr(), "warning: {shown}:{warning}");
+        warn(format_args!("{shown}:{warning}"));
     }
     let mistakes = findings.mistakes.iter().map(ToString::to_string);
     let told: Vec<_> = misplaced.into_iter().chain(mistakes).collect();

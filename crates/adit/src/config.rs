@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use crate::agent_file::HomeArgs;
 use crate::failure::{Ends, Failure};
 use crate::relay;
+use crate::terminal::warn;
 
 /// Check config files
 #[derive(Debug, Args)]
@@ -60,8 +61,7 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, error));
     }
     for doubt in relay::read_config(&args.file)?.doubts() {
-        // Nobody is left to tell when standard error cannot be written.
-        let _ = writeln!(io::stderr(), "warning: {}: {doubt}", args.file.display());
+        warn(format_args!("{}: {doubt}", args.file.display()));
     }
     writeln!(io::stdout(), "{}: no mistakes", args.file.display())
         .context("cannot print")

@@ -41,9 +41,12 @@ fn relay_that_would_let_nobody_in_is_warned_of() {
         )
     };
     let slash = check(&issuer("https://gitlab.example.com/"));
-    let at = "warning: ";
-    assert!(stderr(&slash).starts_with(at), "{}", stderr(&slash));
-    assert!(stderr(&slash).contains("authorities.oidc.issuers[0].url: "));
+    assert!(
+        stderr(&slash).starts_with("warning: ")
+            && stderr(&slash).contains("authorities.oidc.issuers[0].url: "),
+        "{}",
+        stderr(&slash)
+    );
     let well = check(&issuer("https://gitlab.example.com"));
     assert_eq!(stderr(&well), "");
 }
