@@ -1,9 +1,9 @@
 //! What every adit process needs, and nothing that knows about clusters, tokens or tunnels.
 //!
 //! The relay, the agent and the binary build on it: how a process logs ([`logging`]), how it is
-//! told to stop ([`signals`]), how it uses its cores ([`shards`]), how it listens and reads
-//! ([`net`]), its certificates and roots ([`tls`]), what operators see of it ([`admin`],
-//! [`metrics`]), and with which code it ends ([`exit`]).
+//! told to stop ([`signals`]), when it reads its files again ([`reread`]), how it uses its cores
+//! ([`shards`]), how it listens and reads ([`net`]), its certificates and roots ([`tls`]), what
+//! operators see of it ([`admin`], [`metrics`]), and with which code it ends ([`exit`]).
 //!
 //! Nothing here installs a process-wide default except [`logging::init`]; nothing spawns a task:
 //! what must run is returned as a future for the owner to run.
@@ -11,6 +11,7 @@
 mod chain;
 pub mod exit;
 pub mod logging;
+pub mod reread;
 pub mod signals;
 
 pub mod shards;
@@ -23,5 +24,6 @@ pub mod metrics;
 
 pub use chain::chain;
 pub use exit::Exit;
+pub use reread::Reread;
 pub use shards::{ShardId, Shards};
 pub use signals::Stop;

@@ -28,7 +28,7 @@ pub use label::{Each, EachPair, Label};
 pub use scrape::Scrape;
 
 crate::label! {
-    /// What looking again at a file found: a certificate's, a secret's.
+    /// What looking again at a file found: a certificate's, a secret's, a configuration's.
     pub enum Reload: "outcome" {
         /// Something else than before, which counts from now on.
         Replaced = "replaced",

@@ -1,4 +1,4 @@
-//! Decides how a process is told to stop: first to drain, then to abort.
+//! Decides how a process is told to stop: first to drain, then to abort; and what else signals mean.
 //!
 //! `main` turns signals into it; the relay, the agent and the tests hold clones of [`Stop`] and
 //! wait for either phase. The phase only ever goes forward.
@@ -8,6 +8,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+use crate::Reread;
 
 /// How far the stopping of a process has come. Later phases compare greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +105,22 @@ impl Stop {
             .await
             .expect("self holds a sender for as long as it waits");
     }
+}
+
+/// Catches SIGHUP from this call on; the future, which never ends, has files read again at each.
+///
+/// # Errors
+/// When the handler cannot be installed, or outside a tokio runtime with signals enabled.
+pub fn reread_on_hangup(reread: &Reread) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let reread = reread.clone();
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(signal = "SIGHUP", "reading files again");
+            reread.now();
+        }
+        std::future::pending().await
+    })
 }
 
 async fn follow(stop: Stop, mut interrupt: Signal, mut terminate: Signal) {

@@ -18,7 +18,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, TrustRoots};
 pub use self::error::TlsError;
-pub use self::server::{CertificateFiles, Reloaded, ServerTls};
+pub use self::server::{CertificateFiles, Material, ServerTls};
 pub use self::witness::Witness;
 
 /// ALPN name of HTTP/2 (RFC 9113, section 3.1).

@@ -7,7 +7,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use adit_process::{
-    ShardId, Shards, Stop,
+    Reread, ShardId, Shards, Stop,
     admin::{Admin, Condition},
     net::{Listener, listen_advice, listen_shards},
     tls::TlsError,
@@ -32,8 +32,10 @@ use crate::{
 mod built;
 pub(crate) mod files;
 mod gitlab_api;
+mod upkeep;
 
 use built::Built;
+use upkeep::Upkeep;
 
 /// Why a relay did not start.
 #[derive(Debug, thiserror::Error)]
@@ -147,8 +149,8 @@ pub struct Relay {
     registry: Arc<Registry>,
     in_flight: InFlight,
     gitlab_api: Option<gitlab_api::Open>,
-    /// Key refreshes and certificate watch.
-    _upkeep: JoinSet<()>,
+    /// Key refreshes, and what keeps files.
+    upkeep: Upkeep,
     /// After the shards: their last records are written, too.
     audit: Option<Writer>,
     admin: JoinSet<()>,
@@ -198,6 +200,12 @@ impl Relay {
     #[must_use]
     pub fn gitlab_api_addr(&self) -> Option<SocketAddr> {
         self.gitlab_api.as_ref().map(|open| open.address)
+    }
+
+    /// What has its certificates and secrets read again without waiting for their time.
+    #[must_use]
+    pub fn reread(&self) -> &Reread {
+        self.upkeep.reread()
     }
 
     /// Drains: takes nothing new, lets what runs end within `grace`, cuts the rest, and is gone. Dropping the future cuts
@@ -309,7 +317,7 @@ impl Relay {
             registry,
             in_flight,
             gitlab_api,
-            _upkeep: upkeep,
+            upkeep,
             audit,
             admin: admin_task,
             admin_stop,

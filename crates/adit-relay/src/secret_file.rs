@@ -1,22 +1,21 @@
-//! Decides when a secret in a file is read: at start, and every ten seconds after, so that it can be replaced without a restart.
-//!
-//! Content is compared, not times: a mounted Kubernetes secret changes by a symbolic link. Invariant: what cannot be read or used changes
-//! nothing, and is said once.
+//! Decides what a file must hold whose secret is used: at start, and whenever it is read again ([`adit_process::reread`]), so that it can
+//! be replaced without a restart. Invariant: a secret is shown nowhere, and what is none neither.
 
 use std::{
     fmt::Display,
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use adit_process::metrics::{Each, Reload};
+use adit_process::{
+    metrics::{Each, Reload},
+    reread::{Kept, Looks},
+};
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{MissedTickBehavior, interval};
 
-const EVERY: Duration = Duration::from_secs(10);
 /// Bytes: a secret is a line or a few.
 const MOST: u64 = 4096;
 
@@ -49,8 +48,15 @@ pub enum SecretError {
 #[derive(Debug)]
 pub(crate) struct Loaded<T> {
     pub(crate) secret: T,
-    path: PathBuf,
+    file: File,
     text: SecretString,
+}
+
+/// Where a secret is, and what says so.
+#[derive(Debug)]
+struct File {
+    key: &'static str,
+    path: PathBuf,
 }
 
 /// Reads a secret from the file that `key` names, and has it checked.
@@ -59,71 +65,93 @@ pub(crate) fn load<T, E: Display>(
     path: &Path,
     take: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<Loaded<T>, SecretError> {
-    let path = path.to_owned();
-    let text = match read(&path) {
-        Ok(text) => text,
-        Err(source) => return Err(SecretError::Read { key, path, source }),
+    let file = File {
+        key,
+        path: path.to_owned(),
     };
-    match take(text.expose_secret()) {
-        Ok(secret) => Ok(Loaded { secret, path, text }),
-        Err(why) => Err(SecretError::Unusable {
-            key,
-            path,
-            why: why.to_string(),
-        }),
+    let text = file.read()?;
+    let taken = take(text.expose_secret());
+    let secret = taken.map_err(|why| file.unusable(&why))?;
+    Ok(Loaded { secret, file, text })
+}
+
+impl File {
+    fn read(&self) -> Result<SecretString, SecretError> {
+        read(&self.path).map_err(|source| SecretError::Read {
+            key: self.key,
+            path: self.path.clone(),
+            source,
+        })
     }
+
+    fn unusable(&self, why: &impl Display) -> SecretError {
+        SecretError::Unusable {
+            key: self.key,
+            path: self.path.clone(),
+            why: why.to_string(),
+        }
+    }
+}
+
+/// A secret that is in use, and the file that it is in.
+pub(crate) struct SecretFile<T, E> {
+    secret: Arc<T>,
+    replace: fn(&T, &str) -> Result<(), E>,
+    file: File,
+    in_use: Mutex<SecretString>,
+    looks: Looks,
 }
 
 impl<T> Loaded<T> {
-    /// Has the secret replaced whenever the file holds another one, by a task that runs for ever.
-    pub(crate) fn kept<E: Display>(
+    /// To be replaced by `replace` whenever the file holds another one.
+    pub(crate) fn kept<E>(
         self,
         replace: fn(&T, &str) -> Result<(), E>,
         reloads: Each<Reload, Counter>,
-    ) -> (Arc<T>, impl Future<Output = ()>) {
+    ) -> (Arc<T>, SecretFile<T, E>) {
         let secret = Arc::new(self.secret);
-        let watched = Arc::clone(&secret);
-        let take = move |text: &str| replace(&watched, text);
-        (secret, watch(self.path, self.text, reloads, take))
+        let file = SecretFile {
+            secret: Arc::clone(&secret),
+            replace,
+            file: self.file,
+            in_use: Mutex::new(self.text),
+            looks: Looks::counted_by(reloads),
+        };
+        (secret, file)
     }
 }
 
-/// Has the secret taken again whenever it is another one, for ever. `current` is what was taken last.
-async fn watch<E: Display>(
-    path: PathBuf,
-    mut current: SecretString,
-    reloads: Each<Reload, Counter>,
-    take: impl Fn(&str) -> Result<(), E>,
-) {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut said = None;
-    loop {
-        ticks.tick().await;
-        let reading = path.clone();
-        // Files may lie on a network.
-        let read = tokio::task::spawn_blocking(move || read(&reading)).await;
-        let outcome = match read {
-            Ok(Ok(text)) if text.expose_secret() == current.expose_secret() => Ok(()),
-            Ok(Ok(text)) => take(text.expose_secret())
-                .map(|()| {
-                    current = text;
-                    reloads.of(Reload::Replaced).inc();
-                    tracing::info!(path = %path.display(), "secret replaced");
-                })
-                .map_err(|why| why.to_string()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => continue,
-        };
-        if outcome.is_err() {
-            reloads.of(Reload::Failed).inc();
-        }
-        if let Err(error) = &outcome
-            && said.as_ref() != Some(error)
-        {
-            tracing::warn!(path = %path.display(), %error, "secret not replaced, the old one stays");
-        }
-        said = outcome.err();
+impl<T, E> Kept for SecretFile<T, E>
+where
+    T: Send + Sync + 'static,
+    E: Display + 'static,
+{
+    type Content = SecretString;
+    type Error = SecretError;
+
+    fn read(&self) -> Result<Option<SecretString>, SecretError> {
+        let text = self.file.read()?;
+        let is_in_use = text.expose_secret() == self.in_use.lock().expose_secret();
+        Ok((!is_in_use).then_some(text))
+    }
+
+    fn take(&self, text: SecretString) -> Result<(), SecretError> {
+        let taken = (self.replace)(&self.secret, text.expose_secret());
+        taken.map_err(|why| self.file.unusable(&why))?;
+        *self.in_use.lock() = text;
+        Ok(())
+    }
+
+    fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    fn tell_replaced(&self) {
+        tracing::info!(path = %self.file.path.display(), "secret replaced");
+    }
+
+    fn tell_refused(&self, error: &str) {
+        tracing::warn!(path = %self.file.path.display(), error, "secret not replaced, the old one stays");
     }
 }
 
@@ -141,46 +169,40 @@ fn read(path: &Path) -> io::Result<SecretString> {
 mod tests {
     use std::fs;
 
-    use parking_lot::Mutex;
-    use tokio::task::JoinSet;
+    use adit_process::reread::{Look, look};
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_secret_is_taken_again_when_it_changes_and_only_if_it_is_one() {
+    #[test]
+    fn a_secret_is_taken_again_when_it_changes_and_only_if_it_is_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         fs::write(&path, "one").unwrap();
         let take = |text: &str| Ok::<_, String>(Mutex::new(vec![text.to_owned()]));
         let loaded = load("a.key", &path, take).unwrap();
         let replace = |taken: &Mutex<Vec<String>>, text: &str| {
-            taken.lock().push(text.to_owned());
-            if text == "bad" { Err("so bad") } else { Ok(()) }
-        };
-        let mut tasks = JoinSet::new();
-        let reloads = Each::<Reload, Counter>::default();
-        let (taken, watching) = loaded.kept(replace, reloads.clone());
-        assert_eq!(*taken.lock(), ["one"]);
-        tasks.spawn(watching);
-        // Reading is done by a thread, which does not keep the paused clock from going on.
-        let until = async |count| {
-            while taken.lock().len() <= count {
-                tokio::time::sleep(EVERY).await;
+            if text == "bad" {
+                return Err("so bad");
             }
+            taken.lock().push(text.to_owned());
+            Ok(())
         };
+        let reloads = Each::<Reload, Counter>::default();
+        let (taken, file) = loaded.kept(replace, reloads.clone());
+        assert_eq!(look(&file).unwrap(), Look::Unchanged);
         fs::write(&path, "bad").unwrap();
-        until(2).await;
-        fs::remove_file(&path).unwrap();
-        tokio::time::sleep(EVERY).await;
-        fs::write(&path, "two").unwrap();
-        while taken.lock().last().unwrap() != "two" {
-            tokio::time::sleep(EVERY).await;
+        for _ in 0..2 {
+            let refused = look(&file).unwrap_err().to_string();
+            assert!(refused.contains("a.key") && refused.contains("so bad"));
         }
-        let bad = taken.lock().iter().filter(|text| *text != "two").count();
-        let again = taken.lock().iter().skip(1).any(|text| text == "one");
-        assert!(bad >= 3 && !again, "what stays the same is not taken twice");
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(look(&file), Err(SecretError::Read { .. })));
+        fs::write(&path, "two").unwrap();
+        assert_eq!(look(&file).unwrap(), Look::Replaced);
+        assert_eq!(look(&file).unwrap(), Look::Unchanged);
+        assert_eq!(*taken.lock(), ["one", "two"]);
         assert_eq!(reloads.of(Reload::Replaced).get(), 1);
-        assert!(reloads.of(Reload::Failed).get() >= 2);
+        assert_eq!(reloads.of(Reload::Failed).get(), 3);
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! Decides which certificate adit shows, and when a new one takes over.
 //!
-//! The relay loads it at the start and runs [`ServerTls::watch`]. The invariant: what is shown
-//! was checked, key against certificate; a file that is half written or wrong changes nothing.
+//! The relay loads it at the start and has it kept ([`reread`](crate::reread)). The invariant: what
+//! is shown was checked, key against certificate; a file that is half written or wrong changes
+//! nothing.
 
-use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use prometheus_client::metrics::counter::Counter;
+use arc_swap::ArcSwap;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use rustls::ServerConfig;
@@ -19,12 +18,10 @@ use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Certificate, TlsError, pem, protocols, provider};
-use crate::chain;
-use crate::metrics::{Each, Reload};
+use crate::reread::{Kept, Looks};
 
 /// Where the certificate chain and its key lie, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,21 +32,14 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// What a reload found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reloaded {
-    /// The files hold what is in use.
-    Unchanged,
-    /// Something new; handshakes that begin from now on show it.
-    Replaced,
-}
-
 /// TLS for accepting. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     shown: Arc<Shown>,
-    metrics: Metrics,
+    /// When what is shown ends.
+    expiry: Gauge,
+    looks: Looks,
 }
 
 impl ServerTls {
@@ -60,19 +50,19 @@ impl ServerTls {
     pub fn load(files: CertificateFiles, alpn: &[&[u8]]) -> Result<Self, TlsError> {
         let hasher = RandomState::new();
         let material = Material::read(&files, &hasher)?;
-        let metrics = Metrics::default();
-        metrics.shows(&material);
+        let expiry = Gauge::default();
+        expiry.set(end_of(&material));
         let shown = Arc::new(Shown {
             files,
             hasher,
             material: ArcSwap::from_pointee(material),
-            trouble: ArcSwapOption::empty(),
         });
         let resolver = Arc::<Shown>::clone(&shown);
         Ok(Self {
             config: Arc::new(server_config(resolver, alpn)?),
             shown,
-            metrics,
+            expiry,
+            looks: Looks::default(),
         })
     }
 
@@ -103,40 +93,14 @@ impl ServerTls {
     /// Why the files could not be used when they were last looked at, if that is so.
     #[must_use]
     pub fn trouble(&self) -> Option<Arc<String>> {
-        self.shown.trouble.load_full()
-    }
-
-    /// Reads the files now. On an error the old certificate stays.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub fn reload(&self) -> Result<Reloaded, TlsError> {
-        let outcome = Material::read(&self.shown.files, &self.shown.hasher).map(|material| {
-            if material.fingerprint == self.shown.material.load().fingerprint {
-                return Reloaded::Unchanged;
-            }
-            self.metrics.shows(&material);
-            self.shown.material.store(Arc::new(material));
-            Reloaded::Replaced
-        });
-        self.metrics.count(&outcome);
-        let trouble = outcome.as_ref().err().map(|error| Arc::new(chain(error)));
-        self.shown.trouble.store(trouble);
-        outcome
-    }
-
-    /// Reloads every 10 s, for ever, and logs what that changes; its owner runs it.
-    ///
-    /// Content is compared, not times: a mounted Kubernetes secret changes by a symbolic link.
-    pub fn watch(&self) -> impl Future<Output = ()> + Send + use<> {
-        watch(self.clone())
+        self.looks.trouble()
     }
 
     /// Registers `adit_tls_certificate_expiry_timestamp_seconds` and
     /// `adit_tls_certificate_reloads_total{outcome}`.
     pub fn register(&self, registry: &mut Registry) {
         let help = "When the certificate that is shown ends, in seconds since 1970";
-        let expiry = self.metrics.expiry.clone();
+        let expiry = self.expiry.clone();
         registry.register_with_unit(
             "adit_tls_certificate_expiry_timestamp",
             help,
@@ -144,11 +108,7 @@ impl ServerTls {
             expiry,
         );
         let help = "Looks at the certificate's files that found something new, or failed";
-        registry.register(
-            "adit_tls_certificate_reloads",
-            help,
-            self.metrics.reloads.clone(),
-        );
+        registry.register("adit_tls_certificate_reloads", help, self.looks.reloads());
     }
 
     fn remaining(&self) -> Duration {
@@ -158,32 +118,32 @@ impl ServerTls {
     }
 }
 
-async fn watch(tls: ServerTls) {
-    let mut ticks = interval(POLL_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What was wrong the last time, so that it is said once.
-    let mut said = None;
-    loop {
-        ticks.tick().await;
-        let reloading = tls.clone();
-        // Files may lie on a network.
-        let Ok(outcome) = tokio::task::spawn_blocking(move || reloading.reload()).await else {
-            continue;
-        };
-        match outcome {
-            Ok(Reloaded::Unchanged) => said = None,
-            Ok(Reloaded::Replaced) => {
-                said = None;
-                tracing::info!(expires_in = ?tls.remaining(), "certificate replaced");
-            }
-            Err(error) => {
-                let error = chain(&error);
-                if said.as_ref() != Some(&error) {
-                    tracing::warn!(%error, expires_in = ?tls.remaining(), "certificate not reloaded, the old one stays");
-                }
-                said = Some(error);
-            }
-        }
+impl Kept for ServerTls {
+    type Content = Material;
+    type Error = TlsError;
+
+    fn read(&self) -> Result<Option<Material>, TlsError> {
+        let material = Material::read(&self.shown.files, &self.shown.hasher)?;
+        let is_shown = material.fingerprint == self.shown.material.load().fingerprint;
+        Ok((!is_shown).then_some(material))
+    }
+
+    fn take(&self, material: Material) -> Result<(), TlsError> {
+        self.expiry.set(end_of(&material));
+        self.shown.material.store(Arc::new(material));
+        Ok(())
+    }
+
+    fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    fn tell_replaced(&self) {
+        tracing::info!(expires_in = ?self.remaining(), "certificate replaced");
+    }
+
+    fn tell_refused(&self, error: &str) {
+        tracing::warn!(error, expires_in = ?self.remaining(), "certificate not reloaded, the old one stays");
     }
 }
 
@@ -207,8 +167,6 @@ struct Shown {
     files: CertificateFiles,
     hasher: RandomState,
     material: ArcSwap<Material>,
-    /// Why the files could not be used the last time.
-    trouble: ArcSwapOption<String>,
 }
 
 impl ResolvesServerCert for Shown {
@@ -219,7 +177,7 @@ impl ResolvesServerCert for Shown {
 
 /// A certificate chain and its key, checked against each other.
 #[derive(Debug)]
-struct Material {
+pub struct Material {
     certified: Arc<CertifiedKey>,
     own: Certificate,
     /// Of both files' content, for this process only.
@@ -261,33 +219,15 @@ impl Material {
     }
 }
 
-#[derive(Clone, Debug, Default)]
-struct Metrics {
-    expiry: Gauge,
-    reloads: Each<Reload, Counter>,
+/// In seconds since 1970.
+fn end_of(material: &Material) -> i64 {
+    let end = material
+        .own
+        .not_after
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    i64::try_from(end.as_secs()).unwrap_or(i64::MAX)
 }
 
-impl Metrics {
-    fn shows(&self, material: &Material) {
-        let end = material
-            .own
-            .not_after
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
-        self.expiry
-            .set(i64::try_from(end.as_secs()).unwrap_or(i64::MAX));
-    }
-
-    fn count(&self, reloaded: &Result<Reloaded, TlsError>) {
-        let outcome = match reloaded {
-            Ok(Reloaded::Unchanged) => return,
-            Ok(Reloaded::Replaced) => Reload::Replaced,
-            Err(_) => Reload::Failed,
-        };
-        self.reloads.of(outcome).inc();
-    }
-}
-
-const POLL_EVERY: Duration = Duration::from_secs(10);
 /// Sessions that TLS 1.2 clients may resume by id; each costs about 200 bytes.
 const SESSIONS: usize = 16 * 1024;

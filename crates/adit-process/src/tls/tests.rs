@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::*;
+use crate::reread::{Look, Reread, keep, look};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -126,11 +127,11 @@ async fn new_files_are_shown_after_a_reload() {
     let server = ServerTls::load(fixture.files(), &[]).unwrap();
     let client = ClientTls::new(&fixture.trusting(), &[]).unwrap();
     let (before, _) = handshake(&server, &client, "relay.test").await.unwrap();
-    assert_eq!(server.reload().unwrap(), Reloaded::Unchanged);
+    assert_eq!(look(&server).unwrap(), Look::Unchanged);
 
     fixture.write_certificate(2041);
     let old_end = server.not_after();
-    assert_eq!(server.reload().unwrap(), Reloaded::Replaced);
+    assert_eq!(look(&server).unwrap(), Look::Replaced);
     assert!(server.not_after() > old_end);
     let (after, _) = handshake(&server, &client, "relay.test").await.unwrap();
     assert_ne!(before, after);
@@ -144,16 +145,16 @@ async fn foreign_key_keeps_the_old_certificate_until_both_fit_again() {
     let (before, _) = handshake(&server, &client, "relay.test").await.unwrap();
 
     fixture.write_foreign_key();
-    assert!(matches!(server.reload(), Err(TlsError::Mismatch { .. })));
+    assert!(matches!(look(&server), Err(TlsError::Mismatch { .. })));
     fs::write(fixture.path("relay.key"), "half a fi").unwrap();
-    assert!(matches!(server.reload(), Err(TlsError::Pem { .. })));
+    assert!(matches!(look(&server), Err(TlsError::Pem { .. })));
     fs::remove_file(fixture.path("relay.key")).unwrap();
-    assert!(matches!(server.reload(), Err(TlsError::Read { .. })));
+    assert!(matches!(look(&server), Err(TlsError::Read { .. })));
     let (after, _) = handshake(&server, &client, "relay.test").await.unwrap();
     assert_eq!(before, after);
 
     fixture.write_certificate(2042);
-    assert_eq!(server.reload().unwrap(), Reloaded::Replaced);
+    assert_eq!(look(&server).unwrap(), Look::Replaced);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +164,7 @@ async fn watch_notices_new_content_by_itself() {
     let old_end = server.not_after();
     fixture.write_certificate(2043);
     let mut tasks = JoinSet::new();
-    tasks.spawn(server.watch());
+    tasks.spawn(keep(Arc::new(server.clone()), &Reread::default()));
     let replaced = async {
         while server.not_after() == old_end {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -181,11 +182,11 @@ fn metrics_tell_the_expiry_and_count_reloads() {
     let mut registry = Registry::default();
     server.register(&mut registry);
     fixture.write_foreign_key();
-    server.reload().unwrap_err();
-    server.reload().unwrap_err();
+    look(&server).unwrap_err();
+    look(&server).unwrap_err();
     fixture.write_certificate(2041);
-    server.reload().unwrap();
-    server.reload().unwrap();
+    look(&server).unwrap();
+    look(&server).unwrap();
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
     for line in [

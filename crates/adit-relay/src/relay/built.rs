@@ -1,6 +1,6 @@
 //! Puts the stages of a relay together from its configuration; nothing listens yet.
 
-use std::{fmt::Display, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use adit_authority::{
     Authoriser, FetchKeys, GitLab, Oidc, Secrets,
@@ -10,9 +10,8 @@ use adit_exchange::HeadLimits;
 use adit_process::{Stop, admin::Readiness};
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry as MetricsRegistry;
-use tokio::task::JoinSet;
 
-use super::{StartError, files, gitlab_api};
+use super::{StartError, Upkeep, files, gitlab_api};
 use crate::{
     agents::Agents,
     audit::{Audit, Writer},
@@ -30,7 +29,7 @@ use crate::{
     metrics::{Limits, Metrics, Scraped, Stage},
     registry::Registry,
     route::Route,
-    secret_file::{Loaded, SecretError},
+    secret_file::SecretError,
     seldom::Seldom,
     status::{Gate, Status},
 };
@@ -43,7 +42,7 @@ pub(super) struct Built {
     pub(super) stop: Stop,
     pub(super) readiness: Readiness,
     pub(super) metrics: MetricsRegistry,
-    pub(super) upkeep: JoinSet<()>,
+    pub(super) upkeep: Upkeep,
     pub(super) audit: Option<Writer>,
     pub(super) oidc: Arc<Oidc>,
     pub(super) gitlab_api: Option<gitlab_api::Unopened>,
@@ -56,13 +55,13 @@ impl Built {
         let mut registered = MetricsRegistry::default();
         adit_process::metrics::register(&mut registered, env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registered);
-        let mut upkeep = JoinSet::new();
+        let mut upkeep = Upkeep::new(metrics.secret_reloads.clone());
         upkeep.spawn(metrics.remember_refusals());
         upkeep.spawn(metrics.remember_history());
         let tls = files::certificate(&config.front_door)?;
         if let Some(tls) = &tls {
             tls.register(&mut registered);
-            upkeep.spawn(tls.watch());
+            upkeep.keep(tls.clone());
         }
         let oidc = oidc(&config, &mut upkeep)?;
 
@@ -81,17 +80,11 @@ impl Built {
         };
         let shared = config.gitlab.as_ref().map(files::api_secret).transpose()?;
         let shared = shared.flatten();
-        let shared = shared.map(|it| kept(it, ApiSecret::replace, &metrics, &mut upkeep));
+        let shared = shared.map(|it| upkeep.secret(it, ApiSecret::replace));
         let gitlab = gitlab(&config, shared.clone(), cuts, &metrics, &mut upkeep)?;
         let events = events(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
         let gitaly = gitaly(&config)?;
-        let agent_files = agent_files(
-            &config,
-            gitlab.as_ref(),
-            gitaly.as_ref(),
-            &metrics,
-            &mut upkeep,
-        )?;
+        let agent_files = agent_files(&config, gitlab.as_ref(), gitaly.as_ref(), &mut upkeep)?;
         let pushes = config.gitlab_api.as_ref().map(|_| Arc::<Pushes>::default());
         if let (Some(pushes), Some(files)) = (&pushes, &agent_files) {
             upkeep.spawn(read_files(pushes.subscribe(), Arc::clone(files)));
@@ -119,7 +112,7 @@ impl Built {
         let readiness = Readiness::new();
         let lasting = Lasting::default();
         let shown = files::admin_token(config.admin_token_file.as_deref())?;
-        let shown = shown.map(|it| kept(it, Secrets::replace, &metrics, &mut upkeep));
+        let shown = shown.map(|it| upkeep.secret(it, Secrets::replace));
         let gate = Gate::new(config.admin, shown);
         let status = Status {
             started: SystemTime::now(),
@@ -154,7 +147,7 @@ impl Built {
         let gitlab_api = match (config.gitlab_api, pushes, gitaly) {
             (Some(api), Some(pushes), Some(gitaly)) => {
                 let own = files::gitlab_api_secret(&api)?;
-                let own = own.map(|it| kept(it, ApiSecret::replace, &metrics, &mut upkeep));
+                let own = own.map(|it| upkeep.secret(it, ApiSecret::replace));
                 let parts = gitlab_api::Parts {
                     secret: own.or(shared).expect("the configuration has a secret"),
                     registry: Arc::clone(&registry),
@@ -228,7 +221,7 @@ impl Built {
     }
 }
 
-fn oidc(config: &Config, upkeep: &mut JoinSet<()>) -> Result<Arc<Oidc>, StartError> {
+fn oidc(config: &Config, upkeep: &mut Upkeep) -> Result<Arc<Oidc>, StartError> {
     let tls = files::issuers_roots(config)?;
     let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&tls));
     let (oidc, refreshes) = Oidc::new(config.oidc.clone(), &fetch);
@@ -243,7 +236,7 @@ fn gitlab(
     secret: Option<Arc<ApiSecret>>,
     cuts: Cuts,
     metrics: &Metrics,
-    upkeep: &mut JoinSet<()>,
+    upkeep: &mut Upkeep,
 ) -> Result<Option<Arc<GitLab>>, StartError> {
     let Some(gitlab) = &config.gitlab else {
         return Ok(None);
@@ -255,30 +248,18 @@ fn gitlab(
     Ok(Some(Arc::new(gitlab)))
 }
 
-/// Has a secret replaced whenever its file holds another one.
-fn kept<T: Send + Sync + 'static, E: Display + 'static>(
-    loaded: Loaded<T>,
-    replace: fn(&T, &str) -> Result<(), E>,
-    metrics: &Metrics,
-    upkeep: &mut JoinSet<()>,
-) -> Arc<T> {
-    let (secret, watching) = loaded.kept(replace, metrics.secret_reloads.clone());
-    upkeep.spawn(watching);
-    secret
-}
-
 fn events(
     config: &Config,
     gitlab: Option<&Arc<GitLab>>,
     metrics: &Arc<Metrics>,
-    upkeep: &mut JoinSet<()>,
+    upkeep: &mut Upkeep,
 ) -> Result<Option<Events>, SecretError> {
     let secrets = config.gitlab.as_ref().map(files::webhook_secrets);
     let (Some(secrets), Some(gitlab)) = (secrets.transpose()?.flatten(), gitlab) else {
         return Ok(None);
     };
     Ok(Some(Events {
-        secrets: kept(secrets, Secrets::replace, metrics, upkeep),
+        secrets: upkeep.secret(secrets, Secrets::replace),
         gitlab: Arc::clone(gitlab),
         metrics: Arc::clone(metrics),
     }))
@@ -302,8 +283,7 @@ fn agent_files(
     config: &Config,
     gitlab: Option<&Arc<GitLab>>,
     gitaly: Option<&Arc<Gitaly>>,
-    metrics: &Metrics,
-    upkeep: &mut JoinSet<()>,
+    upkeep: &mut Upkeep,
 ) -> Result<Option<Arc<AgentFiles>>, SecretError> {
     let how = config
         .gitlab
@@ -315,7 +295,7 @@ fn agent_files(
     let token = files::read_token(&how)?;
     let sources = Sources {
         gitaly: gitaly.filter(|_| how.asks_gitaly).cloned(),
-        token: token.map(|it| kept(it, ReadToken::replace, metrics, upkeep)),
+        token: token.map(|it| upkeep.secret(it, ReadToken::replace)),
     };
     let (files, work) = gitlab.agent_files(&config.agents, sources, how);
     upkeep.spawn(work.run());

@@ -12,7 +12,7 @@ use adit_process::{
 };
 use tokio::task::JoinSet;
 
-use super::{StartError, files};
+use super::{StartError, Upkeep, files};
 use crate::{
     config::GitLabApiConfig,
     front_door::Places,
@@ -51,11 +51,11 @@ impl Unopened {
     pub(super) fn new(
         config: GitLabApiConfig,
         parts: Parts,
-        upkeep: &mut JoinSet<()>,
+        upkeep: &mut Upkeep,
     ) -> Result<Self, StartError> {
         let tls = files::gitlab_api_certificate(&config)?;
         if let Some(tls) = &tls {
-            upkeep.spawn(tls.watch());
+            upkeep.keep(tls.clone());
         }
         let calls = Calls {
             registry: parts.registry,

@@ -1,0 +1,61 @@
+//! What runs beside traffic as long as the relay does, and which files it keeps.
+
+use std::{fmt::Display, sync::Arc};
+
+use adit_process::{
+    Reread,
+    metrics::{Each, Reload},
+    reread::{self, Kept},
+};
+use prometheus_client::metrics::counter::Counter;
+use tokio::task::JoinSet;
+
+use crate::secret_file::Loaded;
+
+/// Tasks that end when this is dropped.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    tasks: JoinSet<()>,
+    reread: Reread,
+    secret_reloads: Each<Reload, Counter>,
+}
+
+impl Upkeep {
+    pub(super) fn new(secret_reloads: Each<Reload, Counter>) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            reread: Reread::default(),
+            secret_reloads,
+        }
+    }
+
+    /// Has all files read again that are kept.
+    pub(super) fn reread(&self) -> &Reread {
+        &self.reread
+    }
+
+    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Reads files again from time to time.
+    pub(super) fn keep(&mut self, kept: impl Kept) {
+        let kept = reread::keep(Arc::new(kept), &self.reread);
+        self.spawn(kept);
+    }
+
+    /// Has a secret replaced whenever its file holds another one.
+    pub(super) fn secret<T, E>(
+        &mut self,
+        loaded: Loaded<T>,
+        replace: fn(&T, &str) -> Result<(), E>,
+    ) -> Arc<T>
+    where
+        T: Send + Sync + 'static,
+        E: Display + 'static,
+    {
+        let (secret, file) = loaded.kept(replace, self.secret_reloads.clone());
+        self.keep(file);
+        secret
+    }
+}
