@@ -14,7 +14,7 @@ use adit_identity::{
 use serde::Deserialize;
 
 use crate::{
-    AccessAs, Token,
+    AccessAs,
     ci_access::{CiAccess, Grant, RawCiAccess},
     token::TokenHash,
 };
@@ -223,15 +223,9 @@ impl Agents {
 pub struct AgentTokens(HashMap<TokenHash, AgentId>);
 
 impl AgentTokens {
-    /// The agent whose token this is. Takes the same time for every token, known or not, but for what the look-up of
-    /// its hash tells, from which no token can be found.
-    #[must_use]
-    pub fn verify(&self, token: Token<'_>) -> Option<AgentId> {
-        self.holder(&TokenHash::of(token.expose()))
-    }
-
-    /// The agent whose token has this hash: asked again for live tunnels after a reload, to end those whose token is
-    /// no longer listed.
+    /// The agent whose token has this hash: asked for each call of an agent, and again for its live tunnels after a reload, to end
+    /// those whose token is no longer listed. Takes the same time for every hash, listed or not, but for what the look-up tells, from
+    /// which no token can be found.
     #[must_use]
     pub fn holder(&self, token: &TokenHash) -> Option<AgentId> {
         self.0.get(token).copied()

@@ -20,9 +20,11 @@ use crate::{
     gitlab::AgentNames,
     permit::PermitTerms,
 };
+use given::Given;
 
 mod by_gitlab;
 mod explain;
+mod given;
 
 pub use explain::{Admitted, Explanation, Licence, Question, Rule, Verdict};
 
@@ -31,6 +33,7 @@ pub use explain::{Admitted, Explanation, Licence, Question, Rule, Verdict};
 pub struct Authoriser {
     agents: Agents,
     names: Arc<AgentNames>,
+    given: Arc<Given>,
     // Tells this one's permits from those of the config before.
     number: u64,
 }
@@ -39,10 +42,21 @@ impl Authoriser {
     /// Decides by what these agents' `ci_access` says, and knows agents of GitLab's alone by these names.
     #[must_use]
     pub fn new(agents: Agents, names: Arc<AgentNames>) -> Self {
+        Self::of(agents, names, Arc::default())
+    }
+
+    /// One that decides by other agents, and knows which permits this one has given.
+    #[must_use]
+    pub fn successor(&self, agents: Agents) -> Self {
+        Self::of(agents, Arc::clone(&self.names), Arc::clone(&self.given))
+    }
+
+    fn of(agents: Agents, names: Arc<AgentNames>, given: Arc<Given>) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         Self {
             agents,
             names,
+            given,
             number: COUNT.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -67,6 +81,7 @@ impl Authoriser {
         }
         let terms = self.terms_for(caller, agent)?;
         let permit = Arc::new(Permit::new(caller, terms));
+        self.given.note(&permit);
         caller.remember_permit(&permit);
         Ok(permit)
     }
@@ -91,6 +106,12 @@ impl Authoriser {
             .collect();
         reachable.sort_unstable_by(|a, b| a.context.cmp(&b.context));
         reachable
+    }
+
+    /// The permits that somebody holds, of whatever config they are, and that are not upheld. Each is told once.
+    #[must_use]
+    pub fn withdraw(&self, is_upheld: impl Fn(&Permit) -> bool) -> Vec<Arc<Permit>> {
+        self.given.take(|permit| !is_upheld(permit))
     }
 
     /// Whether a permit given earlier would still be given, unchanged: asked for running streams after a reload.

@@ -6,7 +6,7 @@
 //!     it is asked. The result is a [`Caller`].
 //!  3. [`Authoriser::permit`]: that caller may reach that agent, and as whom there; the result is a [`Permit`].
 //!
-//! Agents come in through [`AgentTokens::verify`] instead, or [`GitLab::agent`] when GitLab knows them.
+//! Agents come in through [`AgentTokens::holder`] instead, or [`GitLab::agent`] when GitLab knows them.
 //!
 //! Invariants:
 //!  - Neither [`Caller`] nor [`Permit`] can be made outside this crate: who holds one has passed the checks.

@@ -24,7 +24,10 @@ mod refresh;
 mod unverified;
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -37,37 +40,79 @@ pub use refresh::{
 pub use unverified::Claimed;
 
 use crate::{Caller, Token, tag::TokenTag};
-use cache::Cache;
-use keys::KeyRing;
+use cache::{Cache, Verified};
+use keys::{Counts, KeyRing};
 use unverified::Unverified;
 
 /// The authority that trusts issuers' signatures. Shared by all who ask; keys are kept fresh by the [`KeyRefresh`]es
 /// that come with it.
 #[derive(Debug)]
 pub struct Oidc {
-    issuers: Vec<(OidcIssuer, Arc<KeyRing>)>,
-    cache: Cache,
+    issuers: Vec<(Arc<OidcIssuer>, Arc<KeyRing>)>,
+    cache: Arc<Cache>,
+    fetch: Arc<dyn FetchKeys>,
+    counts: Arc<Counts>,
 }
 
 impl Oidc {
     /// The authority, and for each issuer the task that fetches its keys: run each until the process stops.
     #[must_use]
     pub fn new(config: OidcConfig, fetch: &Arc<dyn FetchKeys>) -> (Self, Vec<KeyRefresh>) {
+        let nobody = Self {
+            issuers: Vec::new(),
+            cache: Arc::new(Cache::new(config.max_cached_tokens)),
+            fetch: Arc::clone(fetch),
+            counts: Arc::default(),
+        };
+        nobody.successor(config)
+    }
+
+    /// The authority by another configuration. Issuers that stand there as before are trusted as before, with the keys and the verified
+    /// tokens that are held. The tasks are those of the others; a task of an issuer that has one here, or is gone, is to stop.
+    #[must_use]
+    pub fn successor(&self, config: OidcConfig) -> (Self, Vec<KeyRefresh>) {
         let mut issuers = Vec::with_capacity(config.issuers.len());
-        let mut refreshes = Vec::with_capacity(config.issuers.len());
+        let mut refreshes = Vec::new();
         for issuer in config.issuers {
-            let (ring, is_wanted) = KeyRing::new();
-            let ring = Arc::new(ring);
+            let known = self
+                .issuers
+                .iter()
+                .find(|(known, _)| known.url == issuer.url);
+            let (ring, is_wanted) = match known {
+                Some((known, ring)) if **known == issuer => {
+                    issuers.push((Arc::clone(known), Arc::clone(ring)));
+                    continue;
+                }
+                Some((known, ring)) if known.keys == issuer.keys => ring.successor(),
+                Some(_) | None => KeyRing::new(Arc::clone(&self.counts)),
+            };
+            let (issuer, ring) = (Arc::new(issuer), Arc::new(ring));
             refreshes.push(KeyRefresh {
-                issuer: issuer.clone(),
+                issuer: Arc::clone(&issuer),
                 ring: Arc::clone(&ring),
                 is_wanted,
-                fetch: Arc::clone(fetch),
+                fetch: Arc::clone(&self.fetch),
             });
             issuers.push((issuer, ring));
         }
-        let cache = Cache::new(config.max_cached_tokens);
-        (Self { issuers, cache }, refreshes)
+        self.cache.resize(config.max_cached_tokens);
+        let successor = Self {
+            issuers,
+            cache: Arc::clone(&self.cache),
+            fetch: Arc::clone(&self.fetch),
+            counts: Arc::clone(&self.counts),
+        };
+        (successor, refreshes)
+    }
+
+    /// Whether every token that `former` accepts of this issuer is accepted here, too, and for the same job: asked for what runs under
+    /// tokens that nobody can check again.
+    #[must_use]
+    pub fn covers(&self, former: &Self, issuer: &str) -> bool {
+        match (self.issuer(issuer), former.issuer(issuer)) {
+            (Ok((own, _)), Ok((before, _))) => own.covers(before),
+            (Err(_), _) | (_, Err(_)) => false,
+        }
     }
 
     /// The caller that a token stands for. Cancel-safe; waits only when the token's key is not held and may be asked for,
@@ -78,7 +123,11 @@ impl Oidc {
     /// The token is not valid at `now`, or the issuer's keys cannot be had.
     pub async fn verify(&self, token: Token<'_>, now: SystemTime) -> Result<Caller, TokenError> {
         let tag = self.cache.tag(token);
-        match self.cache.caller(&tag, now) {
+        let trusts = |by: &Arc<OidcIssuer>| {
+            let mut issuers = self.issuers.iter();
+            issuers.any(|(issuer, _)| Arc::ptr_eq(issuer, by))
+        };
+        match self.cache.caller(&tag, now, trusts) {
             Some(caller) => Ok(caller),
             None => self.verify_new(token, tag, now).await,
         }
@@ -122,16 +171,16 @@ impl Oidc {
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> OidcStats {
-        let count = |of: fn(&KeyRing) -> u64| self.issuers.iter().map(|(_, ring)| of(ring)).sum();
+        let count = |counted: &AtomicU64| counted.load(Ordering::Relaxed);
         OidcStats {
             keys_usable_for: self.issuers.iter().map(|(_, ring)| ring.usable_for()).min(),
             cached_tokens: self.cache.len(),
             cache_hits: self.cache.hits.load(Ordering::Relaxed),
             cache_misses: self.cache.misses.load(Ordering::Relaxed),
             cache_evictions: self.cache.evictions.load(Ordering::Relaxed),
-            key_fetches: count(|ring| ring.fetches.load(Ordering::Relaxed)),
-            key_fetch_failures: count(|ring| ring.failures.load(Ordering::Relaxed)),
-            key_fetches_withheld: count(|ring| ring.withheld.load(Ordering::Relaxed)),
+            key_fetches: count(&self.counts.fetches),
+            key_fetch_failures: count(&self.counts.failures),
+            key_fetches_withheld: count(&self.counts.withheld),
         }
     }
 
@@ -147,11 +196,15 @@ impl Oidc {
         ring.seek(unverified.key_id(), age, issuer).await?;
         let (claims, key) = unverified.verify(ring)?;
         let (job, expires_at) = claims.check(issuer, now)?;
-        let caller = Caller::new(job, expires_at, tag.owner());
-        Ok(self.cache.insert(tag, caller, key, now))
+        let verified = Verified {
+            caller: Caller::new(job, expires_at, tag.owner()),
+            key,
+            by: Arc::clone(issuer),
+        };
+        Ok(self.cache.insert(tag, verified, now))
     }
 
-    fn issuer(&self, url: &str) -> Result<&(OidcIssuer, Arc<KeyRing>), TokenError> {
+    fn issuer(&self, url: &str) -> Result<&(Arc<OidcIssuer>, Arc<KeyRing>), TokenError> {
         self.issuers
             .iter()
             .find(|(issuer, _)| &*issuer.url == url)

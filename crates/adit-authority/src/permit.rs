@@ -74,6 +74,15 @@ impl Permit {
         self.expires_at
     }
 
+    /// The issuer whose ID token it was given for; none when GitLab itself let the caller in.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        match &self.who {
+            Who::Job(job) if self.terms.gitlab_project.is_none() => Some(&job.issuer),
+            Who::Job(_) | Who::User(_) => None,
+        }
+    }
+
     /// The token it was given for, see [`Caller::owner`].
     #[must_use]
     pub fn owner(&self) -> u64 {

@@ -8,7 +8,7 @@ use std::{future::pending, net::IpAddr, sync::Arc};
 
 use adit_authority::{
     Agents as Configured, Credential, Ended, GitLab, GitLabAgent, GitLabError, Token,
-    gitlab::AgentFiles,
+    gitlab::AgentFiles, token::TokenHash,
 };
 use adit_identity::AgentId;
 use adit_process::{
@@ -233,8 +233,8 @@ impl Agents {
     }
 
     fn find(&self, headers: &HeaderMap, wish: Wish) -> Result<Arrival, Denied> {
-        let token = self.token(headers)?;
-        let agent = self.configured.tokens().verify(token);
+        let token = TokenHash::of(self.token(headers)?.expose());
+        let agent = self.configured.tokens().holder(&token);
         if agent.is_none() && self.gitlab.is_none() {
             return Err(Denied::Unauthenticated);
         }

@@ -307,3 +307,38 @@ fn a_permit_is_upheld_only_by_rules_that_would_give_it_again() {
     assert!(!rules("{instance: {access_as: {agent: {}}}}").upholds(&permit, now));
     assert!(!Authoriser::new(Agents::default(), Arc::default()).upholds(&permit, now));
 }
+
+#[test]
+fn permits_that_other_rules_do_not_uphold_are_withdrawn_once() {
+    let granted = rules("{instance: {}}");
+    let (one, two) = (caller(job()), caller(job_of("group/other")));
+    let permit = granted.permit(&one, AgentId(41)).unwrap();
+    let other = granted.permit(&two, AgentId(41)).unwrap();
+    assert_eq!(
+        (permit.issuer(), other.issuer()),
+        (Some(ISSUER), Some(ISSUER))
+    );
+    let now = UNIX_EPOCH + Duration::from_secs(999);
+    let successor = |ci_access: &str| granted.successor(rules(ci_access).agents().clone());
+
+    let wider = successor("{instance: {}, groups: [{id: group}]}");
+    assert!(
+        wider
+            .withdraw(|permit| wider.upholds(permit, now))
+            .is_empty()
+    );
+    let narrower = successor("{projects: [{id: group/sub/app}]}");
+    let withdrawn = narrower.withdraw(|permit| narrower.upholds(permit, now));
+    assert_eq!(withdrawn.len(), 1);
+    assert!(Arc::ptr_eq(&withdrawn[0], &other));
+    // What runs under a later permit of the same caller must not be cut for it.
+    assert!(
+        narrower
+            .withdraw(|permit| narrower.upholds(permit, now))
+            .is_empty()
+    );
+    assert_eq!(
+        narrower.permit(&two, AgentId(41)).unwrap_err().reason(),
+        "no_grant"
+    );
+}

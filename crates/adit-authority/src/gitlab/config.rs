@@ -1,6 +1,7 @@
 //! How GitLab is asked, checked, with every default in one place ([`GitLabConfig::new`]).
 //! Invariant: tokens are sent over TLS, or never leave this very machine.
 
+mod differences;
 mod raw;
 
 use std::{path::PathBuf, time::Duration};

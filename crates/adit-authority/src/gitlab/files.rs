@@ -49,7 +49,7 @@ use watched::Watched;
 /// What is known of the files of all agents that are GitLab's.
 #[derive(Debug)]
 pub struct AgentFiles {
-    configured: Vec<Watched>,
+    configured: Mutex<Vec<Watched>>,
     vouched_for: Arc<AgentNames>,
     seen: Mutex<HashMap<AgentId, Seen>>,
     wanted: Wanted,
@@ -126,16 +126,11 @@ impl GitLab {
         sources: Sources,
         config: AgentFilesConfig,
     ) -> (Arc<AgentFiles>, AgentFilesWork) {
-        let configured: Vec<_> = agents
-            .at_gitlab()
-            .map(|agent| Watched::configured(agent))
-            .collect();
-        let seen = configured
-            .iter()
-            .map(|agent| (agent.id, Seen::default()))
-            .collect();
+        let configured = configured(agents);
+        let seen = configured.iter().map(|agent| agent.id);
+        let seen = seen.map(|agent| (agent, Seen::default())).collect();
         let files = Arc::new(AgentFiles {
-            configured,
+            configured: Mutex::new(configured),
             vouched_for: Arc::clone(&self.names),
             seen: Mutex::new(seen),
             wanted: Wanted::default(),
@@ -164,13 +159,26 @@ impl Default for AgentFilesStats {
 }
 
 impl AgentFiles {
+    /// These stand in the configuration from now on. The files of those that are new there are read at once.
+    pub fn configure(&self, agents: &Agents) {
+        let configured = configured(agents);
+        let mut seen = self.seen.lock();
+        let ids = configured.iter().map(|agent| agent.id);
+        let new: Vec<_> = ids.filter(|id| !seen.contains_key(id)).collect();
+        seen.extend(new.iter().map(|id| (*id, Seen::default())));
+        drop(seen);
+        *self.configured.lock() = configured;
+        self.wanted.add(new);
+    }
+
     /// Somebody has pushed to this project: the files of its agents are read at once.
     pub fn pushed(&self, project: ProjectId, path: &FullPath) {
-        let configured = self.configured.iter();
-        let configured = configured.filter(|agent| agent.is_of(project, path));
+        let configured = self.configured.lock();
+        let of_project = configured.iter().filter(|agent| agent.is_of(project, path));
+        let of_project: Vec<_> = of_project.map(|agent| agent.id).collect();
+        drop(configured);
         let vouched_for = self.vouched_for.of_project(project);
-        self.wanted
-            .add(configured.map(|agent| agent.id).chain(vouched_for));
+        self.wanted.add(of_project.into_iter().chain(vouched_for));
     }
 
     /// GitLab has vouched for this agent, which is connected: its file is read at once, unless it has been before.
@@ -201,7 +209,7 @@ impl AgentFiles {
     /// All agents, of those in the configuration what it says of them.
     fn watched(&self) -> Vec<Watched> {
         let mut vouched_for = self.vouched_for.all();
-        let mut all = self.configured.clone();
+        let mut all = self.configured.lock().clone();
         for agent in &mut all {
             let said = vouched_for.remove(&agent.id);
             agent.repository = said.and_then(|said| said.repository);
@@ -323,6 +331,12 @@ impl AgentFilesWork {
         self.line.turn(Urgency::New).await;
         Asker::new(&self.line, &self.files.calls, Urgency::New)
     }
+}
+
+/// Those that are GitLab's.
+fn configured(agents: &Agents) -> Vec<Watched> {
+    let agents = agents.at_gitlab();
+    agents.map(|agent| Watched::configured(agent)).collect()
 }
 
 /// As long as GitLab has asked for.

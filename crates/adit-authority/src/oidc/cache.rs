@@ -1,13 +1,13 @@
 //! Verified tokens, so that a job's thousand requests cost one signature check. Asked first for every request.
-//! Invariant: an entry is used only before its expiry and while its key is held; the token itself is not in it, see
-//! [`crate::tag`].
+//! Invariant: an entry is used only before its expiry, while its key is held, and while its issuer is trusted on the terms on which the
+//! token was verified; the token itself is not in it, see [`crate::tag`].
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::BuildHasherDefault,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::SystemTime,
 };
@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::public_key::PublicKey;
+use super::{OidcIssuer, public_key::PublicKey};
 use crate::{
     Caller, Token,
     tag::{TagHasher, Tags, TokenTag},
@@ -28,7 +28,7 @@ pub const DEFAULT_MAX_CACHED_TOKENS: usize = 10_000;
 pub(super) struct Cache {
     tags: Tags,
     shards: [Mutex<Shard>; SHARDS],
-    max_per_shard: usize,
+    max_per_shard: AtomicUsize,
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
     pub(super) evictions: AtomicU64,
@@ -36,10 +36,13 @@ pub(super) struct Cache {
 
 type Shard = HashMap<TokenTag, Verified, BuildHasherDefault<TagHasher>>;
 
+/// A token that passed every check.
 #[derive(Debug)]
-struct Verified {
-    caller: Caller,
-    key: Arc<PublicKey>,
+pub(super) struct Verified {
+    pub(super) caller: Caller,
+    pub(super) key: Arc<PublicKey>,
+    /// On whose terms.
+    pub(super) by: Arc<OidcIssuer>,
 }
 
 impl Verified {
@@ -54,11 +57,17 @@ impl Cache {
         Self {
             tags: Tags::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
-            max_per_shard: max_tokens.div_ceil(SHARDS),
+            max_per_shard: AtomicUsize::new(max_tokens.div_ceil(SHARDS)),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
         }
+    }
+
+    /// Holds so many from now on; if those are fewer, as others go.
+    pub(super) fn resize(&self, max_tokens: usize) {
+        let max_per_shard = max_tokens.div_ceil(SHARDS);
+        self.max_per_shard.store(max_per_shard, Ordering::Relaxed);
     }
 
     pub(super) fn tag(&self, token: Token<'_>) -> TokenTag {
@@ -66,12 +75,17 @@ impl Cache {
     }
 
     /// The caller of a token verified before, if that still holds.
-    pub(super) fn caller(&self, tag: &TokenTag, now: SystemTime) -> Option<Caller> {
+    pub(super) fn caller(
+        &self,
+        tag: &TokenTag,
+        now: SystemTime,
+        trusts: impl Fn(&Arc<OidcIssuer>) -> bool,
+    ) -> Option<Caller> {
         let caller = self
             .shard(tag)
             .lock()
             .get(tag)
-            .filter(|entry| entry.holds(now))
+            .filter(|entry| entry.holds(now) && trusts(&entry.by))
             .map(|entry| entry.caller.clone());
         let counter = if caller.is_some() {
             &self.hits
@@ -83,20 +97,15 @@ impl Cache {
     }
 
     /// Remembers a caller; gives back the one that another request may have put there meanwhile, so that all share it.
-    pub(super) fn insert(
-        &self,
-        tag: TokenTag,
-        caller: Caller,
-        key: Arc<PublicKey>,
-        now: SystemTime,
-    ) -> Caller {
+    pub(super) fn insert(&self, tag: TokenTag, verified: Verified, now: SystemTime) -> Caller {
+        let most = self.max_per_shard.load(Ordering::Relaxed);
         let mut shard = self.shard(&tag).lock();
-        if shard.len() >= self.max_per_shard && !shard.contains_key(&tag) {
-            self.make_room(&mut shard, now);
+        if shard.len() >= most && !shard.contains_key(&tag) {
+            self.make_room(&mut shard, most, now);
         }
-        let verified = Verified { caller, key };
+        let is_same = |there: &Verified| there.holds(now) && Arc::ptr_eq(&there.by, &verified.by);
         match shard.entry(tag) {
-            Entry::Occupied(entry) if entry.get().holds(now) => entry.get().caller.clone(),
+            Entry::Occupied(entry) if is_same(entry.get()) => entry.get().caller.clone(),
             Entry::Occupied(mut entry) => {
                 let caller = verified.caller.clone();
                 entry.insert(verified);
@@ -110,10 +119,10 @@ impl Cache {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// Drops what has expired, and if nothing has, any one: tags are random, so the first is as good as a random one.
-    fn make_room(&self, shard: &mut Shard, now: SystemTime) {
+    /// Drops what has expired, and if that is not enough, any: tags are random, so the first is as good as a random one.
+    fn make_room(&self, shard: &mut Shard, most: usize, now: SystemTime) {
         shard.retain(|_, entry| entry.holds(now));
-        if shard.len() >= self.max_per_shard
+        while shard.len() >= most
             && let Some(victim) = shard.keys().next().copied()
         {
             shard.remove(&victim);

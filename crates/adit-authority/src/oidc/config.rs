@@ -20,7 +20,7 @@ pub struct OidcConfig {
 }
 
 /// One checked issuer. Fields as in [`RawIssuer`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OidcIssuer {
     /// What `iss` holds.
     pub url: Box<str>,
@@ -87,6 +87,17 @@ impl OidcIssuer {
             max_stale: Duration::from_hours(24),
             group_ids: Arc::default(),
         }
+    }
+
+    /// Whether every token that `former` lets in is let in here, too, and for the same job.
+    pub(super) fn covers(&self, former: &Self) -> bool {
+        let has = |audience| self.audiences.contains(audience);
+        self.url == former.url
+            && self.keys == former.keys
+            && former.audiences.iter().all(has)
+            && self.leeway >= former.leeway
+            && self.max_lifetime >= former.max_lifetime
+            && self.group_ids == former.group_ids
     }
 }
 

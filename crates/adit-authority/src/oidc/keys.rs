@@ -29,6 +29,12 @@ pub(super) struct KeyRing {
     // Says that a token came with a key we do not hold. Holds one word, since one fetch serves all who wait; a word that
     // finds no room changes nothing.
     wanted: mpsc::Sender<()>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// What happened to the keys of all issuers, those that are trusted no longer among them.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
     pub(super) fetches: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) withheld: AtomicU64,
@@ -46,15 +52,27 @@ pub(super) struct Attempt {
 
 impl KeyRing {
     /// An empty ring, and where it says that a key is wanted.
-    pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
+    pub(super) fn new(counts: Arc<Counts>) -> (Self, mpsc::Receiver<()>) {
+        Self::holding(Arc::default(), Attempt::default(), counts)
+    }
+
+    /// The same for an issuer that is asked in another way from now on: it begins with what this one holds.
+    pub(super) fn successor(&self) -> (Self, mpsc::Receiver<()>) {
+        let (keys, attempt) = (self.keys.load_full(), *self.attempt.borrow());
+        Self::holding(keys, attempt, Arc::clone(&self.counts))
+    }
+
+    fn holding(
+        keys: Arc<Vec<Arc<PublicKey>>>,
+        attempt: Attempt,
+        counts: Arc<Counts>,
+    ) -> (Self, mpsc::Receiver<()>) {
         let (wanted, is_wanted) = mpsc::channel(1);
         let ring = Self {
-            keys: ArcSwap::default(),
-            attempt: watch::Sender::new(Attempt::default()),
+            keys: ArcSwap::new(keys),
+            attempt: watch::Sender::new(attempt),
             wanted,
-            fetches: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            withheld: AtomicU64::new(0),
+            counts,
         };
         (ring, is_wanted)
     }
@@ -135,7 +153,7 @@ impl KeyRing {
                 return Err(TokenError::KeysUnavailable);
             }
         } else {
-            self.withheld.fetch_add(1, Ordering::Relaxed);
+            self.counts.withheld.fetch_add(1, Ordering::Relaxed);
         }
         let last = *attempt.borrow();
         if self.holds(kid) || last.is_younger(age + arrived.elapsed()) {

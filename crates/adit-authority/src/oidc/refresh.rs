@@ -61,13 +61,19 @@ pub enum FetchError {
 #[derive(Debug)]
 #[must_use = "keys are fetched only while `run` runs"]
 pub struct KeyRefresh {
-    pub(super) issuer: OidcIssuer,
+    pub(super) issuer: Arc<OidcIssuer>,
     pub(super) ring: Arc<KeyRing>,
     pub(super) is_wanted: mpsc::Receiver<()>,
     pub(super) fetch: Arc<dyn FetchKeys>,
 }
 
 impl KeyRefresh {
+    /// Whose keys it fetches: the issuer's URL.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer.url
+    }
+
     /// Runs until dropped.
     pub async fn run(mut self) {
         loop {
@@ -87,7 +93,7 @@ impl KeyRefresh {
     /// One fetch. Gives the time until the next one that nobody asks for.
     async fn refresh(&self) -> std::time::Duration {
         let began = Instant::now();
-        self.ring.fetches.fetch_add(1, Ordering::Relaxed);
+        self.ring.counts.fetches.fetch_add(1, Ordering::Relaxed);
         let fetched = keys(&self.issuer, &*self.fetch).await;
         let failed = fetched.is_err();
         match fetched {
@@ -96,7 +102,7 @@ impl KeyRefresh {
                     .publish(keys, self.issuer.max_stale, self.issuer.keep_removed_keys)
             }
             Err(error) => {
-                self.ring.failures.fetch_add(1, Ordering::Relaxed);
+                self.ring.counts.failures.fetch_add(1, Ordering::Relaxed);
                 let source = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(authority = %self.issuer.url, %error, source, "keys of an issuer cannot be fetched");
             }

@@ -1,4 +1,4 @@
-use std::{future::Future, sync::atomic::AtomicU64, time::Duration, time::UNIX_EPOCH};
+use std::{future::Future, time::UNIX_EPOCH};
 
 use adit_identity::{JobIdentity, ProjectId, Tier};
 use aws_lc_rs::hmac;
@@ -20,6 +20,7 @@ use crate::{
 
 mod bad_tokens;
 mod rotation;
+mod successors;
 
 const AUDIENCE: &str = "https://adit.example.com";
 const HOUR: Duration = Duration::from_hours(1);
