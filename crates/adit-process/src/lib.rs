@@ -9,6 +9,7 @@
 //! what must run is returned as a future for the owner to run.
 
 mod chain;
+mod config_file;
 pub mod exit;
 pub mod logging;
 pub mod reread;
@@ -23,6 +24,7 @@ pub mod admin;
 pub mod metrics;
 
 pub use chain::chain;
+pub use config_file::{BadConfigFile, ConfigFile};
 pub use exit::Exit;
 pub use reread::Reread;
 pub use shards::{ShardId, Shards};

@@ -1,10 +1,11 @@
 //! Decides how a process logs: what passes, in which form, and always to standard error.
 //!
-//! `main` calls [`init`] once. Standard output stays free for what a command prints. Invariant: who logs never waits for whoever reads
-//! the log. A thread of its own writes the lines; while it cannot, because a pipe is full, so many wait and the rest is lost and
-//! counted.
+//! `main` calls [`init`] once; what passes may be changed afterwards. Standard output stays free for what a command prints. Invariant:
+//! who logs never waits for whoever reads the log. A thread of its own writes the lines; while it cannot, because a pipe is full, so
+//! many wait and the rest is lost and counted.
 
 use std::env;
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -15,7 +16,44 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as lines, reload};
+
+/// What passes: a level, or levels by target, such as `info,adit_relay=debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Filter(Box<str>);
+
+impl FromStr for Filter {
+    type Err = BadFilter;
+
+    fn from_str(text: &str) -> Result<Self, BadFilter> {
+        EnvFilter::builder().parse(text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl Filter {
+    fn build(&self) -> EnvFilter {
+        let parsed = EnvFilter::builder().parse(&self.0);
+        parsed.expect("it was parsed when it was made")
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not made of tracing's directives.
+#[derive(Debug, thiserror::Error)]
+#[error("not a log filter such as `info,adit_relay=debug`: {0}")]
+pub struct BadFilter(#[from] tracing_subscriber::filter::ParseError);
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -45,28 +83,34 @@ impl FromStr for Format {
 #[error("not a log format: it is `human` or `json`")]
 pub struct UnknownFormat;
 
-/// Why logging could not be set up.
+/// Something has set up logging already.
 #[derive(Debug, thiserror::Error)]
-pub enum LoggingError {
-    /// The filter is not made of tracing's directives.
-    #[error("bad log filter")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Something has set up logging already.
-    #[error("logging is set up already")]
-    Installed(#[from] tracing_subscriber::util::TryInitError),
-}
+#[error("logging is set up already")]
+pub struct AlreadyLogging(#[from] tracing_subscriber::util::TryInitError);
 
 /// Keep it until the process ends: dropping it writes the lines that wait, if somebody reads them within a second.
 #[derive(Debug)]
 #[must_use]
 pub struct Logging(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
 
-/// Logs to standard error what `filter` lets pass, such as `info,adit_relay=debug`.
+/// Says what passes. Clones say it of the same log.
+#[derive(Clone, Debug)]
+pub struct Passing(reload::Handle<EnvFilter, Registry>);
+
+impl Passing {
+    /// From now on that.
+    pub fn set(&self, filter: &Filter) {
+        // It fails when nobody logs any more.
+        let _ = self.0.reload(filter.build());
+    }
+}
+
+/// Logs to standard error what `filter` lets pass.
 ///
 /// # Errors
-/// When the filter is wrong, or something has set up logging already.
-pub fn init(filter: &str, format: Format) -> Result<Logging, LoggingError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+/// Something has set up logging already.
+pub fn init(filter: &Filter, format: Format) -> Result<(Logging, Passing), AlreadyLogging> {
+    let (filter, handle) = reload::Layer::new(filter.build());
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(MAX_WAITING_LINES)
@@ -79,7 +123,7 @@ pub fn init(filter: &str, format: Format) -> Result<Logging, LoggingError> {
         .with(layer)
         .try_init()?;
     let _ = LOST.set(lost);
-    Ok(Logging(guard))
+    Ok((Logging(guard), Passing(handle)))
 }
 
 /// Lines that were lost because nobody read the log, since the start.
@@ -105,7 +149,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let layer = fmt::layer().with_writer(writer).with_ansi(coloured);
+    let layer = lines::layer().with_writer(writer).with_ansi(coloured);
     match format {
         Format::Human => layer.boxed(),
         Format::Json => layer.json().flatten_event(true).boxed(),
@@ -163,11 +207,36 @@ mod tests {
     }
 
     #[test]
-    fn bad_filter_is_an_error() {
-        assert!(matches!(
-            init("adit=loud", Format::Human),
-            Err(LoggingError::Filter(_))
+    fn what_passes_is_changed_while_it_is_logged() {
+        let lines = Lines::default();
+        let sink = lines.clone();
+        let filter = |text: &str| text.parse::<Filter>().unwrap();
+        let (quiet, handle) = reload::Layer::new(filter("warn").build());
+        let passing = Passing(handle);
+        let subscriber = tracing_subscriber::registry().with(quiet).with(layer(
+            Format::Human,
+            false,
+            move || sink.clone(),
         ));
+        tracing::subscriber::with_default(subscriber, || {
+            let tell = || tracing::info!(target: "adit_relay", "told");
+            let of_others = || tracing::info!(target: "h2", "of others");
+            tell();
+            passing.set(&filter("warn,adit_relay=info"));
+            tell();
+            of_others();
+            passing.set(&filter("warn"));
+            tell();
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("told").count(), 1, "{text}");
+        assert!(!text.contains("of others"), "{text}");
+    }
+
+    #[test]
+    fn bad_filter_is_an_error() {
+        let told = "adit=loud".parse::<Filter>().unwrap_err().to_string();
+        assert!(told.starts_with("not a log filter"), "{told}");
         assert_eq!("xml".parse::<Format>(), Err(UnknownFormat));
         assert_eq!("json".parse(), Ok(Format::Json));
     }

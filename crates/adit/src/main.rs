@@ -31,7 +31,7 @@ mod token;
 
 use std::process::ExitCode;
 
-use adit_process::Exit;
+use adit_process::{Exit, logging};
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
@@ -48,8 +48,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let _logging =
-        adit_process::logging::init(cli.log_filter(), cli.logging.format).ends(Exit::BadConfig)?;
+    let filter = cli.log_filter().parse().ends(Exit::BadConfig)?;
+    let (_logging, _) = logging::init(&filter, cli.logging.format).ends(Exit::Internal)?;
     match cli.command {
         Command::Dev(args) => dev::run(args),
         Command::Relay(args) => relay::run(&args),
