@@ -316,7 +316,8 @@ impl From<ResetReason> for Failure {
             ResetReason::Cancelled
             | ResetReason::Refused
             | ResetReason::PermitEnded
-            | ResetReason::CutByOperator => Self::Left,
+            | ResetReason::CutByOperator
+            | ResetReason::Withdrawn => Self::Left,
         }
     }
 }

@@ -15,7 +15,7 @@ use adit_process::{
     Stop, chain,
     metrics::{Held, Label as _},
 };
-use adit_tunnel::{Cause, CloseReason, Options, PATH, SendBuf, SessionError, Tunnel};
+use adit_tunnel::{Cause, CloseReason, PATH, SendBuf, SessionError, Tunnel};
 use h2::{RecvStream, server::SendResponse};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
@@ -28,6 +28,7 @@ use crate::{
     gitlab::Pushes,
     metrics::{Metrics, NoTunnel},
     registry::{Registration, Registry},
+    rules::Current,
     seldom::Seldom,
 };
 
@@ -38,12 +39,19 @@ mod pushes;
 pub(crate) enum Arrival {
     /// A client's request.
     Exchange,
-    /// A call of this agent, whose token the configuration lists.
-    Agent(AgentId, Wish),
+    /// A call of an agent whose token the configuration lists.
+    Agent(Listed, Wish),
     /// A call of an agent that GitLab may know: [`Agents::ask_gitlab`].
     Unknown(Wish),
     /// A call of an agent that is not taken.
     Denied(Denied),
+}
+
+/// An agent, and its token, as the configuration lists both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    id: AgentId,
+    token: TokenHash,
 }
 
 /// What an agent calls for.
@@ -121,21 +129,88 @@ impl From<GitLabError> for Denied {
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
     id: AgentId,
-    /// GitLab's word on its token, if that is why.
-    word: Option<GitLabAgent>,
+    by: By,
+}
+
+/// Why it may.
+#[derive(Clone, Debug)]
+enum By {
+    /// The configuration lists its token.
+    Configuration(TokenHash),
+    /// GitLab's word on its token.
+    GitLab(GitLabAgent),
+}
+
+/// Why it may not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Revoked {
+    /// GitLab has taken its word back.
+    Word(Ended),
+    /// The configuration no longer lists its token.
+    Unlisted,
+    /// The configuration has another agent under the id by which GitLab knows it.
+    OtherAgent,
 }
 
 impl Admitted {
-    /// By the configuration, which lists its token.
-    pub(crate) fn configured(id: AgentId) -> Self {
-        Self { id, word: None }
+    /// By the configuration.
+    pub(crate) fn listed(Listed { id, token }: Listed) -> Self {
+        Self {
+            id,
+            by: By::Configuration(token),
+        }
     }
 
-    /// Waits until it is no longer. Cancel-safe.
-    async fn revoked(&self) -> Ended {
-        match &self.word {
-            Some(word) => word.ended().await,
-            None => pending().await,
+    fn word(&self) -> Option<&GitLabAgent> {
+        match &self.by {
+            By::GitLab(word) => Some(word),
+            By::Configuration(_) => None,
+        }
+    }
+
+    /// Waits until it is no longer, by these rules or those after them. Cancel-safe.
+    async fn revoked(&self, rules: &Current) -> Revoked {
+        let word_ended = async {
+            match &self.by {
+                By::GitLab(word) => Revoked::Word(word.ended().await),
+                By::Configuration(_) => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            why = word_ended => why,
+            () = rules.until(|rules| !self.is_among(rules.agents())) => match &self.by {
+                By::GitLab(_) => Revoked::OtherAgent,
+                By::Configuration(_) => Revoked::Unlisted,
+            },
+        }
+    }
+
+    fn is_among(&self, agents: &Configured) -> bool {
+        match &self.by {
+            By::Configuration(token) => agents.tokens().holder(token) == Some(self.id),
+            By::GitLab(word) => agents.may_be_gitlabs(self.id, word.project()),
+        }
+    }
+}
+
+impl Revoked {
+    /// For the agent's log, and for callers whose answers had not begun.
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Word(Ended::Over) => {
+                "GitLab no longer accepts the agent's token: it was revoked, or the agent was removed"
+            }
+            Self::Word(Ended::Changed) => "GitLab says that the agent's token is another agent's",
+            Self::Word(Ended::Unproved) => {
+                "GitLab has not answered for too long: nobody knows whether the agent's token is still good"
+            }
+            Self::Unlisted => {
+                "the relay's configuration was changed, and no longer lists the agent's token"
+            }
+            Self::OtherAgent => {
+                "the relay's configuration was changed, and has another agent under the id of GitLab's"
+            }
         }
     }
 }
@@ -143,7 +218,7 @@ impl Admitted {
 /// Where tunnels begin.
 #[derive(Debug)]
 pub(crate) struct Agents {
-    pub(crate) configured: Configured,
+    pub(crate) rules: Current,
     /// If it is asked about agents.
     pub(crate) gitlab: Option<Arc<GitLab>>,
     /// If those of agents are read there.
@@ -151,8 +226,6 @@ pub(crate) struct Agents {
     /// If GitLab tells of them here.
     pub(crate) pushes: Option<Arc<Pushes>>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) options: Options,
-    pub(crate) max_credential_bytes: usize,
     pub(crate) stop: Stop,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) denials: Seldom,
@@ -178,14 +251,15 @@ impl Agents {
         let gitlab = self.gitlab.as_ref().ok_or(Denied::Unauthenticated)?;
         let word = gitlab.agent(self.token(headers)?, from).await?;
         let id = word.id();
-        if !self.configured.may_be_gitlabs(id, word.project()) {
+        let agent = Admitted {
+            id,
+            by: By::GitLab(word),
+        };
+        if !agent.is_among(self.rules.load().agents()) {
             return Err(Denied::OtherAgent);
         }
         self.find_room(id, wish)?;
-        Ok(Admitted {
-            id,
-            word: Some(word),
-        })
+        Ok(agent)
     }
 
     /// Holds the tunnel until it ends.
@@ -196,7 +270,8 @@ impl Agents {
         respond: SendResponse<SendBuf>,
         from: Client,
     ) {
-        let (mut opening, mut driver) = adit_tunnel::serve(request, respond, self.options.clone());
+        let (mut opening, mut driver) =
+            adit_tunnel::serve(request, respond, self.rules.load().options.clone());
         let opened = tokio::select! {
             biased;
             over = &mut driver => Err(over),
@@ -220,8 +295,8 @@ impl Agents {
         tokio::select! {
             biased;
             _ = &mut driver => {}
-            why = agent.revoked() => {
-                tunnel.close(CloseReason::Revoked, revoked(why));
+            why = agent.revoked(&self.rules) => {
+                tunnel.close(CloseReason::Revoked, why.message());
                 driver.await;
             }
             // The callers have read everything: the agent, which asked to go, may.
@@ -234,18 +309,18 @@ impl Agents {
 
     fn find(&self, headers: &HeaderMap, wish: Wish) -> Result<Arrival, Denied> {
         let token = TokenHash::of(self.token(headers)?.expose());
-        let agent = self.configured.tokens().holder(&token);
+        let agent = self.rules.load().agents().tokens().holder(&token);
         if agent.is_none() && self.gitlab.is_none() {
             return Err(Denied::Unauthenticated);
         }
         if self.stop.is_draining() {
             return Err(Denied::Draining);
         }
-        let Some(agent) = agent else {
+        let Some(id) = agent else {
             return Ok(Arrival::Unknown(wish));
         };
-        self.find_room(agent, wish)?;
-        Ok(Arrival::Agent(agent, wish))
+        self.find_room(id, wish)?;
+        Ok(Arrival::Agent(Listed { id, token }, wish))
     }
 
     fn token<'a>(&self, headers: &'a HeaderMap) -> Result<Token<'a>, Denied> {
@@ -253,8 +328,8 @@ impl Agents {
             .get_all(AUTHORIZATION)
             .iter()
             .map(HeaderValue::as_bytes);
-        let credential = Credential::parse(values, self.max_credential_bytes)
-            .map_err(|_| Denied::Unauthenticated)?;
+        let most = self.rules.load().limits.credential_bytes;
+        let credential = Credential::parse(values, most).map_err(|_| Denied::Unauthenticated)?;
         // `ci:<agent id>:<token>` is a caller's form.
         if credential.agent().is_some() {
             return Err(Denied::Unauthenticated);
@@ -263,7 +338,8 @@ impl Agents {
     }
 
     fn find_room(&self, agent: AgentId, wish: Wish) -> Result<(), Denied> {
-        if wish == Wish::Tunnel && self.registry.is_full(agent) {
+        let most = self.rules.load().limits.tunnels_per_agent;
+        if wish == Wish::Tunnel && self.registry.is_full(agent, most) {
             return Err(Denied::TooMany);
         }
         Ok(())
@@ -271,7 +347,8 @@ impl Agents {
 
     /// As people know the agent.
     fn name(&self, agent: &Admitted) -> String {
-        match (self.configured.agent(agent.id), &agent.word) {
+        let rules = self.rules.load();
+        match (rules.agents().agent(agent.id), agent.word()) {
             (Some(configured), _) => configured.context().to_owned(),
             (None, Some(word)) => word.context(),
             (None, None) => String::new(),
@@ -280,15 +357,16 @@ impl Agents {
 
     fn register(&self, agent: &Admitted, tunnel: &Tunnel, from: Client) -> Option<Registration> {
         let peer = tunnel.peer();
+        let most = self.rules.load().limits.tunnels_per_agent;
         match self
             .registry
-            .register(agent.id, &peer.session.to_string(), tunnel.clone())
+            .register(agent.id, &peer.session, tunnel.clone(), most)
         {
             Ok(registration) => {
                 tracing::info!(
                     agent.id = %agent.id,
                     agent.name = self.name(agent),
-                    authority = if agent.word.is_some() { "gitlab" } else { "config" },
+                    authority = if agent.word().is_some() { "gitlab" } else { "config" },
                     replica.id = peer.replica,
                     tunnel.id = %peer.session,
                     client.addr = %from,
@@ -296,7 +374,7 @@ impl Agents {
                     kubernetes.version = peer.kubernetes_version,
                     "tunnel opened"
                 );
-                if let (Some(files), Some(_)) = (&self.files, &agent.word) {
+                if let (Some(files), Some(_)) = (&self.files, agent.word()) {
                     files.connected(agent.id);
                 }
                 Some(registration)
@@ -362,19 +440,6 @@ const fn unproved(why: GitLabError) -> NoTunnel {
         | GitLabError::UserNotAccepted
         | GitLabError::Ended
         | GitLabError::AgentToken => NoTunnel::Unauthenticated,
-    }
-}
-
-/// For the agent's log, and for callers whose answers had not begun.
-const fn revoked(why: Ended) -> &'static str {
-    match why {
-        Ended::Over => {
-            "GitLab no longer accepts the agent's token: it was revoked, or the agent was removed"
-        }
-        Ended::Changed => "GitLab says that the agent's token is another agent's",
-        Ended::Unproved => {
-            "GitLab has not answered for too long: nobody knows whether the agent's token is still good"
-        }
     }
 }
 

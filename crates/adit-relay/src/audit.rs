@@ -25,8 +25,8 @@ pub use config::{AuditConfig, AuditTo, FileConfig, WhenFull};
 pub(crate) use cutting::{Cutting, What};
 pub(crate) use entry::{Ended, Entry};
 use json::Object;
-use queue::Queue;
 pub(crate) use queue::Stats;
+use queue::{Bounds, Queue};
 use sink::Sink;
 pub(crate) use sink::try_out;
 use wake::Wake;
@@ -38,7 +38,6 @@ use crate::{client::Client, metrics::AuditMetrics};
 #[derive(Clone, Debug)]
 pub(crate) struct Audit {
     queues: Arc<[Arc<Queue>]>,
-    config: Arc<AuditConfig>,
 }
 
 impl Audit {
@@ -54,19 +53,22 @@ impl Audit {
             AuditTo::File(file) => Some(Sink::file(file)?),
         };
         let wake = Arc::new(Wake::default());
-        let of_strangers = config
-            .strangers_per_second
-            .div_ceil(u32::try_from(shards).unwrap_or(u32::MAX));
-        let queue = |_| Queue::new(config.queue_bytes / shards, of_strangers, Arc::clone(&wake));
+        let bounds = bounds(&config, shards);
+        let queue = |_| Queue::new(bounds, Arc::clone(&wake));
         let queues: Vec<_> = sink.iter().flat_map(|_| 0..shards).map(queue).collect();
         let writer = sink
             .map(|sink| Writer::start(queues.clone(), wake, sink, metrics))
             .transpose()?;
         let audit = Self {
             queues: queues.into(),
-            config: Arc::new(config),
         };
         Ok((audit, writer))
+    }
+
+    /// Holds as much from now on as this says.
+    pub(crate) fn bound(&self, config: &AuditConfig) {
+        let bounds = bounds(config, self.queues.len());
+        self.queues.iter().for_each(|queue| queue.bound(bounds));
     }
 
     /// What a shard's new connection keeps for its requests.
@@ -74,7 +76,6 @@ impl Audit {
         let queue = self.queues.get(shard.0)?;
         Some(Arc::new(OfConnection {
             queue: Arc::clone(queue),
-            config: Arc::clone(&self.config),
             client,
             client_text: client.to_string().into(),
             last_permit: Mutex::default(),
@@ -88,11 +89,17 @@ impl Audit {
 
     /// Bytes that may wait in all shards together; none without an audit log.
     pub(crate) fn most_bytes(&self) -> usize {
-        if self.queues.is_empty() {
-            0
-        } else {
-            self.config.queue_bytes
-        }
+        self.queues.iter().map(|queue| queue.most()).sum()
+    }
+}
+
+/// Of one of so many queues.
+fn bounds(config: &AuditConfig, shards: usize) -> Bounds {
+    let shards = shards.max(1);
+    let all = u32::try_from(shards).unwrap_or(u32::MAX);
+    Bounds {
+        most: config.queue_bytes / shards,
+        strangers_per_second: config.strangers_per_second.div_ceil(all),
     }
 }
 
@@ -100,7 +107,6 @@ impl Audit {
 #[derive(Debug)]
 pub(crate) struct OfConnection {
     queue: Arc<Queue>,
-    config: Arc<AuditConfig>,
     client: Client,
     /// The same, as it is written.
     client_text: Box<str>,
@@ -131,13 +137,5 @@ impl OfConnection {
             fields: Arc::clone(&fields),
         });
         fields
-    }
-
-    fn when_full(&self, is_read: bool) -> WhenFull {
-        if is_read {
-            self.config.reads_when_full
-        } else {
-            self.config.changes_when_full
-        }
     }
 }

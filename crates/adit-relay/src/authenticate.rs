@@ -1,8 +1,9 @@
 //! Decides who is calling: reads the credential and has an authority vouch for its token.
 //!
 //! The first stage of `handle.rs`. A connection remembers the last credential that was verified on it, so that a client's
-//! next request costs a comparison of bytes. Invariant: what is remembered is believed for [`BELIEVED_FOR`] at most, and
-//! never past the token's end, so that a key taken out by its issuer counts here too, and GitLab's word that a job is over at once.
+//! next request costs a comparison of bytes. Invariant: what is remembered is believed for [`BELIEVED_FOR`] at most, and never past the
+//! token's end, so that a key taken out by its issuer counts here too; GitLab's word that a job is over, and a change of the
+//! configuration, count at once.
 
 use std::{
     fmt,
@@ -11,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use adit_authority::{Caller, Credential, CredentialError, Form, GitLab, Oidc, Token, TokenError};
+use adit_authority::{Caller, Credential, CredentialError, Form, GitLab, Token, TokenError};
 use adit_identity::AgentId;
 use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 use tokio::time::Instant;
@@ -21,6 +22,7 @@ use crate::{
     jobs::{JobUse, Jobs},
     metrics::{Metrics, Stage},
     refusal::Refusal,
+    rules::{Current, Rules},
 };
 
 mod fetch;
@@ -37,16 +39,15 @@ const BELIEVED_FOR: Duration = Duration::from_secs(10);
 /// The stage between a request and a caller.
 #[derive(Debug)]
 pub(crate) struct Authenticate {
+    rules: Current,
     authorities: Authorities,
     jobs: Arc<Jobs>,
-    max_credential_bytes: usize,
     metrics: Arc<Metrics>,
 }
 
-/// Who vouches for callers.
+/// Who vouches for callers, beside the issuers that the rules name.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorities {
-    pub(crate) oidc: Arc<Oidc>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
     /// Whether browsers are let in that are logged in to GitLab.
     pub(crate) takes_sessions: bool,
@@ -65,6 +66,8 @@ pub(crate) struct Bearer {
     pub(crate) ends: Option<Instant>,
     /// What the job uses.
     pub(crate) job_use: Arc<JobUse>,
+    /// By which it was verified, and is decided about.
+    pub(crate) rules: Arc<Rules>,
 }
 
 /// What a request shows for itself.
@@ -77,15 +80,15 @@ enum Shown {
 
 impl Authenticate {
     pub(crate) fn new(
+        rules: Current,
         authorities: Authorities,
         jobs: Arc<Jobs>,
-        max_credential_bytes: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
+            rules,
             authorities,
             jobs,
-            max_credential_bytes,
             metrics,
         }
     }
@@ -100,6 +103,7 @@ impl Authenticate {
         let session = self.session(headers, uri)?;
         if let Some(known) = call.connection.bearer.lock().as_ref()
             && known.is_still(headers, session.as_ref(), call.began)
+            && self.rules.are(&known.rules)
         {
             return Ok(Arc::clone(known));
         }
@@ -124,8 +128,10 @@ impl Authenticate {
     }
 
     async fn verify_session(&self, session: Session, call: &Call<'_>) -> Result<Bearer, Refusal> {
+        let rules = self.rules.get();
         let caller = self.authorities.session(&session, call.client.ip).await?;
         Ok(Bearer {
+            rules,
             believed_until: call.began + BELIEVED_FOR,
             agent: Some(session.agent),
             ends: None,
@@ -137,16 +143,17 @@ impl Authenticate {
 
     async fn verify(&self, headers: &HeaderMap, call: &Call<'_>) -> Result<Bearer, Refusal> {
         let (began, from) = (call.began, call.client.ip);
+        let rules = self.rules.get();
         let values = headers.get_all(AUTHORIZATION);
         let credential = Credential::parse(
             values.iter().map(HeaderValue::as_bytes),
-            self.max_credential_bytes,
+            rules.limits.credential_bytes,
         )
         .map_err(Refusal::BadCredential)?;
         let now = SystemTime::now();
         let token = credential.token();
         let caller = match credential.form() {
-            Form::Bare | Form::Job(_) => self.authorities.job(token, from, now).await?,
+            Form::Bare | Form::Job(_) => self.authorities.job(&rules, token, from, now).await?,
             Form::Personal(agent) => self.authorities.user(agent, token, from).await?,
         };
         let ends = match caller.expires_at() {
@@ -169,6 +176,7 @@ impl Authenticate {
             ends,
             job_use: self.jobs.of(&caller),
             caller,
+            rules,
         })
     }
 }
@@ -178,16 +186,17 @@ impl Authorities {
     /// GitLab, if there is one.
     async fn job(
         &self,
+        rules: &Rules,
         token: Token<'_>,
         from: IpAddr,
         now: SystemTime,
     ) -> Result<Caller, Refusal> {
         match &self.gitlab {
-            Some(gitlab) if !self.oidc.is_meant(token) => {
+            Some(gitlab) if !rules.oidc.is_meant(token) => {
                 gitlab.job(token, from).await.map_err(Refusal::GitLab)
             }
             Some(_) | None => {
-                let verified = self.oidc.verify(token, now).await;
+                let verified = rules.oidc.verify(token, now).await;
                 verified.map_err(Refusal::TokenRefused)
             }
         }

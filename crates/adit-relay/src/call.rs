@@ -15,11 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{
-    audit::OfConnection,
-    authenticate::Bearer,
-    client::{Client, Proxies},
-};
+use crate::{audit::OfConnection, authenticate::Bearer, client::Client, config::FrontDoorConfig};
 
 /// One request, without the request.
 #[derive(Debug)]
@@ -79,8 +75,8 @@ impl Lap {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
-    /// Who is trusted to say, in a request, who is behind them.
-    pub(crate) proxies: Proxies,
+    /// On what terms it was accepted.
+    pub(crate) config: Arc<FrontDoorConfig>,
     /// The last credential that was verified here; see `authenticate.rs`.
     pub(crate) bearer: Mutex<Option<Arc<Bearer>>>,
     /// Where its requests are written down, if they are.
@@ -90,7 +86,8 @@ pub(crate) struct Connection {
 impl Connection {
     /// From where a request comes that has these headers.
     pub(crate) fn client_of(&self, headers: &HeaderMap) -> Client {
-        self.client.forwarded(headers, &self.proxies)
+        let proxies = &self.config.forwarded_for_from;
+        self.client.forwarded(headers, proxies)
     }
 }
 

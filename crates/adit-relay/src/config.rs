@@ -6,19 +6,21 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use adit_authority::{Agents, GitLabConfig, OidcConfig};
-use adit_process::tls::CertificateFiles;
+use adit_process::{logging::Filter, tls::CertificateFiles};
 
 mod audit;
 mod check;
 mod doubts;
 mod gitlab_api;
+mod pending;
 mod port;
 mod raw;
 
 pub use gitlab_api::GitLabApiConfig;
+pub(crate) use pending::Pending;
 pub use raw::{
     RawAdmin, RawAudit, RawAuditTo, RawAuthorities, RawConfig, RawDrain, RawGitLabApi, RawLimits,
-    RawListen, RawMetrics, RawRoute, RawTunnel,
+    RawListen, RawLog, RawMetrics, RawRoute, RawTunnel,
 };
 
 pub use crate::route::RouteConfig;
@@ -56,6 +58,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What is written down of requests.
     pub audit: AuditConfig,
+    /// What is logged. Default: what the command line says, or `info`.
+    pub log: Option<Filter>,
     /// How long running requests may go on once the relay is told to stop. Default 5 min: a rollout that a job waits for
     /// takes minutes. The relay ends earlier when nothing is left.
     pub drain_grace: Duration,

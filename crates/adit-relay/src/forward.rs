@@ -12,6 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use adit_authority::Permit;
 use adit_exchange::{AnswerBody, Ask, AskError, HeadLimits, Question, Upgraded, upgrade_asked};
 use adit_process::chain;
 use adit_tunnel::{CloseReason, OpenError, ResetReason, SessionError, StreamError, Terms};
@@ -24,6 +25,7 @@ use crate::{
     authenticate::Bearer,
     authorise::Errand,
     call::Call,
+    config::FrontDoorConfig,
     jobs::OfJob,
     lasting::{Entered, Exchange, Lasting},
     metrics::{Direction, Metrics, Stage, Streaming},
@@ -31,6 +33,7 @@ use crate::{
     registry::OnTunnel,
     respond::UNAUTHORIZED,
     route::Route,
+    rules::Current,
 };
 
 mod counted;
@@ -40,23 +43,22 @@ pub(crate) use counted::{Count, Counted};
 /// The stage between a tunnel and an answer.
 #[derive(Debug)]
 pub(crate) struct Forward {
+    rules: Current,
     route: Arc<Route>,
-    /// Of requests alone.
-    head_limits: HeadLimits,
     lasting: Lasting,
     metrics: Arc<Metrics>,
 }
 
 impl Forward {
     pub(crate) fn new(
+        rules: Current,
         route: Arc<Route>,
-        head_limits: HeadLimits,
         lasting: Lasting,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
+            rules,
             route,
-            head_limits,
             lasting,
             metrics,
         }
@@ -78,15 +80,15 @@ impl Forward {
         let (is_safe, method) = (is_safe(&request), request.method().clone());
         let mut question = self.question(errand, request, call)?;
         let began = Instant::now();
-        let mut asked = put(&mut question, &hold.place, errand).await;
+        let mut asked = self.put(&mut question, &hold.place, errand).await;
         if let Err(error) = &asked
             && question.is_whole()
             && (was_not_acted_on(error) || (is_safe && is_lost(error)))
-            && let Some(other) = self.route.other(&errand.permit, hold.place.session())
+            && let Some(other) = self.route.other(errand, hold.place.session())
         {
             tracing::debug!(request.id = %call.id, error = %chain(error), "trying another replica");
             hold.place = other;
-            asked = put(&mut question, &hold.place, errand).await;
+            asked = self.put(&mut question, &hold.place, errand).await;
         }
         let mut response = asked.map_err(|error| refusal(error, errand))?;
         self.metrics.stage(Stage::Forward).observe(began.elapsed());
@@ -113,6 +115,34 @@ impl Forward {
         }))
     }
 
+    /// Asks, unless what it was permitted by has ended meanwhile. Whoever ends a caller marks it first and then cuts its streams, see
+    /// `gitlab/cuts.rs`, and a change of the rules comes before what they do not uphold is cut; so a stream that was opened too late to
+    /// be cut is seen here.
+    async fn put<B>(
+        &self,
+        question: &mut Question<B>,
+        place: &OnTunnel,
+        errand: &Errand,
+    ) -> Result<Response<AnswerBody>, AskError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Display,
+    {
+        // It may have waited long for its tunnel.
+        if let Some(reason) = errand.ended(&self.rules) {
+            return Err(cut(reason));
+        }
+        let mut answer = pin!(question.put(place.tunnel(), terms(errand)));
+        poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Pending => match errand.ended(&self.rules) {
+                Some(reason) => Poll::Ready(Err(cut(reason))),
+                None => Poll::Pending,
+            },
+            Poll::Ready(answer) => Poll::Ready(answer),
+        })
+        .await
+    }
+
     fn question<B>(
         &self,
         errand: &Errand,
@@ -129,7 +159,7 @@ impl Forward {
             act_as: errand.permit.act_as(),
             request_id: call.id.as_str(),
             upgrade: upgrade.as_ref(),
-            limits: self.head_limits,
+            limits: head_limits(&call.connection.config),
         };
         let mut question = Question::new(request, ask).map_err(|error| refusal(error, errand))?;
         if let Some(early) = call.early {
@@ -139,28 +169,20 @@ impl Forward {
     }
 }
 
-/// Asks, unless the caller has ended meanwhile. Whoever ends one marks it first and then cuts its streams, see `gitlab/cuts.rs`; so a
-/// stream that was opened too late to be cut is seen here.
-async fn put<B>(
-    question: &mut Question<B>,
-    place: &OnTunnel,
-    errand: &Errand,
-) -> Result<Response<AnswerBody>, AskError>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Display,
-{
-    let mut answer = pin!(question.put(place.tunnel(), terms(errand)));
-    poll_fn(|cx| match answer.as_mut().poll(cx) {
-        Poll::Pending if errand.bearer.caller.ended().is_some() => {
-            Poll::Ready(Err(AskError::NoAnswer(StreamError::Cut {
-                reason: ResetReason::PermitEnded,
-                message: String::new(),
-            })))
-        }
-        polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+/// As of a stream that this end has cut: it may not be opened, or was opened too late.
+fn cut(reason: ResetReason) -> AskError {
+    AskError::NoAnswer(StreamError::Cut {
+        reason,
+        message: String::new(),
     })
-    .await
+}
+
+/// Of requests alone.
+fn head_limits(config: &FrontDoorConfig) -> HeadLimits {
+    HeadLimits {
+        max_fields: config.max_fields,
+        max_bytes: config.max_head_bytes,
+    }
 }
 
 /// Until when, and on whose behalf.
@@ -177,6 +199,8 @@ fn terms(errand: &Errand) -> Terms {
 pub(crate) struct Hold {
     pub(crate) place: OnTunnel,
     pub(crate) bearer: Arc<Bearer>,
+    /// As long as it is held it can be withdrawn.
+    pub(crate) _permit: Arc<Permit>,
     pub(crate) _of_job: OfJob,
     pub(crate) streaming: Streaming,
     /// Once it is known to last.
@@ -336,6 +360,7 @@ pub(crate) fn facts_of(error: &StreamError) -> Facts {
 fn reset(reason: ResetReason, why: String, name: String) -> Refusal {
     match reason {
         ResetReason::PermitEnded => Refusal::PermitEnded,
+        ResetReason::Withdrawn => Refusal::Withdrawn { name },
         ResetReason::Refused => Refusal::AgentRefused { name, why },
         ResetReason::BeyondCeiling => Refusal::BeyondCeiling { name, why },
         ResetReason::ApiServerUnreachable => Refusal::ApiServerUnreachable { name, why },

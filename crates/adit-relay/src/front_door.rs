@@ -17,10 +17,10 @@ use crate::{
     audit::Audit,
     call::Connection,
     client::Client,
-    config::FrontDoorConfig,
     connections,
     handle::Handler,
     metrics::{NoConnection, Protocol},
+    rules::Current,
 };
 
 mod accept;
@@ -36,7 +36,7 @@ pub(crate) use accept::{HandshakeError, Place, Places, accept, keep_alive};
 /// Everything a connection needs.
 #[derive(Debug)]
 pub(crate) struct FrontDoor {
-    pub(crate) config: FrontDoorConfig,
+    pub(crate) rules: Current,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) places: Arc<Places>,
     pub(crate) handler: Arc<Handler>,
@@ -58,11 +58,12 @@ impl FrontDoor {
 
     /// A place for a connection, counted for its address unless a balancer is about to say another.
     fn place(&self, from: Client) -> Option<Place> {
-        let place = self.places.take();
+        let limits = self.rules.load().limits;
+        let place = self.places.take(limits.connections);
         let place = if self.comes_from_balancer(from) {
             place
         } else {
-            place.and_then(|place| place.of(from.ip))
+            place.and_then(|place| place.of(from.ip, limits.connections_per_address))
         };
         self.taken(place, from)
     }
@@ -81,7 +82,8 @@ impl FrontDoor {
     }
 
     fn comes_from_balancer(&self, from: Client) -> bool {
-        self.config.proxy_protocol_from.contains(from.ip)
+        let rules = self.rules.load();
+        rules.front_door.proxy_protocol_from.contains(from.ip)
     }
 
     /// Reads who is behind a balancer, and counts its connection for that address.
@@ -102,7 +104,8 @@ impl FrontDoor {
         match read {
             Ok(client) => {
                 let client = client.map_or(from, Client::from);
-                let place = self.taken(place.of(client.ip), client)?;
+                let most = self.rules.load().limits.connections_per_address;
+                let place = self.taken(place.of(client.ip, most), client)?;
                 Some((client, place))
             }
             Err(error) => {
@@ -119,8 +122,9 @@ impl FrontDoor {
         from: Client,
         place: Place,
     ) {
-        keep_alive(&socket, self.config.keepalive);
-        let deadline = Instant::now() + self.config.handshake_timeout;
+        let config = Arc::clone(&self.rules.load().front_door);
+        keep_alive(&socket, config.keepalive);
+        let deadline = Instant::now() + config.handshake_timeout;
         let introduced = self.introduce(&mut socket, from, place, deadline).await;
         let Some((client, place)) = introduced else {
             return;
@@ -133,7 +137,7 @@ impl FrontDoor {
         };
         let connection = Connection {
             client,
-            proxies: self.config.forwarded_for_from.clone(),
+            config,
             bearer: Mutex::default(),
             audit: self.audit.connection(shard, client),
         };

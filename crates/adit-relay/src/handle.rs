@@ -13,7 +13,7 @@ use http_body_util::Full;
 use crate::{
     audit::Entry,
     authenticate::{AGENT_ID, Authenticate, Bearer, CSRF_PARAMETER},
-    authorise::Authorise,
+    authorise,
     browsers::{self, Browsers, Page, is_preflight},
     call::Call,
     contexts,
@@ -36,7 +36,6 @@ pub(crate) use body::{Body, Held};
 #[derive(Debug)]
 pub(crate) struct Handler {
     pub(crate) authenticate: Authenticate,
-    pub(crate) authorise: Authorise,
     pub(crate) route: Arc<Route>,
     pub(crate) forward: Forward,
     /// If browsers are served that are logged in to GitLab.
@@ -163,15 +162,17 @@ impl Handler {
         let (headers, uri) = (request.headers(), request.uri());
         let bearer = self.authenticate.bearer(headers, uri, call).await?;
         entry.comes_from(&bearer.caller, target.agent().or(bearer.agent));
-        let of_job = bearer.job_use.begin(call.began)?;
+        let of_job = bearer.job_use.begin(call.began, &bearer.rules.limits)?;
         let target = self.strip(request.headers_mut(), target);
-        let errand = self.authorise.errand(bearer, target)?;
+        let errand = authorise::errand(bearer, target)?;
         entry.permitted(&errand.permit, request.headers());
-        entry.admitted(errand.bearer.ends).await?;
-        let place = self.route.tunnel(&errand.permit, call).await?;
+        let audit = &errand.bearer.rules.audit;
+        entry.admitted(audit, errand.bearer.ends).await?;
+        let place = self.route.tunnel(&errand, call).await?;
         let hold = Hold {
             place,
             bearer: Arc::clone(&errand.bearer),
+            _permit: Arc::clone(&errand.permit),
             streaming: self.metrics.stream(kind),
             entered: None,
             _of_job: of_job,
@@ -206,8 +207,8 @@ impl Handler {
         let (headers, uri) = (request.headers(), request.uri());
         let bearer = self.authenticate.bearer(headers, uri, call).await?;
         entry.comes_from(&bearer.caller, None);
-        let _of_job = bearer.job_use.begin(call.began)?;
-        Ok(contexts::list(&self.authorise.reachable(&bearer)))
+        let _of_job = bearer.job_use.begin(call.began, &bearer.rules.limits)?;
+        Ok(contexts::list(&authorise::reachable(&bearer)))
     }
 
     fn refuse(

@@ -16,22 +16,12 @@ use adit_authority::Caller;
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use crate::{refusal::Refusal, seldom::Seldom};
-
-/// Limits per job; a job is known by its token.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct JobLimits {
-    /// Exchanges at once.
-    pub(crate) streams: u32,
-    /// Exchanges begun in one second.
-    pub(crate) opens_per_second: u32,
-}
+use crate::{config::LimitsConfig, refusal::Refusal, seldom::Seldom};
 
 /// The use of every job whose token is still good.
 #[derive(Debug)]
 pub(crate) struct Jobs {
     by_owner: DashMap<u64, Arc<JobUse>>,
-    limits: JobLimits,
     started: Instant,
     /// Entries after which expired ones are swept out; twice what the last sweep left.
     sweep_at: AtomicUsize,
@@ -40,10 +30,9 @@ pub(crate) struct Jobs {
 const SMALLEST_SWEEP: usize = 1024;
 
 impl Jobs {
-    pub(crate) fn new(limits: JobLimits) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             by_owner: DashMap::new(),
-            limits,
             started: Instant::now(),
             sweep_at: AtomicUsize::new(SMALLEST_SWEEP),
         }
@@ -68,7 +57,6 @@ impl Jobs {
         self.sweep();
         let new = || {
             Arc::new(JobUse {
-                limits: self.limits,
                 started: self.started,
                 expires_at,
                 streams: AtomicU32::new(0),
@@ -98,7 +86,6 @@ impl Jobs {
 /// What one job uses now.
 #[derive(Debug)]
 pub(crate) struct JobUse {
-    limits: JobLimits,
     started: Instant,
     expires_at: Option<SystemTime>,
     streams: AtomicU32,
@@ -110,17 +97,21 @@ pub(crate) struct JobUse {
 
 impl JobUse {
     /// Begins an exchange; it is counted until the result is dropped.
-    pub(crate) fn begin(self: &Arc<Self>, now: Instant) -> Result<OfJob, Refusal> {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        now: Instant,
+        limits: &LimitsConfig,
+    ) -> Result<OfJob, Refusal> {
         let taken = self.streams.fetch_add(1, Ordering::Relaxed);
         let exchange = OfJob(Arc::clone(self));
-        if taken >= self.limits.streams {
+        if taken >= limits.streams_per_job {
             return Err(Refusal::JobStreams {
-                limit: self.limits.streams,
+                limit: limits.streams_per_job,
             });
         }
-        if self.begun_in_this_second(now) > self.limits.opens_per_second {
+        if self.begun_in_this_second(now) > limits.opens_per_second {
             return Err(Refusal::JobRate {
-                limit: self.limits.opens_per_second,
+                limit: limits.opens_per_second,
             });
         }
         Ok(exchange)
@@ -165,54 +156,55 @@ mod tests {
         Some(SystemTime::now() + Duration::from_secs(60))
     }
 
+    fn limits(streams_per_job: u32, opens_per_second: u32) -> LimitsConfig {
+        LimitsConfig {
+            streams_per_job,
+            opens_per_second,
+            ..LimitsConfig::default()
+        }
+    }
+
     fn reason(result: Result<OfJob, Refusal>) -> &'static str {
         result.map_or_else(|refusal| refusal.facts().reason, |_| "none")
     }
 
     #[test]
     fn job_has_a_limit_of_exchanges_at_once() {
-        let jobs = Jobs::new(JobLimits {
-            streams: 2,
-            opens_per_second: 100,
-        });
+        let (jobs, limits) = (Jobs::new(), limits(2, 100));
+        let begin = |job: &Arc<JobUse>, now| job.begin(now, &limits);
         let job = jobs.of_owner(1, soon());
         let now = Instant::now();
         assert!(!jobs.runs(1));
-        let held = [job.begin(now).unwrap(), job.begin(now).unwrap()];
+        let held = [begin(&job, now).unwrap(), begin(&job, now).unwrap()];
         assert!(jobs.runs(1) && !jobs.runs(2));
-        assert_eq!(reason(jobs.of_owner(1, soon()).begin(now)), "job_streams");
-        assert!(jobs.of_owner(2, soon()).begin(now).is_ok());
+        assert_eq!(reason(begin(&jobs.of_owner(1, soon()), now)), "job_streams");
+        assert!(begin(&jobs.of_owner(2, soon()), now).is_ok());
         drop(held);
-        assert!(job.begin(now).is_ok());
+        assert!(begin(&job, now).is_ok());
     }
 
     #[test]
     fn job_has_a_limit_of_exchanges_in_a_second() {
-        let jobs = Jobs::new(JobLimits {
-            streams: 100,
-            opens_per_second: 3,
-        });
+        let (jobs, limits) = (Jobs::new(), limits(100, 3));
+        let begin = |job: &Arc<JobUse>, now| job.begin(now, &limits);
         let job = jobs.of_owner(1, soon());
         let now = Instant::now();
         for _ in 0..3 {
-            assert!(job.begin(now).is_ok());
+            assert!(begin(&job, now).is_ok());
         }
-        assert_eq!(reason(job.begin(now)), "job_rate");
+        assert_eq!(reason(begin(&job, now)), "job_rate");
         let next = now + Duration::from_secs(1);
-        assert!(job.begin(next).is_ok());
+        assert!(begin(&job, next).is_ok());
         // The clock of another shard, read a moment before.
         for _ in 0..2 {
-            assert!(job.begin(now).is_ok());
+            assert!(begin(&job, now).is_ok());
         }
-        assert_eq!(reason(job.begin(next)), "job_rate");
+        assert_eq!(reason(begin(&job, next)), "job_rate");
     }
 
     #[test]
     fn expired_jobs_are_forgotten() {
-        let jobs = Jobs::new(JobLimits {
-            streams: 1,
-            opens_per_second: 1,
-        });
+        let jobs = Jobs::new();
         let past = SystemTime::now() - Duration::from_secs(1);
         for owner in 0..5000 {
             jobs.of_owner(owner, (owner % 2 == 0).then_some(past));

@@ -27,6 +27,9 @@
 //! Agents come in by the same door: [`agents`] checks the token of their gRPC call and registers the tunnel. [`Relay`]
 //! starts all this and stops it in order.
 //!
+//! What the configuration says, and may say anew while the relay runs, is one value for all stages: [`rules`]. [`Configured`] replaces it,
+//! and ends what it no longer permits.
+//!
 //! # Invariants
 //!
 //! - Code that holds a `Permit` cannot have skipped a check: nothing else makes one than `adit-authority`.
@@ -71,6 +74,7 @@ mod config;
 mod in_flight;
 mod lasting;
 mod metrics;
+mod rules;
 mod secret_file;
 mod seldom;
 pub mod status;
@@ -80,9 +84,9 @@ pub use audit::{AuditConfig, AuditTo, FileConfig, WhenFull};
 pub use client::Proxies;
 pub use config::{
     Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawAdmin, RawAudit, RawAuditTo,
-    RawAuthorities, RawConfig, RawDrain, RawGitLabApi, RawLimits, RawListen, RawMetrics, RawRoute,
-    RawTunnel, RouteConfig, TunnelConfig,
+    RawAuthorities, RawConfig, RawDrain, RawGitLabApi, RawLimits, RawListen, RawLog, RawMetrics,
+    RawRoute, RawTunnel, RouteConfig, TunnelConfig,
 };
-pub use relay::{Relay, StartError};
+pub use relay::{Configured, Relay, StartError};
 pub use secret_file::SecretError;
 pub use trial::{IssuerKeys, NoGitLab, Trial};

@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use adit_process::metrics::{Durations, Each, EachPair, Held, Label as _, Reload};
+use adit_process::{
+    metrics::{Durations, Each, EachPair, Held, Label as _, Reload},
+    reread::Looks,
+};
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
@@ -26,7 +29,7 @@ pub(crate) use self::{
         ApiCall, ApiOutcome, Class, Cut, Direction, Event, NoConnection, NoHandshake, NoHead,
         NoTunnel, Outcome, Protocol, Stage, StreamKind, Telling, TunnelEnd,
     },
-    scraped::{Limits, Scraped},
+    scraped::Scraped,
 };
 
 use crate::status::History;
@@ -69,6 +72,8 @@ pub(crate) struct Metrics {
     pub(crate) push_projects: Gauge,
     tellings: Each<Telling, Counter>,
     pub(crate) secret_reloads: Each<Reload, Counter>,
+    /// How it goes with the configuration's file.
+    pub(crate) config_looks: Looks,
     pub(crate) audit: AuditMetrics,
 }
 
@@ -112,7 +117,7 @@ impl Metrics {
         );
         registry.register(
             "exchanges_cut",
-            "Requests that were ended because what they ran under was, or by an operator. over: the job has ended, or the user's access; changed: GitLab took the agent away, or roles; unproved: GitLab has not answered for authorities.gitlab.max_stale; operator: one of a kind that lasts was cut on the private port",
+            "Requests that were ended because what they ran under was, or by an operator. over: the job has ended, or the user's access; changed: GitLab took the agent away, or roles; unproved: GitLab has not answered for authorities.gitlab.max_stale; withdrawn: the configuration was changed, and does not allow them; operator: one of a kind that lasts was cut on the private port",
             self.exchanges_cut.clone(),
         );
     }
@@ -187,7 +192,7 @@ impl Metrics {
         );
         registry.register(
             "tunnel_ends",
-            "Tunnels that ended. closed: in good order; silent: nothing was heard for tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token; cut_by_operator: on the private port",
+            "Tunnels that ended. closed: in good order; silent: nothing was heard for tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token, or the configuration no longer lists it; cut_by_operator: on the private port",
             self.tunnel_ends.clone(),
         );
     }
@@ -212,6 +217,11 @@ impl Metrics {
             "secret_reloads",
             "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file and agent_files.token_file, gitlab_api.secret_file and admin.token_file that found another secret, or none that can be used",
             self.secret_reloads.clone(),
+        );
+        registry.register(
+            "config_reloads",
+            "Looks at the configuration's file that found another one, or one that cannot be used",
+            self.config_looks.reloads(),
         );
         registry.register(
             "audit_write_failures",

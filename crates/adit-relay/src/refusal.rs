@@ -83,6 +83,14 @@ pub(crate) enum Refusal {
     /// The permit ended before an answer began.
     #[error("the token expired while the request ran: run it again with a new one")]
     PermitEnded,
+    /// The configuration was changed, and no longer lets the caller use the agent as the permit said.
+    #[error(
+        "the relay's configuration was changed while the request ran, and no longer lets it use agent {name} as it did: run it again to hear whether it may now; whether it was carried out is not known"
+    )]
+    Withdrawn {
+        /// Path and name, as in a context.
+        name: String,
+    },
     /// The body broke off on its way from the caller, who is most likely gone.
     #[error("the request's body broke off: {0}")]
     BodyLost(String),
@@ -251,6 +259,7 @@ impl Refusal {
             | Self::AccessEnded(_)
             | Self::BadEvent(_)
             | Self::PermitEnded
+            | Self::Withdrawn { .. }
             | Self::BodyLost(_)
             | Self::NotPermitted(_)
             | Self::JobStreams { .. }

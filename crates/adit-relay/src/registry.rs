@@ -35,27 +35,23 @@ impl TakesStreams for Tunnel {
 #[derive(Debug)]
 pub(crate) struct Registry<T = Tunnel> {
     agents: DashMap<AgentId, Arc<Presence<T>>>,
-    /// Tunnels that one agent may have at once; replicas and, while they reconnect, their predecessors.
-    tunnels_per_agent: usize,
-    /// Exchanges that one tunnel may carry at once.
-    streams_per_tunnel: u32,
 }
 
 impl<T: TakesStreams> Registry<T> {
-    pub(crate) fn new(tunnels_per_agent: usize, streams_per_tunnel: u32) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             agents: DashMap::new(),
-            tunnels_per_agent,
-            streams_per_tunnel,
         }
     }
 
-    /// Adds a live tunnel; it stays until the registration is dropped.
+    /// Adds a live tunnel; it stays until the registration is dropped. The agent may have so many: replicas and, while they
+    /// reconnect, their predecessors.
     pub(crate) fn register(
         &self,
         agent: AgentId,
         session: &str,
         tunnel: T,
+        most: usize,
     ) -> Result<Registration<T>, TooManyTunnels> {
         let presence = self.presence(agent);
         let live = Arc::new(Live {
@@ -63,9 +59,8 @@ impl<T: TakesStreams> Registry<T> {
             since: SystemTime::now(),
             tunnel,
             streams: AtomicU32::new(0),
-            max_streams: self.streams_per_tunnel,
         });
-        presence.add(live, self.tunnels_per_agent)?;
+        presence.add(live, most)?;
         Ok(Registration {
             presence,
             session: session.to_owned(),
@@ -82,9 +77,9 @@ impl<T: TakesStreams> Registry<T> {
         Arc::clone(&self.agents.entry(agent).or_default())
     }
 
-    /// Whether the agent has as many tunnels as it may.
-    pub(crate) fn is_full(&self, agent: AgentId) -> bool {
-        self.presence(agent).state.lock().tunnels.len() >= self.tunnels_per_agent
+    /// Whether the agent has as many tunnels.
+    pub(crate) fn is_full(&self, agent: AgentId, most: usize) -> bool {
+        self.presence(agent).state.lock().tunnels.len() >= most
     }
 
     /// The agent's live tunnel with that session.
@@ -221,8 +216,8 @@ pub(crate) enum Absent {
 }
 
 impl<T: TakesStreams> Presence<T> {
-    /// The least loaded tunnel that takes streams, other than `not`. It counts the stream at once.
-    pub(crate) fn pick(&self, not: Option<&str>) -> Result<OnTunnel<T>, Absent> {
+    /// The least loaded tunnel that takes streams, other than `not`, if it carries fewer than so many. It counts the stream at once.
+    pub(crate) fn pick(&self, not: Option<&str>, most: u32) -> Result<OnTunnel<T>, Absent> {
         let mut state = self.state.lock();
         state.turn = state.turn.wrapping_add(1);
         let turn = state.turn;
@@ -244,17 +239,17 @@ impl<T: TakesStreams> Presence<T> {
             }
         }
         match best {
-            Some((live, _)) => OnTunnel::begin(live).ok_or(Absent::Full),
+            Some((live, _)) => OnTunnel::begin(live, most).ok_or(Absent::Full),
             None => Err(state.absent()),
         }
     }
 
-    /// Resolves with a tunnel as soon as one takes streams. Cancel-safe.
-    pub(crate) async fn arrival(&self, not: Option<&str>) -> OnTunnel<T> {
+    /// Resolves with a tunnel as soon as one takes streams; as [`Presence::pick`]. Cancel-safe.
+    pub(crate) async fn arrival(&self, not: Option<&str>, most: u32) -> OnTunnel<T> {
         loop {
             let mut arrived = std::pin::pin!(self.arrived.notified());
             arrived.as_mut().enable();
-            if let Ok(found) = self.pick(not) {
+            if let Ok(found) = self.pick(not, most) {
                 return found;
             }
             arrived.await;
@@ -346,7 +341,6 @@ struct Live<T> {
     since: SystemTime,
     tunnel: T,
     streams: AtomicU32,
-    max_streams: u32,
 }
 
 /// A place for one exchange on one tunnel; given back when dropped.
@@ -356,12 +350,12 @@ pub(crate) struct OnTunnel<T = Tunnel> {
 }
 
 impl<T> OnTunnel<T> {
-    fn begin(live: &Arc<Live<T>>) -> Option<Self> {
+    fn begin(live: &Arc<Live<T>>, most: u32) -> Option<Self> {
         let taken = live.streams.fetch_add(1, Ordering::Relaxed);
         let place = Self {
             live: Arc::clone(live),
         };
-        (taken < live.max_streams).then_some(place)
+        (taken < most).then_some(place)
     }
 
     pub(crate) fn tunnel(&self) -> &T {

@@ -26,15 +26,18 @@ use crate::{
     front_door::FrontDoor,
     in_flight::InFlight,
     registry::Registry,
+    rules::Current,
     secret_file::SecretError,
 };
 
 mod built;
+mod configured;
 pub(crate) mod files;
 mod gitlab_api;
 mod upkeep;
 
 use built::Built;
+pub use configured::Configured;
 use upkeep::Upkeep;
 
 /// Why a relay did not start.
@@ -149,8 +152,9 @@ pub struct Relay {
     registry: Arc<Registry>,
     in_flight: InFlight,
     gitlab_api: Option<gitlab_api::Open>,
-    /// Key refreshes, and what keeps files.
+    /// What keeps files, and GitLab's work.
     upkeep: Upkeep,
+    configured: Configured,
     /// After the shards: their last records are written, too.
     audit: Option<Writer>,
     admin: JoinSet<()>,
@@ -202,10 +206,16 @@ impl Relay {
         self.gitlab_api.as_ref().map(|open| open.address)
     }
 
-    /// What has its certificates and secrets read again without waiting for their time.
+    /// What has its certificates and secrets read again without waiting for their time, and whatever else is kept by it.
     #[must_use]
     pub fn reread(&self) -> &Reread {
         self.upkeep.reread()
+    }
+
+    /// By what it runs, and how that is changed.
+    #[must_use]
+    pub fn configured(&self) -> &Configured {
+        &self.configured
     }
 
     /// Drains: takes nothing new, lets what runs end within `grace`, cuts the rest, and is gone. Dropping the future cuts
@@ -261,9 +271,7 @@ impl Relay {
     }
 
     fn launch(config: Config, ground: Ground) -> Result<Self, StartError> {
-        for doubt in config.doubts() {
-            tracing::warn!(key = %doubt.key, doubt = doubt.what, "the configuration is hardly meant so");
-        }
+        configured::tell_doubts(&config);
         let (admin_addr, address) = (config.admin, config.front_door.address);
         let count = if ground == Ground::Here {
             1
@@ -279,7 +287,8 @@ impl Relay {
             metrics,
             mut upkeep,
             audit,
-            oidc,
+            rules,
+            configured,
             gitlab_api,
             status,
         } = Built::new(config, count)?;
@@ -294,7 +303,7 @@ impl Relay {
         let stopped = Arc::clone(&admin_stop);
         admin_task.spawn(admin.serve(async move { stopped.notified().await }));
         upkeep.spawn(async move {
-            oidc.ready().await;
+            keys_of(&rules).await;
             keys.met();
         });
 
@@ -318,10 +327,25 @@ impl Relay {
             in_flight,
             gitlab_api,
             upkeep,
+            configured,
             audit,
             admin: admin_task,
             admin_stop,
         })
+    }
+}
+
+/// Resolves once the keys of all issuers are there that the configuration names by then.
+async fn keys_of(rules: &Current) {
+    let mut changes = rules.changes();
+    loop {
+        let current = rules.get();
+        tokio::select! {
+            biased;
+            () = current.oidc.ready() => return,
+            // Never in vain: the sender is in `rules`.
+            _ = changes.changed() => {}
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use adit_process::Stop;
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    authorise::Errand,
     call::Call,
     metrics::{Metrics, Stage},
     refusal::Refusal,
@@ -42,7 +43,6 @@ impl Default for RouteConfig {
 #[derive(Debug)]
 pub(crate) struct Route {
     registry: Arc<Registry>,
-    config: RouteConfig,
     started: SystemTime,
     started_at: Instant,
     stop: Stop,
@@ -50,15 +50,9 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) fn new(
-        registry: Arc<Registry>,
-        config: RouteConfig,
-        stop: Stop,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, stop: Stop, metrics: Arc<Metrics>) -> Self {
         Self {
             registry,
-            config,
             started: SystemTime::now(),
             started_at: Instant::now(),
             stop,
@@ -69,56 +63,56 @@ impl Route {
     /// A place on the best tunnel of the permit's agent. Cancel-safe.
     pub(crate) async fn tunnel(
         &self,
-        permit: &Permit,
+        errand: &Errand,
         call: &Call<'_>,
     ) -> Result<OnTunnel, Refusal> {
-        match self.registry.presence(permit.agent()).pick(None) {
+        let presence = self.registry.presence(errand.permit.agent());
+        match presence.pick(None, most(errand)) {
             Ok(place) => Ok(place),
-            Err(absent) => self.wait(permit, absent, call).await,
+            Err(absent) => self.wait(errand, absent, call).await,
         }
     }
 
     /// A place on another tunnel than that of `session`, if there is one now.
-    pub(crate) fn other(&self, permit: &Permit, session: &str) -> Option<OnTunnel> {
-        self.registry
-            .presence(permit.agent())
-            .pick(Some(session))
-            .ok()
+    pub(crate) fn other(&self, errand: &Errand, session: &str) -> Option<OnTunnel> {
+        let presence = self.registry.presence(errand.permit.agent());
+        presence.pick(Some(session), most(errand)).ok()
     }
 
     async fn wait(
         &self,
-        permit: &Permit,
+        errand: &Errand,
         absent: Absent,
         call: &Call<'_>,
     ) -> Result<OnTunnel, Refusal> {
-        if !self.is_worth_waiting(absent) {
-            return Err(self.refusal(permit, absent));
+        let (permit, config) = (&errand.permit, errand.bearer.rules.route);
+        if !self.is_worth_waiting(absent, config) {
+            return Err(self.refusal(permit, absent, config));
         }
         let began = Instant::now();
-        let presence = self.registry.presence(permit.agent());
-        let arrival = timeout(self.config.wait, presence.arrival(None)).await;
+        let (presence, most) = (self.registry.presence(permit.agent()), most(errand));
+        let arrival = timeout(config.wait, presence.arrival(None, most)).await;
         let took = began.elapsed();
         call.took.route.set(took);
         self.metrics.stage(Stage::Route).observe(took);
         arrival.map_err(|_| {
-            let absent = presence.pick(None).err().unwrap_or(absent);
-            self.refusal(permit, absent)
+            let absent = presence.pick(None, most).err().unwrap_or(absent);
+            self.refusal(permit, absent, config)
         })
     }
 
-    fn is_worth_waiting(&self, absent: Absent) -> bool {
+    fn is_worth_waiting(&self, absent: Absent, config: RouteConfig) -> bool {
         match absent {
             _ if self.stop.is_draining() => false,
             Absent::Full => false,
             // A relay that has just started waits for agents of its predecessor.
-            Absent::NeverConnected => self.started_at.elapsed() < self.config.reconnecting,
-            Absent::Offline { ago, .. } => ago < self.config.reconnecting,
+            Absent::NeverConnected => self.started_at.elapsed() < config.reconnecting,
+            Absent::Offline { ago, .. } => ago < config.reconnecting,
             Absent::Draining => true,
         }
     }
 
-    fn refusal(&self, permit: &Permit, absent: Absent) -> Refusal {
+    fn refusal(&self, permit: &Permit, absent: Absent, config: RouteConfig) -> Refusal {
         let name = permit.context().to_owned();
         match absent {
             _ if self.stop.is_draining() => Refusal::Draining,
@@ -129,7 +123,7 @@ impl Route {
             Absent::Offline { since, ago } => Refusal::AgentOffline {
                 name,
                 since,
-                reconnecting: ago < self.config.reconnecting,
+                reconnecting: ago < config.reconnecting,
             },
             Absent::Draining => Refusal::AgentOffline {
                 name,
@@ -139,4 +133,9 @@ impl Route {
             Absent::Full => Refusal::TunnelFull { name },
         }
     }
+}
+
+/// Exchanges that one tunnel may carry at once.
+fn most(errand: &Errand) -> u32 {
+    errand.bearer.rules.limits.streams_per_tunnel
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use adit_authority::{Agents, GitLab, Oidc, Who, gitlab::BreakerState, oidc::Unfetched};
+use adit_authority::{Agents, GitLab, Who, gitlab::BreakerState, oidc::Unfetched};
 use adit_identity::{
     AgentId,
     operation::{self, Object},
@@ -27,11 +27,13 @@ use axum::{
 
 use crate::{
     audit::Audit,
+    config::Pending,
     in_flight::InFlight,
     lasting::{Exchange, Lasting},
     metrics::Metrics,
     refusal::Moment,
     registry::{Registry, Seen},
+    rules::Current,
 };
 
 mod confirm;
@@ -60,13 +62,13 @@ pub(crate) struct Status {
     pub(crate) started: SystemTime,
     pub(crate) stop: Stop,
     pub(crate) readiness: Readiness,
-    pub(crate) agents: Agents,
+    pub(crate) rules: Current,
+    pub(crate) pending: Pending,
     pub(crate) registry: Arc<Registry>,
     pub(crate) lasting: Lasting,
     pub(crate) in_flight: InFlight,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<ServerTls>,
-    pub(crate) oidc: Arc<Oidc>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) audit: Audit,
 }
@@ -109,17 +111,22 @@ impl Status {
     fn agents(&self) -> First<Agent> {
         let mut seen = self.registry.seen();
         let known: HashSet<AgentId> = seen.iter().map(|one| one.agent).collect();
-        let unseen = self.agents.ids().filter(|id| !known.contains(id));
+        let rules = self.rules.load();
+        let unseen = rules.agents().ids().filter(|id| !known.contains(id));
         seen.extend(unseen.map(Seen::never));
         seen.sort_unstable_by_key(|one| one.agent);
         First {
             count: seen.len(),
-            shown: seen.iter().take(MOST).map(|one| self.agent(one)).collect(),
+            shown: seen
+                .iter()
+                .take(MOST)
+                .map(|one| self.agent(one, rules.agents()))
+                .collect(),
         }
     }
 
-    fn agent(&self, seen: &Seen) -> Agent {
-        let configured = self.agents.agent(seen.agent);
+    fn agent(&self, seen: &Seen, configured: &Agents) -> Agent {
+        let configured = configured.agent(seen.agent);
         let of_gitlab = || self.gitlab.as_ref()?.agent_names().context(seen.agent);
         Agent {
             id: seen.agent.0,
@@ -144,15 +151,34 @@ impl Status {
     }
 
     fn problems(&self) -> Vec<Problem> {
+        let rules = self.rules.load();
         let missing = self.readiness.missing();
         let unready = missing
             .into_iter()
             .map(|name| problem("readiness", format!("not ready: {name}")));
         unready
+            .chain(self.of_config())
             .chain(self.tls.as_ref().and_then(of_certificate))
-            .chain(self.oidc.unfetched().into_iter().map(of_issuer))
+            .chain(rules.oidc.unfetched().into_iter().map(of_issuer))
             .chain(self.gitlab.as_deref().and_then(of_gitlab))
             .chain(self.of_audit())
+            .collect()
+    }
+
+    fn of_config(&self) -> Vec<Problem> {
+        let trouble = self.metrics.config_looks.trouble();
+        let trouble = trouble.map(|trouble| {
+            format!("its file cannot be used, and what the relay runs by stays: {trouble}")
+        });
+        let keys = self.pending.keys();
+        let pending = (!keys.is_empty()).then(|| {
+            format!(
+                "these keys count from the next start on: {}",
+                keys.join(", ")
+            )
+        });
+        let both = trouble.into_iter().chain(pending);
+        both.map(|message| problem("configuration", message))
             .collect()
     }
 

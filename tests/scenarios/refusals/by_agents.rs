@@ -82,6 +82,10 @@ fn every_reason_of_an_agent_is_told() {
                 ResetReason::PermitEnded,
                 (401, "permit_ended", "client", None),
             ),
+            (
+                ResetReason::Withdrawn,
+                (403, "access_withdrawn", "relay", None),
+            ),
             (ResetReason::Internal, failed),
             (ResetReason::Protocol, failed),
             (ResetReason::Cancelled, failed),
@@ -98,7 +102,7 @@ fn every_reason_of_an_agent_is_told() {
                 let refused = answer.refused();
                 expect(&refused, status, told, hop, retry);
                 // What an agent says about a permit is not passed on: that is the relay's own.
-                if reason != ResetReason::PermitEnded {
+                if !matches!(reason, ResetReason::PermitEnded | ResetReason::Withdrawn) {
                     assert!(refused.message.contains("so it is"), "{refused:?}");
                 }
             }

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use adit_authority::{Ended, GitLabError, Token};
+use adit_authority::{GitLabError, Token};
 use adit_identity::FullPath;
 use adit_process::metrics::Held;
 use adit_proto::pushes::{
@@ -34,7 +34,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Admitted, Agents, revoked};
+use super::{Admitted, Agents, Revoked};
 use crate::{client::Client, gitlab::Push, metrics::Telling};
 
 /// The gRPC method's path.
@@ -57,8 +57,8 @@ enum End {
     Tunnel,
     #[error("the agent has ended the call")]
     Left,
-    #[error("{}", revoked(*.0))]
-    Revoked(Ended),
+    #[error("{}", .0.message())]
+    Revoked(Revoked),
     #[error("GitLab does not tell this relay of pushes")]
     NoPushes,
     #[error("the agent has no tunnel of that name here")]
@@ -152,7 +152,7 @@ impl Follower<'_> {
         tokio::select! {
             biased;
             () = tunnel.draining() => Err(End::Tunnel),
-            why = self.agent.revoked() => Err(End::Revoked(why)),
+            why = self.agent.revoked(&self.agents.rules) => Err(End::Revoked(why)),
             end = self.hear(receive, heard, followed, &waiting) => end,
             end = self.pass_on(send, &waiting) => end,
         }
@@ -246,9 +246,10 @@ impl Follower<'_> {
     }
 
     async fn may_read(&self, push: &Push) -> Result<bool, GitLabError> {
-        let Some(word) = &self.agent.word else {
+        let Some(word) = self.agent.word() else {
             // Its token is none of GitLab's, who cannot be asked by it.
-            let configured = self.agents.configured.agent(self.agent.id);
+            let rules = self.agents.rules.load();
+            let configured = rules.agents().agent(self.agent.id);
             return Ok(configured.is_some_and(|own| own.belongs_to(push.project, &push.path)));
         };
         if word.project() == push.project {

@@ -65,6 +65,16 @@ impl fmt::Display for AuditTo {
     }
 }
 
+impl AuditConfig {
+    pub(super) fn when_full(&self, is_read: bool) -> WhenFull {
+        if is_read {
+            self.reads_when_full
+        } else {
+            self.changes_when_full
+        }
+    }
+}
+
 impl Default for AuditConfig {
     fn default() -> Self {
         Self {

@@ -52,12 +52,17 @@ impl fmt::Display for What<'_> {
 pub(crate) struct NoRoom;
 
 impl Audit {
-    /// Writes down that it is cut now, at this agent, as far as configured. Whoever calls cuts only afterwards.
-    pub(crate) async fn cut(&self, cutting: &Cutting<'_>, agent: AgentId) -> Result<(), NoRoom> {
+    /// Writes down that it is cut now, at this agent, if there is room, or otherwise as this says. Whoever calls cuts only afterwards.
+    pub(crate) async fn cut(
+        &self,
+        cutting: &Cutting<'_>,
+        agent: AgentId,
+        when_full: WhenFull,
+    ) -> Result<(), NoRoom> {
         let Some(queue) = self.queues.first() else {
             return Ok(());
         };
-        let room = self.room(queue).await?;
+        let room = room(queue, when_full).await?;
         let behalf = room.as_ref().map_or(Behalf::Known, |_| Behalf::Promised);
         queue.add(behalf, |record| {
             cutting.begin(record);
@@ -65,17 +70,6 @@ impl Audit {
             record.text("result", "cut");
         });
         Ok(())
-    }
-
-    async fn room(&self, queue: &Arc<Queue>) -> Result<Option<Room>, NoRoom> {
-        match self.config.changes_when_full {
-            WhenFull::Drop => Ok(None),
-            WhenFull::Refuse => queue.promise().map(Some).ok_or(NoRoom),
-            WhenFull::Block => {
-                let room = timeout(PATIENCE, queue.room()).await;
-                room.map(Some).map_err(|_| NoRoom)
-            }
-        }
     }
 
     /// Writes down that an operator asked for what is not there, or no longer.
@@ -98,6 +92,17 @@ impl Audit {
     fn add(&self, behalf: Behalf, fill: impl FnOnce(&mut Object<'_>)) {
         if let Some(queue) = self.queues.first() {
             queue.add(behalf, fill);
+        }
+    }
+}
+
+async fn room(queue: &Arc<Queue>, when_full: WhenFull) -> Result<Option<Room>, NoRoom> {
+    match when_full {
+        WhenFull::Drop => Ok(None),
+        WhenFull::Refuse => queue.promise().map(Some).ok_or(NoRoom),
+        WhenFull::Block => {
+            let room = timeout(PATIENCE, queue.room()).await;
+            room.map(Some).map_err(|_| NoRoom)
         }
     }
 }

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body::Frame;
 use tokio::time::{Instant, timeout_at};
 
-use super::{OfConnection, WhenFull, json::Object, record};
+use super::{AuditConfig, OfConnection, WhenFull, json::Object, record};
 use crate::{call::Call, refusal::Refusal};
 
 mod open;
@@ -81,11 +81,15 @@ impl Entry {
     }
 
     /// Makes sure that there will be room for its records, as far as configured; waits until `ends` at most, if there is an end.
-    pub(crate) async fn admitted(&mut self, ends: Option<Instant>) -> Result<(), Refusal> {
+    pub(crate) async fn admitted(
+        &mut self,
+        config: &AuditConfig,
+        ends: Option<Instant>,
+    ) -> Result<(), Refusal> {
         let Some(open) = &mut self.0 else {
             return Ok(());
         };
-        match open.of.when_full(open.is_read) {
+        match config.when_full(open.is_read) {
             WhenFull::Drop => {}
             WhenFull::Refuse => {
                 open.room = Some(open.of.queue.promise().ok_or(Refusal::AuditFull)?);

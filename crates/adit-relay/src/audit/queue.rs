@@ -25,14 +25,21 @@ const MUCH: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    most: usize,
-    strangers_per_second: u32,
     room: Notify,
     wake: Arc<Wake>,
 }
 
+/// How much may lie in a queue, and come into it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// Bytes.
+    pub(super) most: usize,
+    pub(super) strangers_per_second: u32,
+}
+
 #[derive(Debug, Default)]
 struct State {
+    bounds: Bounds,
     /// Not taken yet, whole lines.
     lines: Vec<u8>,
     /// Bytes that the writer has taken and not written yet.
@@ -89,20 +96,33 @@ pub(super) enum Behalf {
 }
 
 impl Queue {
-    pub(super) fn new(most: usize, strangers_per_second: u32, wake: Arc<Wake>) -> Arc<Self> {
+    pub(super) fn new(bounds: Bounds, wake: Arc<Wake>) -> Arc<Self> {
+        let state = State {
+            bounds,
+            ..State::default()
+        };
         Arc::new(Self {
-            state: Mutex::default(),
-            most,
-            strangers_per_second,
+            state: Mutex::new(state),
             room: Notify::new(),
             wake,
         })
     }
 
+    /// Has other bounds from now on. What lies here beyond them is written like the rest.
+    pub(super) fn bound(&self, bounds: Bounds) {
+        self.state.lock().bounds = bounds;
+        self.room.notify_waiters();
+    }
+
+    /// Bytes that may lie here.
+    pub(super) fn most(&self) -> usize {
+        self.state.lock().bounds.most
+    }
+
     /// Promises room for one exchange, if there is any.
     pub(super) fn promise(self: &Arc<Self>) -> Option<Room> {
         let mut state = self.state.lock();
-        if !state.has_room(PROMISED, self.most) {
+        if !state.has_room(PROMISED) {
             return None;
         }
         state.promised += PROMISED;
@@ -126,7 +146,7 @@ impl Queue {
     pub(super) fn add(&self, behalf: Behalf, fill: impl FnOnce(&mut Object<'_>)) {
         let now = SystemTime::now();
         let mut state = self.state.lock();
-        if !state.admits(behalf, now, self.most, self.strangers_per_second) {
+        if !state.admits(behalf, now) {
             return;
         }
         state.tell_gap(now);
@@ -178,24 +198,19 @@ impl State {
         self.lines.len() + self.writing + self.promised
     }
 
-    fn has_room(&self, bytes: usize, most: usize) -> bool {
-        self.bytes() + bytes <= most
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes() + bytes <= self.bounds.most
     }
 
-    fn admits(
-        &mut self,
-        behalf: Behalf,
-        now: SystemTime,
-        most: usize,
-        strangers_per_second: u32,
-    ) -> bool {
+    fn admits(&mut self, behalf: Behalf, now: SystemTime) -> bool {
+        let strangers_per_second = self.bounds.strangers_per_second;
         let missing = match behalf {
             Behalf::Promised => return true,
             Behalf::Stranger if !self.strangers.admits(now, strangers_per_second) => Missing {
                 withheld: 1,
                 dropped: 0,
             },
-            Behalf::Known | Behalf::Stranger if self.has_room(USUAL, most) => return true,
+            Behalf::Known | Behalf::Stranger if self.has_room(USUAL) => return true,
             Behalf::Known | Behalf::Stranger => Missing {
                 withheld: 0,
                 dropped: 1,

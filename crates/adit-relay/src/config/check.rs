@@ -90,6 +90,10 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let tunnel = tunnel(&raw.tunnel, mistakes);
     let limits = limits(&raw.limits, mistakes);
     let audit = audit::check(raw.audit, mistakes);
+    let log = raw.log.filter.and_then(|filter| {
+        let mut section = Section::new("log", mistakes);
+        section.check("filter", filter.parse())
+    });
     let drain_grace = Section::new("drain", mistakes).duration(
         "grace",
         raw.drain.grace.as_deref(),
@@ -111,6 +115,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         tunnel,
         limits,
         audit: audit?,
+        log,
         drain_grace,
     })
 }

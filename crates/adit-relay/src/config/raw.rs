@@ -38,6 +38,8 @@ pub struct RawConfig {
     pub limits: RawLimits,
     /// What is written down of requests.
     pub audit: RawAudit,
+    /// The process's own log.
+    pub log: RawLog,
     /// Stopping.
     pub drain: RawDrain,
 }
@@ -224,6 +226,14 @@ pub enum RawAuditTo {
     Stdout,
     /// `file`.
     File,
+}
+
+/// Section `log`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLog {
+    /// A level, or levels by target.
+    pub filter: Option<String>,
 }
 
 /// Section `drain`.

@@ -32,9 +32,7 @@ use crate::metrics::{NoHandshake, Protocol};
 #[derive(Debug)]
 pub(crate) struct Places {
     taken: AtomicUsize,
-    most: usize,
     by_address: DashMap<IpAddr, usize>,
-    most_by_address: usize,
 }
 
 /// Why a connection is hung up on before the first byte.
@@ -47,23 +45,21 @@ pub(crate) enum NoPlace {
 }
 
 impl Places {
-    pub(crate) fn new(most: usize, most_by_address: usize) -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             taken: AtomicUsize::new(0),
-            most,
             by_address: DashMap::new(),
-            most_by_address,
         })
     }
 
-    /// Takes a place until it is dropped.
-    pub(crate) fn take(self: &Arc<Self>) -> Result<Place, NoPlace> {
+    /// Takes one of so many places until it is dropped.
+    pub(crate) fn take(self: &Arc<Self>, most: usize) -> Result<Place, NoPlace> {
         let place = Place {
             places: Arc::clone(self),
             address: None,
         };
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
-        if taken >= self.most {
+        if taken >= most {
             return Err(NoPlace::Relay);
         }
         Ok(place)
@@ -79,10 +75,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Counts it for an address, too.
-    pub(crate) fn of(mut self, address: IpAddr) -> Result<Self, NoPlace> {
+    /// Counts it for an address, too, which may have so many.
+    pub(crate) fn of(mut self, address: IpAddr, most: usize) -> Result<Self, NoPlace> {
         let mut of_address = self.places.by_address.entry(address).or_insert(0);
-        let is_full = *of_address >= self.places.most_by_address;
+        let is_full = *of_address >= most;
         if !is_full {
             *of_address += 1;
         }
@@ -306,8 +302,8 @@ mod tests {
 
     #[test]
     fn connections_are_limited_in_all_and_by_address() {
-        let places = Places::new(3, 2);
-        let take = |address| places.take().and_then(|place| place.of(address));
+        let places = Places::new();
+        let take = |address| places.take(3).and_then(|place| place.of(address, 2));
         let here = [take(HERE).unwrap(), take(HERE).unwrap()];
         assert_eq!(take(HERE).unwrap_err(), NoPlace::Address);
         let _there = take(THERE).unwrap();

@@ -54,15 +54,15 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
     let (io, busy) = Patient::new(
         io,
         Patience {
-            idle: door.config.idle_timeout,
-            head: door.config.head_timeout,
+            idle: connection.config.idle_timeout,
+            head: connection.config.head_timeout,
         },
     );
     let upgrade = Mutex::new(None);
     let answering = Answering::default();
     let service =
         service_fn(|request| exchange(request, &connection, &door, &busy, &upgrade, &answering));
-    let mut served = builder(&door.config)
+    let mut served = builder(&connection.config)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let mut draining = pin!(door.stop.draining());

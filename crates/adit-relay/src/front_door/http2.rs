@@ -47,8 +47,8 @@ const ACCEPTS_PER_TURN: usize = 64;
 pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) {
     let connection = Arc::new(connection);
     let (io, cork) = cork(io);
-    let handshake = cork.run(builder(&door.config).handshake::<_, SendBuf>(io));
-    let http2 = match timeout(door.config.head_timeout, handshake).await {
+    let handshake = cork.run(builder(&connection.config).handshake::<_, SendBuf>(io));
+    let http2 = match timeout(connection.config.head_timeout, handshake).await {
         Ok(Ok(http2)) => http2,
         Ok(Err(error)) => return ended(&connection, &error),
         Err(_) => {
@@ -73,7 +73,7 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
     };
     let mut draining = std::pin::pin!(door.stop.draining());
     let mut is_draining = false;
-    let mut served = Served::new(http2, &door, &has_tunnel);
+    let mut served = Served::new(http2, &door, &connection.config, &has_tunnel);
     let result = std::future::poll_fn(|cx| {
         if !is_draining && draining.as_mut().poll(cx).is_ready() {
             is_draining = true;
@@ -137,7 +137,7 @@ async fn stream(
             return answer::exchange(&door.handler, &connection, request, respond).await;
         }
         Arrival::Denied(denied) => Err(denied),
-        Arrival::Agent(agent, wish) => Ok((Admitted::configured(agent), wish)),
+        Arrival::Agent(agent, wish) => Ok((Admitted::listed(agent), wish)),
         Arrival::Unknown(wish) => {
             let asking = agents.ask_gitlab(request.headers(), wish, client().ip);
             Box::pin(asking).await.map(|agent| (agent, wish))
@@ -174,6 +174,7 @@ struct Served<'a, F> {
     http2: Http2<Corked<Io>, SendBuf>,
     streams: FuturesUnordered<F>,
     door: &'a FrontDoor,
+    config: &'a FrontDoorConfig,
     /// `None` once it was too many.
     hasty: Option<Hasty>,
     has_tunnel: &'a AtomicBool,
@@ -196,16 +197,15 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     fn new(
         http2: Http2<Corked<Io>, SendBuf>,
         door: &'a FrontDoor,
+        config: &'a FrontDoorConfig,
         has_tunnel: &'a AtomicBool,
     ) -> Self {
         Self {
             http2,
             streams: FuturesUnordered::new(),
             door,
-            hasty: Some(Hasty::new(
-                door.config.max_cancels_per_second,
-                Instant::now(),
-            )),
+            config,
+            hasty: Some(Hasty::new(config.max_cancels_per_second, Instant::now())),
             has_tunnel,
             windows: Windows::Small,
             idle: None,
@@ -259,7 +259,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
 
     /// h2 tells nobody when it turns streams away, and clients wait by themselves: reaching the limit is what can be seen of it.
     fn note_full(&self) {
-        let most = usize::try_from(self.door.config.max_streams_per_connection);
+        let most = usize::try_from(self.config.max_streams_per_connection);
         if most == Ok(self.streams.len()) {
             self.door.handler.metrics.connections_full.inc();
         }
@@ -296,7 +296,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
             self.idle = None;
             return;
         }
-        let until = || Box::pin(sleep_until(Instant::now() + self.door.config.idle_timeout));
+        let until = || Box::pin(sleep_until(Instant::now() + self.config.idle_timeout));
         if self
             .idle
             .get_or_insert_with(until)

@@ -45,6 +45,8 @@ const MAX_HEAD_BYTES: u32 = 16 << 10;
 pub(crate) struct Api {
     pub(crate) tls: Option<ServerTls>,
     pub(crate) places: Arc<Places>,
+    /// Connections at once.
+    pub(crate) connections: usize,
     pub(crate) secret: Arc<ApiSecret>,
     pub(crate) calls: Calls,
     pub(crate) denials: Seldom,
@@ -64,7 +66,7 @@ impl Api {
     }
 
     fn place(&self, from: Client) -> Option<Place> {
-        let place = self.places.take();
+        let place = self.places.take(self.connections);
         if place.is_err() {
             self.metrics.connection_refused(NoConnection::GitLabApi);
             tracing::debug!(client.addr = %from, "as many connections are open as GitLab may have");

@@ -145,6 +145,8 @@ label! {
         Over = "over",
         Changed = "changed",
         Unproved = "unproved",
+        /// By a change of the configuration.
+        Withdrawn = "withdrawn",
         Operator = "operator",
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use adit_authority::{
-    GitLab, Oidc,
+    GitLab,
     gitlab::{AgentFiles, Gitaly},
 };
 use adit_process::metrics::Scrape;
@@ -15,43 +15,45 @@ use adit_tunnel::Budget;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::gitlab;
-use crate::{audit::Audit, in_flight::InFlight, registry::Registry};
+use crate::{
+    audit::Audit,
+    config::Pending,
+    in_flight::InFlight,
+    registry::Registry,
+    rules::{Current, Rules},
+};
 
 /// Where they are kept.
 #[derive(Debug)]
 pub(crate) struct Scraped {
+    pub(crate) rules: Current,
+    pub(crate) pending: Pending,
     pub(crate) registry: Arc<Registry>,
     /// Of all tunnels.
     pub(crate) budget: Arc<Budget>,
-    pub(crate) oidc: Arc<Oidc>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) gitaly: Option<Arc<Gitaly>>,
     pub(crate) agent_files: Option<Arc<AgentFiles>>,
     pub(crate) in_flight: InFlight,
     pub(crate) audit: Audit,
-    pub(crate) limits: Limits,
-}
-
-/// How much there may be of what is measured.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) connections: usize,
-    /// In one tunnel.
-    pub(crate) queued_bytes: usize,
-    /// Agents that have series of their own.
-    pub(crate) agents: usize,
 }
 
 impl Collector for Scraped {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut scrape = Scrape::new(encoder);
-        self.tunnels(&mut scrape)?;
+        let rules = self.rules.load();
+        scrape.gauge(
+            "config_keys_pending",
+            "Keys of the configuration's file that say something else than what the relay runs by, and count from its next start on",
+            self.pending.keys().len(),
+        )?;
+        self.tunnels(&rules, &mut scrape)?;
         self.buffers(&mut scrape)?;
-        if self.limits.agents > 0 {
-            self.agents(&mut scrape)?;
+        if rules.agent_series > 0 {
+            self.agents(rules.agent_series, &mut scrape)?;
         }
-        self.tokens(&mut scrape)?;
-        self.keys(&mut scrape)?;
+        tokens(&rules, &mut scrape)?;
+        keys(&rules, &mut scrape)?;
         self.audit(&mut scrape)?;
         let Some(gitlab) = &self.gitlab else {
             return Ok(());
@@ -65,7 +67,7 @@ impl Collector for Scraped {
 }
 
 impl Scraped {
-    fn tunnels(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+    fn tunnels(&self, rules: &Rules, scrape: &mut Scrape<'_>) -> fmt::Result {
         let (mut streams, mut queued, mut most_queued) = (0_usize, 0_usize, 0_usize);
         self.registry.each_tunnel(|_, tunnel| {
             let stats = tunnel.stats();
@@ -81,7 +83,7 @@ impl Scraped {
         scrape.gauge(
             "connections_limit",
             "Connections that may be open: limits.connections",
-            self.limits.connections,
+            rules.limits.connections,
         )?;
         scrape.gauge("tunnel_streams_open", "Streams of all tunnels", streams)?;
         scrape.gauge(
@@ -97,7 +99,7 @@ impl Scraped {
         scrape.gauge(
             "tunnel_queued_limit_bytes",
             "How many may wait in one tunnel: tunnel.max_queued",
-            self.limits.queued_bytes,
+            rules.options.max_queued_bytes,
         )
     }
 
@@ -126,11 +128,11 @@ impl Scraped {
     }
 
     /// The first of them by id, as many as configured.
-    fn agents(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+    fn agents(&self, most: usize, scrape: &mut Scrape<'_>) -> fmt::Result {
         let mut agents = self.registry.seen();
         agents.sort_unstable_by_key(|seen| seen.agent);
-        let left_out = agents.len().saturating_sub(self.limits.agents);
-        agents.truncate(self.limits.agents);
+        let left_out = agents.len().saturating_sub(most);
+        agents.truncate(most);
         let tunnels = agents
             .iter()
             .map(|seen| ([("agent", seen.agent.0)], seen.tunnels.len()));
@@ -153,54 +155,6 @@ impl Scraped {
             "agents_left_out",
             "Agents past metrics.agents, which have no series of their own",
             left_out,
-        )
-    }
-
-    fn tokens(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
-        let stats = self.oidc.stats();
-        scrape.gauge(
-            "tokens_cached",
-            "Verified ID tokens that are remembered",
-            stats.cached_tokens,
-        )?;
-        scrape.counter(
-            "token_cache_hits",
-            "ID tokens shown that were remembered",
-            stats.cache_hits,
-        )?;
-        scrape.counter(
-            "token_cache_misses",
-            "ID tokens shown that were not, valid or not",
-            stats.cache_misses,
-        )?;
-        scrape.counter(
-            "token_cache_evictions",
-            "ID tokens that were forgotten early for want of room",
-            stats.cache_evictions,
-        )
-    }
-
-    fn keys(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
-        let stats = self.oidc.stats();
-        scrape.counter("key_fetches", "Fetches of issuers' keys", stats.key_fetches)?;
-        scrape.counter(
-            "key_fetch_failures",
-            "Those of them that failed",
-            stats.key_fetch_failures,
-        )?;
-        scrape.counter(
-            "key_fetches_withheld",
-            "Fetches that would have come too soon after the last",
-            stats.key_fetches_withheld,
-        )?;
-        let Some(left) = stats.keys_usable_for else {
-            return Ok(());
-        };
-        let end = (SystemTime::now() + left).duration_since(UNIX_EPOCH);
-        scrape.gauge(
-            "issuer_keys_expiry_timestamp_seconds",
-            "From when on tokens of an issuer can no longer be checked, if its keys cannot be fetched until then, in seconds since 1970",
-            end.unwrap_or_default().as_secs(),
         )
     }
 
@@ -228,4 +182,52 @@ impl Scraped {
             audit.missing.withheld,
         )
     }
+}
+
+fn tokens(rules: &Rules, scrape: &mut Scrape<'_>) -> fmt::Result {
+    let stats = rules.oidc.stats();
+    scrape.gauge(
+        "tokens_cached",
+        "Verified ID tokens that are remembered",
+        stats.cached_tokens,
+    )?;
+    scrape.counter(
+        "token_cache_hits",
+        "ID tokens shown that were remembered",
+        stats.cache_hits,
+    )?;
+    scrape.counter(
+        "token_cache_misses",
+        "ID tokens shown that were not, valid or not",
+        stats.cache_misses,
+    )?;
+    scrape.counter(
+        "token_cache_evictions",
+        "ID tokens that were forgotten early for want of room",
+        stats.cache_evictions,
+    )
+}
+
+fn keys(rules: &Rules, scrape: &mut Scrape<'_>) -> fmt::Result {
+    let stats = rules.oidc.stats();
+    scrape.counter("key_fetches", "Fetches of issuers' keys", stats.key_fetches)?;
+    scrape.counter(
+        "key_fetch_failures",
+        "Those of them that failed",
+        stats.key_fetch_failures,
+    )?;
+    scrape.counter(
+        "key_fetches_withheld",
+        "Fetches that would have come too soon after the last",
+        stats.key_fetches_withheld,
+    )?;
+    let Some(left) = stats.keys_usable_for else {
+        return Ok(());
+    };
+    let end = (SystemTime::now() + left).duration_since(UNIX_EPOCH);
+    scrape.gauge(
+        "issuer_keys_expiry_timestamp_seconds",
+        "From when on tokens of an issuer can no longer be checked, if its keys cannot be fetched until then, in seconds since 1970",
+        end.unwrap_or_default().as_secs(),
+    )
 }

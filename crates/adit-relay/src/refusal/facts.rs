@@ -78,6 +78,7 @@ impl Refusal {
             Self::EventSecret => row(401, "event_secret", Client, None),
             Self::BadEvent(_) => row(400, "bad_event", Client, None),
             Self::PermitEnded => row(401, "permit_ended", Client, None),
+            Self::Withdrawn { .. } => row(403, "access_withdrawn", Relay, None),
             Self::BodyLost(_) => row(400, "body_lost", Client, None),
             Self::NotPermitted(_) => row(403, "not_permitted", Client, None),
             Self::JobStreams { .. } => row(429, "job_streams", Client, Some(1)),
@@ -142,7 +143,7 @@ fn row(status: u16, reason: &'static str, hop: Hop, retry_after: Option<u32>) ->
 
 /// Every reason, in the order of the table in `docs/errors.md`: so that it is a metric's label before its first refusal. A test
 /// compares it with [`Refusal::facts`].
-pub(crate) const REASONS: [&str; 67] = [
+pub(crate) const REASONS: [&str; 68] = [
     "unknown_path",
     "bad_path",
     "bad_method",
@@ -192,6 +193,7 @@ pub(crate) const REASONS: [&str; 67] = [
     "event_secret",
     "bad_event",
     "permit_ended",
+    "access_withdrawn",
     "not_permitted",
     "job_streams",
     "job_rate",

@@ -28,6 +28,7 @@ pub(crate) fn every() -> Vec<Refusal> {
         Refusal::EventSecret,
         Refusal::BadEvent("x"),
         Refusal::PermitEnded,
+        Refusal::Withdrawn { name: name() },
         Refusal::BodyLost(why()),
         Refusal::NotPermitted(NotAllowed::NoGrant(AgentId(7))),
         Refusal::JobStreams { limit: 1 },
@@ -175,6 +176,7 @@ fn kinds_are_all_here() {
             | Refusal::EventSecret
             | Refusal::BadEvent(_)
             | Refusal::PermitEnded
+            | Refusal::Withdrawn { .. }
             | Refusal::BodyLost(_)
             | Refusal::NotPermitted(_)
             | Refusal::JobStreams { .. }

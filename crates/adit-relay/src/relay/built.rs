@@ -3,32 +3,31 @@
 use std::{sync::Arc, time::SystemTime};
 
 use adit_authority::{
-    Authoriser, FetchKeys, GitLab, Oidc, Secrets,
+    Authoriser, FetchKeys, GitLab, KeyRefresh, Oidc, Secrets,
     gitlab::{AgentFiles, ApiSecret, Gitaly, ReadToken, Sources},
 };
-use adit_exchange::HeadLimits;
 use adit_process::{Stop, admin::Readiness};
-use adit_tunnel::{About, Budget, Options};
+use adit_tunnel::Budget;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
-use super::{StartError, Upkeep, files, gitlab_api};
+use super::{Configured, StartError, Upkeep, configured::Parts, files, gitlab_api};
 use crate::{
     agents::Agents,
     audit::{Audit, Writer},
     authenticate::{Authenticate, Authorities, Fetch},
-    authorise::Authorise,
     browsers::Browsers,
-    config::{Config, FrontDoorConfig, LimitsConfig, TunnelConfig},
+    config::{Config, Pending},
     forward::Forward,
     front_door::{FrontDoor, Places},
     gitlab::{Client, Cuts, Events, GitalyClient, Pushes, read_files},
     handle::Handler,
     in_flight::InFlight,
-    jobs::{JobLimits, Jobs},
+    jobs::Jobs,
     lasting::Lasting,
-    metrics::{Limits, Metrics, Scraped, Stage},
+    metrics::{Metrics, Scraped, Stage},
     registry::Registry,
     route::Route,
+    rules::{Current, Rules},
     secret_file::SecretError,
     seldom::Seldom,
     status::{Gate, Status},
@@ -44,7 +43,8 @@ pub(super) struct Built {
     pub(super) metrics: MetricsRegistry,
     pub(super) upkeep: Upkeep,
     pub(super) audit: Option<Writer>,
-    pub(super) oidc: Arc<Oidc>,
+    pub(super) rules: Current,
+    pub(super) configured: Configured,
     pub(super) gitlab_api: Option<gitlab_api::Unopened>,
     /// What operators see, beside metrics.
     pub(super) status: axum::Router,
@@ -63,16 +63,12 @@ impl Built {
             tls.register(&mut registered);
             upkeep.keep(tls.clone());
         }
-        let oidc = oidc(&config, &mut upkeep)?;
+        let (oidc, refreshes) = oidc(&config)?;
 
         let stop = Stop::new();
         let in_flight = InFlight::default();
-        let limits = config.limits;
-        let registry = Arc::new(Registry::new(
-            limits.tunnels_per_agent,
-            limits.streams_per_tunnel,
-        ));
-        let jobs = Arc::new(jobs(&limits));
+        let registry = Arc::new(Registry::new());
+        let jobs = Arc::new(Jobs::new());
         let cuts = Cuts {
             jobs: Arc::clone(&jobs),
             registry: Arc::clone(&registry),
@@ -90,23 +86,37 @@ impl Built {
             upkeep.spawn(read_files(pushes.subscribe(), Arc::clone(files)));
         }
         let to = config.audit.to.clone();
-        let (audit, writer) = Audit::start(config.audit, shards, metrics.audit.clone())
-            .map_err(|source| StartError::Audit { to, source })?;
-        let options = options(config.tunnel);
-        let scraped = Scraped {
+        let audit = Audit::start(config.audit.clone(), shards, metrics.audit.clone());
+        let (audit, writer) = audit.map_err(|source| StartError::Audit { to, source })?;
+        let names = gitlab
+            .as_ref()
+            .map(|gitlab| Arc::clone(gitlab.agent_names()))
+            .unwrap_or_default();
+        let authoriser = Authoriser::new(config.agents.clone(), Arc::clone(&names));
+        let budget = Budget::new(config.tunnel.max_buffered_bytes_in_all);
+        let rules = Rules::new(&config, oidc, authoriser, Arc::clone(&budget));
+        let (rules, pending) = (Current::new(rules), Pending::default());
+        let configured = Configured::new(Parts {
+            started: config.clone(),
+            rules: rules.clone(),
+            pending: pending.clone(),
+            refreshes,
+            jobs: Arc::clone(&jobs),
             registry: Arc::clone(&registry),
-            budget: Arc::clone(&options.budget),
-            oidc: Arc::clone(&oidc),
+            files: agent_files.clone(),
+            audit: audit.clone(),
+            metrics: Arc::clone(&metrics),
+        });
+        let scraped = Scraped {
+            rules: rules.clone(),
+            pending: pending.clone(),
+            registry: Arc::clone(&registry),
+            budget,
             gitlab: gitlab.clone(),
             gitaly: gitaly.clone(),
             agent_files: agent_files.clone(),
             in_flight: in_flight.clone(),
             audit: audit.clone(),
-            limits: Limits {
-                connections: limits.connections,
-                queued_bytes: options.max_queued_bytes,
-                agents: config.agent_series,
-            },
         };
         Metrics::register_scraped(&mut registered, scraped);
         let readiness = Readiness::new();
@@ -118,32 +128,26 @@ impl Built {
             started: SystemTime::now(),
             stop: stop.clone(),
             readiness: readiness.clone(),
-            agents: config.agents.clone(),
+            rules: rules.clone(),
+            pending,
             registry: Arc::clone(&registry),
             lasting: lasting.clone(),
             in_flight: in_flight.clone(),
             metrics: Arc::clone(&metrics),
             tls: tls.clone(),
-            oidc: Arc::clone(&oidc),
             gitlab: gitlab.clone(),
             audit: audit.clone(),
         };
         let agents = Agents {
-            configured: config.agents.clone(),
+            rules: rules.clone(),
             gitlab: gitlab.clone().filter(|gitlab| gitlab.has_secret()),
             files: agent_files,
             pushes: pushes.clone(),
             registry: Arc::clone(&registry),
-            options,
-            max_credential_bytes: limits.credential_bytes,
             stop: stop.clone(),
             metrics: Arc::clone(&metrics),
             denials: Seldom::default(),
         };
-        let names = gitlab
-            .as_ref()
-            .map(|gitlab| Arc::clone(gitlab.agent_names()))
-            .unwrap_or_default();
         let gitlab_api = match (config.gitlab_api, pushes, gitaly) {
             (Some(api), Some(pushes), Some(gitaly)) => {
                 let own = files::gitlab_api_secret(&api)?;
@@ -151,8 +155,8 @@ impl Built {
                 let parts = gitlab_api::Parts {
                     secret: own.or(shared).expect("the configuration has a secret"),
                     registry: Arc::clone(&registry),
-                    configured: config.agents.clone(),
-                    names: Arc::clone(&names),
+                    rules: rules.clone(),
+                    names,
                     pushes,
                     gitaly,
                     stop: stop.clone(),
@@ -162,31 +166,25 @@ impl Built {
             }
             (Some(_) | None, _, _) => None,
         };
-        let route = Arc::new(Route::new(
-            Arc::clone(&registry),
-            config.route,
-            stop.clone(),
-            Arc::clone(&metrics),
-        ));
+        let route = Route::new(Arc::clone(&registry), stop.clone(), Arc::clone(&metrics));
+        let route = Arc::new(route);
         let browsers = config.gitlab.and_then(|gitlab| gitlab.browsers);
         let browsers = browsers.map(|browsers| {
             Browsers::new(browsers.allowed_origins, browsers.extra_response_headers)
         });
         let handler = Handler {
             authenticate: Authenticate::new(
+                rules.clone(),
                 Authorities {
-                    oidc: Arc::clone(&oidc),
                     gitlab,
                     takes_sessions: browsers.is_some(),
                 },
                 jobs,
-                limits.credential_bytes,
                 Arc::clone(&metrics),
             ),
-            authorise: Authorise::new(Authoriser::new(config.agents, names)),
             forward: Forward::new(
+                rules.clone(),
                 Arc::clone(&route),
-                head_limits(&config.front_door),
                 lasting,
                 Arc::clone(&metrics),
             ),
@@ -197,13 +195,13 @@ impl Built {
             metrics,
         };
         let door = Arc::new(FrontDoor {
+            rules: rules.clone(),
             tls,
-            places: Places::new(limits.connections, limits.connections_per_address),
+            places: Places::new(),
             handler: Arc::new(handler),
             agents: Arc::new(agents),
             audit,
             stop: stop.clone(),
-            config: config.front_door,
         });
         Ok(Self {
             door,
@@ -214,21 +212,18 @@ impl Built {
             metrics: registered,
             upkeep,
             audit: writer,
-            oidc,
+            rules,
+            configured,
             gitlab_api,
             status: status.router(gate),
         })
     }
 }
 
-fn oidc(config: &Config, upkeep: &mut Upkeep) -> Result<Arc<Oidc>, StartError> {
+fn oidc(config: &Config) -> Result<(Oidc, Vec<KeyRefresh>), StartError> {
     let tls = files::issuers_roots(config)?;
     let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&tls));
-    let (oidc, refreshes) = Oidc::new(config.oidc.clone(), &fetch);
-    for refresh in refreshes {
-        upkeep.spawn(refresh.run());
-    }
-    Ok(Arc::new(oidc))
+    Ok(Oidc::new(config.oidc.clone(), &fetch))
 }
 
 fn gitlab(
@@ -300,70 +295,4 @@ fn agent_files(
     let (files, work) = gitlab.agent_files(&config.agents, sources, how);
     upkeep.spawn(work.run());
     Ok(Some(files))
-}
-
-fn jobs(limits: &LimitsConfig) -> Jobs {
-    Jobs::new(JobLimits {
-        streams: limits.streams_per_job,
-        opens_per_second: limits.opens_per_second,
-    })
-}
-
-fn head_limits(config: &FrontDoorConfig) -> HeadLimits {
-    HeadLimits {
-        max_fields: config.max_fields,
-        max_bytes: config.max_head_bytes,
-    }
-}
-
-fn options(tunnel: TunnelConfig) -> Options {
-    Options {
-        about: About {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..About::default()
-        },
-        ping_interval: tunnel.ping_interval,
-        dead_after: tunnel.dead_after,
-        handshake_timeout: tunnel.handshake_timeout,
-        stream_credit: tunnel.stream_credit,
-        max_stream_credit: tunnel.max_stream_credit,
-        max_buffered_bytes: tunnel.max_buffered_bytes,
-        max_queued_bytes: tunnel.max_queued_bytes,
-        stream_queue_bytes: tunnel.stream_queue_bytes,
-        budget: Budget::new(tunnel.max_buffered_bytes_in_all),
-        ..Options::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::RawConfig;
-
-    #[test]
-    fn bounds_of_tunnels_reach_their_sessions() {
-        let raw = RawConfig::from_yaml(
-            "
-            listen: {address: '127.0.0.1:0'}
-            tunnel:
-              stream_credit: 32KiB
-              max_stream_credit: 2MiB
-              max_buffered: 3MiB
-              max_buffered_in_all: 4MiB
-              max_queued: 5MiB
-              stream_queue: 64KiB
-            ",
-        );
-        let options = options(Config::try_from(raw.unwrap()).unwrap().tunnel);
-        let found = [
-            options.stream_credit as usize,
-            options.max_stream_credit as usize,
-            options.max_buffered_bytes,
-            options.budget.limit(),
-            options.max_queued_bytes,
-            options.stream_queue_bytes,
-        ];
-        let said = [32, 2 << 10, 3 << 10, 4 << 10, 5 << 10, 64];
-        assert_eq!(found, said.map(|kib| kib << 10));
-    }
 }

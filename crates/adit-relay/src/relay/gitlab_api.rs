@@ -2,10 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use adit_authority::{
-    Agents,
-    gitlab::{AgentNames, ApiSecret, Gitaly},
-};
+use adit_authority::gitlab::{AgentNames, ApiSecret, Gitaly};
 use adit_process::{
     Stop,
     net::{Listener, ReusePort, listen},
@@ -19,6 +16,7 @@ use crate::{
     gitlab::{Api, Calls, Pushes},
     metrics::Metrics,
     registry::Registry,
+    rules::Current,
     seldom::Seldom,
 };
 
@@ -26,7 +24,7 @@ use crate::{
 pub(super) struct Parts {
     pub(super) secret: Arc<ApiSecret>,
     pub(super) registry: Arc<Registry>,
-    pub(super) configured: Agents,
+    pub(super) rules: Current,
     pub(super) names: Arc<AgentNames>,
     pub(super) pushes: Arc<Pushes>,
     pub(super) gitaly: Arc<Gitaly>,
@@ -59,14 +57,15 @@ impl Unopened {
         }
         let calls = Calls {
             registry: parts.registry,
-            configured: Arc::new(parts.configured),
+            rules: parts.rules,
             names: parts.names,
             pushes: parts.pushes,
             gitaly: parts.gitaly,
         };
         let api = Api {
             tls,
-            places: Places::new(config.connections, config.connections),
+            places: Places::new(),
+            connections: config.connections,
             secret: parts.secret,
             calls,
             denials: Seldom::default(),

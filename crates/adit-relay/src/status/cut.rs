@@ -128,7 +128,8 @@ impl Status {
         let by = let_in.inspect_err(|not| self.audit.not_let(cutting, not.reason()))?;
         let found = self.find(cutting.what);
         let found = found.inspect_err(|_| self.audit.unknown(cutting))?;
-        let written = self.audit.cut(cutting, found.agent()).await;
+        let when_full = self.rules.load().audit.changes_when_full;
+        let written = self.audit.cut(cutting, found.agent(), when_full).await;
         written.map_err(|_| NotCut::AuditFull)?;
         tracing::warn!(
             client.addr = %cutting.client,

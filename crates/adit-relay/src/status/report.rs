@@ -152,7 +152,7 @@ pub struct Stream {
 /// What should be looked after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What it is about: `readiness`, `certificate`, `issuer`, `gitlab`, `audit`.
+    /// What it is about: `readiness`, `configuration`, `certificate`, `issuer`, `gitlab`, `audit`.
     pub about: String,
     /// A sentence.
     pub message: String,

@@ -4,8 +4,15 @@ use futures_util::FutureExt as _;
 
 use super::*;
 
+fn bounds(most: usize, strangers_per_second: u32) -> Bounds {
+    Bounds {
+        most,
+        strangers_per_second,
+    }
+}
+
 fn queue(most: usize, strangers: u32) -> Arc<Queue> {
-    Queue::new(most, strangers, Arc::default())
+    Queue::new(bounds(most, strangers), Arc::default())
 }
 
 fn add(queue: &Queue, behalf: Behalf, name: &str) {
@@ -110,7 +117,7 @@ fn strangers_of_the_next_second_are_admitted_again() {
 #[test]
 fn writer_is_called_once_for_what_gathers_and_again_when_it_is_much() {
     let wake = Arc::new(Wake::default());
-    let queue = Queue::new(usize::MAX, 1, Arc::clone(&wake));
+    let queue = Queue::new(bounds(usize::MAX, 1), Arc::clone(&wake));
     add(&queue, Behalf::Known, "first");
     assert_eq!(queue.state.lock().called, Call::Soon);
     while queue.state.lock().lines.len() < MUCH {
@@ -120,4 +127,27 @@ fn writer_is_called_once_for_what_gathers_and_again_when_it_is_much() {
     queue.take(Vec::new());
     add(&queue, Behalf::Known, "next");
     assert_eq!(wake.wait(), Call::Soon);
+}
+
+#[test]
+fn other_bounds_hold_at_once_and_lose_nothing_that_lies_there() {
+    let queue = queue(1 << 20, 0);
+    add(&queue, Behalf::Known, "first");
+    add(&queue, Behalf::Stranger, "withheld");
+    queue.bound(bounds(0, 10));
+    add(&queue, Behalf::Known, "lost");
+    assert!(queue.promise().is_none());
+    queue.bound(bounds(1 << 20, 10));
+    assert_eq!(queue.most(), 1 << 20);
+    add(&queue, Behalf::Stranger, "stranger");
+    assert_eq!(taken(&queue), ["first", "gap:1:1", "stranger"]);
+}
+
+#[tokio::test]
+async fn who_waits_for_room_has_it_once_there_may_be_more() {
+    let queue = queue(0, 1);
+    let mut waiting = Box::pin(queue.room());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    queue.bound(bounds(1 << 20, 1));
+    assert!(waiting.now_or_never().is_some());
 }

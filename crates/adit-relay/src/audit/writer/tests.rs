@@ -5,7 +5,10 @@ use std::{
 };
 
 use super::*;
-use crate::audit::{FileConfig, queue::Behalf};
+use crate::audit::{
+    FileConfig,
+    queue::{Behalf, Bounds},
+};
 
 struct Written {
     queues: Vec<Arc<Queue>>,
@@ -15,8 +18,12 @@ struct Written {
 
 fn written_to(sink: Sink) -> Written {
     let (wake, metrics) = (Arc::new(Wake::default()), AuditMetrics::default());
+    let bounds = Bounds {
+        most: 1 << 20,
+        strangers_per_second: 1,
+    };
     let queues: Vec<_> = (0..3)
-        .map(|_| Queue::new(1 << 20, 1, Arc::clone(&wake)))
+        .map(|_| Queue::new(bounds, Arc::clone(&wake)))
         .collect();
     let writer = Writer::start(queues.clone(), wake, sink, metrics.clone()).unwrap();
     Written {

@@ -89,7 +89,8 @@ impl Calls {
 
     /// None for one of the relay's own.
     fn at_gitlab(&self, id: AgentId) -> Option<AtGitLab> {
-        let configured = self.configured.agent(id);
+        let rules = self.rules.load();
+        let configured = rules.agents().agent(id);
         let is_own = configured.is_some_and(|agent| !agent.is_at_gitlab());
         let said = configured.and_then(|agent| agent.project_id());
         let project = said.or_else(|| self.names.project(id));

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use adit_authority::{
-    Agents,
-    gitlab::{AgentNames, Gitaly},
-};
+use adit_authority::gitlab::{AgentNames, Gitaly};
 use adit_proto::gitlab::{
     agent_tracker::rpc::agent_tracker_server::{self, AgentTrackerServer},
     configuration_project::rpc::configuration_project_server::{self, ConfigurationProjectServer},
@@ -17,13 +14,13 @@ use hyper::body::Incoming;
 use tonic::{Status, body::Body};
 use tower_service::Service as _;
 
-use crate::{gitlab::Pushes, metrics::ApiCall, registry::Registry};
+use crate::{gitlab::Pushes, metrics::ApiCall, registry::Registry, rules::Current};
 
 /// The services, and what they answer from.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) configured: Arc<Agents>,
+    pub(crate) rules: Current,
     pub(crate) names: Arc<AgentNames>,
     pub(crate) pushes: Arc<Pushes>,
     pub(crate) gitaly: Arc<Gitaly>,
