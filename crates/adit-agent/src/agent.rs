@@ -1,6 +1,7 @@
 //! Decides when the agent connects, drains and stops. The binary, `adit dev` and the tests call it.
 //! Invariant: every task of an agent is in a set that its [`Agent`] owns: dropping it ends all of them.
 
+mod configured;
 pub(crate) mod link;
 
 use std::io;
@@ -19,6 +20,7 @@ use rustls::pki_types::ServerName;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::configured::Configured;
 use self::link::Link;
 use crate::config::{Config, RelayConfig};
 use crate::dial::{Dialler, Tls};
@@ -26,9 +28,9 @@ use crate::flux::Flux;
 use crate::impersonate::Identities;
 use crate::in_hand::InHand;
 use crate::kube::Kube;
-use crate::kube::endpoint::{EndpointError, takes_service_account};
+use crate::kube::endpoint::EndpointError;
 use crate::metrics::{Metrics, Tunnels};
-use crate::serve::Service;
+use crate::serve::{Running, Service};
 
 /// A running agent. Dropping it ends it at once.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub struct Agent {
     link: JoinSet<()>,
     /// The admin listener and what renews credentials: the last to stop.
     aside: JoinSet<()>,
+    configured: Configured,
 }
 
 /// Why an agent did not start. Whether the relay and the API server can be reached is not asked for that.
@@ -84,13 +87,7 @@ impl Agent {
             .await
             .map_err(StartError::from)?;
         let kube = Arc::new(kube);
-        if config.ceiling.agent && !takes_service_account(&config.kubernetes) {
-            tracing::warn!(
-                key = "ceiling.agent",
-                "jobs may act with all the rights of this kubeconfig, where the relay lets them (access_as: agent): \
-                 the config file's `ceiling: {{ agent: false }}` keeps those rights to the agent"
-            );
-        }
+        configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
         let dialler = relay_dialler(&config.relay)?;
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");
@@ -116,27 +113,30 @@ impl Agent {
         let (replica, counted) = (config.replica.clone(), metrics.clone());
         let flux = config
             .flux
+            .clone()
             .map(|flux| Flux::new(flux, Arc::clone(&kube), replica, opened, counted));
         let flux = flux.transpose().map_err(StartError::Webhooks)?;
+        let service = Arc::new(Service {
+            kube,
+            identities: Identities::new(config.ceiling.clone()),
+            running: Running::default(),
+            head_limits: HeadLimits {
+                max_fields: config.limits.max_fields,
+                max_bytes: config.limits.max_head_bytes as usize,
+            },
+            max_streams: config.limits.max_streams as usize,
+            in_hand: InHand {
+                bytes: metrics.in_hand.clone(),
+                max: config.limits.max_buffered_bytes,
+            },
+            metrics,
+        });
         let link = Link {
             options,
             listed,
-            relay: config.relay,
+            relay: config.relay.clone(),
             dialler,
-            service: Arc::new(Service {
-                kube,
-                identities: Identities::new(config.ceiling),
-                head_limits: HeadLimits {
-                    max_fields: config.limits.max_fields,
-                    max_bytes: config.limits.max_head_bytes as usize,
-                },
-                max_streams: config.limits.max_streams as usize,
-                in_hand: InHand {
-                    bytes: metrics.in_hand.clone(),
-                    max: config.limits.max_buffered_bytes,
-                },
-                metrics,
-            }),
+            service: Arc::clone(&service),
             ready,
             up,
             newest,
@@ -153,7 +153,14 @@ impl Agent {
             tunnels,
             link: linking,
             aside,
+            configured: Configured::new(config, service),
         })
+    }
+
+    /// By what it runs, and how that is changed.
+    #[must_use]
+    pub const fn configured(&self) -> &Configured {
+        &self.configured
     }
 
     /// Where `/livez`, `/readyz` and `/metrics` are answered.

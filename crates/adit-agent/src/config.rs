@@ -7,6 +7,7 @@
 mod check;
 mod flux;
 mod memory;
+mod pending;
 mod raw;
 mod relay_url;
 
@@ -14,12 +15,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adit_process::logging::Filter;
 use adit_process::tls::TrustRoots;
 use secrecy::SecretString;
 
 pub(crate) use self::flux::{FluxConfig, GitLabUrl, ReceiverUrl};
 pub use self::raw::{
-    BadYaml, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawRelay,
+    BadYaml, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawLog, RawRelay,
 };
 pub(crate) use self::relay_url::RelayUrl;
 use crate::backoff::BackoffTerms;
@@ -37,6 +39,8 @@ pub struct Config {
     pub(crate) flux: Option<FluxConfig>,
     pub(crate) admin: SocketAddr,
     pub(crate) replica: String,
+    /// Absent: what the command line says, or `info`.
+    pub(crate) log: Option<Filter>,
     pub(crate) drain_grace: Duration,
 }
 
@@ -45,6 +49,12 @@ impl Config {
     #[must_use]
     pub const fn drain_grace(&self) -> Duration {
         self.drain_grace
+    }
+
+    /// `log.filter`: what is logged, if the file says it.
+    #[must_use]
+    pub const fn log(&self) -> Option<&Filter> {
+        self.log.as_ref()
     }
 }
 

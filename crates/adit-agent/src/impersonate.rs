@@ -63,6 +63,35 @@ impl Acting {
         }))
     }
 
+    /// Whom a caller names in these fields, if it acts as the agent itself and may therefore name somebody.
+    pub(crate) fn named(&self, headers: &HeaderMap) -> HeaderMap {
+        let mut named = HeaderMap::new();
+        if self.0.act_as == ActAs::Agent {
+            for (name, value) in headers.iter().filter(|(name, _)| is_impersonation(name)) {
+                named.append(name.clone(), value.clone());
+            }
+        }
+        named
+    }
+
+    /// Whether another ceiling covers the identity, and whom a caller named beside it.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn covered_by(
+        &self,
+        ceiling: &Arc<Ceiling>,
+        named: &HeaderMap,
+    ) -> Result<(), NotActing> {
+        let acting = Self::new(self.0.act_as.clone(), Arc::clone(ceiling));
+        acting.apply(&mut named.clone())
+    }
+
+    /// Whether it is that ceiling by which it was judged.
+    fn is_under(&self, ceiling: &Arc<Ceiling>) -> bool {
+        Arc::ptr_eq(&self.0.ceiling, ceiling)
+    }
+
     /// Writes the identity into `headers`, last.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use adit_process::label;
 use adit_process::metrics::{Durations, Each};
+use adit_process::reread::Looks;
 use adit_tunnel::{Cause, ResetReason};
 use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
@@ -36,6 +37,9 @@ pub(crate) struct Metrics {
     pub(crate) pushes_told: Gauge,
     pub(crate) repositories: Gauge,
     reconciliations: Each<Reconciliation, Counter>,
+    /// How it goes with the configuration's file.
+    pub(crate) config_looks: Looks,
+    pub(crate) config_keys_pending: Gauge,
 }
 
 label! {
@@ -141,6 +145,7 @@ impl Metrics {
         metrics.register_requests(registry);
         metrics.register_connections(registry);
         metrics.register_flux(registry);
+        metrics.register_config(registry);
         metrics
     }
 
@@ -241,6 +246,19 @@ impl Metrics {
             "flux_reconciliations",
             "Calls of Receivers, and attempts to keep one that failed. called: Flux was told of a push; not_ready: notification-controller has not seen to the Receiver yet; refused: it did not answer 200; unreachable: it did not answer; not_kept: the API server refuses the Secret or the Receiver",
             self.reconciliations.clone(),
+        );
+    }
+
+    fn register_config(&self, registry: &mut Registry) {
+        registry.register(
+            "config_reloads",
+            "Looks at the configuration's file that found another one, or one that cannot be used",
+            self.config_looks.reloads(),
+        );
+        registry.register(
+            "config_keys_pending",
+            "Keys of the configuration's file that say something else than what the agent runs by, and count from its next start on",
+            self.config_keys_pending.clone(),
         );
     }
 

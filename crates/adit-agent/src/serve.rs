@@ -19,18 +19,23 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::io::InspectReader;
 
-use crate::impersonate::{Acting, Identities, NotActing};
+use crate::impersonate::{Acting, Ceiling, Identities, NotActing};
 use crate::in_hand::{self, InHand};
 use crate::kube::{
     Answer, Call, CallError, Expectation, Kube, Lease, RequestBody, Upgrading, Window,
 };
 use crate::metrics::{Failure, Metrics};
 
+mod running;
+
+pub(crate) use running::Running;
+
 /// What every handler needs.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) kube: Arc<Kube>,
     pub(crate) identities: Identities,
+    pub(crate) running: Running,
     pub(crate) head_limits: HeadLimits,
     /// Through all tunnels: while a relay drains there are two.
     pub(crate) max_streams: usize,
@@ -88,6 +93,9 @@ enum Unanswered {
     /// The API server broke off in the middle; the stream was reset already.
     #[error("the API server's answer broke off")]
     BrokenOff,
+    /// The ceiling was lowered; the stream was reset already.
+    #[error("the agent's configuration was changed, and does not cover the request any more")]
+    Lowered,
     /// The relay left; the stream is over.
     #[error("the relay left")]
     Left,
@@ -118,6 +126,13 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
 }
 
 impl Service {
+    /// Acts for whom this covers from now on, and for nobody else; says how many requests were reset that it does not cover.
+    pub(crate) fn lower(&self, ceiling: Ceiling) -> usize {
+        let ceiling = Arc::new(ceiling);
+        self.identities.judge_by(Arc::clone(&ceiling));
+        self.running.lower(&ceiling)
+    }
+
     fn read(&self, head: &Bytes) -> Result<Asked<Acting>, BadHead> {
         let identify = |encoded: &[u8]| self.identities.read(encoded);
         let mut asked = Asked::read_by(head, self.head_limits, identify)?;
@@ -134,6 +149,11 @@ impl Service {
         let (streams, max) = (&self.metrics.streams, self.max_streams);
         let _held = Held::within(streams, 1, max).ok_or(Unanswered::TooMany)?;
         let held = self.in_hand.take(head.len()).ok_or(Unanswered::HandsFull)?;
+        let _entered = self.running.enter(stream, &asked.act_as, &asked.headers);
+        // Whoever lowers the ceiling does so first, and then looks at what was entered.
+        if !self.identities.hold(&asked.act_as) {
+            *asked = self.read(&head)?;
+        }
         let mut head = Some(Head {
             bytes: head,
             _held: held,
@@ -267,7 +287,7 @@ impl Unanswered {
             }
             Self::Call(error) => Some(error.reset_reason()),
             Self::TooMany | Self::HandsFull => Some(ResetReason::Overloaded),
-            Self::BrokenOff | Self::Left => None,
+            Self::BrokenOff | Self::Lowered | Self::Left => None,
         }
     }
 
@@ -279,22 +299,31 @@ impl Unanswered {
             Self::Call(error) => error.reset_reason().into(),
             Self::TooMany | Self::HandsFull => Failure::Overloaded,
             Self::BrokenOff => Failure::Broken,
+            Self::Lowered => Failure::BeyondCeiling,
             Self::Left => Failure::Left,
         }
     }
 }
 
 impl From<StreamError> for Unanswered {
-    /// The relay knows: it reset the stream, or is gone.
-    fn from(_: StreamError) -> Self {
-        Self::Left
+    /// The relay knows: it reset the stream, or is gone, or was told.
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Cut {
+                reason: ResetReason::BeyondCeiling,
+                ..
+            } => Self::Lowered,
+            StreamError::Cut { .. } | StreamError::Reset { .. } | StreamError::SessionEnded(_) => {
+                Self::Left
+            }
+        }
     }
 }
 
 impl From<AnswerError> for Unanswered {
     fn from(error: AnswerError) -> Self {
         match error {
-            AnswerError::Stream(_) => Self::Left,
+            AnswerError::Stream(error) => error.into(),
             AnswerError::ApiServerLost(_)
             | AnswerError::HeadTooLarge(_)
             | AnswerError::Status(_)

@@ -42,6 +42,10 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         raw.drain_grace.as_deref(),
         DEFAULT_GRACE,
     );
+    let log = raw.log.filter.and_then(|filter| {
+        let mut section = Section::new("log", mistakes);
+        section.check("filter", filter.parse())
+    });
     let replica = raw
         .replica
         .filter(|name| !name.is_empty())
@@ -54,6 +58,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         flux: flux.flatten(),
         admin: admin?,
         replica,
+        log,
         drain_grace,
     })
 }

@@ -23,6 +23,8 @@ pub struct RawConfig {
     pub flux: Option<RawFlux>,
     /// Metrics and probes.
     pub admin: RawAdmin,
+    /// The process's own log.
+    pub log: RawLog,
     /// What this process is called among the replicas of its agent. Default: `POD_NAME` from the environment, else the
     /// host's name and the process id.
     pub replica: Option<String>,
@@ -145,6 +147,14 @@ pub struct RawFlux {
 pub struct RawAdmin {
     /// Where `/livez`, `/readyz` and `/metrics` are answered, without authentication. Default `127.0.0.1:8152`.
     pub address: Option<String>,
+}
+
+/// `log:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLog {
+    /// A level, or levels by target: `info,adit_agent=debug`. Default: what `--log` says, else `info`.
+    pub filter: Option<String>,
 }
 
 impl RawConfig {

@@ -1,6 +1,7 @@
 //! Decides how long an identity that was read is remembered. Called by [`crate::serve`] for each request: a job sends hundreds, and
 //! all of them carry the same identity, in the same bytes.
-//! Invariant: what is remembered is what reading the same bytes anew would give. An identity is compared whole, never by a hash alone.
+//! Invariant: what is remembered is what reading the same bytes anew would give, under the ceiling that holds now. An identity is compared
+//! whole, never by a hash alone.
 
 use std::sync::Arc;
 
@@ -12,14 +13,12 @@ use super::{Acting, Ceiling};
 
 /// Identities by their encoding.
 #[derive(Debug)]
-pub(crate) struct Identities {
-    ceiling: Arc<Ceiling>,
-    known: Mutex<Known>,
-}
+pub(crate) struct Identities(Mutex<Known>);
 
 /// Two generations: what is not asked for while the newer one fills up is forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
+    ceiling: Arc<Ceiling>,
     newer: Generation,
     older: Generation,
 }
@@ -29,10 +28,20 @@ type Generation = FxHashMap<Box<[u8]>, Acting>;
 
 impl Identities {
     pub(crate) fn new(ceiling: Ceiling) -> Self {
-        Self {
-            ceiling: Arc::new(ceiling),
-            known: Mutex::default(),
-        }
+        Self(Mutex::new(Known::new(ceiling.into())))
+    }
+
+    /// Judges by this ceiling from now on.
+    pub(crate) fn judge_by(&self, ceiling: Arc<Ceiling>) {
+        let known = Known::new(ceiling);
+        let forgotten = std::mem::replace(&mut *self.0.lock(), known);
+        // Not while others wait for the lock.
+        drop(forgotten);
+    }
+
+    /// Whether an identity was judged by the ceiling that holds now.
+    pub(crate) fn hold(&self, acting: &Acting) -> bool {
+        acting.is_under(&self.0.lock().ceiling)
     }
 
     /// Reads an identity, or remembers what came of it before.
@@ -40,19 +49,30 @@ impl Identities {
     /// # Errors
     /// It is not one to act as. That is not remembered: a relay sends no such thing.
     pub(crate) fn read(&self, encoded: &[u8]) -> Result<Acting, BadIdentity> {
-        let known = self.known.lock().get(encoded);
-        if let Some(acting) = known {
+        let mut known = self.0.lock();
+        if let Some(acting) = known.get(encoded) {
             return Ok(acting);
         }
-        let acting = Acting::new(read_identity(encoded)?, Arc::clone(&self.ceiling));
-        if encoded.len() <= MAX_BYTES {
-            self.known.lock().insert(encoded.into(), acting.clone());
+        let ceiling = Arc::clone(&known.ceiling);
+        drop(known);
+        let acting = Acting::new(read_identity(encoded)?, ceiling);
+        let mut known = self.0.lock();
+        if encoded.len() <= MAX_BYTES && acting.is_under(&known.ceiling) {
+            known.insert(encoded.into(), acting.clone());
         }
         Ok(acting)
     }
 }
 
 impl Known {
+    fn new(ceiling: Arc<Ceiling>) -> Self {
+        Self {
+            ceiling,
+            newer: Generation::default(),
+            older: Generation::default(),
+        }
+    }
+
     fn get(&mut self, encoded: &[u8]) -> Option<Acting> {
         if let Some(acting) = self.newer.get(encoded) {
             return Some(acting.clone());
@@ -122,13 +142,31 @@ mod tests {
     }
 
     #[test]
+    fn another_ceiling_holds_for_what_is_remembered_too() {
+        let identities = Identities::new(Ceiling::default());
+        let jane = encoded("jane", &["devs"]);
+        let before = identities.read(&jane).unwrap();
+        assert!(identities.hold(&before));
+        let nobody = Ceiling {
+            groups: Vec::new(),
+            ..Ceiling::default()
+        };
+        identities.judge_by(Arc::new(nobody));
+        assert!(!identities.hold(&before));
+        let after = identities.read(&jane).unwrap();
+        assert!(identities.hold(&after));
+        let refused = after.apply(&mut http::HeaderMap::new());
+        assert!(matches!(refused, Err(NotActing::Beyond(_))), "{refused:?}");
+    }
+
+    #[test]
     fn what_is_no_identity_is_refused_each_time() {
         let identities = Identities::new(Ceiling::default());
         for _ in 0..2 {
             assert!(identities.read(b"").is_err());
             assert!(identities.read(&encoded(" padded", &[])).is_err());
         }
-        assert!(identities.known.lock().newer.is_empty());
+        assert!(identities.0.lock().newer.is_empty());
     }
 
     #[test]
@@ -142,7 +180,7 @@ mod tests {
         }
         let group = "g".repeat(MAX_BYTES);
         identities.read(&encoded("large", &[&group])).unwrap();
-        let known = identities.known.lock();
+        let known = identities.0.lock();
         assert!(known.newer.len() <= GENERATION && known.older.len() <= GENERATION);
         let mut kept = known.newer.keys().chain(known.older.keys());
         assert!(kept.all(|encoded| encoded.len() <= MAX_BYTES));

@@ -33,6 +33,7 @@ fn service(kube: Kube) -> Service {
     Service {
         kube: Arc::new(kube),
         identities: Identities::new(Ceiling::default()),
+        running: Running::default(),
         head_limits: HeadLimits::default(),
         max_streams: 200,
         in_hand: InHand {
