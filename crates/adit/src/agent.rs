@@ -1,4 +1,4 @@
-//! `adit agent`: runs an agent until it is told to stop.
+//! `adit agent`: runs an agent until it is told to stop, by a file that may change meanwhile.
 //!
 //! What a flag or a variable says comes before the config file, so that one file serves many
 //! agents. The invariant: the token comes from a file or the variable `ADIT_AGENT_TOKEN`, never
@@ -7,24 +7,26 @@
 use std::path::PathBuf;
 
 use adit_agent::{Agent, Config, RawConfig, StartError};
-use adit_process::{Exit, Stop};
+use adit_process::{ConfigFile, Exit, Reread, Stop};
 use anyhow::Context;
 use clap::Args;
 use secrecy::SecretString;
 
 use crate::failure::{Ends, Failure};
 use crate::file_kind::FileKind;
-use crate::input::read_text;
-use crate::serving::run_until_stopped;
+use crate::input::{is_standard_input, read_text};
+use crate::log::Log;
+use crate::serving::{keep_until_drain, run_until_stopped};
 
 /// Run an agent, which dials a relay and serves one cluster's API through it
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 The agent's token is taken from --token-file, or from the variable ADIT_AGENT_TOKEN. It is never a \
 flag, because other processes can read those. Flags come before the config file.
 
 In a cluster the agent calls the API server with its pod's service account, elsewhere with what \
-kubectl would take. The first SIGTERM or SIGINT drains, the second ends at once.
+kubectl would take. The first SIGTERM or SIGINT drains, the second ends at once. The config file is read
+again within ten seconds of a change, and at SIGHUP: ceiling, log and drain_grace change while it runs.
 
 Examples:
   adit agent --relay https://relay.example.com --token-file agent.token
@@ -54,28 +56,39 @@ pub(crate) struct AgentArgs {
     admin: Option<String>,
 }
 
-pub(crate) fn run(args: AgentArgs) -> Result<(), Failure> {
-    let config = config(args)?;
-    run_until_stopped(|stop| serve(config, stop))
+pub(crate) fn run(args: AgentArgs, log: Log) -> Result<(), Failure> {
+    let text = args.text()?;
+    let config = args.check(text.as_deref())?;
+    log.follow(config.log());
+    run_until_stopped(|stop| serve(config, args, text, log, stop))
 }
 
-pub(crate) fn config(args: AgentArgs) -> Result<Config, Failure> {
-    let file = args.config.clone();
-    let named = || {
-        file.as_ref()
-            .map_or_else(|| "the flags".into(), |file| file.display().to_string())
-    };
-    let text = file.as_deref().map(read_text).transpose()?;
-    let text = text.unwrap_or_default();
-    RawConfig::from_yaml(&text)
-        .map_err(anyhow::Error::from)
-        .and_then(|raw| Ok(Config::try_from(args.over(raw))?))
-        .with_context(|| format!("{} cannot be used", named()))
-        .ends(Exit::BadConfig)
-        .map_err(|failure| FileKind::Agent.not_in(&text, failure))
+pub(crate) fn config(args: &AgentArgs) -> Result<Config, Failure> {
+    args.check(args.text()?.as_deref())
 }
 
 impl AgentArgs {
+    /// Of the config file, if there is one.
+    fn text(&self) -> Result<Option<String>, Failure> {
+        self.config.as_deref().map(read_text).transpose()
+    }
+
+    fn check(&self, text: Option<&str>) -> Result<Config, Failure> {
+        let named = || match &self.config {
+            Some(file) => file.display().to_string(),
+            None => "the flags".to_owned(),
+        };
+        self.parse(text)
+            .with_context(|| format!("{} cannot be used", named()))
+            .ends(Exit::BadConfig)
+            .map_err(|failure| FileKind::Agent.not_in(text.unwrap_or_default(), failure))
+    }
+
+    fn parse(&self, text: Option<&str>) -> Result<Config, anyhow::Error> {
+        let raw = text.map_or_else(|| Ok(RawConfig::default()), RawConfig::from_yaml)?;
+        Ok(Config::try_from(self.clone().over(raw))?)
+    }
+
     /// The file's content, with what the flags and the environment say in its place.
     fn over(self, mut raw: RawConfig) -> RawConfig {
         raw.relay.url = self.relay.or(raw.relay.url);
@@ -110,11 +123,28 @@ pub(crate) async fn start(config: Config) -> Result<Agent, Failure> {
     })
 }
 
-async fn serve(config: Config, stop: Stop) -> Result<(), Failure> {
-    let grace = config.drain_grace();
+async fn serve(
+    config: Config,
+    args: AgentArgs,
+    text: Option<String>,
+    log: Log,
+    stop: Stop,
+) -> Result<(), Failure> {
     let agent = start(config).await?;
     tracing::info!(admin.addr = %agent.admin_addr(), "agent started");
-    stop.draining().await;
+    let configured = agent.configured().clone();
+    let looks = configured.looks().clone();
+    let change = move |config: Config| {
+        log.follow(config.log());
+        configured.change(config);
+    };
+    let path = args.config.clone().filter(|path| !is_standard_input(path));
+    let parse = move |text: &str| args.parse(Some(text)).map_err(|error| format!("{error:#}"));
+    let file = path
+        .zip(text)
+        .map(|(path, text)| ConfigFile::new(path, text, parse, change, looks));
+    keep_until_drain(file, &Reread::default(), &stop).await?;
+    let grace = agent.configured().drain_grace();
     agent.drain(grace).await;
     tracing::info!("agent stopped");
     Ok(())

@@ -28,8 +28,8 @@ pub(crate) struct Cli {
 /// How to log; always to standard error.
 #[derive(Debug, Args)]
 pub(crate) struct LoggingArgs {
-    /// What to log: a level, or levels by module such as `info,adit_relay=debug` [default: `info` for
-    /// `relay` and `agent`, else `warn`]
+    /// What to log: a level, or levels by module such as `info,adit_relay=debug` [default: `log.filter` of
+    /// the config file or `info` for `relay` and `agent`, else `warn`]
     #[arg(long = "log", value_name = "FILTER", env = "ADIT_LOG")]
     #[arg(global = true, help_heading = "Logging")]
     pub(crate) filter: Option<String>,

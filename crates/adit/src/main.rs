@@ -12,6 +12,7 @@ mod failure;
 mod file_kind;
 mod input;
 mod kubernetes_status;
+mod log;
 mod terminal;
 
 mod access;
@@ -31,11 +32,12 @@ mod token;
 
 use std::process::ExitCode;
 
-use adit_process::{Exit, logging};
+use adit_process::Exit;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::failure::{Ends, Failure};
+use crate::failure::Failure;
+use crate::log::Log;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -48,12 +50,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let filter = cli.log_filter().parse().ends(Exit::BadConfig)?;
-    let (_logging, _) = logging::init(&filter, cli.logging.format).ends(Exit::Internal)?;
+    let (_logging, log) = Log::start(&cli)?;
     match cli.command {
         Command::Dev(args) => dev::run(args),
-        Command::Relay(args) => relay::run(&args),
-        Command::Agent(args) => agent::run(args),
+        Command::Relay(args) => relay::run(&args, log),
+        Command::Agent(args) => agent::run(args, log),
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Status(args) => status::run(&args),

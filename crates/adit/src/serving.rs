@@ -1,9 +1,12 @@
-//! What the commands that keep running share: a runtime, and the order of stopping: the first
-//! signal drains, the second ends at once.
+//! What the commands that keep running share: a runtime; the order of stopping: the first signal
+//! drains, the second ends at once; and that SIGHUP has files read again.
 
-use std::future::Future;
+use std::future::{Future, pending};
+use std::sync::Arc;
 
-use adit_process::{Exit, Stop};
+use adit_process::reread::{Kept, keep};
+use adit_process::signals::reread_on_hangup;
+use adit_process::{Exit, Reread, Stop};
 use anyhow::Context;
 use tokio::runtime::Builder;
 
@@ -39,4 +42,28 @@ where
     // Not `drop`, which would wait for blocking calls such as a name lookup.
     runtime.shutdown_background();
     outcome
+}
+
+/// Keeps the config file, if there is one, and has all files read again at SIGHUP, until the process
+/// drains: what ends is not changed any more.
+pub(crate) async fn keep_until_drain<K: Kept>(
+    file: Option<K>,
+    reread: &Reread,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let hangups = reread_on_hangup(reread)
+        .context("cannot listen for SIGHUP")
+        .ends(Exit::Failed)?;
+    let kept = async {
+        match file {
+            Some(file) => keep(Arc::new(file), reread).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.draining() => {}
+        ((), ()) = async { tokio::join!(hangups, kept) } => {}
+    }
+    Ok(())
 }

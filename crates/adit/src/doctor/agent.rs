@@ -56,7 +56,7 @@ const CHECKS: [Check; 15] = [
 
 pub(super) async fn examine(args: BesideAgentArgs, report: &mut Report) {
     let BesideAgentArgs { agent, namespaces } = args;
-    match agent::config(agent).map(Trial::of) {
+    match agent::config(&agent).map(Trial::of) {
         Ok(trial) => {
             // What stands in the way has been told.
             let _: Option<()> = Box::pin(relay::walk(&trial, report)).await;

@@ -8,3 +8,4 @@ mod ours;
 mod process;
 mod proxy;
 mod relay;
+mod reload;
