@@ -23,6 +23,7 @@ mod metrics;
 mod monitoring;
 mod proxy;
 mod refusals;
+mod reload;
 mod replicas;
 mod secrets;
 mod sessions;

@@ -283,8 +283,10 @@ impl Place {
         }
     }
 
-    /// A certificate that soon ends, then one that cannot be read, a secret that is none, and credentials that are gone.
-    async fn spoil_files(&self) {
+    /// A certificate that soon ends, then one that cannot be read, a configuration and a secret that are none, and credentials that are
+    /// gone.
+    async fn spoil_files(&mut self) {
+        fs::write(self.relay.run_by_file(), "spoilt").unwrap();
         self.relay.shorten_certificate();
         fs::write(self.gitlab.secret_file(), "spoilt").unwrap();
         self.other_kube.lose_token();

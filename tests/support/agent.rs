@@ -1,9 +1,11 @@
 //! The real agent, configured by YAML as a user would do it, on the scenario's own thread.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use adit_agent::{Agent, Config, RawConfig};
+use adit_process::{ConfigFile, Reread, reread::keep};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::{Kube, Metrics, Settings, TestRelay, metrics, within};
 
@@ -114,7 +116,9 @@ impl AgentBuilder {
         let mut agent = TestAgent {
             running: None,
             settings: self.settings,
-            _folder: self.folder,
+            folder: self.folder,
+            file: None,
+            reread: Reread::default(),
         };
         agent.revive_anyway().await;
         agent
@@ -125,7 +129,10 @@ impl AgentBuilder {
 pub struct TestAgent {
     running: Option<Agent>,
     settings: Settings,
-    _folder: TempDir,
+    folder: TempDir,
+    /// Once it runs by one: what keeps it.
+    file: Option<JoinSet<()>>,
+    reread: Reread,
 }
 
 impl TestAgent {
@@ -155,6 +162,7 @@ impl TestAgent {
 
     /// Drains; what still runs after `grace` is cut.
     pub async fn drain(&mut self, grace: Duration) {
+        self.file = None;
         if let Some(agent) = self.running.take() {
             agent.drain(grace).await;
         }
@@ -178,11 +186,49 @@ impl TestAgent {
         self.drain(Duration::from_secs(1)).await;
     }
 
-    async fn revive_anyway(&mut self) {
+    /// Runs by another configuration from now on, as it does when its file was changed.
+    ///
+    /// # Panics
+    ///
+    /// When that is wrong.
+    pub fn change(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        self.agent().configured().change(self.check());
+    }
+
+    /// Writes its configuration into a file, by which it runs from now on.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be written.
+    pub fn run_by_file(&mut self) -> PathBuf {
+        let (path, text) = (
+            self.folder.path().join("agent.yaml"),
+            self.settings.to_yaml(),
+        );
+        std::fs::write(&path, &text).unwrap();
+        let configured = self.agent().configured().clone();
+        let looks = configured.looks().clone();
+        let change = move |config| configured.change(config);
+        let file = ConfigFile::new(path.clone(), text, parse, change, looks);
+        let mut kept = JoinSet::new();
+        kept.spawn(keep(Arc::new(file), &self.reread));
+        self.file = Some(kept);
+        path
+    }
+
+    /// Has it read that file, as SIGHUP does.
+    pub fn reread(&self) {
+        self.reread.now();
+    }
+
+    fn check(&self) -> Config {
         let yaml = self.settings.to_yaml();
-        let raw =
-            RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
-        let config = Config::try_from(raw).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
+        parse(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"))
+    }
+
+    async fn revive_anyway(&mut self) {
+        let config = self.check();
         self.running = Some(
             within("the agent's start", Agent::start(config))
                 .await
@@ -193,4 +239,9 @@ impl TestAgent {
     fn agent(&self) -> &Agent {
         self.running.as_ref().expect("the agent runs")
     }
+}
+
+fn parse(yaml: &str) -> Result<Config, String> {
+    let raw = RawConfig::from_yaml(yaml).map_err(|mistake| mistake.to_string())?;
+    Config::try_from(raw).map_err(|mistakes| mistakes.to_string())
 }

@@ -10,8 +10,10 @@ use std::{
 
 use adit_authority::token::TokenHash;
 use adit_identity::JobIdentity;
+use adit_process::{ConfigFile, reread::keep};
 use adit_relay::{Config, RawConfig, Relay};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::{Caller, GitLab, Metrics, Settings, TestIssuer, job, metrics, pki};
 
@@ -29,8 +31,7 @@ pub fn relay() -> RelayBuilder {
         .collect();
     RelayBuilder {
         shards: None,
-        settings,
-        agents,
+        told: Told { settings, agents },
         issuer: None,
         cached_tokens: None,
     }
@@ -39,10 +40,87 @@ pub fn relay() -> RelayBuilder {
 /// What a relay will be told.
 pub struct RelayBuilder {
     shards: Option<usize>,
-    settings: Settings,
-    agents: Vec<Entry>,
+    told: Told,
     issuer: Option<TestIssuer>,
     cached_tokens: Option<usize>,
+}
+
+/// What a relay's configuration says.
+#[derive(Clone, Debug)]
+pub struct Told {
+    settings: Settings,
+    agents: Vec<Entry>,
+}
+
+impl Told {
+    /// Sets `section.key`; the value is YAML.
+    pub fn set(&mut self, section: &str, key: &str, value: impl ToString) {
+        self.settings.set(section, key, value);
+    }
+
+    /// Has these lines of YAML below an agent, such as its `ci_access`, and none of those before.
+    pub fn set_agent(&mut self, name: &str, yaml: &str) {
+        self.entry(name).more.clear();
+        self.add_to_agent(name, yaml);
+    }
+
+    /// Takes an agent out.
+    pub fn forget_agent(&mut self, name: &str) {
+        self.agents.retain(|entry| entry.name != name);
+    }
+
+    /// Knows `prod` alone, as it does by default.
+    pub fn know_prod(&mut self) {
+        self.agents = vec![Entry::new(1, "prod")];
+    }
+
+    /// Knows an agent by these tokens.
+    pub fn set_tokens(&mut self, name: &str, tokens: &[&str]) {
+        self.entry(name).tokens = tokens.iter().map(|&token| token.to_owned()).collect();
+    }
+
+    /// Trusts this issuer's tokens for another audience alone.
+    pub fn trust_for(&mut self, issuer: &TestIssuer, audience: &str) {
+        let issuers = issuer.settings().replace(crate::issuer::AUDIENCE, audience);
+        self.set("authorities", "oidc", format!("{{ issuers: {issuers} }}"));
+    }
+
+    fn add_to_agent(&mut self, name: &str, yaml: &str) {
+        let entry = self.entry(name);
+        for line in yaml.lines() {
+            writeln!(entry.more, "  {line}").unwrap();
+        }
+    }
+
+    fn entry(&mut self, name: &str) -> &mut Entry {
+        let mut entries = self.agents.iter_mut();
+        let entry = entries.find(|entry| entry.name == name);
+        entry.expect("the agent is known")
+    }
+
+    fn yaml(&self) -> String {
+        let mut yaml = self.settings.to_yaml();
+        let list = if self.agents.is_empty() {
+            "agents: []\n"
+        } else {
+            "agents:\n"
+        };
+        yaml.push_str(list);
+        self.agents
+            .iter()
+            .for_each(|agent| yaml.push_str(&agent.yaml()));
+        yaml
+    }
+
+    fn check(&self) -> Config {
+        let yaml = self.yaml();
+        parse(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"))
+    }
+}
+
+fn parse(yaml: &str) -> Result<Config, String> {
+    let config = RawConfig::from_yaml(yaml).and_then(Config::try_from);
+    config.map_err(|mistakes| mistakes.to_string())
 }
 
 /// An agent in the relay's configuration.
@@ -51,6 +129,8 @@ pub(crate) struct Entry {
     pub(crate) id: u64,
     pub(crate) name: String,
     pub(crate) token: String,
+    /// What it may come in by, if not by that.
+    tokens: Vec<String>,
     project: &'static str,
     /// Lines of YAML below the agent.
     more: String,
@@ -68,6 +148,7 @@ impl Entry {
             id,
             name: name.to_owned(),
             token,
+            tokens: Vec::new(),
             project,
             more: String::new(),
         }
@@ -78,13 +159,20 @@ impl Entry {
             id,
             name,
             token,
+            tokens,
             project,
             more,
         } = self;
+        let own = std::slice::from_ref(token);
+        let listed = if tokens.is_empty() { own } else { tokens };
+        let hashes: Vec<_> = listed
+            .iter()
+            .map(|token| format!("'{}'", TokenHash::of(token)))
+            .collect();
         format!(
-            "- id: {id}\n  name: {name}\n  project: {project}\n  project_id: {project_id}\n  tokens: ['{hash}']\n{more}",
+            "- id: {id}\n  name: {name}\n  project: {project}\n  project_id: {project_id}\n  tokens: [{hashes}]\n{more}",
             project_id = if name == "foreign" { 999 } else { 150 },
-            hash = TokenHash::of(token),
+            hashes = hashes.join(", "),
         )
     }
 }
@@ -93,28 +181,21 @@ impl RelayBuilder {
     /// Sets `section.key` of its configuration; the value is YAML.
     #[must_use]
     pub fn with(mut self, section: &str, key: &str, value: impl ToString) -> Self {
-        self.settings.set(section, key, value);
+        self.told.set(section, key, value);
         self
     }
 
     /// Lines of YAML below an agent it knows, such as its `ci_access`.
     #[must_use]
     pub fn with_agent(mut self, name: &str, yaml: &str) -> Self {
-        let entry = self
-            .agents
-            .iter_mut()
-            .find(|entry| entry.name == name)
-            .expect("the agent is known");
-        for line in yaml.lines() {
-            writeln!(entry.more, "  {line}").unwrap();
-        }
+        self.told.add_to_agent(name, yaml);
         self
     }
 
     /// Knows no agent by itself.
     #[must_use]
     pub fn without_agents(mut self) -> Self {
-        self.agents.clear();
+        self.told.agents.clear();
         self
     }
 
@@ -183,20 +264,22 @@ impl RelayBuilder {
             .cached_tokens
             .map(|tokens| format!(", max_cached_tokens: {tokens}"))
             .unwrap_or_default();
-        let mut settings = self.settings;
-        settings.set("listen", "certificate", certificate.display());
-        settings.set("listen", "key", key.display());
-        settings.set("authorities", "ca_file", ca.display());
-        settings.set(
+        let mut told = self.told;
+        told.set("listen", "certificate", certificate.display());
+        told.set("listen", "key", key.display());
+        told.set("authorities", "ca_file", ca.display());
+        told.set(
             "authorities",
             "oidc",
             format!("{{ issuers: {}{cached} }}", issuer.settings()),
         );
+        let agents = told.agents.clone();
         let mut relay = TestRelay {
             running: None,
             shards: self.shards,
-            settings,
-            agents: self.agents,
+            told,
+            agents,
+            file: None,
             issuer,
             address: UNBOUND,
             admin: UNBOUND,
@@ -214,8 +297,11 @@ const UNBOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 pub struct TestRelay {
     running: Option<Relay>,
     shards: Option<usize>,
-    settings: Settings,
+    told: Told,
+    /// All that it was ever told of.
     agents: Vec<Entry>,
+    /// Once it runs by one: what keeps it.
+    file: Option<JoinSet<()>>,
     issuer: Arc<TestIssuer>,
     address: SocketAddr,
     admin: SocketAddr,
@@ -249,6 +335,51 @@ impl TestRelay {
     #[must_use]
     pub fn issuer(&self) -> &TestIssuer {
         &self.issuer
+    }
+
+    #[must_use]
+    pub fn shared_issuer(&self) -> Arc<TestIssuer> {
+        Arc::clone(&self.issuer)
+    }
+
+    /// Runs by another configuration from now on, as it does when its file was changed.
+    ///
+    /// # Panics
+    ///
+    /// When that is wrong, or the relay does not run.
+    pub fn change(&mut self, change: impl FnOnce(&mut Told)) {
+        change(&mut self.told);
+        let config = self.told.check();
+        let relay = self.running.as_ref().expect("the relay runs");
+        relay.configured().change(config);
+    }
+
+    /// Writes its configuration into a file, by which it runs from now on.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be written, or the relay does not run.
+    pub fn run_by_file(&mut self) -> PathBuf {
+        let (path, text) = (self.folder.path().join("relay.yaml"), self.told.yaml());
+        std::fs::write(&path, &text).unwrap();
+        let relay = self.running.as_ref().expect("the relay runs");
+        let (configured, looks) = (relay.configured().clone(), relay.configured().looks());
+        let change = move |config| configured.change(config);
+        let file = ConfigFile::new(path.clone(), text, parse, change, looks.clone());
+        let mut kept = JoinSet::new();
+        kept.spawn(keep(Arc::new(file), relay.reread()));
+        self.file = Some(kept);
+        path
+    }
+
+    /// Has it read its files, as SIGHUP does.
+    ///
+    /// # Panics
+    ///
+    /// When the relay does not run.
+    pub fn reread(&self) {
+        let relay = self.running.as_ref().expect("the relay runs");
+        relay.reread().now();
     }
 
     /// Puts a new certificate in the place of the one it shows.
@@ -322,6 +453,7 @@ impl TestRelay {
 
     /// Drains; what still runs after `grace` is cut.
     pub async fn drain(&mut self, grace: Duration) {
+        self.file = None;
         if let Some(relay) = self.running.take() {
             relay.drain(grace).await;
         }
@@ -340,8 +472,8 @@ impl TestRelay {
     ///
     /// When the port was taken meanwhile.
     pub async fn revive(&mut self) {
-        self.settings.set("listen", "address", self.address);
-        self.settings.set("admin", "address", self.admin);
+        self.told.set("listen", "address", self.address);
+        self.told.set("admin", "address", self.admin);
         self.begin();
         self.until_ready().await;
     }
@@ -354,31 +486,14 @@ impl TestRelay {
     /// Its configuration, as its file would have it, with the addresses that it listens on.
     #[must_use]
     pub fn config(&self) -> String {
-        let mut settings = self.settings.clone();
-        settings.set("listen", "address", self.address);
-        settings.set("admin", "address", self.admin);
-        self.yaml(&settings)
-    }
-
-    fn yaml(&self, settings: &Settings) -> String {
-        let mut yaml = settings.to_yaml();
-        let list = if self.agents.is_empty() {
-            "agents: []\n"
-        } else {
-            "agents:\n"
-        };
-        yaml.push_str(list);
-        self.agents
-            .iter()
-            .for_each(|agent| yaml.push_str(&agent.yaml()));
-        yaml
+        let mut told = self.told.clone();
+        told.set("listen", "address", self.address);
+        told.set("admin", "address", self.admin);
+        told.yaml()
     }
 
     fn begin(&mut self) {
-        let yaml = self.yaml(&self.settings);
-        let raw =
-            RawConfig::from_yaml(&yaml).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
-        let config = Config::try_from(raw).unwrap_or_else(|mistakes| panic!("{mistakes}\n{yaml}"));
+        let config = self.told.check();
         let relay = match self.shards {
             None => Relay::start_here(config),
             Some(shards) => Relay::start(Config { shards, ..config }),

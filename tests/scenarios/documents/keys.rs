@@ -1,4 +1,5 @@
-//! Every key of a configuration file is documented, in its section and with its default, and every documented key is there.
+//! Every key of a configuration file is documented, in its section, with its default and with when a change of it holds, and every
+//! documented key is there.
 //!
 //! Which keys there are is asked of the program itself: it names them when one is unknown.
 
@@ -27,6 +28,25 @@ fn agent(file: Value) -> Result<String, String> {
     checked
         .map(|config| format!("{config:?}"))
         .map_err(|mistakes| mistakes.to_string())
+}
+
+/// The keys that wait for a start when one file takes the place of another.
+type Pending = fn(Value, Value) -> Vec<String>;
+
+fn pending_at_the_relay(file: Value, next: Value) -> Vec<String> {
+    let config = |file| {
+        let raw: adit_relay::RawConfig = serde_json::from_value(file).unwrap();
+        adit_relay::Config::try_from(raw).unwrap()
+    };
+    config(file).pending(&config(next))
+}
+
+fn pending_at_the_agent(file: Value, next: Value) -> Vec<String> {
+    let config = |file| {
+        let raw: adit_agent::RawConfig = serde_json::from_value(file).unwrap();
+        adit_agent::Config::try_from(raw).unwrap()
+    };
+    config(file).pending(&config(next))
 }
 
 /// Files with everything that is required, in which other keys may be missing.
@@ -60,7 +80,10 @@ fn files_of_the_relay() -> Vec<Value> {
     asking["agents"][0]["authorities"] = json!(["oidc"]);
     let mut asked = asking.clone();
     asked["gitlab_api"] = json!({ "secret_file": "/secret" });
-    vec![file, audited, as_somebody, asking, asked]
+    let mut trusted = asked.clone();
+    trusted["authorities"]["gitlab"]["api_secret_file"] = json!("/secret");
+    trusted["gitlab_api"] = json!({ "certificate": "/b.pem", "key": "/b.key" });
+    vec![file, audited, as_somebody, asking, asked, trusted]
 }
 
 fn files_of_the_agent() -> Vec<Value> {
@@ -150,9 +173,16 @@ fn all_keys(check: Check, path: &Path, found: &mut BTreeSet<Path>) {
     }
 }
 
-/// What the tables say: each key with its default. A heading, or a line `Keys of`, says below which sections the keys of the next
+/// What the tables say of a key.
+struct Row {
+    default: String,
+    /// When a change of it holds.
+    holds: String,
+}
+
+/// What the tables say of each key. A heading, or a line `Keys of`, says below which sections the keys of the next
 /// table stand.
-fn documented(text: &str) -> BTreeMap<Path, String> {
+fn documented(text: &str) -> BTreeMap<Path, Row> {
     let mut sections = vec![Path(String::new())];
     let mut found = BTreeMap::new();
     for line in text.lines() {
@@ -163,7 +193,8 @@ fn documented(text: &str) -> BTreeMap<Path, String> {
             sections = quoted().map(|name| Path(name.to_owned())).collect();
         } else if line.starts_with("| `") {
             let mut cells = line.trim_matches('|').split(" | ").map(str::trim);
-            let (keys, default) = (cells.next().unwrap(), cells.next().unwrap());
+            let mut cell = || cells.next().unwrap().to_owned();
+            let (keys, default, holds) = (cell(), cell(), cell());
             for key in keys.split(", ").map(|key| key.trim_matches('`')) {
                 for section in &sections {
                     let path = if section.0 == key {
@@ -171,7 +202,8 @@ fn documented(text: &str) -> BTreeMap<Path, String> {
                     } else {
                         section.below(key)
                     };
-                    let twice = found.insert(path, default.to_owned());
+                    let (default, holds) = (default.clone(), holds.clone());
+                    let twice = found.insert(path, Row { default, holds });
                     assert!(twice.is_none(), "{key} is documented twice");
                 }
             }
@@ -180,7 +212,7 @@ fn documented(text: &str) -> BTreeMap<Path, String> {
     found
 }
 
-fn is_right(check: Check, files: &[Value], document: &str) {
+fn is_right(check: Check, pending: Pending, files: &[Value], document: &str) {
     let documented = documented(document);
     let mut real = BTreeSet::new();
     all_keys(check, &Path(String::new()), &mut real);
@@ -202,13 +234,79 @@ fn is_right(check: Check, files: &[Value], document: &str) {
         missing.is_empty() && stale.is_empty(),
         "not documented: {missing:#?}, documented and not there: {stale:#?}"
     );
-    for (path, default) in &documented {
+    for (path, Row { default, holds }) in &documented {
         if default.starts_with("required") {
             is_required(check, files, path);
         } else if let Some(default) = value(default) {
             has_default(check, files, path, &default);
         }
+        let meanings = ["at once", "new connections", "new tunnels", "restart"];
+        assert!(meanings.contains(&holds.as_str()), "{path:?}: {holds}");
+        if real.contains(path) {
+            waits_for_a_start(check, pending, files, path, holds == "restart");
+        }
     }
+}
+
+/// Whether a change of it is told as one that waits for a start: just as the document says.
+fn waits_for_a_start(
+    check: Check,
+    pending: Pending,
+    files: &[Value],
+    path: &Path,
+    is_documented: bool,
+) {
+    let mut tried = 0;
+    for file in files {
+        let Ok(before) = check(file.clone()) else {
+            continue;
+        };
+        for value in others() {
+            let mut next = file.clone();
+            *path.value(&mut next) = value;
+            if !check(next.clone()).is_ok_and(|after| after != before) {
+                continue;
+            }
+            tried += 1;
+            let keys = pending(file.clone(), next.clone());
+            assert_eq!(!keys.is_empty(), is_documented, "{path:?}: {keys:?}");
+            // Or its section's, if that came with it.
+            let is_it = |key: &String| path.0.starts_with(key.as_str());
+            assert!(keys.iter().all(is_it), "{path:?}: {keys:?}");
+        }
+    }
+    // Agents are taken as a whole, and what each may say hangs on the rest.
+    let is_of_agent = path.0.starts_with("agents[]");
+    let what = format!("no file says something else of {path:?}");
+    assert!(tried > 0 || is_of_agent, "{what}");
+}
+
+/// Some of which every key takes one or two.
+fn others() -> [Value; 22] {
+    [
+        json!(true),
+        json!(false),
+        json!(7),
+        json!(77),
+        json!(77_777),
+        json!("7s"),
+        json!("77m"),
+        json!("77KiB"),
+        json!("7MiB"),
+        json!("127.0.0.1:7"),
+        json!("/other"),
+        json!("https://other.example.com"),
+        json!("http://other.example.com:7"),
+        json!("other"),
+        json!("debug"),
+        json!("block"),
+        json!("stdout"),
+        json!("api"),
+        json!(["10.9.0.0/16"]),
+        json!(["https://other.example.com"]),
+        json!(["x-other"]),
+        json!({ "other": 7 }),
+    ]
 }
 
 /// A default that is a value, and nothing but that.
@@ -262,15 +360,13 @@ fn has_default(check: Check, files: &[Value], path: &Path, default: &Value) {
 #[test]
 fn keys_of_the_relay_are_as_documented() {
     let document = document("configuration.md");
-    is_right(relay, &files_of_the_relay(), &document);
+    let files = files_of_the_relay();
+    is_right(relay, pending_at_the_relay, &files, &document);
 }
 
 #[test]
 fn keys_of_the_agent_are_as_documented() {
     let document = document("agent.md");
-    is_right(
-        agent,
-        &files_of_the_agent(),
-        section(&document, "## Configuration"),
-    );
+    let (files, section) = (files_of_the_agent(), section(&document, "## Configuration"));
+    is_right(agent, pending_at_the_agent, &files, section);
 }
