@@ -237,16 +237,12 @@ impl<P: Proof> Book<P> {
 
     /// Begins to ask about tokens in use whose time it is, the most overdue first, at most so many.
     pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<Begun<P>> {
-        let mut due: Vec<_> = self
-            .entries
-            .iter()
-            .filter_map(|(tag, entry)| Some((entry.due(now)?, *tag)))
-            .collect();
-        due.sort_unstable_by_key(|(ask_at, _)| *ask_at);
-        due.truncate(most);
-        due.into_iter()
-            .filter_map(|(_, tag)| self.ask_again(tag))
-            .collect()
+        self.begin_where(most, |entry| entry.due(now))
+    }
+
+    /// The same for tokens that nobody uses, and for which GitLab has not vouched since then.
+    pub(super) fn idle(&mut self, now: Instant, since: Instant, most: usize) -> Vec<Begun<P>> {
+        self.begin_where(most, |entry| entry.idle_due(now, since))
     }
 
     /// Tokens in use that should have been asked about by then.
@@ -263,6 +259,22 @@ impl<P: Proof> Book<P> {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn begin_where(
+        &mut self,
+        most: usize,
+        due_at: impl Fn(&Entry<P>) -> Option<Instant>,
+    ) -> Vec<Begun<P>> {
+        let entries = self.entries.iter();
+        let mut due: Vec<_> = entries
+            .filter_map(|(tag, entry)| Some((due_at(entry)?, *tag)))
+            .collect();
+        due.sort_unstable_by_key(|(due_at, _)| *due_at);
+        due.truncate(most);
+        due.into_iter()
+            .filter_map(|(_, tag)| self.ask_again(tag))
+            .collect()
     }
 
     fn ask_again(&mut self, tag: TokenTag) -> Option<Begun<P>> {
@@ -336,6 +348,16 @@ impl<P: Proof> Entry<P> {
         let proven = self.proven.as_ref()?;
         let is_due = proven.ask_at <= now && self.flight.is_none() && proven.proof.is_held();
         is_due.then_some(proven.ask_at)
+    }
+
+    /// When GitLab last vouched for it, if that was before `since` and nobody uses it.
+    fn idle_due(&self, now: Instant, since: Instant) -> Option<Instant> {
+        let proven = self.proven.as_ref()?;
+        let is_due = proven.at <= since
+            && proven.ask_at <= now
+            && self.flight.is_none()
+            && !proven.proof.is_held();
+        is_due.then_some(proven.at)
     }
 }
 

@@ -89,6 +89,8 @@ impl GitLabConfig {
     pub(super) fn times(&self) -> Times {
         Times {
             recheck: self.recheck,
+            // Four fifths of `max_stale` are left, whenever GitLab falls silent.
+            idle_recheck: (self.max_stale / 5).max(self.recheck),
             timeout: self.timeout,
             refused_for: self.refused_for,
         }

@@ -16,7 +16,7 @@ use super::{
     granted::{CiUser, Granted},
     line::{Answer, Asker, Snag},
     over::OverJobs,
-    vouch::Kind,
+    vouch::{Idle, Kind},
 };
 use crate::{Affected, Caller, Ended, Running, tag::TokenTag};
 
@@ -53,6 +53,8 @@ impl Kind for Jobs {
     type Proof = Caller;
 
     const QUESTION: Question = Question::Job;
+    /// A deploy may build for ten minutes between two calls of kubectl.
+    const IDLE: Idle = Idle::AskedAbout;
 
     fn ask(
         &self,

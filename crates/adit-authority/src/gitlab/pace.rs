@@ -20,7 +20,7 @@ pub(super) struct Pace {
 pub(super) enum Urgency {
     /// A token that GitLab has vouched for before.
     Known,
-    /// A token that nobody has seen.
+    /// A token that nobody has seen, or that is known and that nobody uses.
     New,
     /// One from an address that has brought a bad one lately.
     Doubted,

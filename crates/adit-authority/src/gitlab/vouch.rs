@@ -13,7 +13,8 @@
 //! Invariants:
 //!  - GitLab's no ends a token at once, whatever was known; its silence ends one only after `max_stale`.
 //!  - Who goes away while waiting takes nothing from the others: calls belong to the driver.
-//!  - A token under which something runs is asked about at least every `recheck`, as long as the line takes the calls.
+//!  - A token under which something runs is asked about at least every `recheck`, as long as the line takes the calls; a job's under
+//!    which nothing does, now and then, so that what GitLab said last is not old when GitLab falls silent.
 
 mod settle;
 
@@ -52,6 +53,8 @@ pub(super) trait Kind: std::fmt::Debug + Send + Sync + 'static {
     const QUESTION: Question;
     /// What a caller is told whose token ended in the same moment.
     const ENDED: GitLabError = GitLabError::Ended;
+    /// Whether a token under which nothing runs is asked about, too.
+    const IDLE: Idle = Idle::LeftAlone;
 
     /// Asks GitLab.
     fn ask(
@@ -89,6 +92,8 @@ pub(super) trait Kind: std::fmt::Debug + Send + Sync + 'static {
 pub(super) struct Times {
     /// How often GitLab is asked about a token in use, at least.
     pub(super) recheck: Duration,
+    /// How often about one that nobody uses, if at all.
+    pub(super) idle_recheck: Duration,
     /// How long a call may take.
     pub(super) timeout: Duration,
     /// How long a refusal is remembered.
@@ -103,6 +108,15 @@ pub(super) struct Shared {
     pub(super) addresses: Arc<Addresses>,
     pub(super) times: Times,
     pub(super) bounds: Bounds,
+}
+
+/// What becomes of tokens under which nothing runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// They are asked about when they are shown again. To ask may mean something to GitLab, as that an agent is connected.
+    LeftAlone,
+    /// They are asked about, seldom: whoever has them will come back, and perhaps while GitLab is away.
+    AskedAbout,
 }
 
 /// All tokens of one kind.
@@ -126,6 +140,8 @@ pub(super) struct Ask<P> {
     begun: Begun<P>,
     /// Who brought it, if it is new.
     by: Option<Bringer>,
+    /// How urgent it is if it is not.
+    otherwise: Urgency,
 }
 
 /// A queue to the driver for each urgency, so that none of them takes another's places.
@@ -142,6 +158,8 @@ const MOST_WAITING: usize = 1024;
 const QUEUE: Duration = Duration::from_secs(5);
 /// How long the caller of a known token waits for GitLab's word before going on by the last one.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Places for calls that those about tokens which nobody uses leave to others.
+const KEPT_FROM_IDLE: usize = 32;
 /// By how much a token in use may be asked about later than it should before it counts as overdue.
 const LATE: Duration = Duration::from_secs(5);
 /// By which part of `recheck` a token may be asked about earlier than that.
@@ -219,14 +237,24 @@ impl<K: Kind> Vouch<K> {
         } else {
             room
         };
+        let idle_since = match K::IDLE {
+            Idle::LeftAlone => None,
+            Idle::AskedAbout => now.checked_sub(self.times.idle_recheck),
+        };
         let mut book = self.book.lock();
         let unproved = book.sweep(now);
         let due = book.due(now, room);
+        let room = (room - due.len()).saturating_sub(KEPT_FROM_IDLE);
+        let idle = idle_since.map(|since| book.idle(now, since, room));
         drop(book);
         for proof in &unproved {
             self.end(proof, Ended::Unproved);
         }
-        due.into_iter().map(Ask::of_known).collect()
+        let due = due.into_iter().map(|begun| Ask::of(begun, Urgency::Known));
+        let idle = idle.into_iter().flatten();
+        // Like new ones, so that they do not hold up what is in use.
+        due.chain(idle.map(|begun| Ask::of(begun, Urgency::New)))
+            .collect()
     }
 
     /// Makes a call and settles what it says. A new token that nobody waits for any more costs no turn: else those who have left, in a
@@ -289,7 +317,10 @@ impl<K: Kind> Vouch<K> {
         };
         let ask = self.admit(from, held.is_some(), now).and_then(|by| {
             let begun = book.begin(tag, token)?;
-            Ok(Ask { begun, by })
+            Ok(Ask {
+                by,
+                ..Ask::of(begun, Urgency::Known)
+            })
         });
         drop(book);
         let ask = match (ask, held.clone()) {
@@ -385,11 +416,15 @@ impl<K: Kind> Vouch<K> {
 }
 
 impl<P> Ask<P> {
-    const fn of_known(begun: Begun<P>) -> Self {
-        Self { begun, by: None }
+    const fn of(begun: Begun<P>, otherwise: Urgency) -> Self {
+        Self {
+            begun,
+            by: None,
+            otherwise,
+        }
     }
 
     fn urgency(&self) -> Urgency {
-        self.by.map_or(Urgency::Known, |by| by.urgency)
+        self.by.map_or(self.otherwise, |by| by.urgency)
     }
 }

@@ -77,17 +77,38 @@ async fn tokens_stay_apart_however_long_they_are_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_uses_is_not_asked_about_and_forgotten_in_the_end() {
+async fn a_job_that_is_quiet_is_asked_about_seldom_and_forgotten_when_it_has_ended() {
     let world = World::new();
     drop(world.running("token", 9001).await);
-    sleep(19 * MINUTE).await;
-    assert_eq!((world.script.calls(), world.stats().known), (1, 1));
-    sleep(2 * MINUTE).await;
+    sleep(41 * MINUTE).await;
+    // Its first, and one in four minutes.
+    assert_eq!((world.script.calls(), world.stats().known), (11, 1));
+    world.script.end("token");
+    sleep(4 * MINUTE).await;
     let stats = world.stats();
-    assert_eq!(
-        (world.script.calls(), stats.known, stats.known_bytes),
-        (1, 0, 0)
-    );
+    assert_eq!((stats.known, stats.known_bytes), (0, 0));
+    sleep(20 * MINUTE).await;
+    assert_eq!(world.script.calls(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_are_quiet_do_not_hold_up_what_is_in_use() {
+    let world = World::with(|config| {
+        config.calls_per_second = 1;
+        config.calls_at_once = 10;
+    });
+    for id in 1..=100 {
+        drop(world.running(&format!("quiet{id}"), id).await);
+    }
+    let caller = world.running("token", 9001).await;
+    world.script.now(Instead::Unreachable);
+    sleep(10 * MINUTE).await;
+    // All of them are due now, and one call is made in a second.
+    world.script.well();
+    sleep(MINUTE).await;
+    world.script.end("token");
+    sleep(31 * SECOND).await;
+    assert_eq!(world.cuts(), [(caller.owner(), None, Ended::Over)]);
 }
 
 #[tokio::test(start_paused = true)]

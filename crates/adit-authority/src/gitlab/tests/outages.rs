@@ -123,6 +123,22 @@ async fn in_the_end_nobody_is_known_without_gitlab() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_was_quiet_for_long_before_an_outage_is_known_through_it() {
+    for quiet in [7 * MINUTE, 19 * MINUTE, 3 * 60 * MINUTE + 13 * SECOND] {
+        let world = World::new();
+        drop(world.running("token", 9001).await);
+        sleep(quiet).await;
+        world.script.now(Instead::Hangs);
+        sleep(15 * MINUTE).await;
+        world.job("token").await.unwrap();
+        // Nor is it trusted for ever.
+        sleep(6 * MINUTE).await;
+        assert!(world.job("token").await.is_err(), "{quiet:?}");
+        assert_eq!(world.stats().known, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_no_in_the_middle_of_trouble_is_a_no() {
     let world = World::new();
     let caller = world.running("token", 9001).await;
