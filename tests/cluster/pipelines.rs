@@ -29,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
         roles_allow_to_jobs_what_they_say_and_refuse_the_rest,
         review_app_is_deployed_by_tier_and_goes_with_its_environment,
         variables_choose_context_and_namespace,
+        environment_chooses_the_context,
         jobs_without_a_grant_are_refused,
         watch_ends_with_its_job,
         deploy_goes_on_while_gitlab_is_away,
@@ -133,6 +134,25 @@ fn variables_choose_context_and_namespace(world: &World) {
         .variable("ADIT_RELAY_CA", place.relay.ca.to_str());
     runner.succeeds("deploy", Some("production"));
     let (_, said) = runner.succeeds("deploy-by-adit", Some("production"));
+    assert!(said.contains(&format!("* {PROJECT}:testing")), "{said}");
+}
+
+fn environment_chooses_the_context(world: &World) {
+    let place = Place::new(world);
+    let api = place.with(|gitlab| {
+        let mut world = gitlab.world();
+        let environment = world.environment(150, "production");
+        world.environment_mut(environment).agent = Some(41);
+        format!("{}/api/v4", gitlab.url())
+    });
+    let runner = Runner::new(world, &place, MAIN, "auto-devops")
+        .variable("ADIT_RELAY_URL", place.relay.url())
+        .variable("ADIT_RELAY_CA", place.relay.ca.to_str())
+        .variable("CI_API_V4_URL", api)
+        .variable("CI_PROJECT_ID", "150")
+        .variable("CI_SERVER_TLS_CA_FILE", place.relay.ca.to_str());
+    let (_, said) = runner.succeeds("deploy-by-environment", Some("production"));
+    assert!(said.contains("2 context(s)"), "{said}");
     assert!(said.contains(&format!("* {PROJECT}:testing")), "{said}");
 }
 

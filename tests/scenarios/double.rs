@@ -5,6 +5,7 @@ use adit_tests::{Answer, GitLab, body, caller::get};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use serde_json::Value;
 
+mod environments;
 mod faults;
 mod files;
 mod gitaly;

@@ -1,12 +1,13 @@
 //! `adit kubeconfig`: in a CI job, turns the job's token into a kubeconfig with a context for
 //! each agent that the job may use.
 //!
-//! It asks the relay what the token may reach ([`ask`]), builds the file ([`document`]) and puts
-//! it where kubectl looks ([`place`]). The invariant: the token ([`token`]) goes to the relay and
+//! It asks the relay what the token may reach ([`ask`]), GitLab which of several agents is meant ([`environment`]), builds the file
+//! ([`document`]) and puts it where kubectl looks ([`place`]). The invariant: the token ([`token`]) goes to the relay and
 //! into a file that only its owner can read.
 
 mod ask;
 mod document;
+mod environment;
 mod mark;
 mod place;
 mod relay_url;
@@ -18,14 +19,15 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use adit_process::Exit;
 use adit_process::tls::TrustRoots;
+use adit_process::{Exit, chain};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::runtime::Builder;
 
 pub(crate) use self::ask::{Reachable, bearer, listed};
 pub(crate) use self::document::Document;
+use self::environment::Environment;
 pub(crate) use self::place::Destination;
 pub(crate) use self::relay_url::{BadRelayUrl, RelayUrl};
 pub(crate) use self::token::JobToken;
@@ -38,8 +40,8 @@ The job is known by its ID token, from the variable ADIT_ID_TOKEN or from --id-t
 which every job of GitLab's has, where the relay asks GitLab. A token is never a flag, because other processes can \
 read those. The file's mode is 0600.
 
-With one context, that one is current. With more, name one by --context, or choose in the job with \
-`kubectl config use-context`.
+With one context, that one is current. With more, name one by --context, or choose an agent in the settings of the \
+job's environment at GitLab, or in the job with `kubectl config use-context`.
 
 Examples, in .gitlab-ci.yml:
   deploy:
@@ -63,7 +65,7 @@ pub(crate) struct KubeconfigArgs {
     /// Believe this CA for the relay instead of the system's, and write it into the kubeconfig (PEM)
     #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA")]
     ca: Option<PathBuf>,
-    /// Which context is current, such as `group/app:demo` [default: the only one]
+    /// Which context is current, such as `group/app:demo` [default: the only one, or that of the environment's agent]
     #[arg(long, value_name = "NAME", env = "KUBE_CONTEXT")]
     context: Option<String>,
     /// The namespace of all contexts [default: what the agent's configuration says]
@@ -112,7 +114,10 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
         return Err(Failure::new(Exit::NotPermitted, none));
     }
 
-    let current = current(args.context.as_deref(), &agents)?;
+    let current = match current(args.context.as_deref(), &agents)? {
+        Some(current) => Some(current),
+        None => runtime.block_on(of_environment(&agents)),
+    };
     let document = Document {
         relay: &args.relay,
         ca: ca.as_deref(),
@@ -141,6 +146,29 @@ fn current<'a>(wanted: Option<&str>, agents: &'a [Reachable]) -> Result<Option<&
     let known = names.collect::<Vec<_>>().join(", ");
     let error = anyhow!("{wanted} is not among the contexts that this job may use: {known}");
     Err(Failure::new(Exit::NotPermitted, error))
+}
+
+/// Of several, the one whose agent the job's environment names. Where that cannot be known, none is current, as without an
+/// environment; why, is told.
+async fn of_environment(agents: &[Reachable]) -> Option<&str> {
+    let environment = Environment::of_job()?;
+    let name = environment.name();
+    let why = match environment.agent().await {
+        Ok(None) => return None,
+        Ok(Some(named)) => {
+            let mut names = agents.iter().map(|agent| agent.context.as_str());
+            if let Some(found) = names.find(|context| *context == named) {
+                return Some(found);
+            }
+            format!("the environment {name} names the agent {named}, which this job may not use")
+        }
+        Err(error) => {
+            let error = chain(&error);
+            format!("GitLab has not said which agent the environment {name} names: {error}")
+        }
+    };
+    let _ = writeln!(io::stderr(), "warning: no context is current: {why}");
+    None
 }
 
 fn report(destination: &Destination, agents: &[Reachable], current: Option<&str>) {

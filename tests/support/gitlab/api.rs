@@ -11,6 +11,7 @@ use super::{
 };
 
 mod agents;
+mod environments;
 mod files;
 mod git;
 mod jobs;
@@ -35,6 +36,7 @@ pub(super) fn answer(call: &Call, endpoint: Endpoint, state: &State) -> Answer {
         Endpoint::AgentEvents => agents::events(call, state),
         Endpoint::RawFile => files::raw(call, state),
         Endpoint::File => files::file(call, state),
+        Endpoint::Environments => environments::list(call, state),
         Endpoint::Discovery => Ok(discovery(state)),
         Endpoint::Keys => Ok(keys(state)),
         Endpoint::Git => git::serve(call, state),

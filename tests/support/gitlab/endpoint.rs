@@ -30,6 +30,8 @@ pub enum Endpoint {
     RawFile,
     /// `GET /api/v4/projects/:id/repository/files/:path`
     File,
+    /// `GET /api/v4/projects/:id/environments`
+    Environments,
     /// `GET /.well-known/openid-configuration`
     Discovery,
     /// `GET /oauth/discovery/keys`
@@ -74,6 +76,7 @@ impl Endpoint {
             _ => match path.split('/').collect::<Vec<_>>()[..] {
                 ["projects", _, "repository", "files", _, "raw"] => Self::RawFile,
                 ["projects", _, "repository", "files", _] => Self::File,
+                ["projects", _, "environments"] => Self::Environments,
                 _ => Self::Nowhere,
             },
         }

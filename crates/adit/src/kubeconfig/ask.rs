@@ -143,7 +143,8 @@ pub(super) async fn reachable(
     roots: &TrustRoots,
 ) -> Result<Vec<Reachable>, AskError> {
     let tls = ClientTls::new(roots, &[H2, HTTP_1_1])?;
-    let dialler = way::dialler(relay, &tls, way::proxy(relay)?)?;
+    let parts = relay.parts();
+    let dialler = way::dialler(&parts, &tls, way::proxy(&parts)?)?;
     let mut pauses = PAUSES.into_iter();
     loop {
         let answer = exchange(&dialler, request(relay, token)?).await;

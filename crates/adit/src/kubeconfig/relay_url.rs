@@ -21,12 +21,7 @@ impl RelayUrl {
     /// Scheme, host and port, apart.
     pub(crate) fn parts(&self) -> Parts {
         let url: Uri = self.0.parse().expect("it was one when it was read");
-        let is_tls = url.scheme() == Some(&Scheme::HTTPS);
-        Parts {
-            is_tls,
-            host: url.host().unwrap_or_default().to_owned(),
-            port: url.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
-        }
+        Parts::of(&url).expect("tokens may be sent to it, as when it was read")
     }
 
     /// Where it tells which agents a token may use.
@@ -35,13 +30,27 @@ impl RelayUrl {
     }
 }
 
-/// A relay's address taken apart.
+/// Whom to dial: the address of a relay, or of another who is shown a token, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     pub(crate) is_tls: bool,
     /// IPv6 in brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+}
+
+impl Parts {
+    /// Of a whole URL, if a token may be sent to it.
+    pub(super) fn of(url: &Uri) -> Option<Self> {
+        let (scheme, host) = (url.scheme()?, url.host()?);
+        let is_tls = *scheme == Scheme::HTTPS;
+        let is_safe = is_tls || (*scheme == Scheme::HTTP && is_this_machine(host));
+        is_safe.then(|| Self {
+            is_tls,
+            host: host.to_owned(),
+            port: url.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+        })
+    }
 }
 
 impl fmt::Display for RelayUrl {
@@ -71,9 +80,7 @@ impl FromStr for RelayUrl {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(BadRelayUrl::Form);
         };
-        let is_safe = *scheme == Scheme::HTTPS
-            || (*scheme == Scheme::HTTP && is_this_machine(authority.host()));
-        if !is_safe {
+        if Parts::of(&uri).is_none() {
             return Err(BadRelayUrl::Scheme);
         }
         // People paste what stands in another kubeconfig.

@@ -1,7 +1,7 @@
-//! Decides how a job's programs dial a relay: as kubectl does it, through the proxy that the environment names. Called for `adit kubeconfig`
-//! and by the doctor.
+//! Decides how a job's programs dial a relay, and GitLab: as kubectl does it, through the proxy that the environment names. Called for
+//! `adit kubeconfig` and by the doctor.
 //!
-//! The invariant: a relay that is not this machine is dialled over TLS or not at all.
+//! The invariant: whoever is not this machine is dialled over TLS or not at all.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use adit_agent::dial::proxy::{BadProxy, Proxy, ProxyEnvironment};
 use adit_agent::dial::{Dialler, Tls};
 use adit_process::tls::ClientTls;
 
-use super::relay_url::RelayUrl;
+use super::relay_url::Parts;
 
-/// Why a relay cannot even be dialled.
+/// Why nobody can even be dialled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadWay {
     #[error("the proxy that HTTPS_PROXY or ALL_PROXY names cannot be used")]
@@ -20,22 +20,20 @@ pub(crate) enum BadWay {
     Name(String),
 }
 
-/// The proxy that the environment names for the relay. As for agents, what does without TLS is on this machine, and needs none.
-pub(crate) fn proxy(relay: &RelayUrl) -> Result<Option<Proxy>, BadWay> {
-    let parts = relay.parts();
+/// The proxy that the environment names for them. As for agents, what does without TLS is on this machine, and needs none.
+pub(crate) fn proxy(parts: &Parts) -> Result<Option<Proxy>, BadWay> {
     if !parts.is_tls {
         return Ok(None);
     }
     Ok(ProxyEnvironment::read().proxy_for(&parts.host, parts.port)?)
 }
 
-/// For the relay, which is to prove itself to `tls`.
+/// For those who are to prove themselves to `tls`.
 pub(crate) fn dialler(
-    relay: &RelayUrl,
+    parts: &Parts,
     tls: &ClientTls,
     proxy: Option<Proxy>,
 ) -> Result<Dialler, BadWay> {
-    let parts = relay.parts();
     let tls = if parts.is_tls {
         let host = parts.host.trim_matches(['[', ']']);
         let unnamed = || BadWay::Name(parts.host.clone());
@@ -44,7 +42,7 @@ pub(crate) fn dialler(
         None
     };
     Ok(Dialler {
-        host: parts.host,
+        host: parts.host.clone(),
         port: parts.port,
         tls,
         proxy,

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::thread;
 
-/// A relay that answers one request, over plain HTTP on loopback, and gives it back.
+/// A relay, or a GitLab, that answers one request, over plain HTTP on loopback, and gives it back.
 pub(crate) struct FakeRelay {
     pub(crate) url: String,
     pub(crate) request: thread::JoinHandle<String>,

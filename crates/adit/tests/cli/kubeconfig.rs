@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::thread;
 
 use tempfile::TempDir;
@@ -73,6 +74,77 @@ fn kubeconfig_takes_gitlabs_own_token_and_namespace() {
     let text = stdout(&written);
     assert!(text.contains("namespace: review"), "{text}");
     assert!(text.contains("token: ci:41:glcbt-64_opaque"), "{text}");
+}
+
+/// `adit kubeconfig` in a job that may use two agents and is for the environment `production`.
+fn kubeconfig_in_production(gitlab: &str) -> Command {
+    let relay = FakeRelay::answering(
+        "200 OK",
+        r#"{"agents":[{"id":41,"context":"group/app:demo"},{"id":42,"context":"group/app:other"}]}"#,
+    );
+    let mut command = adit(&["kubeconfig", "--relay", &relay.url, "--output", "-"]);
+    command
+        .env("CI_JOB_TOKEN", "glcbt-64_opaque")
+        .env("CI_API_V4_URL", format!("{gitlab}/api/v4"))
+        .env("CI_PROJECT_ID", "150")
+        .env("CI_ENVIRONMENT_NAME", "production");
+    command
+}
+
+#[test]
+fn context_of_the_agent_that_the_environment_names_is_current() {
+    let gitlab = FakeRelay::answering(
+        "200 OK",
+        r#"[{"name":"production","cluster_agent":{"name":"other","config_project":{"path_with_namespace":"group/app"}}}]"#,
+    );
+    let written = kubeconfig_in_production(&gitlab.url).output().unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    let text = stdout(&written);
+    assert!(text.contains("current-context: group/app:other"), "{text}");
+    let request = gitlab.request.join().unwrap();
+    let line = "GET /api/v4/projects/150/environments?name=production HTTP/1.1\r\n";
+    assert!(request.starts_with(line), "{request}");
+    assert!(
+        request.contains("job-token: glcbt-64_opaque\r\n"),
+        "{request}"
+    );
+}
+
+#[test]
+fn environment_that_chooses_nothing_keeps_no_kubeconfig_from_being_written() {
+    for (status, body, told) in [
+        ("200 OK", "[]", None),
+        ("200 OK", r#"[{"name":"production"}]"#, None),
+        (
+            "200 OK",
+            r#"[{"name":"production","cluster_agent":{"name":"x","config_project":{"path_with_namespace":"a/b"}}}]"#,
+            Some("names the agent a/b:x, which this job may not use"),
+        ),
+        ("200 OK", "<html>", Some("is not a list of environments")),
+        ("500 Oops", "", Some("it answered 500")),
+    ] {
+        let gitlab = FakeRelay::answering(status, body);
+        let written = kubeconfig_in_production(&gitlab.url).output().unwrap();
+        assert!(written.status.success(), "{}", stderr(&written));
+        let (text, warnings) = (stdout(&written), stderr(&written));
+        assert!(text.contains("name: group/app:other"), "{text}");
+        assert!(!text.contains("current-context"), "{text}");
+        match told {
+            Some(told) => assert!(warnings.contains(told), "{warnings}"),
+            None => assert_eq!(warnings, ""),
+        }
+        gitlab.request.join().unwrap();
+    }
+}
+
+#[test]
+fn gitlab_is_not_asked_which_agent_is_meant_where_somebody_has_said_it() {
+    // Nobody listens there.
+    let mut told = kubeconfig_in_production("http://127.0.0.1:1");
+    let written = told.env("KUBE_CONTEXT", "group/app:demo").output().unwrap();
+    let text = stdout(&written);
+    assert!(text.contains("current-context: group/app:demo"), "{text}");
+    assert_eq!(stderr(&written), "");
 }
 
 #[test]

@@ -62,26 +62,30 @@ pub(super) fn allowed_agents(call: &Call, state: &State) -> Result<Answer> {
 }
 
 fn agent(world: &World, allowed: &Allowed<'_>) -> Value {
-    let id = allowed.agent.project;
-    let project = world.project_of(id);
-    let path = world.project_path(id);
     json!({
         "id": allowed.agent.id,
-        "config_project": {
-            "id": id,
-            "description": null,
-            "name": project.path,
-            "name_with_namespace": path.replace('/', " / "),
-            "path": project.path,
-            "path_with_namespace": path,
-            "created_at": "2026-01-01T00:00:00.000Z",
-        },
+        "config_project": project_identity(world, allowed.agent.project),
         "configuration": allowed.configuration,
     })
 }
 
+/// A project as it is shown beside what belongs to it.
+pub(super) fn project_identity(world: &World, id: u64) -> Value {
+    let project = world.project_of(id);
+    let path = world.project_path(id);
+    json!({
+        "id": id,
+        "description": null,
+        "name": project.path,
+        "name_with_namespace": path.replace('/', " / "),
+        "path": project.path,
+        "path_with_namespace": path,
+        "created_at": "2026-01-01T00:00:00.000Z",
+    })
+}
+
 /// The running job that asks.
-fn of_token<'a>(call: &Call, world: &'a World) -> Result<&'a Job> {
+pub(super) fn of_token<'a>(call: &Call, world: &'a World) -> Result<&'a Job> {
     if let Some(token) = job_token(call) {
         let job = world.job_by_token(&token);
         let job = job.ok_or_else(Answer::unauthorized)?;

@@ -12,6 +12,8 @@ pub struct Environment {
     pub name: String,
     pub slug: String,
     pub tier: Tier,
+    /// The agent that its settings name.
+    pub agent: Option<u64>,
 }
 
 impl World {
@@ -27,6 +29,7 @@ impl World {
             name: name.to_owned(),
             slug: environment_slug(name),
             tier: Tier::guessed(name),
+            agent: None,
         };
         self.environments.insert(id, environment);
         id
@@ -37,6 +40,15 @@ impl World {
         self.environments
             .values()
             .find(|environment| environment.project == project && environment.name == name)
+    }
+
+    pub(in crate::gitlab) fn environments_of(
+        &self,
+        project: u64,
+    ) -> impl Iterator<Item = &Environment> {
+        self.environments
+            .values()
+            .filter(move |environment| environment.project == project)
     }
 
     /// # Panics

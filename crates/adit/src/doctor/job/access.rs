@@ -117,16 +117,17 @@ fn access(found: Found, namespace: Option<String>) -> Result<Access, Wrong> {
         what: chain(&error),
         advice: "name the relay by its host name, and an HTTP proxy, or except the relay by NO_PROXY",
     };
+    let parts = relay.parts();
     let proxy = match proxy {
         Some(proxy) => Some(proxy),
-        None => way::proxy(&relay).map_err(impassable)?,
+        None => way::proxy(&parts).map_err(impassable)?,
     };
     let (any, witness) = ClientTls::witnessed(&roots, &[H2, HTTP_1_1]).map_err(untrusted)?;
     let http1 = ClientTls::new(&roots, &[HTTP_1_1]).map_err(untrusted)?;
     let way = Way {
-        dialler: way::dialler(&relay, &any, proxy.clone()).map_err(impassable)?,
-        http1: way::dialler(&relay, &http1, proxy).map_err(impassable)?,
-        witness: relay.parts().is_tls.then_some(witness),
+        dialler: way::dialler(&parts, &any, proxy.clone()).map_err(impassable)?,
+        http1: way::dialler(&parts, &http1, proxy).map_err(impassable)?,
+        witness: parts.is_tls.then_some(witness),
     };
     Ok(Access {
         relay,
