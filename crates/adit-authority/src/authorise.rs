@@ -237,7 +237,7 @@ fn no_entry(id: &AgentId, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn not_listed(id: &AgentId, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(
         f,
-        "GitLab lets this job use no agent with the id {id}: ask for an entry in its ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out"
+        "GitLab lets this job use no agent with the id {id}: ask for an entry in its ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out, which `adit access explain` tells rule by rule"
     )
 }
 
