@@ -84,6 +84,7 @@ fn roles_allow_to_jobs_what_they_say_and_refuse_the_rest(world: &World) {
     for (name, what) in [
         ("read-secrets", "cannot list resource \"secrets\""),
         ("other-kinds", "cannot create resource \"configmaps\""),
+        ("see-other-kinds", "cannot list resource \"configmaps\""),
     ] {
         let (job, said) = runner.fails(name, None);
         for part in [what, &format!("\"gitlab:ci_job:{job}\"")] {
