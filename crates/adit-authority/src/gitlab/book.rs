@@ -1,7 +1,8 @@
 //! What is remembered of tokens: those that GitLab has vouched for, those it is being asked about, those it refused a moment
 //! ago. Kept by [`super::vouch`] under one lock.
 //! Invariants: entries and bytes are bounded; a token is found by its keyed hash, and its text is kept only while GitLab may have
-//! to be asked about it again; what somebody holds is never dropped to make room.
+//! to be asked about it again; what somebody holds is never dropped to make room, and what GitLab has vouched for only for what it has
+//! vouched for, too: strangers push nobody out.
 
 use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc, time::Duration};
 
@@ -25,9 +26,9 @@ pub(super) type Verdict<P> = Result<P, GitLabError>;
 /// How much is remembered, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Tokens, with those being asked about; refused ones apart.
+    /// Tokens that GitLab has vouched for.
     pub(super) tokens: usize,
-    /// Bytes of tokens and answers.
+    /// Bytes of those tokens, and of what it said.
     pub(super) bytes: usize,
     /// How long a proof holds without a new one.
     pub(super) max_stale: Duration,
@@ -36,8 +37,12 @@ pub(super) struct Bounds {
 /// What is remembered of one kind of token.
 #[derive(Debug)]
 pub(super) struct Book<P> {
-    entries: Tagged<Entry<P>>,
+    /// Those that GitLab has vouched for.
+    known: Tagged<Known<P>>,
+    /// Those that it is asked about and has not vouched for. As many as have a place with the driver, in its queues or among its calls.
+    new: Tagged<New<P>>,
     refused: Tagged<(GitLabError, Instant)>,
+    /// Of the known ones.
     bytes: usize,
     bounds: Bounds,
 }
@@ -45,19 +50,20 @@ pub(super) struct Book<P> {
 type Tagged<T> = HashMap<TokenTag, T, BuildHasherDefault<TagHasher>>;
 
 #[derive(Debug)]
-struct Entry<P> {
+struct Known<P> {
     token: SecretString,
     bytes: usize,
-    proven: Option<Proven<P>>,
-    flight: Option<Arc<Flight<P>>>,
-}
-
-#[derive(Debug)]
-struct Proven<P> {
     proof: P,
     at: Instant,
     /// Until then nobody asks again.
     ask_at: Instant,
+    flight: Option<Arc<Flight<P>>>,
+}
+
+#[derive(Debug)]
+struct New<P> {
+    bytes: usize,
+    flight: Arc<Flight<P>>,
 }
 
 /// What the book has on a token.
@@ -92,14 +98,17 @@ pub(super) enum Proved<P> {
     Same(P),
     /// It says something else.
     Changed { old: P, new: P },
-    /// The token was struck out meanwhile, or there is no room for what GitLab says.
+    /// It says something else than this one, and there is no room for it: the token is struck out.
+    Outgrown(P),
+    /// The token was struck out meanwhile, or there is no room for the first.
     Lost(GitLabError),
 }
 
 impl<P: Proof> Book<P> {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
-            entries: HashMap::default(),
+            known: HashMap::default(),
+            new: HashMap::default(),
             refused: HashMap::default(),
             bytes: 0,
             bounds,
@@ -107,41 +116,44 @@ impl<P: Proof> Book<P> {
     }
 
     pub(super) fn find(&self, tag: &TokenTag, now: Instant) -> Found<P> {
-        let Some(entry) = self.entries.get(tag) else {
-            return match self.refused.get(tag) {
-                Some((error, until)) if *until > now => Found::Refused(*error),
-                Some(_) | None => Found::Due(None),
+        let Some(known) = self.known.get(tag) else {
+            return match (self.new.get(tag), self.refused.get(tag)) {
+                (Some(new), _) => Found::Asking(new.flight.subscribe(), None),
+                (None, Some((error, until))) if *until > now => Found::Refused(*error),
+                (None, Some(_) | None) => Found::Due(None),
             };
         };
-        let proven = entry
-            .proven
-            .as_ref()
-            .filter(|proven| proven.at + self.bounds.max_stale > now);
-        let held = proven.map(|proven| proven.proof.clone());
-        match (held, &entry.flight) {
-            (Some(proof), _) if proven.is_some_and(|proven| proven.ask_at > now) => {
-                Found::Fresh(proof)
-            }
+        let holds = known.at + self.bounds.max_stale > now;
+        let held = holds.then(|| known.proof.clone());
+        match (held, &known.flight) {
+            (Some(proof), _) if known.ask_at > now => Found::Fresh(proof),
             (held, Some(flight)) => Found::Asking(flight.subscribe(), held),
             (held, None) => Found::Due(held),
         }
     }
 
-    /// Notes that GitLab is asked about a token, which [`Book::find`] has just said to be due.
+    /// Notes that GitLab is asked about a token, which [`Book::find`] has just said to be due. It is not asked about a new one for which
+    /// there would be no room.
     pub(super) fn begin(&mut self, tag: TokenTag, token: &str) -> Result<Begun<P>, GitLabError> {
-        if !self.entries.contains_key(&tag) {
-            let bytes = token.len() + OVERHEAD;
-            self.make_room(1, bytes)?;
-            self.bytes += bytes;
-            let entry = Entry {
-                token: SecretString::from(token),
-                bytes,
-                proven: None,
-                flight: None,
-            };
-            self.entries.insert(tag, entry);
+        if let Some(begun) = self.ask_again(tag) {
+            return Ok(begun);
         }
-        self.ask_again(tag).ok_or(GitLabError::Busy)
+        let bytes = token.len() + OVERHEAD;
+        if self.is_beyond(1, bytes) && !self.known.values().any(Known::is_idle) {
+            return Err(GitLabError::Busy);
+        }
+        let flight = Arc::new(watch::Sender::new(None));
+        let new = New {
+            bytes,
+            flight: Arc::clone(&flight),
+        };
+        self.new.insert(tag, new);
+        Ok(Begun {
+            tag,
+            token: SecretString::from(token),
+            flight,
+            due_at: None,
+        })
     }
 
     /// GitLab has vouched for a token that this call asked about. `weight` is what its answer takes in bytes; `proof` makes one, given
@@ -153,31 +165,57 @@ impl<P: Proof> Book<P> {
         (now, ask_at): (Instant, Instant),
         proof: impl FnOnce(Option<&P>) -> Option<P>,
     ) -> Proved<P> {
-        // While it is asked about, it is not dropped for others.
-        if let Err(full) = self.make_room(0, weight) {
-            self.strike(begun);
+        let bytes = begun.token.expose_secret().len() + OVERHEAD + weight;
+        if self.take_new(begun).is_none() {
+            return self.proved_again(begun, bytes, (now, ask_at), |old| proof(Some(old)));
+        }
+        if let Err(full) = self.make_room(1, bytes) {
             return Proved::Lost(full);
         }
-        let Some(entry) = self.entry_of(begun) else {
-            return Proved::Lost(GitLabError::Ended);
+        let Some(first) = proof(None) else {
+            return Proved::Lost(GitLabError::Busy);
         };
-        entry.flight = None;
-        let old = entry.proven.take().map(|proven| proven.proof);
-        let (stays, proved) = match (proof(old.as_ref()), old) {
-            (Some(new), None) => (new.clone(), Proved::First(new)),
-            (Some(new), Some(old)) => (new.clone(), Proved::Changed { old, new }),
-            (None, Some(old)) => (old.clone(), Proved::Same(old)),
-            (None, None) => return Proved::Lost(GitLabError::Busy),
-        };
-        entry.proven = Some(Proven {
-            proof: stays,
+        let known = Known {
+            token: begun.token.clone(),
+            bytes,
+            proof: first.clone(),
             at: now,
             ask_at,
-        });
-        let bytes = begun.token.expose_secret().len() + OVERHEAD + weight;
-        let before = std::mem::replace(&mut entry.bytes, bytes);
+            flight: None,
+        };
+        self.known.insert(begun.tag, known);
+        self.bytes += bytes;
+        Proved::First(first)
+    }
+
+    /// The same of a token that is known already. What GitLab said before needs no room again.
+    fn proved_again(
+        &mut self,
+        begun: &Begun<P>,
+        bytes: usize,
+        (now, ask_at): (Instant, Instant),
+        proof: impl FnOnce(&P) -> Option<P>,
+    ) -> Proved<P> {
+        let Some(known) = self.known_of(begun) else {
+            return Proved::Lost(GitLabError::Ended);
+        };
+        known.flight = None;
+        known.at = now;
+        known.ask_at = ask_at;
+        let Some(new) = proof(&known.proof) else {
+            return Proved::Same(known.proof.clone());
+        };
+        let old = std::mem::replace(&mut known.proof, new.clone());
+        let before = std::mem::replace(&mut known.bytes, bytes);
         self.bytes = self.bytes + bytes - before;
-        proved
+        // Not by dropping this one: as long as `new` is here it is held.
+        match self.make_room(0, 0) {
+            Ok(()) => Proved::Changed { old, new },
+            Err(_) => {
+                self.strike_tag(&begun.tag);
+                Proved::Outgrown(old)
+            }
+        }
     }
 
     /// GitLab has said no, or something that cannot be believed: the token is struck out, and not asked about again until then.
@@ -188,9 +226,10 @@ impl<P: Proof> Book<P> {
         error: GitLabError,
         until: Instant,
     ) -> Option<P> {
-        let struck = self.strike(begun);
+        self.take_new(begun);
         self.remember_refusal(begun.tag, error, until);
-        struck
+        self.known_of(begun)?;
+        self.strike_tag(&begun.tag)
     }
 
     /// GitLab has said nothing that counts. What it said before holds on, and is asked about again at `ask_at`; a token that is new
@@ -201,74 +240,61 @@ impl<P: Proof> Book<P> {
         ask_at: Instant,
         refusal: Option<(GitLabError, Instant)>,
     ) {
-        let Some(entry) = self.entry_of(begun) else {
-            return;
-        };
-        entry.flight = None;
-        if let Some(proven) = &mut entry.proven {
-            proven.ask_at = ask_at;
-            return;
-        }
-        self.strike_tag(&begun.tag);
-        if let Some((error, until)) = refusal {
+        if let Some(known) = self.known_of(begun) {
+            known.flight = None;
+            known.ask_at = ask_at;
+        } else if self.take_new(begun).is_some()
+            && let Some((error, until)) = refusal
+        {
             self.remember_refusal(begun.tag, error, until);
         }
     }
 
     /// Strikes out all tokens of which this is true, and gives what GitLab said of them.
     pub(super) fn strike_where(&mut self, is_so: impl Fn(&P) -> bool) -> Vec<P> {
-        self.strike_entries(|entry| {
-            entry
-                .proven
-                .as_ref()
-                .is_some_and(|proven| is_so(&proven.proof))
-        })
+        self.strike_known(|known| is_so(&known.proof))
     }
 
     /// Forgets what is over: refusals whose time has passed, and tokens that GitLab has not vouched for in long. Gives those.
     pub(super) fn sweep(&mut self, now: Instant) -> Vec<P> {
         self.refused.retain(|_, (_, until)| *until > now);
         let max_stale = self.bounds.max_stale;
-        self.strike_entries(|entry| {
-            let is_old = |proven: &Proven<P>| proven.at + max_stale <= now;
-            entry.flight.is_none() && entry.proven.as_ref().is_some_and(is_old)
-        })
+        self.strike_known(|known| known.flight.is_none() && known.at + max_stale <= now)
     }
 
     /// Begins to ask about tokens in use whose time it is, the most overdue first, at most so many.
     pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<Begun<P>> {
-        self.begin_where(most, |entry| entry.due(now))
+        self.begin_where(most, |known| known.due(now))
     }
 
     /// The same for tokens that nobody uses, and for which GitLab has not vouched since then.
     pub(super) fn idle(&mut self, now: Instant, since: Instant, most: usize) -> Vec<Begun<P>> {
-        self.begin_where(most, |entry| entry.idle_due(now, since))
+        self.begin_where(most, |known| known.idle_due(now, since))
     }
 
     /// Tokens in use that should have been asked about by then.
     pub(super) fn overdue(&self, then: Instant) -> usize {
-        self.entries
-            .values()
-            .filter(|entry| entry.due(then).is_some())
-            .count()
+        let known = self.known.values();
+        known.filter(|known| known.due(then).is_some()).count()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.known.len() + self.new.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        let of_new: usize = self.new.values().map(|new| new.bytes).sum();
+        self.bytes + of_new
     }
 
     fn begin_where(
         &mut self,
         most: usize,
-        due_at: impl Fn(&Entry<P>) -> Option<Instant>,
+        due_at: impl Fn(&Known<P>) -> Option<Instant>,
     ) -> Vec<Begun<P>> {
-        let entries = self.entries.iter();
-        let mut due: Vec<_> = entries
-            .filter_map(|(tag, entry)| Some((due_at(entry)?, *tag)))
+        let known = self.known.iter();
+        let mut due: Vec<_> = known
+            .filter_map(|(tag, known)| Some((due_at(known)?, *tag)))
             .collect();
         due.sort_unstable_by_key(|(due_at, _)| *due_at);
         due.truncate(most);
@@ -278,42 +304,47 @@ impl<P: Proof> Book<P> {
     }
 
     fn ask_again(&mut self, tag: TokenTag) -> Option<Begun<P>> {
-        let entry = self.entries.get_mut(&tag)?;
+        let known = self.known.get_mut(&tag)?;
         let flight = Arc::new(watch::Sender::new(None));
-        entry.flight = Some(Arc::clone(&flight));
+        known.flight = Some(Arc::clone(&flight));
         Some(Begun {
             tag,
-            token: entry.token.clone(),
+            token: known.token.clone(),
             flight,
-            due_at: entry.proven.as_ref().map(|proven| proven.ask_at),
+            due_at: Some(known.ask_at),
         })
     }
 
-    fn entry_of(&mut self, begun: &Begun<P>) -> Option<&mut Entry<P>> {
+    /// The token that this call asked about, if it is still known.
+    fn known_of(&mut self, begun: &Begun<P>) -> Option<&mut Known<P>> {
         let is_its = |flight: &Arc<Flight<P>>| Arc::ptr_eq(flight, &begun.flight);
-        let entry = self.entries.get_mut(&begun.tag)?;
-        entry.flight.as_ref().is_some_and(is_its).then_some(entry)
+        let known = self.known.get_mut(&begun.tag)?;
+        known.flight.as_ref().is_some_and(is_its).then_some(known)
     }
 
-    fn strike(&mut self, begun: &Begun<P>) -> Option<P> {
-        self.entry_of(begun)?;
-        self.strike_tag(&begun.tag)
+    /// The same if it is new, which it is not any more.
+    fn take_new(&mut self, begun: &Begun<P>) -> Option<New<P>> {
+        let new = self.new.get(&begun.tag)?;
+        let is_its = Arc::ptr_eq(&new.flight, &begun.flight);
+        is_its.then(|| self.new.remove(&begun.tag))?
     }
 
     fn strike_tag(&mut self, tag: &TokenTag) -> Option<P> {
-        let entry = self.entries.remove(tag)?;
-        self.bytes -= entry.bytes;
-        Some(entry.proven?.proof)
+        let known = self.known.remove(tag)?;
+        self.bytes -= known.bytes;
+        Some(known.proof)
     }
 
-    fn strike_entries(&mut self, is_so: impl Fn(&Entry<P>) -> bool) -> Vec<P> {
-        let tags: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| is_so(entry))
+    fn strike_known(&mut self, is_so: impl Fn(&Known<P>) -> bool) -> Vec<P> {
+        let known = self.known.iter();
+        let struck: Vec<_> = known
+            .filter(|(_, known)| is_so(known))
             .map(|(tag, _)| *tag)
             .collect();
-        tags.iter().filter_map(|tag| self.strike_tag(tag)).collect()
+        struck
+            .iter()
+            .filter_map(|tag| self.strike_tag(tag))
+            .collect()
     }
 
     fn remember_refusal(&mut self, tag: TokenTag, error: GitLabError, until: Instant) {
@@ -326,38 +357,38 @@ impl<P: Proof> Book<P> {
     }
 
     /// Drops tokens that nobody uses, those first that were asked about longest ago.
-    fn make_room(&mut self, entries: usize, bytes: usize) -> Result<(), GitLabError> {
-        while self.entries.len() + entries > self.bounds.tokens
-            || self.bytes + bytes > self.bounds.bytes
-        {
-            let idle = self.entries.iter().filter_map(|(tag, entry)| {
-                let proven = entry.proven.as_ref()?;
-                let is_idle = entry.flight.is_none() && !proven.proof.is_held();
-                is_idle.then_some((proven.at, *tag))
-            });
-            let (_, victim) = idle.min_by_key(|(at, _)| *at).ok_or(GitLabError::Busy)?;
+    fn make_room(&mut self, tokens: usize, bytes: usize) -> Result<(), GitLabError> {
+        while self.is_beyond(tokens, bytes) {
+            let idle = self.known.iter().filter(|(_, known)| known.is_idle());
+            let oldest = idle.min_by_key(|(_, known)| known.at);
+            let victim = *oldest.ok_or(GitLabError::Busy)?.0;
             self.strike_tag(&victim);
         }
         Ok(())
     }
+
+    /// Whether so much more would be too much.
+    fn is_beyond(&self, tokens: usize, bytes: usize) -> bool {
+        self.known.len() + tokens > self.bounds.tokens || self.bytes + bytes > self.bounds.bytes
+    }
 }
 
-impl<P: Proof> Entry<P> {
+impl<P: Proof> Known<P> {
     /// Since when it should be asked about, if that is before `now` and somebody uses it.
     fn due(&self, now: Instant) -> Option<Instant> {
-        let proven = self.proven.as_ref()?;
-        let is_due = proven.ask_at <= now && self.flight.is_none() && proven.proof.is_held();
-        is_due.then_some(proven.ask_at)
+        let is_due = self.ask_at <= now && self.flight.is_none() && self.proof.is_held();
+        is_due.then_some(self.ask_at)
     }
 
     /// When GitLab last vouched for it, if that was before `since` and nobody uses it.
     fn idle_due(&self, now: Instant, since: Instant) -> Option<Instant> {
-        let proven = self.proven.as_ref()?;
-        let is_due = proven.at <= since
-            && proven.ask_at <= now
-            && self.flight.is_none()
-            && !proven.proof.is_held();
-        is_due.then_some(proven.at)
+        let is_due = self.at <= since && self.ask_at <= now && self.is_idle();
+        is_due.then_some(self.at)
+    }
+
+    /// Whether nobody uses it, nor asks about it.
+    fn is_idle(&self) -> bool {
+        self.flight.is_none() && !self.proof.is_held()
     }
 }
 

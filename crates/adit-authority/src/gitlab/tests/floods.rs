@@ -163,19 +163,44 @@ async fn what_is_in_use_is_not_dropped_for_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn strangers_push_no_job_out_that_gitlab_has_vouched_for() {
+    let world = World::with(|config| config.max_tokens = 10);
+    for id in 1..=10 {
+        world.running(&format!("quiet{id}"), id).await;
+    }
+    // All of them wait for GitLab at once.
+    *world.script.latency.lock() = SECOND;
+    let mut tasks = JoinSet::new();
+    for number in 0..1000_u32 {
+        let gitlab = Arc::clone(&world.gitlab);
+        tasks.spawn(async move {
+            let from = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
+            let token = format!("invented-{number}");
+            gitlab
+                .job(Token::parse(&token).unwrap(), from)
+                .await
+                .unwrap_err()
+        });
+    }
+    within(tasks.join_all()).await;
+    world.script.now(Instead::Unreachable);
+    sleep(15 * MINUTE).await;
+    for id in 1..=10 {
+        world.job(&format!("quiet{id}")).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_are_bounded_too() {
     let world = World::with(|config| config.max_memory = 100_000);
-    let mut large = said(9001);
-    large["padding"] = json!("x".repeat(20_000));
     for number in 0..50 {
         let token = format!("token{number}");
-        world.script.start(&token, large.clone());
+        world.script.start(&token, large(9001, 20_000));
         world.job(&token).await.unwrap();
         assert!(world.stats().known_bytes <= 100_000);
     }
     assert_eq!(world.stats().known, 4);
-    large["padding"] = json!("x".repeat(100_000));
-    world.script.start("larger", large);
+    world.script.start("larger", large(9001, 100_000));
     assert_eq!(world.job("larger").await.unwrap_err(), GitLabError::Busy);
 }
 
@@ -199,4 +224,52 @@ async fn tokens_that_gitlab_cannot_read_hold_up_nobody_else() {
     }
     world.script.well();
     world.running("token", 9001).await;
+}
+
+/// What GitLab says of a job, in so many bytes and more.
+fn large(id: u64, bytes: usize) -> Value {
+    let mut large = said(id);
+    large["padding"] = json!("x".repeat(bytes));
+    large
+}
+
+/// A relay with room for four answers of 20,000 bytes, and four jobs that run.
+async fn full() -> (World, Vec<Caller>) {
+    let world = World::with(|config| config.max_memory = 90_000);
+    let mut held = Vec::new();
+    for id in 1..=4 {
+        let token = format!("token{id}");
+        world.script.start(&token, large(id, 20_000));
+        held.push(world.job(&token).await.unwrap());
+    }
+    (world, held)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gitlab_says_again_needs_no_room_again() {
+    let (world, held) = full().await;
+    sleep(5 * MINUTE).await;
+    let stats = world.stats();
+    assert_eq!((stats.known, stats.overdue), (4, 0));
+    assert!(stats.known_bytes <= 90_000);
+    world.script.end("token1");
+    sleep(31 * SECOND).await;
+    assert_eq!(world.cuts(), [(held[0].owner(), None, Ended::Over)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_about_which_there_is_more_to_say_than_room_is_cut() {
+    let (world, held) = full().await;
+    let mut more = large(1, 40_000);
+    more["allowed_agents"][1]["id"] = json!(43);
+    world.script.start("token1", more);
+    sleep(31 * SECOND).await;
+    // Else nobody would ask about what it runs any more.
+    assert_eq!(world.cuts(), [(held[0].owner(), None, Ended::Changed)]);
+    assert_eq!(world.stats().known, 3);
+    assert!(world.stats().known_bytes <= 90_000);
+    assert_eq!(world.job("token1").await.unwrap_err(), GitLabError::Busy);
+    // Until there is.
+    drop(held);
+    world.job("token1").await.unwrap();
 }

@@ -68,6 +68,10 @@ impl<K: Kind> Vouch<K> {
                 self.kind.changed(&old, &new);
                 Ok(new)
             }
+            Proved::Outgrown(old) => {
+                self.end(&old, Ended::Changed);
+                Err(GitLabError::Busy)
+            }
             Proved::Lost(GitLabError::Ended) => Err(K::ENDED),
             Proved::Lost(error) => Err(error),
         }
