@@ -6,18 +6,19 @@
     reason = "a bench fails by panicking"
 )]
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
-use adit_benches::shape::Shape;
+use adit_benches::{
+    body::{self, Body},
+    shape::Shape,
+};
 use adit_exchange::{Ask, Asked, HeadLimits, answer, ask};
 use adit_identity::{ActAs, AgentId, JobIdentity};
 use adit_tunnel::{Options, Terms, Tunnel, TunnelStream, testing};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use futures_util::{future::join_all, stream};
+use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Request, Response};
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, StreamBody};
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinSet,
@@ -75,21 +76,16 @@ impl Lane {
     }
 
     async fn download(&self, bytes: usize) {
-        let came = self.ask(Request::get("/"), bytes, pieces(0)).await;
-        assert_eq!(came, bytes);
+        let came = self.ask(Request::get("/"), bytes, body::pieces(0)).await;
+        assert_eq!(came, bytes as u64);
     }
 
     async fn upload(&self, bytes: usize) {
-        self.ask(Request::put("/"), 0, pieces(bytes)).await;
+        self.ask(Request::put("/"), 0, body::pieces(bytes)).await;
     }
 
     /// Asks as the relay does for a job's kubectl, and counts what is answered.
-    async fn ask(
-        &self,
-        request: http::request::Builder,
-        answered: usize,
-        body: impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
-    ) -> usize {
+    async fn ask(&self, request: http::request::Builder, answered: usize, body: Body) -> u64 {
         let mut request = request.body(body).unwrap();
         for (name, value) in FIELDS {
             let (name, value) = (
@@ -106,7 +102,7 @@ impl Lane {
             limits: HeadLimits::default(),
         };
         let answer = ask(&self.relay, request, how, Terms::default()).await;
-        length(answer.unwrap().into_body()).await
+        body::length(answer.unwrap().into_body()).await.unwrap()
     }
 }
 
@@ -120,28 +116,11 @@ async fn serve(agent: Tunnel) {
 
 async fn serve_one(stream: Arc<TunnelStream>, head: Bytes) {
     let asked = Asked::read(&head, HeadLimits::default()).unwrap();
-    length(asked.body(&stream)).await;
+    body::length(asked.body(&stream)).await.unwrap();
     let bytes = asked.target.path().trim_start_matches('/').parse().unwrap();
-    answer(&stream, Response::new(pieces(bytes))).await.unwrap();
-}
-
-/// Reads a body to its end.
-async fn length<B: Body<Data = Bytes, Error: std::fmt::Debug> + Unpin>(mut body: B) -> usize {
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        length += frame.unwrap().data_ref().map_or(0, Bytes::len);
-    }
-    length
-}
-
-/// A body of so many bytes, in the pieces that a socket would give.
-fn pieces(bytes: usize) -> impl Body<Data = Bytes, Error = Infallible> + Send + Unpin {
-    const PIECE: &[u8] = &[b'x'; 16 << 10];
-    let sizes = (0..bytes)
-        .step_by(PIECE.len())
-        .map(move |at| (bytes - at).min(PIECE.len()));
-    let frames = sizes.map(|size| Ok(Frame::data(Bytes::from_static(PIECE).slice(..size))));
-    StreamBody::new(stream::iter(frames))
+    answer(&stream, Response::new(body::pieces(bytes)))
+        .await
+        .unwrap();
 }
 
 /// What kubectl sends.

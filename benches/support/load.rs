@@ -1,8 +1,10 @@
 //! Load: wrk for HTTP/1.1, h2load for HTTP/2, curl for one large body. All take what a path says about its URL and headers.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::latency::Latencies;
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -19,6 +21,14 @@ pub struct Seen {
     pub seconds: f64,
     pub p50_us: f64,
     pub p99_us: f64,
+}
+
+impl Seen {
+    /// Requests in a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.requests as f64 / self.seconds
+    }
 }
 
 /// wrk, closed loop, so many HTTP/1.1 connections.
@@ -94,21 +104,16 @@ pub fn http2(target: &Target, connections: u32, streams: u32, requests: u64) -> 
         .context("no duration")?;
     let seconds = microseconds(finished.split(',').next().unwrap_or_default())? / 1e6;
     let log = std::fs::read_to_string(log.path())?;
-    let mut took: Vec<f64> = log
+    let took = log
         .lines()
         .filter_map(|line| line.split('\t').nth(2)?.parse().ok())
-        .collect();
-    took.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        took.get((took.len() as f64 * share) as usize)
-            .copied()
-            .unwrap_or_default()
-    };
+        .map(Duration::from_micros);
+    let latencies = Latencies::from_iter(took);
     Ok(Seen {
         requests,
         seconds,
-        p50_us: at(0.5),
-        p99_us: at(0.99),
+        p50_us: latencies.percentile_us(0.5),
+        p99_us: latencies.percentile_us(0.99),
     })
 }
 

@@ -1,37 +1,94 @@
-//! One way from the load generator to the backend: two processes, and where to knock.
+//! One way from the load generator to the backend: its processes, and where to knock.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::{load::Target, process::Process, rig::Rig};
+use crate::{
+    caller::Caller, course::Course, job::FIRST_JOB, load::Target, process::Process, rig::Rig,
+};
 
 pub mod adit;
 pub mod haproxy;
 pub mod nghttpx;
 
+/// The peer that most ratios refer to.
+pub const NGHTTPX: &str = "nghttpx pair";
+pub const HAPROXY: &str = "HAProxy pair";
+pub const ADIT: &str = "adit";
+
 /// A path that is up.
 #[derive(Debug)]
 pub struct Path {
-    /// The one that clients talk to, then the one that talks to the backend.
-    pub hops: [Process; 2],
-    base: String,
-    headers: Vec<String>,
+    /// What is measured: the one that clients talk to first.
+    pub hops: Vec<Process>,
+    front: Front,
+}
+
+/// Where clients knock.
+#[derive(Clone, Debug)]
+struct Front {
+    scheme: &'static str,
+    port: u16,
+    /// Before the path of every request.
+    prefix: &'static str,
+    /// `Authorization: ...`
+    authorization: String,
+}
+
+impl Front {
+    /// Of a pair of proxies, which looks at neither paths nor tokens.
+    fn bare(rig: &Rig, port: u16) -> Result<Self> {
+        Ok(Self {
+            scheme: "https",
+            port,
+            prefix: "",
+            authorization: rig.jobs.authorization(FIRST_JOB)?,
+        })
+    }
 }
 
 impl Path {
     #[must_use]
     pub fn target(&self, file: &str) -> Target {
+        let Front {
+            scheme,
+            port,
+            prefix,
+            authorization,
+        } = &self.front;
         Target {
-            url: format!("{}/{file}", self.base),
-            headers: self.headers.clone(),
+            url: format!("{scheme}://127.0.0.1:{port}{prefix}/{file}"),
+            headers: vec![authorization.clone()],
         }
     }
 
-    /// CPU of both hops so far, in nanoseconds.
+    /// The job of that id, as a client of its own.
+    pub fn caller(&self, job: u64, rig: &Rig) -> Result<Caller> {
+        Caller::new(rig, self.front.port, self.front.prefix, job)
+    }
+
+    /// CPU of each hop so far, in nanoseconds.
     #[must_use]
-    pub fn cpu_ns(&self) -> [u64; 2] {
-        self.hops.each_ref().map(Process::cpu_ns)
+    pub fn cpu_ns(&self) -> Vec<u64> {
+        self.hops.iter().map(Process::cpu_ns).collect()
+    }
+
+    /// CPU of each hop since then, in nanoseconds.
+    #[must_use]
+    pub fn cpu_ns_since(&self, before: &[u64]) -> Vec<u64> {
+        let spent = self.cpu_ns().into_iter().zip(before);
+        spent.map(|(after, before)| after - before).collect()
+    }
+
+    /// Resident memory of all hops, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        self.hops.iter().map(Process::resident_kib).sum()
+    }
+
+    pub fn check_alive(&mut self) -> Result<()> {
+        self.hops.iter_mut().try_for_each(Process::check_alive)
     }
 }
 
@@ -44,7 +101,6 @@ pub struct Contender {
 
 #[derive(Clone, Debug)]
 enum Way {
-    /// The peer that ratios refer to.
     Nghttpx,
     Haproxy,
     /// Relay and agent of this binary.
@@ -54,12 +110,17 @@ enum Way {
 impl Contender {
     /// The pairs of proxies, and adit as it was built beside this program.
     pub fn usual() -> Result<Vec<Self>> {
-        let binary = std::env::current_exe()?.with_file_name("adit");
-        Ok(vec![
-            Self::new("nghttpx pair", Way::Nghttpx),
-            Self::new("HAProxy pair", Way::Haproxy),
-            Self::adit("adit", binary),
-        ])
+        let pairs = [(NGHTTPX, Way::Nghttpx), (HAPROXY, Way::Haproxy)];
+        Ok(pairs
+            .into_iter()
+            .map(|(name, way)| Self::new(name, way))
+            .chain([Self::adit(ADIT, Self::built()?)])
+            .collect())
+    }
+
+    /// The binary of adit beside this program.
+    pub fn built() -> Result<PathBuf> {
+        Ok(std::env::current_exe()?.with_file_name("adit"))
     }
 
     /// One more build of adit.
@@ -75,11 +136,16 @@ impl Contender {
         }
     }
 
-    pub fn start(&self, rig: &Rig) -> Result<Path> {
+    #[must_use]
+    pub fn is_adit(&self) -> bool {
+        matches!(self.way, Way::Adit(_))
+    }
+
+    pub fn start(&self, rig: &Rig, course: &Course) -> Result<Path> {
         match &self.way {
-            Way::Nghttpx => nghttpx::start(rig),
-            Way::Haproxy => haproxy::start(rig),
-            Way::Adit(binary) => adit::start(rig, binary),
+            Way::Nghttpx => nghttpx::start(rig, course),
+            Way::Haproxy => haproxy::start(rig, course),
+            Way::Adit(binary) => adit::start(rig, binary, course),
         }
     }
 }

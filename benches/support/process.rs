@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::time::Instant;
 
 /// A process that is killed when let go of.
 #[derive(Debug)]
@@ -78,13 +79,24 @@ impl Drop for Process {
     }
 }
 
-/// Waits until something is so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
-    for _ in 0..400 {
-        if is_so() {
-            return Ok(());
-        }
+/// Waits until something is so, 10 s at most.
+pub fn until(what: &str, is_so: impl FnMut() -> bool) -> Result<()> {
+    until_within(Duration::from_secs(10), what, is_so).map(drop)
+}
+
+/// The same with another deadline; says how long it took.
+pub fn until_within(
+    deadline: Duration,
+    what: &str,
+    mut is_so: impl FnMut() -> bool,
+) -> Result<Duration> {
+    let begun = Instant::now();
+    while !is_so() {
+        ensure!(
+            begun.elapsed() < deadline,
+            "waited {deadline:?} in vain until {what}"
+        );
         std::thread::sleep(Duration::from_millis(25));
     }
-    bail!("waited 10 s in vain until {what}")
+    Ok(begun.elapsed())
 }

@@ -7,23 +7,24 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 use crate::{
-    job::Job,
+    job::Jobs,
     process::{Process, until},
 };
 
-/// The size of the large body, in bytes.
+/// Sizes of the bodies, in bytes.
+pub const SMALL_BYTES: usize = 2 << 10;
 pub const LARGE_BYTES: usize = 256 << 20;
 
 /// Certificates, bodies, who calls, and the backend.
 #[derive(Debug)]
 pub struct Rig {
     folder: TempDir,
-    pub job: Job,
+    pub jobs: Jobs,
     pub backend_port: u16,
     _backend: Process,
 }
@@ -40,7 +41,7 @@ impl Rig {
         let backend = start_backend(folder.path(), backend_port)?;
         Ok(Self {
             folder,
-            job: Job::new()?,
+            jobs: Jobs::new()?,
             backend_port,
             _backend: backend,
         })
@@ -112,11 +113,9 @@ fn write_bodies(folder: &Path) -> Result<()> {
     let bytes: Vec<u8> = (0..LARGE_BYTES as u64)
         .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
         .collect();
-    fs::write(
-        folder.join("small"),
-        bytes.get(..2048).context("the small body")?,
-    )?;
-    fs::write(folder.join("large"), bytes)?;
+    for (name, size) in [("small", SMALL_BYTES), ("large", LARGE_BYTES)] {
+        fs::write(folder.join(name), &bytes[..size])?;
+    }
     Ok(())
 }
 

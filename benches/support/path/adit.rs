@@ -1,65 +1,58 @@
-//! adit with everything on that production has: token check, grants, impersonation, metrics, an audit record per request. One shard, as the peers have one
-//! thread per hop.
+//! adit with everything on that production has: token check, grants, impersonation, metrics, an audit record per request. One shard,
+//! as the peers have one thread per hop.
 
-use std::process::Command;
+use std::{path::Path as File, process::Command, time::Duration};
 
 use adit_authority::token;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use secrecy::ExposeSecret as _;
 
+use super::{Front, Path};
 use crate::{
-    job::ISSUER,
-    path::Path,
-    process::{Process, until},
+    course::Course,
+    job::{FIRST_JOB, ISSUER},
+    load,
+    process::{Process, until_within},
     rig::{Rig, free_port, listens},
 };
 
-pub(super) fn start(rig: &Rig, binary: &std::path::Path) -> Result<Path> {
-    anyhow::ensure!(binary.exists(), "there is no {}", binary.display());
-    let (front, relay_admin, agent_admin) = (free_port()?, free_port()?, free_port()?);
+pub(super) fn start(rig: &Rig, binary: &File, course: &Course) -> Result<Path> {
+    let front = free_port()?;
     let agent_token = token::new();
     rig.write("agent.token", agent_token.expose_secret())?;
-    rig.write("jwks.json", &rig.job.jwks())?;
     let hash = token::TokenHash::of(agent_token.expose_secret());
-    let relay_config = rig.write(
-        "relay.yaml",
-        &relay_config(rig, front, relay_admin, &hash.to_string()),
-    )?;
-    let kubeconfig = rig.write("kubeconfig.yaml", &kubeconfig(rig))?;
-    let agent_config = rig.write(
-        "agent.yaml",
-        &agent_config(rig, front, agent_admin, &kubeconfig),
-    )?;
-
-    let relay = Process::start(
-        "adit-relay",
-        Command::new(binary)
-            .args(["relay", "--config"])
-            .arg(relay_config),
-        &rig.logs(),
-    )?;
-    until("the relay listens", || listens(front))?;
-    let agent = Process::start(
-        "adit-agent",
-        Command::new(binary)
-            .args(["agent", "--config"])
-            .arg(agent_config),
-        &rig.logs(),
-    )?;
+    let agents = format!(
+        "agents:
+  - id: 1
+    name: bench
+    project: group/agents
+    tokens: ['{hash}']
+    ci_access: {{groups: [{{id: group}}]}}
+"
+    );
+    let relay = relay(rig, binary, front, &agents)?;
+    let agent = agent(rig, binary, front, course.backend)?;
     let path = Path {
-        hops: [relay, agent],
-        base: format!("https://127.0.0.1:{front}/k8s-proxy"),
-        headers: vec![rig.job.authorization()],
+        hops: vec![relay, agent],
+        front: Front {
+            scheme: "https",
+            port: front,
+            prefix: "/k8s-proxy",
+            authorization: rig.jobs.authorization(FIRST_JOB)?,
+        },
     };
-    until("the agent serves", || {
-        crate::load::download(&path.target("small")).is_ok()
+    until_within(PATIENCE, "the agent serves", || {
+        load::download(&path.target("small")).is_ok()
     })?;
     Ok(path)
 }
 
-fn relay_config(rig: &Rig, port: u16, admin: u16, token_hash: &str) -> String {
-    let root = rig.folder().display();
-    format!(
+/// A relay on this port with these agents; up when it listens.
+fn relay(rig: &Rig, binary: &File, port: u16, agents: &str) -> Result<Process> {
+    ensure!(binary.exists(), "there is no {}", binary.display());
+    rig.write("jwks.json", &rig.jobs.jwks())?;
+    let (root, admin) = (rig.folder().display(), free_port()?);
+    let config = format!(
         "listen: {{address: '127.0.0.1:{port}', certificate: {root}/tls.crt, key: {root}/tls.key}}
 admin: {{address: '127.0.0.1:{admin}'}}
 shards: 1
@@ -69,18 +62,34 @@ authorities:
   oidc:
     issuers:
       - {{url: '{ISSUER}', audiences: [adit], jwks_file: {root}/jwks.json}}
-agents:
-  - id: 1
-    name: bench
-    project: group/agents
-    tokens: ['{token_hash}']
-    ci_access: {{groups: [{{id: group}}]}}
-"
-    )
+{agents}"
+    );
+    let config = rig.write("relay.yaml", &config)?;
+    let mut command = Command::new(binary);
+    command.args(["relay", "--config"]).arg(config);
+    let relay = Process::start("adit-relay", &mut command, &rig.logs())?;
+    until_within(PATIENCE, "the relay listens", || listens(port))?;
+    Ok(relay)
 }
 
-fn kubeconfig(rig: &Rig) -> String {
-    let (root, port) = (rig.folder().display(), rig.backend_port);
+fn agent(rig: &Rig, binary: &File, relay: u16, backend: u16) -> Result<Process> {
+    let kubeconfig = rig.write("kubeconfig.yaml", &kubeconfig(rig, backend))?;
+    let (root, admin) = (rig.folder().display(), free_port()?);
+    let config = format!(
+        "relay: {{url: 'https://127.0.0.1:{relay}', ca_file: {root}/ca.crt, token_file: {root}/agent.token}}
+kubernetes: {{kubeconfig: {}}}
+admin: {{address: '127.0.0.1:{admin}'}}
+",
+        kubeconfig.display()
+    );
+    let config = rig.write("agent.yaml", &config)?;
+    let mut command = Command::new(binary);
+    command.args(["agent", "--config"]).arg(config);
+    Process::start("adit-agent", &mut command, &rig.logs())
+}
+
+fn kubeconfig(rig: &Rig, port: u16) -> String {
+    let root = rig.folder().display();
     format!(
         "apiVersion: v1
 kind: Config
@@ -92,13 +101,5 @@ current-context: bench
     )
 }
 
-fn agent_config(rig: &Rig, relay: u16, admin: u16, kubeconfig: &std::path::Path) -> String {
-    let root = rig.folder().display();
-    format!(
-        "relay: {{url: 'https://127.0.0.1:{relay}', ca_file: {root}/ca.crt, token_file: {root}/agent.token}}
-kubernetes: {{kubeconfig: {}}}
-admin: {{address: '127.0.0.1:{admin}'}}
-",
-        kubeconfig.display()
-    )
-}
+/// On a machine that does something else, too.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,21 +4,21 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::{Front, Path};
 use crate::{
-    path::Path,
+    course::Course,
     process::{Process, until},
     rig::{Rig, free_port, listens},
 };
 
-pub(super) fn start(rig: &Rig) -> Result<Path> {
+pub(super) fn start(rig: &Rig, course: &Course) -> Result<Path> {
     let (front, middle) = (free_port()?, free_port()?);
     let impersonate = "http-request set-header impersonate-user gitlab:ci_job:1";
-    let inner = hop(rig, "haproxy-inner", middle, rig.backend_port, impersonate)?;
+    let inner = hop(rig, "haproxy-inner", middle, course.backend, impersonate)?;
     let outer = hop(rig, "haproxy-outer", front, middle, "")?;
     Ok(Path {
-        hops: [outer, inner],
-        base: format!("https://127.0.0.1:{front}"),
-        headers: vec![rig.job.authorization()],
+        hops: vec![outer, inner],
+        front: Front::bare(rig, front)?,
     })
 }
 

@@ -4,19 +4,20 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::{Front, Path};
 use crate::{
-    path::Path,
+    course::Course,
     process::{Process, until},
     rig::{Rig, free_port, listens},
 };
 
-pub(super) fn start(rig: &Rig) -> Result<Path> {
+pub(super) fn start(rig: &Rig, course: &Course) -> Result<Path> {
     let (front, middle) = (free_port()?, free_port()?);
     let inner = hop(
         rig,
         "nghttpx-inner",
         middle,
-        rig.backend_port,
+        course.backend,
         &["--add-request-header=impersonate-user: gitlab:ci_job:1"],
     )?;
     let outer = hop(
@@ -27,9 +28,8 @@ pub(super) fn start(rig: &Rig) -> Result<Path> {
         &["--backend-connections-per-host=8"],
     )?;
     Ok(Path {
-        hops: [outer, inner],
-        base: format!("https://127.0.0.1:{front}"),
-        headers: vec![rig.job.authorization()],
+        hops: vec![outer, inner],
+        front: Front::bare(rig, front)?,
     })
 }
 

@@ -1,0 +1,99 @@
+//! The race: heats, each of which measures what is measured together, of everybody who takes part in it.
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{
+    course::Course,
+    path::{Contender, Path},
+    report::Sheet,
+    rig::Rig,
+};
+
+pub mod bulk;
+pub mod requests;
+
+/// What is measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Heat {
+    /// Small requests in closed loops: CPU of each, how many, how long.
+    Requests,
+    /// One large download, and upload.
+    Bulk,
+}
+
+impl Heat {
+    pub fn run(self, race: &Race, sheet: &mut Sheet) -> Result<()> {
+        match self {
+            Self::Requests => requests::run(race, sheet),
+            Self::Bulk => bulk::run(race, sheet),
+        }
+    }
+}
+
+/// Who runs, through what, and how much of it.
+#[derive(Debug)]
+pub struct Race {
+    pub rig: Rig,
+    pub contenders: Vec<Contender>,
+    pub effort: Effort,
+}
+
+/// How much is done: figures of the whole race, or a look at whether it works.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// How often each path is measured; medians are printed.
+    pub rounds: u32,
+    /// Of each load.
+    pub seconds: u32,
+}
+
+impl Effort {
+    pub const FULL: Self = Self {
+        rounds: 5,
+        seconds: 4,
+    };
+    pub const QUICK: Self = Self {
+        rounds: 1,
+        seconds: 1,
+    };
+}
+
+impl Race {
+    /// Has everybody run in turn, so many times, each time on a path started afresh. A peer that fails has no figure then;
+    /// adit must not.
+    fn in_turn(
+        &self,
+        what: &str,
+        rounds: u32,
+        course: &Course,
+        mut measure: impl FnMut(&Contender, &Path) -> Result<()>,
+    ) -> Result<()> {
+        for round in 1..=rounds {
+            for contender in &self.contenders {
+                match self.once(what, round, contender, course, &mut measure) {
+                    Err(failure) if !contender.is_adit() => {
+                        eprintln!("{} has failed: {failure:#}", contender.name);
+                    }
+                    outcome => outcome?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has one run once.
+    fn once(
+        &self,
+        what: &str,
+        round: u32,
+        contender: &Contender,
+        course: &Course,
+        measure: &mut impl FnMut(&Contender, &Path) -> Result<()>,
+    ) -> Result<()> {
+        eprintln!("{what}, round {round}: {}", contender.name);
+        let mut path = contender.start(&self.rig, course)?;
+        measure(contender, &path)?;
+        path.check_alive()
+    }
+}
