@@ -1,15 +1,17 @@
-//! What a path leads to.
+//! What a path leads to, and through what.
 
-use crate::rig::Rig;
+use crate::{line::Line, rig::Rig};
 
 /// The same for every contender.
 #[derive(Clone, Copy, Debug)]
-pub struct Course {
+pub struct Course<'a> {
     /// The port of whoever stands for the API server.
     pub backend: u16,
+    /// Between the hops; nothing when there is none.
+    pub line: Option<&'a Line>,
 }
 
-impl Course {
+impl<'a> Course<'a> {
     /// To nginx.
     #[must_use]
     pub fn short(rig: &Rig) -> Self {
@@ -18,6 +20,22 @@ impl Course {
 
     #[must_use]
     pub fn to(backend: u16) -> Self {
-        Self { backend }
+        Self {
+            backend,
+            line: None,
+        }
+    }
+
+    #[must_use]
+    pub fn through(self, line: &'a Line) -> Self {
+        Self {
+            line: Some(line),
+            ..self
+        }
+    }
+
+    /// Where one hop connects to reach the other, which listens on this port.
+    pub(crate) fn middle(&self, port: u16) -> u16 {
+        self.line.map_or(port, |line| line.lead_to(port))
     }
 }

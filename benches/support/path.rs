@@ -141,7 +141,7 @@ impl Contender {
         matches!(self.way, Way::Adit(_))
     }
 
-    pub fn start(&self, rig: &Rig, course: &Course) -> Result<Path> {
+    pub fn start(&self, rig: &Rig, course: &Course<'_>) -> Result<Path> {
         match &self.way {
             Way::Nghttpx => nghttpx::start(rig, course),
             Way::Haproxy => haproxy::start(rig, course),

@@ -13,6 +13,8 @@ use crate::{
 pub mod bulk;
 pub mod requests;
 
+mod far;
+
 /// What is measured together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Heat {
@@ -20,6 +22,8 @@ pub enum Heat {
     Requests,
     /// One large download, and upload.
     Bulk,
+    /// The same over a long line.
+    Far,
 }
 
 impl Heat {
@@ -27,6 +31,7 @@ impl Heat {
         match self {
             Self::Requests => requests::run(race, sheet),
             Self::Bulk => bulk::run(race, sheet),
+            Self::Far => far::run(race, sheet),
         }
     }
 }
@@ -57,6 +62,12 @@ impl Effort {
         rounds: 1,
         seconds: 1,
     };
+
+    /// For what needs fewer rounds: three where others have five.
+    #[must_use]
+    pub fn some_rounds(self) -> u32 {
+        self.rounds.div_ceil(2)
+    }
 }
 
 impl Race {
@@ -66,7 +77,7 @@ impl Race {
         &self,
         what: &str,
         rounds: u32,
-        course: &Course,
+        course: &Course<'_>,
         mut measure: impl FnMut(&Contender, &Path) -> Result<()>,
     ) -> Result<()> {
         for round in 1..=rounds {
@@ -88,7 +99,7 @@ impl Race {
         what: &str,
         round: u32,
         contender: &Contender,
-        course: &Course,
+        course: &Course<'_>,
         measure: &mut impl FnMut(&Contender, &Path) -> Result<()>,
     ) -> Result<()> {
         eprintln!("{what}, round {round}: {}", contender.name);

@@ -16,7 +16,7 @@ use crate::{
     rig::{Rig, free_port, listens},
 };
 
-pub(super) fn start(rig: &Rig, binary: &File, course: &Course) -> Result<Path> {
+pub(super) fn start(rig: &Rig, binary: &File, course: &Course<'_>) -> Result<Path> {
     let front = free_port()?;
     let agent_token = token::new();
     rig.write("agent.token", agent_token.expose_secret())?;
@@ -31,7 +31,7 @@ pub(super) fn start(rig: &Rig, binary: &File, course: &Course) -> Result<Path> {
 "
     );
     let relay = relay(rig, binary, front, &agents)?;
-    let agent = agent(rig, binary, front, course.backend)?;
+    let agent = agent(rig, binary, course.middle(front), course.backend)?;
     let path = Path {
         hops: vec![relay, agent],
         front: Front {

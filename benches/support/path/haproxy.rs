@@ -11,11 +11,11 @@ use crate::{
     rig::{Rig, free_port, listens},
 };
 
-pub(super) fn start(rig: &Rig, course: &Course) -> Result<Path> {
+pub(super) fn start(rig: &Rig, course: &Course<'_>) -> Result<Path> {
     let (front, middle) = (free_port()?, free_port()?);
     let impersonate = "http-request set-header impersonate-user gitlab:ci_job:1";
     let inner = hop(rig, "haproxy-inner", middle, course.backend, impersonate)?;
-    let outer = hop(rig, "haproxy-outer", front, middle, "")?;
+    let outer = hop(rig, "haproxy-outer", front, course.middle(middle), "")?;
     Ok(Path {
         hops: vec![outer, inner],
         front: Front::bare(rig, front)?,

@@ -11,7 +11,7 @@ use crate::{
     rig::{Rig, free_port, listens},
 };
 
-pub(super) fn start(rig: &Rig, course: &Course) -> Result<Path> {
+pub(super) fn start(rig: &Rig, course: &Course<'_>) -> Result<Path> {
     let (front, middle) = (free_port()?, free_port()?);
     let inner = hop(
         rig,
@@ -24,7 +24,7 @@ pub(super) fn start(rig: &Rig, course: &Course) -> Result<Path> {
         rig,
         "nghttpx-outer",
         front,
-        middle,
+        course.middle(middle),
         &["--backend-connections-per-host=8"],
     )?;
     Ok(Path {
