@@ -25,6 +25,7 @@ pub mod path;
 pub mod caller;
 pub mod latency;
 pub mod load;
+pub mod open_loop;
 
 pub mod kube;
 pub mod line;

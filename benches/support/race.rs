@@ -14,6 +14,7 @@ pub mod bulk;
 pub mod requests;
 
 mod far;
+mod half;
 
 /// What is measured together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,6 +25,8 @@ pub enum Heat {
     Bulk,
     /// The same over a long line.
     Far,
+    /// Small requests at half of adit's pace.
+    Half,
 }
 
 impl Heat {
@@ -32,6 +35,7 @@ impl Heat {
             Self::Requests => requests::run(race, sheet),
             Self::Bulk => bulk::run(race, sheet),
             Self::Far => far::run(race, sheet),
+            Self::Half => half::run(race, sheet),
         }
     }
 }
