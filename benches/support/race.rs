@@ -13,8 +13,11 @@ use crate::{
 pub mod bulk;
 pub mod requests;
 
+mod crowd;
 mod far;
 mod half;
+mod saturated;
+mod stalled;
 
 /// What is measured together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,6 +30,12 @@ pub enum Heat {
     Far,
     /// Small requests at half of adit's pace.
     Half,
+    /// Small requests beside readers that have stopped.
+    Stalled,
+    /// Small requests beside large downloads.
+    Saturated,
+    /// Jobs with one request each beside one with very many.
+    Crowd,
 }
 
 impl Heat {
@@ -36,6 +45,9 @@ impl Heat {
             Self::Bulk => bulk::run(race, sheet),
             Self::Far => far::run(race, sheet),
             Self::Half => half::run(race, sheet),
+            Self::Stalled => stalled::run(race, sheet),
+            Self::Saturated => saturated::run(race, sheet),
+            Self::Crowd => crowd::run(race, sheet),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
 
 /// Sizes of the bodies, in bytes.
 pub const SMALL_BYTES: usize = 2 << 10;
+pub const MEDIUM_BYTES: usize = 64 << 20;
 pub const LARGE_BYTES: usize = 256 << 20;
 
 /// Certificates, bodies, who calls, and the backend.
@@ -113,7 +114,11 @@ fn write_bodies(folder: &Path) -> Result<()> {
     let bytes: Vec<u8> = (0..LARGE_BYTES as u64)
         .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
         .collect();
-    for (name, size) in [("small", SMALL_BYTES), ("large", LARGE_BYTES)] {
+    for (name, size) in [
+        ("small", SMALL_BYTES),
+        ("medium", MEDIUM_BYTES),
+        ("large", LARGE_BYTES),
+    ] {
         fs::write(folder.join(name), &bytes[..size])?;
     }
     Ok(())
