@@ -23,9 +23,12 @@ struct Args {
     /// Seconds of each load.
     #[arg(long)]
     seconds: Option<u32>,
-    /// One round of one second: to see that it works.
+    /// One round of one second, and a tenth of watches: to see that it works.
     #[arg(long)]
     quick: bool,
+    /// How many watches one agent has.
+    #[arg(long)]
+    watches: Option<usize>,
     /// Only these paths: nghttpx, haproxy, adit.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -88,6 +91,8 @@ fn effort(args: &Args) -> Effort {
     Effort {
         rounds: args.rounds.unwrap_or(usual.rounds),
         seconds: args.seconds.unwrap_or(usual.seconds),
+        watches: args.watches.unwrap_or(usual.watches),
+        ..usual
     }
 }
 

@@ -9,6 +9,8 @@ pub struct Course<'a> {
     pub backend: u16,
     /// Between the hops; nothing when there is none.
     pub line: Option<&'a Line>,
+    /// Threads of the outer hop, where it is adit's.
+    pub shards: u32,
 }
 
 impl<'a> Course<'a> {
@@ -23,6 +25,7 @@ impl<'a> Course<'a> {
         Self {
             backend,
             line: None,
+            shards: 1,
         }
     }
 
@@ -32,6 +35,11 @@ impl<'a> Course<'a> {
             line: Some(line),
             ..self
         }
+    }
+
+    #[must_use]
+    pub fn on_shards(self, shards: u32) -> Self {
+        Self { shards, ..self }
     }
 
     /// Where one hop connects to reach the other, which listens on this port.

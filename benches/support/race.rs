@@ -13,11 +13,14 @@ use crate::{
 pub mod bulk;
 pub mod requests;
 
+mod churn;
 mod crowd;
 mod far;
 mod half;
 mod saturated;
+mod shards;
 mod stalled;
+mod watches;
 
 /// What is measured together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,6 +39,12 @@ pub enum Heat {
     Saturated,
     /// Jobs with one request each beside one with very many.
     Crowd,
+    /// Very many watches of one agent.
+    Watches,
+    /// Very many requests, and what stays of them.
+    Churn,
+    /// Two threads of the relay against one.
+    Shards,
 }
 
 impl Heat {
@@ -48,6 +57,9 @@ impl Heat {
             Self::Stalled => stalled::run(race, sheet),
             Self::Saturated => saturated::run(race, sheet),
             Self::Crowd => crowd::run(race, sheet),
+            Self::Watches => watches::run(race, sheet),
+            Self::Churn => churn::run(race, sheet),
+            Self::Shards => shards::run(race, sheet),
         }
     }
 }
@@ -67,16 +79,23 @@ pub struct Effort {
     pub rounds: u32,
     /// Of each load.
     pub seconds: u32,
+    pub watches: usize,
+    /// Requests one after the other, after which nothing may stay.
+    pub churn: u64,
 }
 
 impl Effort {
     pub const FULL: Self = Self {
         rounds: 5,
         seconds: 4,
+        watches: 10_000,
+        churn: 100_000,
     };
     pub const QUICK: Self = Self {
         rounds: 1,
         seconds: 1,
+        watches: 1_000,
+        churn: 20_000,
     };
 
     /// For what needs fewer rounds: three where others have five.
@@ -122,5 +141,10 @@ impl Race {
         let mut path = contender.start(&self.rig, course)?;
         measure(contender, &path)?;
         path.check_alive()
+    }
+
+    /// Builds of adit among those who run.
+    fn builds(&self) -> impl Iterator<Item = &Contender> {
+        self.contenders.iter().filter(|one| one.is_adit())
     }
 }

@@ -1,5 +1,5 @@
-//! adit with everything on that production has: token check, grants, impersonation, metrics, an audit record per request. One shard,
-//! as the peers have one thread per hop.
+//! adit with everything on that production has: token check, grants, impersonation, metrics, an audit record per request. One shard
+//! unless said, as the peers have one thread per hop.
 
 use std::{path::Path as File, process::Command, time::Duration};
 
@@ -30,7 +30,7 @@ pub(super) fn start(rig: &Rig, binary: &File, course: &Course<'_>) -> Result<Pat
     ci_access: {{groups: [{{id: group}}]}}
 "
     );
-    let relay = relay(rig, binary, front, &agents)?;
+    let relay = relay(rig, binary, front, course.shards, &agents)?;
     let agent = agent(rig, binary, course.middle(front), course.backend)?;
     let path = Path {
         hops: vec![relay, agent],
@@ -48,14 +48,14 @@ pub(super) fn start(rig: &Rig, binary: &File, course: &Course<'_>) -> Result<Pat
 }
 
 /// A relay on this port with these agents; up when it listens.
-fn relay(rig: &Rig, binary: &File, port: u16, agents: &str) -> Result<Process> {
+fn relay(rig: &Rig, binary: &File, port: u16, shards: u32, agents: &str) -> Result<Process> {
     ensure!(binary.exists(), "there is no {}", binary.display());
     rig.write("jwks.json", &rig.jobs.jwks())?;
     let (root, admin) = (rig.folder().display(), free_port()?);
     let config = format!(
         "listen: {{address: '127.0.0.1:{port}', certificate: {root}/tls.crt, key: {root}/tls.key}}
 admin: {{address: '127.0.0.1:{admin}'}}
-shards: 1
+shards: {shards}
 limits: {{opens_per_second: 1000000}}
 audit: {{to: file, file: {root}/audit.log}}
 authorities:
