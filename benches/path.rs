@@ -23,9 +23,12 @@ struct Args {
     /// Seconds of each load.
     #[arg(long)]
     seconds: Option<u32>,
-    /// One round of one second, and a tenth of watches: to see that it works.
+    /// One round of one second, and a tenth of agents and watches: to see that it works.
     #[arg(long)]
     quick: bool,
+    /// How many agents do nothing.
+    #[arg(long)]
+    agents: Option<usize>,
     /// How many watches one agent has.
     #[arg(long)]
     watches: Option<usize>,
@@ -91,6 +94,7 @@ fn effort(args: &Args) -> Effort {
     Effort {
         rounds: args.rounds.unwrap_or(usual.rounds),
         seconds: args.seconds.unwrap_or(usual.seconds),
+        agents: args.agents.unwrap_or(usual.agents),
         watches: args.watches.unwrap_or(usual.watches),
         ..usual
     }

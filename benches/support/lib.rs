@@ -27,6 +27,7 @@ pub mod latency;
 pub mod load;
 pub mod open_loop;
 
+pub mod fleet;
 pub mod kube;
 pub mod line;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{
     caller::Caller, course::Course, job::FIRST_JOB, load::Target, process::Process, rig::Rig,
@@ -139,6 +139,14 @@ impl Contender {
     #[must_use]
     pub fn is_adit(&self) -> bool {
         matches!(self.way, Way::Adit(_))
+    }
+
+    /// Where its binary is, for what is measured of adit alone.
+    pub fn binary(&self) -> Result<&std::path::Path> {
+        match &self.way {
+            Way::Adit(binary) => Ok(binary),
+            Way::Nghttpx | Way::Haproxy => None.context("this is no build of adit"),
+        }
     }
 
     pub fn start(&self, rig: &Rig, course: &Course<'_>) -> Result<Path> {

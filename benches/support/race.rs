@@ -13,6 +13,7 @@ use crate::{
 pub mod bulk;
 pub mod requests;
 
+mod agents;
 mod churn;
 mod crowd;
 mod far;
@@ -41,6 +42,8 @@ pub enum Heat {
     Crowd,
     /// Very many watches of one agent.
     Watches,
+    /// Very many agents that do nothing.
+    Agents,
     /// Very many requests, and what stays of them.
     Churn,
     /// Two threads of the relay against one.
@@ -58,6 +61,7 @@ impl Heat {
             Self::Saturated => saturated::run(race, sheet),
             Self::Crowd => crowd::run(race, sheet),
             Self::Watches => watches::run(race, sheet),
+            Self::Agents => agents::run(race, sheet),
             Self::Churn => churn::run(race, sheet),
             Self::Shards => shards::run(race, sheet),
         }
@@ -80,8 +84,11 @@ pub struct Effort {
     /// Of each load.
     pub seconds: u32,
     pub watches: usize,
+    pub agents: usize,
     /// Requests one after the other, after which nothing may stay.
     pub churn: u64,
+    /// For which agents are watched while they do nothing: whole times the ten seconds after which a silent tunnel is pinged.
+    pub idle_seconds: u64,
 }
 
 impl Effort {
@@ -89,13 +96,17 @@ impl Effort {
         rounds: 5,
         seconds: 4,
         watches: 10_000,
+        agents: 10_000,
         churn: 100_000,
+        idle_seconds: 20,
     };
     pub const QUICK: Self = Self {
         rounds: 1,
         seconds: 1,
         watches: 1_000,
+        agents: 1_000,
         churn: 20_000,
+        idle_seconds: 10,
     };
 
     /// For what needs fewer rounds: three where others have five.

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
@@ -74,6 +74,13 @@ impl Rig {
 /// A port that was free a moment ago.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A free port that the system gives to nobody who connects: those who connect to a port over and over while nobody listens there
+/// would be given it themselves one day, and be connected to themselves.
+pub fn lasting_port() -> Result<u16> {
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (20_000..30_000).find(is_free).context("no port is free")
 }
 
 /// Whether something answers there.

@@ -48,7 +48,7 @@ pub(super) fn start(rig: &Rig, binary: &File, course: &Course<'_>) -> Result<Pat
 }
 
 /// A relay on this port with these agents; up when it listens.
-fn relay(rig: &Rig, binary: &File, port: u16, shards: u32, agents: &str) -> Result<Process> {
+pub fn relay(rig: &Rig, binary: &File, port: u16, shards: u32, agents: &str) -> Result<Process> {
     ensure!(binary.exists(), "there is no {}", binary.display());
     rig.write("jwks.json", &rig.jobs.jwks())?;
     let (root, admin) = (rig.folder().display(), free_port()?);
@@ -56,7 +56,7 @@ fn relay(rig: &Rig, binary: &File, port: u16, shards: u32, agents: &str) -> Resu
         "listen: {{address: '127.0.0.1:{port}', certificate: {root}/tls.crt, key: {root}/tls.key}}
 admin: {{address: '127.0.0.1:{admin}'}}
 shards: {shards}
-limits: {{opens_per_second: 1000000}}
+limits: {{opens_per_second: 1000000, connections_per_address: 20000}}
 audit: {{to: file, file: {root}/audit.log}}
 authorities:
   oidc:

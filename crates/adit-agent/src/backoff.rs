@@ -1,4 +1,5 @@
-//! Decides how long to wait before the relay is dialled again. Called by [`crate::agent`] alone.
+//! Decides how long to wait before the relay is dialled again. Called by the agent's link, and by whoever
+//! plays many agents at once.
 //! Invariant: a fleet of agents that lost one relay comes back spread out, not in one second: full jitter, so that each
 //! wait is anything between nothing and the ceiling, and the ceiling doubles with each failure.
 
@@ -6,34 +7,36 @@ use std::time::Duration;
 
 /// Exponential backoff with full jitter.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     terms: BackoffTerms,
     failures: u32,
 }
 
 /// Between which bounds one waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BackoffTerms {
+pub struct BackoffTerms {
     /// Ceiling of the first wait.
-    pub(crate) base: Duration,
+    pub base: Duration,
     /// Ceiling of all waits.
-    pub(crate) cap: Duration,
+    pub cap: Duration,
 }
 
 impl Backoff {
-    pub(crate) const fn new(terms: BackoffTerms) -> Self {
+    /// Nothing has failed yet.
+    #[must_use]
+    pub const fn new(terms: BackoffTerms) -> Self {
         Self { terms, failures: 0 }
     }
 
     /// How long to wait after one more failure.
-    pub(crate) fn failed(&mut self) -> Duration {
+    pub fn failed(&mut self) -> Duration {
         let ceiling = self.ceiling();
         self.failures = self.failures.saturating_add(1);
         ceiling.mul_f64(rand::random::<f64>())
     }
 
     /// What was connected lived long enough: the next failure is a first one again.
-    pub(crate) const fn reset(&mut self) {
+    pub const fn reset(&mut self) {
         self.failures = 0;
     }
 

@@ -32,7 +32,7 @@ mod impersonate;
 mod in_hand;
 mod kube;
 
-mod backoff;
+pub mod backoff;
 pub mod dial;
 mod explain;
 #[cfg(test)]
