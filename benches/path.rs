@@ -32,7 +32,7 @@ struct Args {
     /// How many watches one agent has.
     #[arg(long)]
     watches: Option<usize>,
-    /// Only these paths: nghttpx, haproxy, adit.
+    /// Only these paths: nghttpx, haproxy, kas, adit.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these heats.

@@ -10,11 +10,13 @@ use crate::{
 
 pub mod adit;
 pub mod haproxy;
+pub mod kas;
 pub mod nghttpx;
 
 /// The peer that most ratios refer to.
 pub const NGHTTPX: &str = "nghttpx pair";
 pub const HAPROXY: &str = "HAProxy pair";
+pub const KAS: &str = "kas and agentk";
 pub const ADIT: &str = "adit";
 
 /// A path that is up.
@@ -23,6 +25,8 @@ pub struct Path {
     /// What is measured: the one that clients talk to first.
     pub hops: Vec<Process>,
     front: Front,
+    /// What one of them needs and nobody measures.
+    _aside: Option<Process>,
 }
 
 /// Where clients knock.
@@ -103,16 +107,18 @@ pub struct Contender {
 enum Way {
     Nghttpx,
     Haproxy,
+    Kas(kas::Programs),
     /// Relay and agent of this binary.
     Adit(PathBuf),
 }
 
 impl Contender {
-    /// The pairs of proxies, and adit as it was built beside this program.
+    /// The pairs of proxies, adit as it was built beside this program, and between them kas where the environment names it.
     pub fn usual() -> Result<Vec<Self>> {
         let pairs = [(NGHTTPX, Way::Nghttpx), (HAPROXY, Way::Haproxy)];
-        Ok(pairs
-            .into_iter()
+        let kas = kas::Programs::named()?.map(|programs| (KAS, Way::Kas(programs)));
+        let ways = pairs.into_iter().chain(kas);
+        Ok(ways
             .map(|(name, way)| Self::new(name, way))
             .chain([Self::adit(ADIT, Self::built()?)])
             .collect())
@@ -141,11 +147,17 @@ impl Contender {
         matches!(self.way, Way::Adit(_))
     }
 
+    /// Slow by two orders: it takes part in one row.
+    #[must_use]
+    pub fn is_kas(&self) -> bool {
+        matches!(self.way, Way::Kas(_))
+    }
+
     /// Where its binary is, for what is measured of adit alone.
     pub fn binary(&self) -> Result<&std::path::Path> {
         match &self.way {
             Way::Adit(binary) => Ok(binary),
-            Way::Nghttpx | Way::Haproxy => None.context("this is no build of adit"),
+            Way::Nghttpx | Way::Haproxy | Way::Kas(_) => None.context("this is no build of adit"),
         }
     }
 
@@ -153,6 +165,7 @@ impl Contender {
         match &self.way {
             Way::Nghttpx => nghttpx::start(rig, course),
             Way::Haproxy => haproxy::start(rig, course),
+            Way::Kas(programs) => kas::start(rig, programs, course),
             Way::Adit(binary) => adit::start(rig, binary, course),
         }
     }

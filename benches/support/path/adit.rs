@@ -40,6 +40,7 @@ pub(super) fn start(rig: &Rig, binary: &File, course: &Course<'_>) -> Result<Pat
             prefix: "/k8s-proxy",
             authorization: rig.jobs.authorization(FIRST_JOB)?,
         },
+        _aside: None,
     };
     until_within(PATIENCE, "the agent serves", || {
         load::download(&path.target("small")).is_ok()
@@ -88,7 +89,7 @@ admin: {{address: '127.0.0.1:{admin}'}}
     Process::start("adit-agent", &mut command, &rig.logs())
 }
 
-fn kubeconfig(rig: &Rig, port: u16) -> String {
+pub(super) fn kubeconfig(rig: &Rig, port: u16) -> String {
     let root = rig.folder().display();
     format!(
         "apiVersion: v1

@@ -19,6 +19,7 @@ pub(super) fn start(rig: &Rig, course: &Course<'_>) -> Result<Path> {
     Ok(Path {
         hops: vec![outer, inner],
         front: Front::bare(rig, front)?,
+        _aside: None,
     })
 }
 

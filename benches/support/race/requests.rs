@@ -6,7 +6,7 @@ use super::Race;
 use crate::{
     course::Course,
     load::{self, Seen},
-    path::{NGHTTPX, Path},
+    path::{KAS, NGHTTPX, Path},
     report::{Beside, Row, Sheet},
 };
 
@@ -24,7 +24,15 @@ pub(super) fn run(race: &Race, sheet: &mut Sheet) -> Result<()> {
             path.resident_kib() as f64 / 1024.0,
         );
         Ok(())
-    })
+    })?;
+    for kas in race.contenders.iter().filter(|one| one.is_kas()) {
+        for round in 1..=effort.some_rounds() {
+            race.once("requests", round, kas, &course, &mut |kas, path| {
+                full().measure(&kas.name, path, effort.seconds, sheet)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// A closed loop, and the rows that it fills.
@@ -48,7 +56,11 @@ enum Load {
 #[must_use]
 pub fn full() -> ClosedLoop {
     let mut full = ClosedLoop::new(Load::Http1 { connections: 64 });
-    full.cpu = full.cpu.must(Beside::One(NGHTTPX), 0.75, 0.55);
+    full.cpu = full.cpu.must(Beside::One(NGHTTPX), 0.75, 0.55).must(
+        Beside::One(KAS),
+        1.0 / 50.0,
+        1.0 / 80.0,
+    );
     full.rate = full.rate.must(Beside::One(NGHTTPX), 1.3, 1.7);
     full
 }
