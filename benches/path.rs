@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 
 use adit_benches::{
     course::Course,
+    gate,
     path::{ADIT, Contender},
     process::Process,
     race::{Effort, Heat, Race},
@@ -41,6 +42,9 @@ struct Args {
     /// One more build of adit, to compare two.
     #[arg(long, value_name = "NAME=BINARY", value_parser = build)]
     also: Vec<(String, PathBuf)>,
+    /// Compares with this older build of adit instead, and fails when more CPU is spent than noise explains.
+    #[arg(long, value_name = "BINARY", conflicts_with_all = ["only", "heats", "also", "json", "hold"])]
+    gate: Option<PathBuf>,
     /// Measures nothing: starts one path, prints how to load it, and keeps it until standard input ends. For profilers.
     #[arg(long)]
     hold: bool,
@@ -51,14 +55,18 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let effort = effort(&args);
+    if let Some(old) = args.gate {
+        return gate::run(&Rig::start()?, effort, old, Contender::built()?);
+    }
     let contenders = contenders(&args)?;
     if args.hold {
         return hold(&contenders, &Rig::start()?);
     }
     let race = Race {
         rig: Rig::start()?,
-        effort: effort(&args),
         contenders,
+        effort,
     };
     let (sheet, failed) = run(&args.heats, &race);
     print(&sheet, &race.contenders);

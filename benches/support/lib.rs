@@ -3,7 +3,7 @@
 //! A [`rig::Rig`] holds certificates, bodies and the backend; a [`path::Path`] is one way through it: two processes between the load
 //! generator and the backend, on a [`course::Course`], which may go through a long [`line`] or to a [`kube`] that is no file server;
 //! [`load`] drives it with other people's programs, [`caller`] where those do not do; [`process`] reads what its processes spent. The
-//! [`race`] is made of heats, each of which adds rows to a [`report`], with what they must be.
+//! [`race`] is made of heats, each of which adds rows to a [`report`], with what they must be. [`gate`] compares two builds.
 //!
 //! All legs are TLS. Everything runs on loopback, on the same cores, in turn.
 #![allow(
@@ -15,6 +15,8 @@
     reason = "a program that measures and prints; its items are documented where a name does not say it"
 )]
 
+pub mod gate;
+pub mod instructions;
 pub mod race;
 
 pub mod report;

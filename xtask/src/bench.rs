@@ -24,6 +24,9 @@ fn race(args: &[String]) -> Result<()> {
         debian::ready(NEEDED_BY_KAS)?;
         build("adit-tests", "gitlab-double")?;
     }
+    if args.iter().any(|arg| arg.starts_with("--gate")) {
+        debian::ready(NEEDED_BY_GATE)?;
+    }
     measure("adit-benches", "adit-bench", args)
 }
 
@@ -56,6 +59,11 @@ fn has_kas() -> bool {
 const NEEDED_BY_KAS: &[Needed] = &[Needed {
     what: "redis-server",
     package: "redis-server",
+}];
+
+const NEEDED_BY_GATE: &[Needed] = &[Needed {
+    what: "callgrind_control",
+    package: "valgrind",
 }];
 
 const NEEDED: &[Needed] = &[
