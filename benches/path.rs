@@ -43,7 +43,7 @@ struct Args {
     #[arg(long, value_name = "NAME=BINARY", value_parser = build)]
     also: Vec<(String, PathBuf)>,
     /// Compares with this older build of adit instead, and fails when more CPU is spent than noise explains.
-    #[arg(long, value_name = "BINARY", conflicts_with_all = ["only", "heats", "also", "json", "hold"])]
+    #[arg(long, value_name = "BINARY", conflicts_with_all = ["only", "heats", "also", "json", "picture", "hold"])]
     gate: Option<PathBuf>,
     /// Measures nothing: starts one path, prints how to load it, and keeps it until standard input ends. For profilers.
     #[arg(long)]
@@ -51,6 +51,9 @@ struct Args {
     /// Where to write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Where to write a picture of them, in SVG.
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
@@ -72,6 +75,9 @@ fn main() -> Result<()> {
     print(&sheet, &race.contenders);
     if let Some(file) = args.json {
         fs::write(file, serde_json::to_string_pretty(&sheet)?)?;
+    }
+    if let Some(file) = args.picture {
+        fs::write(file, report::picture::svg(&sheet))?;
     }
     ensure!(failed.is_empty(), "without a figure for all: {failed:?}");
     Ok(())

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::path::{HAPROXY, NGHTTPX};
 
 mod goal;
+pub mod picture;
 mod table;
 
 pub use goal::{Beside, Goal, Verdict};
