@@ -1,5 +1,5 @@
 //! adit with everything on that production has: token check, grants, impersonation, metrics, an audit record per request. One shard
-//! unless said, as the peers have one thread per hop.
+//! unless said, as the peers have one thread per hop; and limits high enough not to be what is measured.
 
 use std::{path::Path as File, process::Command, time::Duration};
 
@@ -53,11 +53,12 @@ pub fn relay(rig: &Rig, binary: &File, port: u16, shards: u32, agents: &str) -> 
     ensure!(binary.exists(), "there is no {}", binary.display());
     rig.write("jwks.json", &rig.jobs.jwks())?;
     let (root, admin) = (rig.folder().display(), free_port()?);
+    let limits = "{opens_per_second: 1000000, connections: 40000, connections_per_address: 40000, streams_per_tunnel: 40000}";
     let config = format!(
         "listen: {{address: '127.0.0.1:{port}', certificate: {root}/tls.crt, key: {root}/tls.key}}
 admin: {{address: '127.0.0.1:{admin}'}}
 shards: {shards}
-limits: {{opens_per_second: 1000000, connections_per_address: 20000}}
+limits: {limits}
 audit: {{to: file, file: {root}/audit.log}}
 authorities:
   oidc:
@@ -79,6 +80,7 @@ fn agent(rig: &Rig, binary: &File, relay: u16, backend: u16) -> Result<Process> 
     let config = format!(
         "relay: {{url: 'https://127.0.0.1:{relay}', ca_file: {root}/ca.crt, token_file: {root}/agent.token}}
 kubernetes: {{kubeconfig: {}}}
+limits: {{max_streams: 40000}}
 admin: {{address: '127.0.0.1:{admin}'}}
 ",
         kubeconfig.display()

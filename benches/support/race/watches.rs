@@ -42,7 +42,7 @@ pub(super) fn run(race: &Race, sheet: &mut Sheet) -> Result<()> {
         format!("an event for {count} watches of one agent: until all have it"),
         "s",
     );
-    // The aim is three times as many; a tunnel takes 10,000 unless it is told otherwise.
+    // The aim is three times as many (`--watches 30000`).
     let last = last.must(Beside::Nobody, 2.0, 2.0);
     for adit in race.builds() {
         eprintln!("watches: {}", adit.name);
