@@ -12,6 +12,7 @@ use crate::{
     aside::{Aside, runtime},
     caller::{Caller, Http1},
     course::Course,
+    job::FIRST_JOB,
     latency::Latencies,
     path::Path,
     report::{Beside, Row, Sheet},
@@ -85,5 +86,4 @@ const JOBS: u64 = 20;
 const PARALLEL: usize = 500;
 /// 100 requests each: what a proxy may allow on one.
 const CONNECTIONS: usize = 5;
-const FIRST_JOB: u64 = 9001;
 const WARM_UP: Duration = Duration::from_millis(500);

@@ -20,6 +20,7 @@ use crate::{
     aside::{Aside, runtime},
     caller::Caller,
     course::Course,
+    job::FIRST_JOB,
     report::{Beside, Row, Sheet},
 };
 
@@ -36,7 +37,7 @@ pub(super) fn run(race: &Race, sheet: &mut Sheet) -> Result<()> {
         race.effort.some_rounds(),
         &course,
         |contender, path| {
-            let small = path.caller(SMALL_JOB, &race.rig)?;
+            let small = path.caller(FIRST_JOB, &race.rig)?;
             let large = path.caller(LARGE_JOB, &race.rig)?;
             let name = &contender.name;
             runtime()?.block_on(async {
@@ -104,6 +105,5 @@ async fn download(caller: &Caller, bytes: &AtomicU64) -> Result<()> {
 }
 
 const DOWNLOADS: usize = 8;
-const SMALL_JOB: u64 = 9001;
-const LARGE_JOB: u64 = 9002;
+const LARGE_JOB: u64 = FIRST_JOB + 1;
 const WARM_UP: Duration = Duration::from_millis(500);

@@ -15,6 +15,7 @@ use crate::{
     aside::runtime,
     caller::{Caller, PATIENCE},
     course::Course,
+    job::FIRST_JOB,
     latency::Latencies,
     path::Path,
     report::{Beside, Row, Sheet},
@@ -27,7 +28,7 @@ pub(super) fn run(race: &Race, sheet: &mut Sheet) -> Result<()> {
         let course = Course::short(&race.rig);
         let rounds = race.effort.some_rounds();
         race.in_turn(&what, rounds, &course, |contender, path| {
-            let small = path.caller(SMALL_JOB, &race.rig)?;
+            let small = path.caller(FIRST_JOB, &race.rig)?;
             let stalled = path.caller(STALLED_JOB, &race.rig)?;
             let lasting = Duration::from_secs(u64::from(race.effort.seconds)) / 2;
             let seen = runtime()?.block_on(look(path, &small, &stalled, readers, lasting))?;
@@ -141,6 +142,5 @@ async fn until_still(path: &Path) {
 }
 
 const SMALL: usize = 12;
-const SMALL_JOB: u64 = 9001;
-const STALLED_JOB: u64 = 9002;
+const STALLED_JOB: u64 = FIRST_JOB + 1;
 const WARM_UP: Duration = Duration::from_millis(300);

@@ -23,6 +23,7 @@ use crate::{
     aside::runtime,
     caller::Http2,
     course::Course,
+    job::FIRST_JOB,
     kube::Kube,
     path::Path,
     process::Process,
@@ -66,7 +67,8 @@ struct Seen {
 }
 
 async fn look(path: &Path, rig: &Rig, kube: &Kube, count: usize) -> Result<Seen> {
-    let callers = (0..count.div_ceil(PER_CONNECTION)).map(|at| path.caller(9001 + at as u64, rig));
+    let callers =
+        (0..count.div_ceil(PER_CONNECTION)).map(|at| path.caller(FIRST_JOB + at as u64, rig));
     let callers = callers.collect::<Result<Vec<_>>>()?;
     let mut connections = Vec::new();
     for caller in &callers {
