@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 use adit_benches::{
     course::Course,
     gate,
-    path::{ADIT, Contender},
+    path::{ADIT, Contender, KAS},
     process::Process,
     race::{Effort, Heat, Race},
     report::{self, Sheet},
@@ -48,12 +48,12 @@ struct Args {
     /// Measures nothing: starts one path, prints how to load it, and keeps it until standard input ends. For profilers.
     #[arg(long)]
     hold: bool,
-    /// Where to write the figures as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Where to write a picture of them, in SVG.
-    #[arg(long, value_name = "FILE")]
-    picture: Option<PathBuf>,
+    /// Where to write every run as JSON, after each heat.
+    #[arg(long, value_name = "FILE", default_value = "target/race.json")]
+    json: PathBuf,
+    /// Where to write a picture of the medians, in SVG, after each heat.
+    #[arg(long, value_name = "FILE", default_value = "target/race.svg")]
+    picture: PathBuf,
 }
 
 fn main() -> Result<()> {
@@ -71,32 +71,23 @@ fn main() -> Result<()> {
         contenders,
         effort,
     };
-    let (sheet, failed) = run(&args.heats, &race);
-    print(&sheet, &race.contenders);
-    if let Some(file) = args.json {
-        fs::write(file, serde_json::to_string_pretty(&sheet)?)?;
-    }
-    if let Some(file) = args.picture {
-        fs::write(file, report::picture::svg(&sheet))?;
-    }
-    ensure!(failed.is_empty(), "without a figure for all: {failed:?}");
-    Ok(())
-}
-
-/// Runs these heats, or all. One that fails keeps nobody from the next: it is named in the end.
-fn run(heats: &[Heat], race: &Race) -> (Sheet, Vec<Heat>) {
-    let heats = match heats {
+    let heats = match args.heats.as_slice() {
         [] => Heat::value_variants(),
         some => some,
     };
     let (mut sheet, mut failed) = (Sheet::default(), Vec::new());
     for heat in heats {
-        if let Err(failure) = heat.run(race, &mut sheet) {
+        // One that fails keeps nobody from the next.
+        if let Err(failure) = heat.run(&race, &mut sheet) {
             eprintln!("{heat:?} has failed: {failure:#}");
-            failed.push(*heat);
+            failed.push(heat);
         }
+        fs::write(&args.json, serde_json::to_string_pretty(&sheet)?)?;
+        fs::write(&args.picture, report::picture::svg(&sheet))?;
     }
-    (sheet, failed)
+    print(&sheet, &race.contenders);
+    ensure!(failed.is_empty(), "without a figure for all: {failed:?}");
+    Ok(())
 }
 
 fn effort(args: &Args) -> Effort {
@@ -134,7 +125,11 @@ fn contenders(args: &Args) -> Result<Vec<Contender>> {
                 .iter()
                 .any(|name| one.name.to_lowercase().starts_with(name))
     };
-    let usual = Contender::usual()?.into_iter().filter(is_wanted);
+    let usual = Contender::usual()?;
+    if args.only.is_empty() && !usual.iter().any(Contender::is_kas) {
+        eprintln!("{KAS} do not run: KAS_BIN and AGENTK_BIN do not name them");
+    }
+    let usual = usual.into_iter().filter(is_wanted);
     let also = args.also.iter();
     Ok(usual
         .chain(also.map(|(name, binary)| Contender::adit(name, binary.clone())))

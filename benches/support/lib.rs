@@ -1,7 +1,7 @@
 //! What a request costs on its way from a client to the API server, beside pairs of proxies that do less.
 //!
 //! A [`rig::Rig`] holds certificates, bodies and the backend; a [`path::Path`] is one way through it: two processes between the load
-//! generator and the backend, on a [`course::Course`], which may go through a long [`line`] or to a [`kube`] that is no file server;
+//! generator and the backend, on a [`course::Course`], which may go through a long [`line`](mod@line) or to a [`kube`] that is no file server;
 //! [`load`] drives it with other people's programs, [`caller`] where those do not do; [`process`] reads what its processes spent. The
 //! [`race`] is made of heats, each of which adds rows to a [`report`], with what they must be. [`gate`] compares two builds.
 //!

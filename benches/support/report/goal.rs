@@ -80,7 +80,7 @@ impl fmt::Display for Verdict {
             Self::Aim => "aim",
             Self::Must => "must",
             Self::Missed => "**missed**",
-            Self::Unknown => "-",
+            Self::Unknown => "no figure",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The two tables, in Markdown: everybody's medians, and adit's figures beside what they are to be.
 
-use super::{Beside, Goal, Measure, Sheet};
+use super::{Beside, Goal, Measure, Sheet, Verdict};
 use crate::path::ADIT;
 
 /// Medians, and in brackets their ratios to the first contender.
@@ -27,18 +27,27 @@ pub fn medians(sheet: &Sheet, contenders: &[&str]) -> String {
     table
 }
 
-/// Each goal: the peer's median and adit's, what is judged, what it must be, the aim, and the verdict.
+/// Each goal: the peer's median and adit's, what is judged, what it must be, the aim, and the verdict; then how many are reached.
 #[must_use]
 pub fn goals(sheet: &Sheet) -> String {
-    let all = sheet.measures().iter();
-    let lines = all.flat_map(|measure| {
-        measure
-            .row
-            .goals
-            .iter()
-            .map(move |goal| line(measure, goal))
-    });
-    HEAD.to_owned() + &lines.collect::<String>()
+    let measures = sheet.measures().iter();
+    let all: Vec<_> = measures
+        .flat_map(|measure| measure.row.goals.iter().map(move |goal| (measure, goal)))
+        .collect();
+    let lines = all.iter().map(|(measure, goal)| line(measure, goal));
+    let count = |verdict| {
+        let judged = all.iter().map(|(measure, goal)| goal.judge(measure, ADIT));
+        judged.filter(|one| *one == verdict).count()
+    };
+    format!(
+        "{HEAD}{}\nOf {}: {} reach the aim, {} what they must, {} miss it, {} without a figure.",
+        lines.collect::<String>(),
+        all.len(),
+        count(Verdict::Aim),
+        count(Verdict::Must),
+        count(Verdict::Missed),
+        count(Verdict::Unknown)
+    )
 }
 
 const HEAD: &str = "| Measure | Peer | adit | Judged | Must | Aim | Verdict |
