@@ -246,7 +246,7 @@ pub(crate) fn options(config: &Config) -> Options {
     let about = About {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         replica: config.replica.clone(),
-        kubernetes_version: String::new(),
+        ..About::default()
     };
     Options {
         about,

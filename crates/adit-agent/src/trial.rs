@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adit_process::chain;
 use adit_process::tls::{ClientTls, H2, HTTP_1_1, Witness};
-use adit_tunnel::{CloseReason, Driver, ResetReason, Tunnel};
+use adit_tunnel::{CloseReason, Driver, Peer, ResetReason, Tunnel};
 use bytes::Bytes;
 use http::StatusCode;
 use prometheus_client::registry::Registry;
@@ -91,19 +91,19 @@ impl Trial {
         link::read(source)
     }
 
-    /// Opens a tunnel by [`RelayWay::any`] and leaves it. Gives the relay's version.
+    /// Opens a tunnel by [`RelayWay::any`] and leaves it. Gives what the relay said of itself, and whose tunnel it was.
     ///
     /// # Errors
     /// It does not come about.
-    pub async fn tunnel(&self, way: &Dialler) -> Result<String, ConnectFailure> {
+    pub async fn tunnel(&self, way: &Dialler) -> Result<Peer, ConnectFailure> {
         let relay = &self.config.relay;
         let token = link::authorization(&relay.token)?;
         let mut options = options(&self.config);
         options.about.replica.push_str(" (doctor)");
         let (Opened { tunnel, .. }, driver) = link::open(way, &relay.url, &token, options).await?;
-        let version = tunnel.peer().version;
+        let peer = tunnel.peer();
         leave(&tunnel, driver).await;
-        Ok(version)
+        Ok(peer)
     }
 
     /// The API server and the credentials for it, neither of them tried.

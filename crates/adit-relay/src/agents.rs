@@ -270,8 +270,9 @@ impl Agents {
         respond: SendResponse<SendBuf>,
         from: Client,
     ) {
-        let (mut opening, mut driver) =
-            adit_tunnel::serve(request, respond, self.rules.load().options.clone());
+        let mut options = self.rules.load().options.clone();
+        options.about.agent = self.name(&agent);
+        let (mut opening, mut driver) = adit_tunnel::serve(request, respond, options);
         let opened = tokio::select! {
             biased;
             over = &mut driver => Err(over),

@@ -88,6 +88,8 @@ pub struct Peer {
     pub replica: String,
     /// Its API server's version, when it knows.
     pub kubernetes_version: String,
+    /// Whose tunnel it is, as the relay knows the agent; empty on the relay's side.
+    pub agent: String,
 }
 
 /// Numbers for metrics and status pages, at one moment.
@@ -196,6 +198,7 @@ impl Tunnel {
             version: peer.about.version,
             replica: peer.about.replica,
             kubernetes_version: peer.about.kubernetes_version,
+            agent: peer.about.agent,
         }
     }
 

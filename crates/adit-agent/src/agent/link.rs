@@ -117,6 +117,7 @@ impl Link {
         let peer = tunnel.peer();
         tracing::info!(
             tunnel.id = peer.session,
+            agent.name = peer.agent,
             relay.version = peer.version,
             "tunnel is up"
         );

@@ -79,6 +79,7 @@ impl Session {
                 version: clip_to(MAX_ABOUT_BYTES, &about.version),
                 replica: clip_to(MAX_ABOUT_BYTES, &about.replica),
                 kubernetes_version: clip_to(MAX_ABOUT_BYTES, &about.kubernetes_version),
+                agent: clip_to(MAX_AGENT_BYTES, &about.agent),
             },
         };
         self.phase = Phase::Open;
@@ -94,6 +95,7 @@ const VERSION: u32 = 1;
 /// The features it can use, see `Hello.features`: none is defined in this version.
 const FEATURES: u64 = 0;
 
-/// Bytes of each word in `About`, and of a session's id, which has 16 in this version.
+/// Bytes of each word in `About`, of an agent's name, and of a session's id, which has 16 in this version.
 const MAX_ABOUT_BYTES: usize = 253;
+const MAX_AGENT_BYTES: usize = 512;
 const MAX_SESSION_ID_BYTES: usize = 64;

@@ -34,7 +34,7 @@ fn whole_way_is_well_and_the_running_agent_is_left_alone() {
             ("settings", "https://127.0.0.1:"),
             ("token", "made elsewhere"),
             ("tls", "issued by `adit test CA`"),
-            ("tunnel", "a tunnel opens"),
+            ("tunnel", "that of group/sub/app:prod, and"),
             ("version", env!("CARGO_PKG_VERSION")),
             ("api-server", "v1.36.0"),
             ("account", "system:serviceaccount:adit-agent:adit-agent"),

@@ -139,7 +139,7 @@ fn words_for_people_are_cut_to_what_the_protocol_allows() {
 #[test]
 fn what_a_peer_says_of_itself_is_cut_to_what_the_protocol_allows() {
     let mut rogue = Rogue::relay();
-    let long = "x".repeat(30_000);
+    let long = "x".repeat(20_000);
     rogue.send(
         0,
         Kind::Welcome(proto::Welcome {
@@ -148,7 +148,8 @@ fn what_a_peer_says_of_itself_is_cut_to_what_the_protocol_allows() {
             about: Some(proto::About {
                 version: long.clone(),
                 replica: long.clone(),
-                kubernetes_version: long,
+                kubernetes_version: long.clone(),
+                agent: long,
             }),
             ..proto::Welcome::default()
         }),
@@ -162,6 +163,7 @@ fn what_a_peer_says_of_itself_is_cut_to_what_the_protocol_allows() {
     ] {
         assert_eq!(said.len(), 253);
     }
+    assert_eq!(peer.about.agent.len(), 512);
 }
 
 #[test]

@@ -29,13 +29,21 @@ pub(super) async fn walk(trial: &Trial, report: &mut Report) -> Option<()> {
         return None;
     }
     match trial.tunnel(&way.dialler).await {
-        Ok(version) => {
-            report.ok(TUNNEL, "the relay takes the token, and a tunnel opens");
-            versions(&printable(&version), report);
+        Ok(peer) => {
+            report.ok(TUNNEL, opened(&printable(&peer.agent)));
+            versions(&printable(&peer.version), report);
         }
         Err(failure) => refused(&failure, report),
     }
     Some(())
+}
+
+/// `agent` is what the relay calls the agent; an older one does not say it.
+fn opened(agent: &str) -> String {
+    if agent.is_empty() {
+        return "the relay takes the token, and a tunnel opens".to_owned();
+    }
+    format!("the relay takes the token as that of {agent}, and a tunnel opens")
 }
 
 fn way(trial: &Trial, report: &mut Report) -> Option<Way> {
