@@ -25,7 +25,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::runtime::Builder;
 
-pub(crate) use self::ask::{Reachable, bearer, listed};
+pub(crate) use self::ask::{NO_AGENT, Reachable, bearer, listed};
 pub(crate) use self::document::Document;
 use self::environment::Environment;
 pub(crate) use self::place::Destination;
@@ -110,8 +110,8 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
             }
         })?;
     if agents.is_empty() {
-        let none = anyhow!("this job may use no agent: ask for an entry in an agent's ci_access");
-        return Err(Failure::new(Exit::NotPermitted, none));
+        let none = anyhow!("this job may use no agent");
+        return Err(Failure::new(Exit::NotPermitted, none).advising(NO_AGENT));
     }
 
     let current = match current(args.context.as_deref(), &agents)? {

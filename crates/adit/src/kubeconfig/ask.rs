@@ -197,6 +197,9 @@ pub(crate) fn listed(status: StatusCode, body: &[u8]) -> Result<Vec<Reachable>, 
         .map_err(AskError::Answer)
 }
 
+/// What to do about a list with nothing in it.
+pub(crate) const NO_AGENT: &str = "ask for an entry in an agent's ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out";
+
 /// Between tries: long enough for a relay that is being replaced.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),

@@ -168,6 +168,20 @@ fn refused_id_token_ends_with_77_and_the_relays_words() {
 }
 
 #[test]
+fn job_that_may_use_no_agent_is_told_what_may_keep_it_out() {
+    let relay = FakeRelay::answering("200 OK", r#"{"agents":[]}"#);
+    let refused = adit(&["kubeconfig", "--relay", &relay.url, "--output", "-"])
+        .env("CI_JOB_TOKEN", "glcbt-64_opaque")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(77));
+    let told = stderr(&refused);
+    assert!(told.contains("may use no agent\n  do: ask"), "{told}");
+    assert!(told.contains("`protected_branches_only`"), "{told}");
+    relay.request.join().unwrap();
+}
+
+#[test]
 fn relay_that_is_not_believed_is_told_once_and_gets_no_token() {
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use super::access::{Access, Wanted};
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::exchange::{Answer, exchange};
-use crate::kubeconfig::{Reachable, bearer, listed};
+use crate::kubeconfig::{NO_AGENT, Reachable, bearer, listed};
 use crate::kubernetes_status::{Status, printable};
 
 pub(super) const GRANT: Check = Check::new("grant", Hop::Client);
@@ -53,12 +53,8 @@ fn granted(access: &Access, agents: Vec<Reachable>, report: &mut Report) -> Opti
     let names: Vec<_> = agents.iter().map(|agent| agent.context.as_str()).collect();
     let names = printable(&names.join(", "));
     if agents.is_empty() {
-        let advice = "ask for an entry in an agent's ci_access; its environments, refs and tiers must fit the job, too";
-        report.failed(
-            GRANT,
-            "the token is good, and no agent lets the job in",
-            advice,
-        );
+        let what = "the token is good, and no agent lets the job in";
+        report.failed(GRANT, what, NO_AGENT);
         return None;
     }
     let wanted: Vec<_> = agents
