@@ -157,13 +157,17 @@ pub enum CredentialError {
     #[error("the Authorization header is not of the form `Bearer <token>`")]
     Scheme,
     /// A scheme and no token.
-    #[error("the bearer token is empty")]
+    #[error(
+        "the bearer token is empty: the variable that it was to come from, such as CI_JOB_TOKEN, was not set"
+    )]
     Empty,
     /// Two tokens, joined by a comma or white space: which one holds?
     #[error("the Authorization header holds more than one token")]
     Joined,
     /// A character that stands in no token, such as a quote or an umlaut.
-    #[error("the bearer token holds a character that no token has")]
+    #[error(
+        "the bearer token holds a character that no token has, such as the `$` of a variable that nobody has expanded"
+    )]
     Character,
     /// A kind unknown to anyone, or `pat:` where GitLab is not asked about users.
     #[error(

@@ -52,7 +52,7 @@ pub(crate) enum Refusal {
 
     /// The header is missing, or cannot be read as one credential.
     #[error(
-        "{0}; a kubeconfig from `adit kubeconfig` sends `Authorization: Bearer ci:<agent id>:<ID token>`"
+        "{0}; a kubeconfig from `adit kubeconfig` sends `Authorization: Bearer ci:<agent id>:<the job's token>`"
     )]
     BadCredential(CredentialError),
     /// A page of another origin asks.

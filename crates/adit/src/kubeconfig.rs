@@ -83,7 +83,10 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
     let destination =
         Destination::choose(args.output, std::env::var_os("KUBECONFIG")).ends(Exit::BadConfig)?;
     destination.check(args.force).ends(Exit::BadConfig)?;
-    let token = JobToken::find(args.id_token_file).ends(Exit::BadConfig)?;
+    let token = JobToken::find(args.id_token_file).map_err(|error| {
+        let advice = error.advice();
+        Failure::new(Exit::BadConfig, error).advising(advice)
+    })?;
     let ca = args
         .ca
         .as_ref()

@@ -45,8 +45,6 @@ impl Reachable {
 pub(crate) enum AskError {
     #[error("its certificate cannot be checked")]
     Tls(#[from] TlsError),
-    #[error("the token holds a character that no token has")]
-    Token,
     #[error("its certificate is not believed: name its CA by --ca, or check the address")]
     Unbelieved(#[source] rustls::Error),
     #[error("the way to it is not set up")]
@@ -67,7 +65,7 @@ impl AskError {
     /// The code to end with.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Tls(_) | Self::Token | Self::Way(_) => Exit::BadConfig,
+            Self::Tls(_) | Self::Way(_) => Exit::BadConfig,
             Self::Unbelieved(_) | Self::Unreachable(_) | Self::Late(_) => Exit::Unavailable,
             Self::Refused { status, .. } if is_passing(*status) => Exit::TryAgain,
             Self::Refused {
@@ -87,7 +85,6 @@ impl AskError {
             Self::Unreachable(_)
             | Self::Late(_)
             | Self::Tls(_)
-            | Self::Token
             | Self::Way(_)
             | Self::Unbelieved(_)
             | Self::Refused { .. }
@@ -116,7 +113,6 @@ impl AskError {
             Self::Unreachable(_) => true,
             Self::Refused { status, .. } => is_passing(*status),
             Self::Tls(_)
-            | Self::Token
             | Self::Way(_)
             | Self::Unbelieved(_)
             | Self::Late(_)
@@ -147,7 +143,7 @@ pub(super) async fn reachable(
     let dialler = way::dialler(&parts, &tls, way::proxy(&parts)?)?;
     let mut pauses = PAUSES.into_iter();
     loop {
-        let answer = exchange(&dialler, request(relay, token)?).await;
+        let answer = exchange(&dialler, request(relay, token)).await;
         let agents = answer
             .map_err(AskError::unanswered)
             .and_then(|answer| listed(answer.status, &answer.body));
@@ -163,20 +159,20 @@ pub(super) async fn reachable(
     }
 }
 
-fn request(relay: &RelayUrl, token: &SecretString) -> Result<Request<Full<Bytes>>, AskError> {
-    let authorization = bearer(token.expose_secret()).ok_or(AskError::Token)?;
+fn request(relay: &RelayUrl, token: &SecretString) -> Request<Full<Bytes>> {
     let request = Request::get(relay.agents())
-        .header(AUTHORIZATION, authorization)
+        .header(AUTHORIZATION, bearer(token.expose_secret()))
         .header(ACCEPT, "application/json")
         .body(Full::default());
-    Ok(request.expect("a checked URL and fixed headers"))
+    request.expect("a checked URL and fixed headers")
 }
 
-/// An `Authorization` value that no `Debug` shows.
-pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
-    let mut authorization = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+/// An `Authorization` value that no `Debug` shows, with a token, or `ci:<agent id>:<token>`.
+pub(crate) fn bearer(token: &str) -> HeaderValue {
+    let authorization = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut authorization = authorization.expect("a token is taken only if it can stand in one");
     authorization.set_sensitive(true);
-    Some(authorization)
+    authorization
 }
 
 /// The agents that a relay's answer lists.

@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use secrecy::{ExposeSecret, SecretString};
+use adit_authority::{CredentialError, Token};
+use secrecy::SecretString;
 
 /// A token, and where it was found.
 #[derive(Debug)]
@@ -15,40 +16,82 @@ pub(crate) struct JobToken {
     source: Source,
 }
 
+/// Where a token can be.
 #[derive(Debug, PartialEq, Eq)]
-enum Source {
+pub(crate) enum Source {
     File(PathBuf),
     Variable(&'static str),
 }
 
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoToken {
+    #[error("no token: neither {ID_TOKEN} nor {JOB_TOKEN} is set")]
+    Unset,
+    #[error("the token of {0} is empty")]
+    Empty(Source),
+    #[error("the token of {0} holds a character that no token has")]
+    Character(Source),
+    #[error("cannot read {}", path.display())]
+    Unread { path: PathBuf, source: io::Error },
+}
+
+impl NoToken {
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self {
+            Self::Unset => {
+                "run it in a job of GitLab's, which has CI_JOB_TOKEN; for a relay that takes ID tokens declare `id_tokens: ADIT_ID_TOKEN: aud: <what the relay's config expects>` in the job"
+            }
+            Self::Empty(Source::Variable(JOB_TOKEN)) => {
+                "GitLab sets it in each job: see whether the job, or a variable of the project, sets it to something else, and whether it is handed on into the container or the shell that this runs in"
+            }
+            Self::Empty(Source::Variable(_)) => {
+                "declare it under `id_tokens:` of this job, with the relay's audience, and under no other keyword; or take it away for CI_JOB_TOKEN to count"
+            }
+            Self::Character(_) => {
+                "set it to the token alone: `$CI_JOB_TOKEN` is a variable that nobody has expanded, and `[MASKED]` what a job's log shows in a token's place"
+            }
+            Self::Empty(Source::File(_)) | Self::Unread { .. } => {
+                "check --id-token-file (ADIT_ID_TOKEN_FILE), and that the job has written the token there"
+            }
+        }
+    }
+}
+
 impl JobToken {
     /// Of the file, else of the first variable that is set.
-    pub(crate) fn find(file: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn find(file: Option<PathBuf>) -> Result<Self, NoToken> {
         Self::among(file, |name| std::env::var(name).ok())
     }
 
-    fn among(file: Option<PathBuf>, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    fn among(
+        file: Option<PathBuf>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, NoToken> {
         if let Some(path) = file {
-            let text = fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            return Self::of(&text, Source::File(path));
+            return match fs::read_to_string(&path) {
+                Ok(text) => Self::of(&text, Source::File(path)),
+                Err(source) => Err(NoToken::Unread { path, source }),
+            };
         }
         for name in [ID_TOKEN, JOB_TOKEN] {
             if let Some(text) = variable(name) {
                 return Self::of(&text, Source::Variable(name));
             }
         }
-        bail!(
-            "no token: in a job of GitLab's there is {JOB_TOKEN}; for a relay that takes ID tokens set `id_tokens: {ID_TOKEN}: aud: <what the relay's config expects>` in the job"
-        )
+        Err(NoToken::Unset)
     }
 
-    fn of(text: &str, source: Source) -> Result<Self> {
-        let token = SecretString::from(text.trim().to_owned());
-        if token.expose_secret().is_empty() {
-            bail!("the token of {source} is empty");
+    fn of(text: &str, source: Source) -> Result<Self, NoToken> {
+        match Token::parse(text.trim()) {
+            Ok(token) => Ok(Self {
+                token: SecretString::from(token.expose()),
+                source,
+            }),
+            Err(CredentialError::Empty) => Err(NoToken::Empty(source)),
+            Err(_) => Err(NoToken::Character(source)),
         }
-        Ok(Self { token, source })
     }
 }
 
@@ -73,9 +116,11 @@ const JOB_TOKEN: &str = "CI_JOB_TOKEN";
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
-    fn found(variables: &[(&str, &str)]) -> Result<(String, String)> {
+    fn found(variables: &[(&str, &str)]) -> Result<(String, String), NoToken> {
         let variable = |name: &str| {
             let found = variables.iter().find(|(other, _)| *other == name);
             found.map(|(_, value)| (*value).to_owned())
@@ -96,12 +141,21 @@ mod tests {
     }
 
     #[test]
-    fn missing_or_empty_token_is_told() {
-        let error = found(&[]).unwrap_err().to_string();
-        assert!(error.contains("ADIT_ID_TOKEN"), "{error}");
-        // It is a mistake in the pipeline, not a wish for the other.
-        let empty = found(&[("ADIT_ID_TOKEN", ""), ("CI_JOB_TOKEN", "a")]);
-        let error = empty.unwrap_err().to_string();
-        assert_eq!(error, "the token of ADIT_ID_TOKEN is empty");
+    fn what_is_no_token_is_told_with_what_to_do() {
+        // The first is a mistake in the pipeline, not a wish for the other.
+        let id_token = [("ADIT_ID_TOKEN", ""), ("CI_JOB_TOKEN", "a")];
+        let job_token = [("CI_JOB_TOKEN", "\n")];
+        let named = [("CI_JOB_TOKEN", "$CI_JOB_TOKEN")];
+        let cases: [(&[_], _, _); 4] = [
+            (&[], "neither ADIT_ID_TOKEN nor CI_JOB_TOKEN", "in a job"),
+            (&id_token, "of ADIT_ID_TOKEN is empty", "`id_tokens:`"),
+            (&job_token, "of CI_JOB_TOKEN is empty", "in each job"),
+            (&named, "of CI_JOB_TOKEN holds a character", "expanded"),
+        ];
+        for (variables, what, advice) in cases {
+            let error = found(variables).unwrap_err();
+            assert!(error.to_string().contains(what), "{error}");
+            assert!(error.advice().contains(advice), "{}", error.advice());
+        }
     }
 }

@@ -84,8 +84,8 @@ pub(super) fn read(args: &JobArgs, report: &mut Report) -> Option<Access> {
 
 fn from_flags(args: &JobArgs, relay: &RelayUrl, context: Option<&str>) -> Result<Found, Wrong> {
     let token = JobToken::find(args.id_token_file.clone()).map_err(|error| Wrong {
-        what: format!("{error:#}"),
-        advice: "declare `id_tokens: ADIT_ID_TOKEN: aud: ...` in the job, or name its file by --id-token-file",
+        what: chain(&error),
+        advice: error.advice(),
     })?;
     Ok(Found {
         from: "ADIT_RELAY_URL".to_owned(),
