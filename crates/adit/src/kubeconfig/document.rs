@@ -148,6 +148,7 @@ mod tests {
     use kube_client::config::Kubeconfig;
 
     use super::*;
+    use crate::kubeconfig::mark::{Writer, writer};
 
     fn written(ca: Option<&[u8]>, current: Option<&str>) -> Kubeconfig {
         Kubeconfig::from_yaml(&text(ca, current)).unwrap()
@@ -173,10 +174,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_known_again() {
-        assert!(super::super::mark::is_ours(&text(
-            Some(b"-----BEGIN"),
-            None
-        )));
+        let written = text(Some(b"-----BEGIN"), None);
+        assert_eq!(writer(&written), Writer::Adit);
     }
 
     #[test]

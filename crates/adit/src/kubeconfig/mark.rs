@@ -1,4 +1,4 @@
-//! Decides which kubeconfig is adit's own, and so may be replaced: one whose every entry bears our mark.
+//! Decides whose a kubeconfig is. One is adit's own, and so may be replaced, whose every entry bears our mark.
 //!
 //! The mark is an extension, which the file's format has for such ends: kubectl rewrites the whole file for
 //! `kubectl config use-context`, drops comments, and keeps extensions. Names would not do: GitLab's own file has the same.
@@ -25,12 +25,26 @@ pub(super) const MARKS: [Mark; 1] = [Mark {
     extension: Provider { provider: NAME },
 }];
 
-/// Whether all that stands in the file is ours. An entry that somebody added makes it theirs, and so does anything that is
-/// no kubeconfig.
-pub(super) fn is_ours(text: &str) -> bool {
-    let Ok(file) = serde_saphyr::from_str::<Kubeconfig>(text) else {
-        return false;
-    };
+/// Who wrote a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// All that stands in it is ours.
+    Adit,
+    /// It has what GitLab gives a job, and nothing else.
+    GitLab,
+    /// An entry that somebody added makes it theirs, and so does anything that is no kubeconfig.
+    Somebody,
+}
+
+pub(super) fn writer(text: &str) -> Writer {
+    match serde_saphyr::from_str::<Kubeconfig>(text) {
+        Ok(file) if is_ours(&file) => Writer::Adit,
+        Ok(file) if is_gitlabs(&file) => Writer::GitLab,
+        Ok(_) | Err(_) => Writer::Somebody,
+    }
+}
+
+fn is_ours(file: &Kubeconfig) -> bool {
     let clusters = file.clusters.iter().map(|named| {
         let cluster = named.cluster.as_ref();
         cluster.and_then(|cluster| cluster.extensions.as_deref())
@@ -45,6 +59,14 @@ pub(super) fn is_ours(text: &str) -> bool {
     });
     let mut entries = clusters.chain(users).chain(contexts).peekable();
     entries.peek().is_some() && entries.all(|extensions| extensions.is_some_and(is_marked))
+}
+
+/// By its names, which GitLab gives: one cluster, and a user for each agent.
+fn is_gitlabs(file: &Kubeconfig) -> bool {
+    let users = &file.auth_infos;
+    matches!(file.clusters.as_slice(), [only] if only.name == "gitlab")
+        && !users.is_empty()
+        && users.iter().all(|user| user.name.starts_with("agent:"))
 }
 
 fn is_marked(extensions: &[NamedExtension]) -> bool {
@@ -92,7 +114,7 @@ users:
 
     #[test]
     fn file_that_kubectl_rewrote_is_still_ours() {
-        assert!(is_ours(REWRITTEN));
+        assert_eq!(writer(REWRITTEN), Writer::Adit);
     }
 
     #[test]
@@ -103,17 +125,23 @@ users:
             let (before, after) = REWRITTEN.split_at(at);
             let unmarked = format!("{before}{}", after.trim_start_matches(mark));
             // What is left of our other entries keeps their marks.
-            assert!(!is_ours(&unmarked), "{unmarked}");
+            assert_ne!(writer(&unmarked), Writer::Adit, "{unmarked}");
         }
         let added = format!("{REWRITTEN}- name: me\n  user:\n    token: mine\n");
-        assert!(!is_ours(&added));
+        assert_eq!(writer(&added), Writer::Somebody);
+        let gitlabs = REWRITTEN.replace(mark, "");
+        assert_eq!(writer(&gitlabs), Writer::GitLab);
+        assert_eq!(
+            writer(&gitlabs.replace("name: agent:41", "name: me")),
+            Writer::Somebody
+        );
     }
 
     #[test]
     fn what_is_no_kubeconfig_is_not_ours() {
         let two = format!("{REWRITTEN}---\n{REWRITTEN}");
         for text in ["listen: {}\n", "clusters: []\n", "- a\n", "\u{0}", &two] {
-            assert!(!is_ours(text), "{text}");
+            assert_eq!(writer(text), Writer::Somebody, "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::mark;
+use super::mark::{self, Writer};
 
 /// Where to write.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) enum PlaceError {
     Several,
     #[error("{} has entries that adit did not write: choose another --output, or give --force", .0.display())]
     Foreign(PathBuf),
+    #[error("{} is the kubeconfig that GitLab gave this job, and it stays: have adit write another one, by `KUBECONFIG: $CI_PROJECT_DIR/.adit-kubeconfig` under the job's `variables:` or by --output; --force would replace it", .0.display())]
+    GitLabs(PathBuf),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot print the kubeconfig")]
@@ -61,14 +63,16 @@ impl Destination {
         let Self::File(path) = self else {
             return Ok(());
         };
-        let is_ours = match fs::read(path) {
-            Ok(content) => content.is_empty() || str::from_utf8(&content).is_ok_and(mark::is_ours),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        let writer = match fs::read(path) {
+            Ok(content) if content.is_empty() => Writer::Adit,
+            Ok(content) => str::from_utf8(&content).map_or(Writer::Somebody, mark::writer),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Writer::Adit,
+            Err(_) => Writer::Somebody,
         };
-        if is_ours || force {
-            Ok(())
-        } else {
-            Err(PlaceError::Foreign(path.clone()))
+        match writer {
+            Writer::GitLab if !force => Err(PlaceError::GitLabs(path.clone())),
+            Writer::Somebody if !force => Err(PlaceError::Foreign(path.clone())),
+            Writer::Adit | Writer::GitLab | Writer::Somebody => Ok(()),
         }
     }
 
@@ -157,5 +161,12 @@ mod tests {
             assert!(matches!(place.check(false), Err(PlaceError::Foreign(_))));
             place.check(true).unwrap();
         }
+        let gitlabs =
+            "clusters: [{ name: gitlab, cluster: {} }]\nusers: [{ name: 'agent:41', user: {} }]";
+        fs::write(&path, gitlabs).unwrap();
+        let place = Destination::File(path);
+        let told = place.check(false).unwrap_err().to_string();
+        assert!(told.contains("that GitLab gave this job"), "{told}");
+        place.check(true).unwrap();
     }
 }
