@@ -52,6 +52,34 @@ fn job_without_settings_is_told_what_to_set() {
     });
 }
 
+/// What kubectl would get a 404 for, and GitLab's agent server in the relay's place.
+#[test]
+fn kubeconfig_for_another_path_is_told() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config");
+        for (server, words) in [
+            ("https://relay.test", "lacks /k8s-proxy"),
+            ("https://relay.test/", "set-cluster gitlab"),
+            (
+                "https://gitlab.test/-/kubernetes-agent/k8s-proxy/",
+                "set-cluster gitlab",
+            ),
+        ] {
+            let file = format!(
+                "{{ clusters: [{{ name: gitlab, cluster: {{ server: '{server}' }} }}],
+                   users: [{{ name: 'agent:41', user: {{ token: 'ci:41:glcbt-64_canary' }} }}],
+                   contexts: [{{ name: 'a/b:c', context: {{ cluster: gitlab, user: 'agent:41' }} }}] }}"
+            );
+            std::fs::write(&path, file).unwrap();
+            let doctor = Doctor::at("job").env("KUBECONFIG", path.to_str().unwrap());
+            let examined = doctor.examine().await;
+            examined.is_broken_at("settings", "client", words);
+            assert!(!examined.to_string().contains("canary"), "{examined}");
+        }
+    });
+}
+
 #[test]
 fn token_that_has_ended_or_is_none_of_a_job_is_told() {
     scenario(async {

@@ -97,13 +97,23 @@ fn context<'a>(file: &'a Kubeconfig, wanted: Option<&str>) -> Result<&'a NamedCo
 
 fn relay(cluster: &Cluster, context: &str) -> Result<RelayUrl, Wrong> {
     let server = cluster.server.as_deref().unwrap_or_default();
-    server.parse().map_err(|error: BadRelayUrl| Wrong {
-        what: format!(
-            "the context {context} is for `{}`, which is no relay's address: {error}",
-            printable(server)
-        ),
-        advice: "name the relay by ADIT_RELAY_URL, or let KUBECONFIG name what `adit kubeconfig` wrote",
-    })
+    let told = format!("the context {context} is for `{}`", printable(server));
+    let relay: RelayUrl = server.parse().map_err(|error: BadRelayUrl| Wrong {
+        what: format!("{told}, which is no relay's address: {error}"),
+        advice: if server.trim_end_matches('/').ends_with(OMNIBUS) {
+            SET_CLUSTER
+        } else {
+            "name the relay by ADIT_RELAY_URL, or let KUBECONFIG name what `adit kubeconfig` wrote"
+        },
+    })?;
+    // kubectl takes it as it is; the relay's own tools do without.
+    if !server.trim_end_matches('/').ends_with(API) {
+        return Err(Wrong {
+            what: format!("{told}, which lacks {API}: a relay has the Kubernetes API nowhere else"),
+            advice: SET_CLUSTER,
+        });
+    }
+    Ok(relay)
 }
 
 /// Whom to believe, and the file that was made for that, if one was.
@@ -161,3 +171,8 @@ fn credential(user: &AuthInfo, context: &str) -> Result<(Wanted, SecretString), 
         .map_or(Wanted::All, |id| Wanted::Id(id.0));
     Ok((agent, credential.token().expose().into()))
 }
+
+/// Where GitLab's agent server is in most installations, on GitLab's own host.
+const OMNIBUS: &str = "/-/kubernetes-agent/k8s-proxy";
+const API: &str = "/k8s-proxy";
+const SET_CLUSTER: &str = "`kubectl config set-cluster gitlab --server=https://<relay>/k8s-proxy`; for all jobs at once GitLab's administrator sets gitlab_kas.external_k8s_proxy_url to that: docs/gitlab.md";
