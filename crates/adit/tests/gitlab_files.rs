@@ -162,6 +162,18 @@ fn every_mistake_is_told_with_line_and_column() {
 }
 
 #[test]
+fn a_wildcard_that_lets_strangers_in_is_warned_of() {
+    let project = Project::with(&GRANTED.replace("[production]", "[review/*, prod*]"));
+    let checked = project.run(&["config", "check", "--gitlab", FILE]);
+    let told = stderr(&checked);
+    assert!(checked.status.success(), "{told}");
+    let place = format!("warning: {FILE}:4:30: ci_access.projects[0].environments[1]: ");
+    assert!(told.starts_with(&place), "{told}");
+    assert!(told.contains("lets `non-prod` in"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
 fn a_file_where_gitlab_does_not_look_is_a_mistake() {
     let project = Project::with(GRANTED);
     let agents = project.0.path().join(".gitlab/agents");

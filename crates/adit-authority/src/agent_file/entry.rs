@@ -278,7 +278,12 @@ fn environments(at: &At<'_>, findings: &mut Findings) -> Option<Vec<EnvironmentP
 
 fn pattern(at: &At<'_>, findings: &mut Findings) -> Option<EnvironmentPattern> {
     match EnvironmentPattern::as_gitlab_reads(at.text(findings)?) {
-        Ok(pattern) => Some(pattern),
+        Ok(pattern) => {
+            if let Some(misread) = pattern.misread() {
+                findings.warning(at.place(), &at.key, misread);
+            }
+            Some(pattern)
+        }
         Err(why) => at.wrong(why, findings),
     }
 }

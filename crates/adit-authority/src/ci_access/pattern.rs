@@ -2,6 +2,8 @@
 //! Invariant: in a relay's config `*` stands for any text, slashes included, also for none; everything else stands for itself, case
 //! included. In an agent's file at GitLab a pattern means what GitLab makes of it.
 
+mod misread;
+
 use std::{fmt, str::FromStr};
 
 use regex::{Regex, RegexBuilder};
