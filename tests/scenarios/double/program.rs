@@ -101,5 +101,16 @@ fn it_takes_orders() {
 
         let (status, answer) = order(&at, "POST", "/jobs", &json!({ "what": 1 })).await;
         assert_eq!(status, 400, "{answer}");
+        let stray = json!({ "project": "my-group/none" });
+        assert_eq!(order(&at, "POST", "/jobs", &stray).await.0, 400);
+
+        // It has the ids of whatever else is made with it given elsewhere.
+        let next = json!({ "project": "my-group/app", "environment": "new", "id": id + 1 });
+        let (status, job) = order(&at, "POST", "/jobs", &next).await;
+        assert_eq!((status, &job["id"]), (200, &json!(id + 1)), "{job}");
+        let (status, answer) = order(&at, "POST", "/jobs", &next).await;
+        assert_eq!(status, 409);
+        let told = answer["message"].as_str().unwrap();
+        assert!(told.contains("is taken"), "{told}");
     });
 }

@@ -16,6 +16,7 @@ use super::{
     Endpoint, Fault, GitLab, JobStatus,
     call::{Answer, Call},
     seed::JobSeed,
+    world::TakenId,
 };
 use crate::{body::Body, tasks::accept};
 
@@ -71,7 +72,14 @@ async fn exchange(
     let call = Call::new(&head, body.unwrap_or_default());
     let answer = match obey(&call, &gitlab).await {
         Ok(done) => Answer::json(StatusCode::OK, &done),
-        Err(error) => Answer::error(StatusCode::BAD_REQUEST, &format!("{error:#}")),
+        Err(error) => {
+            let status = if error.is::<TakenId>() {
+                StatusCode::CONFLICT
+            } else {
+                StatusCode::BAD_REQUEST
+            };
+            Answer::error(status, &format!("{error:#}"))
+        }
     };
     Ok(answer.into_response())
 }

@@ -121,11 +121,11 @@ impl GitLab {
     ///
     /// # Errors
     ///
-    /// A tier is none, or an entry has no id.
+    /// A tier is none, an entry has no id, or a job's id is taken.
     ///
     /// # Panics
     ///
-    /// When an id is taken twice, or something refers to what is not there.
+    /// When another id is taken twice, or something refers to what is not there.
     pub fn seed(&self, seed: &Seed) -> Result<Value> {
         let mut world = self.world();
         world.keep_free(seed.highest_id());
@@ -164,11 +164,7 @@ impl GitLab {
     ///
     /// # Errors
     ///
-    /// Its tier is none.
-    ///
-    /// # Panics
-    ///
-    /// When its project is not there.
+    /// Its tier is none, its project is not there, or its id is taken.
     pub fn run(&self, seed: &JobSeed) -> Result<Value> {
         let (id, token) = {
             let mut world = self.world();
@@ -258,6 +254,11 @@ impl World {
 
     fn seed_job(&mut self, seed: &JobSeed) -> Result<u64> {
         let tier: Option<Tier> = seed.tier.as_deref().map(str::parse).transpose()?;
+        self.find_project(&seed.project)
+            .with_context(|| format!("there is no project {}", seed.project))?;
+        if let Some(id) = seed.id {
+            self.reserve(id)?;
+        }
         let mut job = self.job(&seed.project);
         if let Some(id) = seed.id {
             job = job.numbered(id);

@@ -52,6 +52,11 @@ pub struct World {
     pub telemetry: Vec<Value>,
 }
 
+/// Something else has the id already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the id {0} is taken: leave `id` out, and the double gives one")]
+pub(super) struct TakenId(u64);
+
 /// What an administrator sets.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -95,6 +100,19 @@ impl World {
     /// Gives ids up to this one only to those that are numbered.
     pub(super) fn keep_free(&mut self, id: u64) {
         self.kept_free = self.kept_free.max(id);
+    }
+
+    /// Keeps an id for what is about to be made, and for nothing that is made on its way.
+    ///
+    /// # Errors
+    ///
+    /// Something has it.
+    pub(super) fn reserve(&mut self, id: u64) -> Result<(), TakenId> {
+        if self.taken_ids.contains(&id) {
+            return Err(TakenId(id));
+        }
+        self.keep_free(id);
+        Ok(())
     }
 
     /// The id that was asked for, or else the one after the highest.
