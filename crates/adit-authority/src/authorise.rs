@@ -12,7 +12,7 @@ use std::{
     time::SystemTime,
 };
 
-use adit_identity::{ActAs, AgentId, BadImpersonation, Environment, JobIdentity, Label};
+use adit_identity::{ActAs, AgentId, BadImpersonation, Environment, JobIdentity, Label, ProjectId};
 
 use crate::{
     AccessAs, Agent, Agents, Caller, Permit, Unusable, Who,
@@ -149,6 +149,7 @@ impl Authoriser {
             act_as: act_as(grant, job, agent).map_err(NotAllowed::Identity)?,
             default_namespace: grant.default_namespace.clone(),
             gitlab_project: None,
+            is_configured: true,
             decided_by: self.number,
         })
     }
@@ -212,6 +213,16 @@ pub enum NotAllowed {
     /// GitLab lists an agent of this id, and here another one has it.
     #[error(fmt = not_listed)]
     NotGitLabs(AgentId),
+    /// GitLab lists an agent of this id, and the configuration has it as GitLab's, in another project.
+    #[error(
+        "agent {agent} is in the project {project} at GitLab, and in another one in this relay's configuration: whoever runs the relay mends `project_id` or `id` of the agent there"
+    )]
+    OtherProject {
+        /// The agent's id.
+        agent: AgentId,
+        /// What GitLab says.
+        project: ProjectId,
+    },
     /// GitLab lists the agent, and nobody knows as whom the job should act.
     #[error("agent {context} cannot be used by this job: {why}")]
     Unusable {
@@ -254,6 +265,7 @@ impl NotAllowed {
             Self::RefNotProtected { .. } => "ref_not_protected",
             Self::NotListed(_) => "not_listed",
             Self::NotGitLabs(_) => "not_gitlabs",
+            Self::OtherProject { .. } => "other_project",
             Self::Unusable { .. } => "unusable_access_as",
             Self::Identity(_) => "bad_identity",
         }

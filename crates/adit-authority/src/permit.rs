@@ -26,6 +26,8 @@ pub(crate) struct PermitTerms {
     pub(crate) default_namespace: Option<Label>,
     // The agent's, when GitLab itself lets the caller in.
     pub(crate) gitlab_project: Option<ProjectId>,
+    // Or else GitLab alone knows the agent.
+    pub(crate) is_configured: bool,
     // Which authoriser decided: after a change of config nothing decided before it is used again.
     pub(crate) decided_by: u64,
 }
@@ -54,6 +56,12 @@ impl Permit {
     #[must_use]
     pub fn context(&self) -> &str {
         &self.terms.context
+    }
+
+    /// Whether the relay's configuration has an agent of this id. If not, GitLab alone knows it.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.terms.is_configured
     }
 
     /// As whom the agent calls its API server for this caller.

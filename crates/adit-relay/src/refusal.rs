@@ -138,12 +138,14 @@ pub(crate) enum Refusal {
         reconnecting: bool,
     },
     /// No tunnel since this relay started.
-    #[error("agent {name} has not connected to this relay since it started at {}: is it installed, with this relay's address and a current token?", Moment(*started))]
+    #[error("agent {name} has not connected to this relay since it started at {}: is it installed, with this relay's address and a current token{}?", Moment(*started), listed_as(*unlisted))]
     AgentNeverConnected {
         /// Path and name, as in a context.
         name: String,
         /// When this relay started.
         started: SystemTime,
+        /// Its id, if this relay's configuration has none of that id: it may stand there under another.
+        unlisted: Option<AgentId>,
     },
     /// The tunnel ended while the exchange ran.
     #[error(
@@ -299,6 +301,14 @@ const fn ended(why: Ended) -> &'static str {
         }
         Ended::Changed => "GitLab says something else about the access now: ask again",
     }
+}
+
+fn listed_as(unlisted: Option<AgentId>) -> String {
+    unlisted.map_or_else(String::new, |id| {
+        format!(
+            ", and if it stands in this relay's configuration, has it GitLab's `id` there, {id}"
+        )
+    })
 }
 
 /// A time as RFC 3339 in UTC, to the second.

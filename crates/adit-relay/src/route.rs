@@ -119,6 +119,7 @@ impl Route {
             Absent::NeverConnected => Refusal::AgentNeverConnected {
                 name,
                 started: self.started,
+                unlisted: (!permit.is_configured()).then(|| permit.agent()),
             },
             Absent::Offline { since, ago } => Refusal::AgentOffline {
                 name,

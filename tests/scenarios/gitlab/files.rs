@@ -250,6 +250,19 @@ fn token_that_may_not_read_is_told() {
     });
 }
 
+/// As it is when the configuration names another project.
+#[test]
+fn project_that_gitlab_does_not_show_is_told_with_the_key_that_may_be_wrong() {
+    scenario(async {
+        let files = Files::with("read_repository", Some(FOR_THE_SHOP)).await;
+        let faults = files.gitlab.faults();
+        faults.set(Endpoint::RawFile, Fault::Status(404));
+        let told = "`project_id` of the agent in this relay's configuration";
+        until("it is told", || logs().matches(told).count() == 2).await;
+        files.stop().await;
+    });
+}
+
 #[test]
 fn file_is_handed_over_when_gitlab_takes_it_again() {
     scenario(async {

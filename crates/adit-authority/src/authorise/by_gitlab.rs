@@ -19,9 +19,7 @@ impl Authoriser {
         id: AgentId,
     ) -> Result<PermitTerms, NotAllowed> {
         let allowed = granted.agent(id).ok_or(NotAllowed::NotListed(id))?;
-        if !self.agents.may_be_gitlabs(id, allowed.config_project) {
-            return Err(NotAllowed::NotGitLabs(id));
-        }
+        self.check_gitlabs(id, allowed.config_project)?;
         let path = allowed.config_path.as_ref();
         let context = self.context(id, allowed.config_project, path);
         let act_as = granted.act_as(id, allowed, job);
@@ -34,6 +32,7 @@ impl Authoriser {
             context,
             default_namespace: allowed.default_namespace.clone(),
             gitlab_project: Some(allowed.config_project),
+            is_configured: self.agents.agent(id).is_some(),
             decided_by: self.number,
         })
     }
@@ -47,16 +46,29 @@ impl Authoriser {
         if grant.agent != id {
             return Err(NotAllowed::NotListed(id));
         }
-        if !self.agents.may_be_gitlabs(id, grant.config_project) {
-            return Err(NotAllowed::NotGitLabs(id));
-        }
+        self.check_gitlabs(id, grant.config_project)?;
         Ok(PermitTerms {
             agent: id,
             context: self.context(id, grant.config_project, None),
             act_as: grant.act_as.clone(),
             default_namespace: None,
             gitlab_project: Some(grant.config_project),
+            is_configured: self.agents.agent(id).is_some(),
             decided_by: self.number,
+        })
+    }
+
+    /// The id is GitLab's to give. That the configuration is wrong about one of GitLab's is told to whom GitLab lets use it; that the id is
+    /// the relay's own, to nobody.
+    fn check_gitlabs(&self, id: AgentId, project: ProjectId) -> Result<(), NotAllowed> {
+        if self.agents.may_be_gitlabs(id, project) {
+            return Ok(());
+        }
+        let agent = self.agents.agent(id);
+        Err(if agent.is_some_and(|agent| agent.is_at_gitlab()) {
+            NotAllowed::OtherProject { agent: id, project }
+        } else {
+            NotAllowed::NotGitLabs(id)
         })
     }
 
@@ -148,12 +160,14 @@ mod tests {
         assert!(
             matches!(permit.act_as(), ActAs::Impersonate(user) if user.user() == "gitlab:ci_job:9001")
         );
+        assert!(permit.is_configured());
         // Known to GitLab alone.
         let permit = rules.permit(&caller, AgentId(42)).unwrap();
+        assert!(!permit.is_configured());
         assert_eq!(permit.context(), "platform/agents:42");
         let reason = |agent| rules.permit(&caller, AgentId(agent)).unwrap_err().reason();
         assert_eq!(reason(43), "not_gitlabs");
-        assert_eq!(reason(44), "not_gitlabs");
+        assert_eq!(reason(44), "other_project");
         assert_eq!(reason(45), "unusable_access_as");
         assert_eq!(reason(46), "not_listed");
         let reachable: Vec<_> = rules
@@ -171,7 +185,14 @@ mod tests {
             refused.to_string().replace(&agent.to_string(), "N")
         };
         assert_eq!(text(43), text(46));
-        assert_eq!(text(44), text(46));
+    }
+
+    #[test]
+    fn a_wrong_project_id_in_the_configuration_is_not_blamed_on_gitlab() {
+        let refused = rules().permit(&caller(), AgentId(44)).unwrap_err();
+        let told = refused.to_string();
+        assert!(told.contains("in the project 7 at GitLab"), "{told}");
+        assert!(told.contains("`project_id`"), "{told}");
     }
 
     #[test]

@@ -58,6 +58,7 @@ mod tests {
             act_as: ActAs::Agent,
             default_namespace: None,
             gitlab_project: None,
+            is_configured: true,
             decided_by: 0,
         };
         Arc::new(Permit::new(&caller, terms))

@@ -57,7 +57,7 @@ fn a_permit_says_who_what_where_and_until_when() {
     assert_eq!(permit.owner(), 5);
     assert_eq!(*permit.who(), Who::Job(job().into()));
     let expected = job()
-        .impersonation(AgentId(41), Some(adit_identity::ProjectId(7)))
+        .impersonation(AgentId(41), Some(ProjectId(7)))
         .unwrap();
     assert_eq!(*permit.act_as(), ActAs::Impersonate(expected));
 }
@@ -106,7 +106,7 @@ fn the_nearest_entry_wins_and_entries_are_not_merged() {
 #[test]
 fn jobs_of_the_config_project_need_no_entry() {
     let mut own = job_of("Platform/Agents");
-    own.project.id = adit_identity::ProjectId(7);
+    own.project.id = ProjectId(7);
     assert_eq!(entry(&rules("{}"), own.clone()), Ok("none".into()));
     // It stands before groups, and behind an entry for the very project.
     let group = "{groups: [{id: platform, default_namespace: group}]}";

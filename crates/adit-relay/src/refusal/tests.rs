@@ -44,6 +44,7 @@ pub(crate) fn every() -> Vec<Refusal> {
         Refusal::AgentNeverConnected {
             name: name(),
             started: UNIX_EPOCH,
+            unlisted: None,
         },
         Refusal::AgentLost {
             name: name(),
@@ -295,6 +296,20 @@ fn moments_are_rfc_3339_to_the_second() {
             .to_string()
             .starts_with("agent g/p:demo has been offline since 2026-11-23T21:30:00Z")
     );
+}
+
+#[test]
+fn agent_of_gitlabs_that_the_configuration_has_not_may_stand_there_under_another_id() {
+    let text = |unlisted| {
+        let refusal = Refusal::AgentNeverConnected {
+            name: "g/p:41".to_owned(),
+            started: UNIX_EPOCH,
+            unlisted,
+        };
+        refusal.to_string()
+    };
+    assert!(text(None).ends_with("and a current token?"));
+    assert!(text(Some(AgentId(41))).ends_with("GitLab's `id` there, 41?"));
 }
 
 #[test]

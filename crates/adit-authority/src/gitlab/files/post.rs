@@ -35,7 +35,7 @@ impl AgentFilesWork {
             ),
             Said::No(status, _) => tracing::warn!(
                 agent.id = %agent.id, agent.name = %agent.name, http.status = status.as_u16(),
-                "GitLab does not take an agent's file: it has no agent with this id"
+                "GitLab does not take an agent's file: it has no agent with this id, which must be GitLab's where the agent stands in this relay's configuration"
             ),
         }
         // A refusal stays one, however often it is asked for.

@@ -122,8 +122,16 @@ fn told(error: &GitalyError) -> String {
 
 /// A file that may not be read.
 pub(super) fn refused(agent: &Watched, status: StatusCode) {
-    tracing::warn!(
-        agent.id = %agent.id, agent.name = %agent.name, http.status = status.as_u16(),
-        "GitLab does not let an agent's file be read: the token in `agent_files.token_file` needs the scope `read_repository` in the agent's project"
-    );
+    let (id, name, asked) = (agent.id, &agent.name, &*agent.target);
+    if status == StatusCode::NOT_FOUND {
+        tracing::warn!(
+            agent.id = %id, agent.name = %name, http.status = status.as_u16(), asked,
+            "GitLab shows no such project for an agent's file: `project_id` of the agent in this relay's configuration is another one's, or the project is not for the token in `agent_files.token_file`"
+        );
+    } else {
+        tracing::warn!(
+            agent.id = %id, agent.name = %name, http.status = status.as_u16(), asked,
+            "GitLab does not let an agent's file be read: the token in `agent_files.token_file` needs the scope `read_repository` in the agent's project"
+        );
+    }
 }
