@@ -202,7 +202,7 @@ impl Agents {
     }
 
     /// Those that GitLab knows by the same id.
-    pub(crate) fn at_gitlab(&self) -> impl Iterator<Item = &Arc<Agent>> {
+    pub fn at_gitlab(&self) -> impl Iterator<Item = &Arc<Agent>> {
         self.by_id.values().filter(|agent| agent.is_at_gitlab())
     }
 

@@ -89,4 +89,4 @@ pub use config::{
 };
 pub use relay::{Configured, Relay, StartError};
 pub use secret_file::SecretError;
-pub use trial::{IssuerKeys, NoGitLab, Trial};
+pub use trial::{IssuerKeys, NoGitLab, Reads, Trial};

@@ -1,17 +1,18 @@
 //! What a relay does when it starts, and whom it depends on, each by itself and once: for `adit doctor`, which tells what of it fails.
 //!
-//! Invariant: it is done by the relay's own code, nothing listens, and no token is sent to anybody; of a secret a proof is, to GitLab.
+//! Invariant: it is done by the relay's own code, nothing listens, and nobody but GitLab is sent a token, which is the one that reads agents'
+//! files; of a secret a proof is.
 
 use std::time::Duration;
 
 use adit_authority::{
     AskGitLab as _, FetchError, GitLabConfig,
-    gitlab::{ApiSecret, AskError, Trust},
+    gitlab::{ApiSecret, AskError, ReadToken, Trust},
     oidc::usable_keys,
 };
 use adit_process::{metrics::Durations, tls::Certificate};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use crate::{
@@ -35,6 +36,20 @@ pub struct IssuerKeys {
     pub issuer: Box<str>,
     /// How many of its keys are of use.
     pub keys: Result<usize, FetchError>,
+}
+
+/// What came of trying the token for agents' files.
+#[derive(Debug)]
+pub enum Reads {
+    /// GitLab lets it look for the files of so many agents, all that the configuration has of GitLab's.
+    All(usize),
+    /// Not for this agent's.
+    Not {
+        /// As people know it.
+        agent: Box<str>,
+        /// What GitLab answered.
+        status: StatusCode,
+    },
 }
 
 /// Why GitLab did not answer.
@@ -154,10 +169,31 @@ impl Trial {
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn read_token(&self) -> Result<Option<()>, StartError> {
+    pub fn read_token(&self) -> Result<Option<ReadToken>, StartError> {
         let gitlab = self.config.gitlab.as_ref();
         let how = gitlab.and_then(|gitlab| gitlab.agent_files.as_ref());
-        Ok(how.map(files::read_token).transpose()?.flatten().map(drop))
+        let loaded = how.map(files::read_token).transpose()?.flatten();
+        Ok(loaded.map(|loaded| loaded.secret))
+    }
+
+    /// Shows GitLab that token, for the file of one agent after the other until one is refused; nothing when GitLab is no authority here.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn reads(&self, token: &ReadToken) -> Result<Option<Reads>, NoGitLab> {
+        let Some(gitlab) = &self.config.gitlab else {
+            return Ok(None);
+        };
+        let client = self.client(gitlab)?;
+        let mut agents: Vec<_> = self.config.agents.at_gitlab().collect();
+        agents.sort_unstable_by_key(|agent| agent.id());
+        for agent in &agents {
+            if let Some(status) = in_time(gitlab, token.try_out(agent, &client)).await? {
+                let agent = agent.context().into();
+                return Ok(Some(Reads::Not { agent, status }));
+            }
+        }
+        Ok(Some(Reads::All(agents.len())))
     }
 
     /// Reads the certificates by which Gitaly is known.

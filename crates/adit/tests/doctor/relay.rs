@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use adit_tests::pki::Pki;
-use adit_tests::{Endpoint, Fault, TestIssuer, TestRelay, agent, gitlab, kube, relay, scenario};
+use adit_tests::{
+    Endpoint, Fault, Role, TestIssuer, TestRelay, agent, gitlab, gitlab::arrange, kube, relay,
+    scenario,
+};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -281,13 +284,31 @@ fn older_gitlab_accepts_the_secret_at_its_older_path() {
 fn token_for_agents_files_that_is_of_no_use_is_told() {
     scenario(async {
         let gitlab = gitlab().start().await;
+        arrange(&gitlab);
+        let owned = |scope: &str| {
+            let mut world = gitlab.world();
+            world.member("reader", "group", Role::Reporter);
+            let owner = world.user("reader");
+            world.personal_token(owner, &[scope])
+        };
         let folder = TempDir::new().unwrap();
         let token = folder.path().join("token");
-        std::fs::write(&token, "glpat-abc\n").unwrap();
+        std::fs::write(&token, owned("read_repository")).unwrap();
         let keys = format!("agent_files: {{ token_file: '{}' }}", token.display());
         let relay = relay().asking(&gitlab, &keys).start().await;
         let config = relay.config();
-        assert_eq!(examined(&config).await.outcome("read_token"), "ok");
+        let well = examined(&config).await;
+        assert_eq!(well.outcome("read_token"), "ok", "{well}");
+        let elsewhere = config.replace("project_id: 150", "project_id: 151");
+        let elsewhere = examined(&elsewhere).await;
+        elsewhere.is_broken_at("read_token", "relay", "`project_id`");
+        std::fs::write(&token, owned("k8s_proxy")).unwrap();
+        let narrow = examined(&config).await;
+        narrow.is_broken_at("read_token", "relay", "403 Forbidden");
+        std::fs::write(&token, "glpat-canary\n").unwrap();
+        let unknown = examined(&config).await;
+        unknown.is_broken_at("read_token", "relay", "does not know it");
+        assert!(!unknown.to_string().contains("canary"), "{unknown}");
         std::fs::write(&token, "two words\n").unwrap();
         let broken = examined(&config).await;
         broken.is_broken_at("read_token", "relay", "read_repository");

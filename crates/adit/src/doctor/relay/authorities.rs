@@ -1,8 +1,8 @@
 //! Checks `issuers`, `gitlab`, `api_secret`, `read_token` and `webhook`: does whoever vouches for jobs, agents and users answer the relay?
 
-use adit_authority::gitlab::{ApiSecret, Trust};
+use adit_authority::gitlab::{ApiSecret, ReadToken, Trust};
 use adit_process::chain;
-use adit_relay::{IssuerKeys, NoGitLab, Trial};
+use adit_relay::{IssuerKeys, NoGitLab, Reads, Trial};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
@@ -28,15 +28,13 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) {
         Err(error) => report.failed(API_SECRET, chain(&error), SECRET),
     }
     match trial.read_token() {
-        Ok(Some(())) => report.ok(READ_TOKEN, "it can be used, whether GitLab knows it or not"),
+        Ok(Some(token)) if has_answered => reads(trial, &token, report).await,
+        Ok(Some(_)) => report.not_run(READ_TOKEN, "needs gitlab"),
         Ok(None) => report.not_run(
             READ_TOKEN,
             "none is configured, so no agent's file is read by GitLab's API",
         ),
-        Err(error) => {
-            let advice = "put a token with the scope read_repository into the file that agent_files.token_file names: docs/gitlab.md";
-            report.failed(READ_TOKEN, chain(&error), advice);
-        }
+        Err(error) => report.failed(READ_TOKEN, chain(&error), TOKEN),
     }
     match trial.webhook_secrets() {
         Ok(Some(())) => report.ok(WEBHOOK, "its secrets can be used"),
@@ -72,6 +70,47 @@ async fn trust(trial: &Trial, secret: &ApiSecret, report: &mut Report) {
             chain(&error),
             "ask again: GitLab answered a moment ago",
         ),
+    }
+}
+
+async fn reads(trial: &Trial, token: &ReadToken, report: &mut Report) {
+    let (agent, status) = match trial.reads(token).await {
+        Ok(None) => {
+            report.not_run(READ_TOKEN, "GitLab is not configured as an authority");
+            return;
+        }
+        Ok(Some(Reads::All(0))) => {
+            let why = "no agent of the configuration is GitLab's, so there is no file to try it on";
+            report.not_run(READ_TOKEN, why);
+            return;
+        }
+        Ok(Some(Reads::All(count))) => {
+            let what = format!("GitLab lets it look for the files of {count} agents");
+            report.ok(READ_TOKEN, what);
+            return;
+        }
+        Ok(Some(Reads::Not { agent, status })) => (agent, status),
+        Err(error) => {
+            let advice = "ask again: GitLab answered a moment ago";
+            report.failed(at_authority(READ_TOKEN), chain(&error), advice);
+            return;
+        }
+    };
+    let what = format!("GitLab answers {status} to it for the file of {agent}");
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            let what = "GitLab does not know it: it has ended, was revoked, or is another GitLab's";
+            report.failed(READ_TOKEN, what, TOKEN);
+        }
+        StatusCode::FORBIDDEN => report.failed(READ_TOKEN, what, TOKEN),
+        StatusCode::NOT_FOUND => {
+            let advice = "mend `project_id` (or `project`) of the agent in the configuration if it is another project's; otherwise give the token's owner the role Reporter there";
+            report.failed(READ_TOKEN, what, advice);
+        }
+        _ => {
+            let advice = "GitLab, or something in front of it, is in trouble";
+            report.failed(at_authority(READ_TOKEN), what, advice);
+        }
     }
 }
 
@@ -153,4 +192,5 @@ const fn at_authority(check: Check) -> Check {
     }
 }
 
+const TOKEN: &str = "put a token with the scope read_repository and the role Reporter into the file that agent_files.token_file names: docs/gitlab.md";
 const SECRET: &str = "put GitLab's kas_shared_secret into the file: docs/gitlab.md";
