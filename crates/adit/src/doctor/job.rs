@@ -31,7 +31,7 @@ use crate::kubeconfig::RelayUrl;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With a relay's URL it takes the job's ID token as `adit kubeconfig` does, from the variable ADIT_ID_TOKEN or --id-token-file; \
-without one, what the kubeconfig has that KUBECONFIG names.
+without one, what the kubeconfig has that KUBECONFIG names, a user's personal access token (pat:<agent id>:<token>), too.
 
 Examples, in .gitlab-ci.yml:
   script:
@@ -73,7 +73,8 @@ pub(super) async fn examine(args: JobArgs, report: &mut Report) {
 async fn walk(args: JobArgs, report: &mut Report) -> Option<()> {
     let access = access::read(&args, report)?;
     // A token that has ended does not hide what else is wrong.
-    token::check(access.token.expose_secret(), SystemTime::now(), report);
+    let token = access.token.expose_secret();
+    token::check(token, access.holder, SystemTime::now(), report);
     let dialled = access.way.walk(report).await?;
     relay::check(&access, dialled, report).await?;
     let agents = grant::check(&access, report).await?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use adit_agent::dial::proxy::Proxy;
 use adit_process::chain;
 use adit_process::tls::{ClientTls, H2, HTTP_1_1, TlsError, TrustRoots};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
 use super::{JobArgs, kubeconfig};
@@ -24,9 +24,18 @@ pub(super) struct Access {
     pub(super) relay: RelayUrl,
     /// As kubectl goes it: HTTP/2, or else HTTP/1.1, which upgrades need.
     pub(super) way: Way,
+    pub(super) holder: Holder,
     pub(super) token: SecretString,
     pub(super) agent: Wanted,
     pub(super) namespace: Option<String>,
+}
+
+/// Whose the token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Job,
+    /// Of GitLab's, with a personal access token.
+    User,
 }
 
 /// Which agents are to be looked at.
@@ -48,6 +57,7 @@ pub(super) struct Found {
     pub(super) roots_file: Option<NamedTempFile>,
     /// Absent: as the environment says.
     pub(super) proxy: Option<Proxy>,
+    pub(super) holder: Holder,
     pub(super) token: SecretString,
     pub(super) agent: Wanted,
     pub(super) namespace: Option<String>,
@@ -93,6 +103,7 @@ fn from_flags(args: &JobArgs, relay: &RelayUrl, context: Option<&str>) -> Result
         roots: args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only),
         roots_file: None,
         proxy: None,
+        holder: Holder::Job,
         token: token.token,
         agent: context.map_or(Wanted::All, |name| Wanted::Context(name.to_owned())),
         namespace: None,
@@ -103,6 +114,7 @@ fn access(found: Found, namespace: Option<String>) -> Result<Access, Wrong> {
     let Found {
         relay,
         roots,
+        holder,
         token,
         agent,
         proxy,
@@ -132,10 +144,39 @@ fn access(found: Found, namespace: Option<String>) -> Result<Access, Wrong> {
     Ok(Access {
         relay,
         way,
+        holder,
         token,
         agent,
         namespace: namespace.or(found.namespace),
     })
+}
+
+impl Access {
+    /// What the relay is shown for this agent.
+    pub(super) fn credential(&self, agent: u64) -> String {
+        let kind = match self.holder {
+            Holder::Job => "ci",
+            Holder::User => "pat",
+        };
+        format!("{kind}:{agent}:{}", self.token.expose_secret())
+    }
+
+    /// And where no agent is meant; a user's token names one always.
+    pub(super) fn bare_credential(&self) -> String {
+        match (self.holder, &self.agent) {
+            (Holder::User, Wanted::Id(agent)) => self.credential(*agent),
+            (Holder::Job | Holder::User, _) => self.token.expose_secret().to_owned(),
+        }
+    }
+}
+
+impl Holder {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::User => "user",
+        }
+    }
 }
 
 impl Wrong {

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::access::Access;
@@ -60,9 +59,8 @@ pub(super) async fn check(access: &Access, agent: &Reachable, report: &mut Repor
 
 /// A request for what is below the agent's API.
 pub(super) fn below(access: &Access, agent: &Reachable, target: &str) -> http::request::Builder {
-    let credential = format!("ci:{}:{}", agent.id, access.token.expose_secret());
     Request::get(format!("{}{target}", access.relay.kubernetes()))
-        .header(AUTHORIZATION, bearer(&credential))
+        .header(AUTHORIZATION, bearer(&access.credential(agent.id)))
         .header(ACCEPT, JSON)
 }
 
@@ -111,7 +109,8 @@ async fn identity(access: &Access, agent: &Reachable, name: &str, report: &mut R
         }
     };
     if let Some(who) = reviewed(&answer) {
-        report.ok(IDENTITY, format!("{name}: the job is {who}"));
+        let holder = access.holder.as_str();
+        report.ok(IDENTITY, format!("{name}: the {holder} is {who}"));
         return;
     }
     let said = Status::read(&answer.body);
@@ -120,8 +119,7 @@ async fn identity(access: &Access, agent: &Reachable, name: &str, report: &mut R
         let hop = Hop::named(&hop).unwrap_or(Hop::Relay);
         report.failed(at(IDENTITY, hop), what, REFUSED);
     } else if answer.status == StatusCode::FORBIDDEN && said.message.contains("impersonate") {
-        let advice =
-            "the agent's own roles do not let it act for this job: docs/rbac.md, \"Who refused\"";
+        let advice = "the agent's own roles do not let it act for this caller: docs/rbac.md, \"Who refused\"";
         report.failed(at(IDENTITY, Hop::Agent), what, advice);
     } else {
         let advice =

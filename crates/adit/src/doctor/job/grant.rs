@@ -5,9 +5,8 @@ use bytes::Bytes;
 use http::Request;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http_body_util::Full;
-use secrecy::ExposeSecret;
 
-use super::access::{Access, Wanted};
+use super::access::{Access, Holder, Wanted};
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::exchange::{Answer, exchange};
 use crate::kubeconfig::{NO_AGENT, Reachable, bearer, listed};
@@ -18,7 +17,7 @@ pub(super) const GRANT: Check = Check::new("grant", Hop::Client);
 /// The agents that are to be looked at, at least one.
 pub(super) async fn check(access: &Access, report: &mut Report) -> Option<Vec<Reachable>> {
     let request = Request::get(access.relay.agents())
-        .header(AUTHORIZATION, bearer(access.token.expose_secret()))
+        .header(AUTHORIZATION, bearer(&access.bare_credential()))
         .header(ACCEPT, "application/json")
         .body(Full::<Bytes>::default())
         .expect("a checked URL and fixed headers");
@@ -43,9 +42,16 @@ pub(super) async fn check(access: &Access, report: &mut Report) -> Option<Vec<Re
 fn granted(access: &Access, agents: Vec<Reachable>, report: &mut Report) -> Option<Vec<Reachable>> {
     let names: Vec<_> = agents.iter().map(|agent| agent.context.as_str()).collect();
     let names = printable(&names.join(", "));
+    let holder = access.holder.as_str();
     if agents.is_empty() {
-        let what = "the token is good, and no agent lets the job in";
-        report.failed(GRANT, what, NO_AGENT);
+        let what = format!("the token is good, and no agent lets the {holder} in");
+        let advice = match access.holder {
+            Holder::Job => NO_AGENT,
+            Holder::User => {
+                "ask for an entry in the agent's user_access, and the role Developer there"
+            }
+        };
+        report.failed(GRANT, what, advice);
         return None;
     }
     let wanted: Vec<_> = agents
@@ -57,12 +63,12 @@ fn granted(access: &Access, agents: Vec<Reachable>, report: &mut Report) -> Opti
         })
         .collect();
     if wanted.is_empty() {
-        let what = format!("the job may use {names}, and not the agent that is asked for");
+        let what = format!("the {holder} may use {names}, and not the agent that is asked for");
         let advice = "name another context, or ask for an entry in that agent's ci_access";
         report.failed(GRANT, what, advice);
         return None;
     }
-    report.ok(GRANT, format!("the job may use {names}"));
+    report.ok(GRANT, format!("the {holder} may use {names}"));
     Some(wanted)
 }
 

@@ -8,14 +8,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use adit_agent::dial::proxy::Proxy;
-use adit_authority::{Credential, DEFAULT_MAX_CREDENTIAL_BYTES};
+use adit_authority::{Credential, DEFAULT_MAX_CREDENTIAL_BYTES, Form};
 use adit_process::tls::TrustRoots;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kube_client::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError, NamedContext};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 
-use super::access::{Found, Wanted, Wrong};
+use super::access::{Found, Holder, Wanted, Wrong};
 use crate::kubeconfig::{BadRelayUrl, RelayUrl};
 use crate::kubernetes_status::printable;
 
@@ -44,7 +44,7 @@ pub(super) fn find(wanted: Option<&str>) -> Result<Found, Wrong> {
         user.auth_info.as_ref()
     });
     let cluster = cluster.ok_or_else(|| missing("cluster"))?;
-    let (agent, token) = credential(user.ok_or_else(|| missing("user"))?, &name)?;
+    let (holder, agent, token) = credential(user.ok_or_else(|| missing("user"))?, &name)?;
     let (roots, roots_file) = roots(cluster)?;
     Ok(Found {
         from: format!("the kubeconfig's context {name}"),
@@ -52,6 +52,7 @@ pub(super) fn find(wanted: Option<&str>) -> Result<Found, Wrong> {
         roots,
         roots_file,
         proxy: proxy(cluster)?,
+        holder,
         token,
         agent,
         namespace: context.and_then(|context| context.namespace.clone()),
@@ -147,8 +148,16 @@ fn proxy(cluster: &Cluster) -> Result<Option<Proxy>, Wrong> {
     })
 }
 
-/// `ci:<agent id>:<token>`.
-fn credential(user: &AuthInfo, context: &str) -> Result<(Wanted, SecretString), Wrong> {
+/// `ci:<agent id>:<token>`, or a user's with `pat:`.
+fn credential(user: &AuthInfo, context: &str) -> Result<(Holder, Wanted, SecretString), Wrong> {
+    if user.exec.is_some() {
+        return Err(Wrong {
+            what: format!(
+                "the token of the context {context} comes from a program, which is not run here"
+            ),
+            advice: "name a kubeconfig that has the token itself: `kubectl config set-credentials <user> --token=pat:<agent id>:<token>`",
+        });
+    }
     let token = match (&user.token, &user.token_file) {
         (Some(token), _) => token.clone(),
         (None, Some(path)) => {
@@ -164,12 +173,14 @@ fn credential(user: &AuthInfo, context: &str) -> Result<(Wanted, SecretString), 
     let credential = Credential::parse(values, DEFAULT_MAX_CREDENTIAL_BYTES);
     let credential = credential.map_err(|error| Wrong {
         what: format!("the token of the context {context} is of no use: {error}"),
-        advice: "let KUBECONFIG name what `adit kubeconfig` or GitLab wrote: its tokens are ci:<agent id>:<token>",
+        advice: "let KUBECONFIG name what `adit kubeconfig` or GitLab wrote: its tokens are ci:<agent id>:<token>, a user's pat:<agent id>:<token>",
     })?;
-    let agent = credential
-        .agent()
-        .map_or(Wanted::All, |id| Wanted::Id(id.0));
-    Ok((agent, credential.token().expose().into()))
+    let (holder, agent) = match credential.form() {
+        Form::Bare => (Holder::Job, Wanted::All),
+        Form::Job(agent) => (Holder::Job, Wanted::Id(agent.0)),
+        Form::Personal(agent) => (Holder::User, Wanted::Id(agent.0)),
+    };
+    Ok((holder, agent, credential.token().expose().into()))
 }
 
 /// Where GitLab's agent server is in most installations, on GitLab's own host.

@@ -117,7 +117,7 @@ fn refused(answer: &Answer, namespace: &str, report: &mut Report) {
         );
     } else if answer.status == StatusCode::FORBIDDEN {
         let why = format!(
-            "tried by a watch of pods, which the job may not in `{namespace}`: name a namespace where it may by --namespace"
+            "tried by a watch of pods, which is not allowed in `{namespace}`: name a namespace where it is by --namespace"
         );
         report.not_run(UPGRADE, why);
     } else {

@@ -4,16 +4,25 @@ use std::time::SystemTime;
 
 use adit_authority::oidc::Claimed;
 
+use super::access::Holder;
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::span::from;
 use crate::kubernetes_status::printable;
 
 pub(super) const TOKEN: Check = Check::new("token", Hop::Client);
 
-pub(super) fn check(token: &str, now: SystemTime, report: &mut Report) {
-    match Claimed::by(token) {
-        Some(claimed) => id_token(&claimed, now, report),
-        None => opaque(token, report),
+pub(super) fn check(token: &str, holder: Holder, now: SystemTime, report: &mut Report) {
+    match (holder, Claimed::by(token)) {
+        (Holder::User, None) if !token.contains(OF_JOBS) => {
+            let what = "a personal access token: GitLab alone can tell whether it holds and has the scope k8s_proxy, and the relay asks it";
+            report.ok(TOKEN, what);
+        }
+        (Holder::User, _) => {
+            let advice = "show a job's token as ci:<agent id>:<token>";
+            report.failed(TOKEN, "a job's token, in the form of a user's", advice);
+        }
+        (Holder::Job, Some(claimed)) => id_token(&claimed, now, report),
+        (Holder::Job, None) => opaque(token, report),
     }
 }
 
@@ -40,7 +49,7 @@ fn id_token(claimed: &Claimed, now: SystemTime, report: &mut Report) {
 
 /// GitLab's prefixes: <https://docs.gitlab.com/security/tokens/#token-prefixes>. An administrator may put one more before them.
 fn opaque(token: &str, report: &mut Report) {
-    if token.contains("glcbt-") {
+    if token.contains(OF_JOBS) {
         let what = "a CI_JOB_TOKEN: GitLab alone can tell whether it holds, and the relay asks it";
         report.ok(TOKEN, what);
     } else if token.starts_with(adit_authority::token::PREFIX) || token.contains("glagent-") {
@@ -48,7 +57,8 @@ fn opaque(token: &str, report: &mut Report) {
             "give the job an ID token by `id_tokens:`, and keep the agent's token from jobs";
         report.failed(TOKEN, "an agent's token, which lets no job in", advice);
     } else if token.contains("glpat-") {
-        let advice = "give the job an ID token by `id_tokens:`";
+        let advice =
+            "give the job an ID token by `id_tokens:`; a person shows pat:<agent id>:<token>";
         report.failed(
             TOKEN,
             "a person's access token, which lets no job in",
@@ -59,6 +69,9 @@ fn opaque(token: &str, report: &mut Report) {
         report.warning(TOKEN, "by its look no token that a job has", advice);
     }
 }
+
+/// What stands in each.
+const OF_JOBS: &str = "glcbt-";
 
 #[cfg(test)]
 mod tests {
@@ -85,9 +98,23 @@ mod tests {
             ("secret", Outcome::Warning, "no token"),
         ];
         for (token, expected, word) in cases {
-            let (outcome, what) = outcome(|report| check(token, UNIX_EPOCH, report));
+            let (outcome, what) = outcome(|report| check(token, Holder::Job, UNIX_EPOCH, report));
             assert_eq!(outcome, expected, "{token}");
             assert!(what.contains(word) && !what.contains("secret"), "{what}");
+        }
+    }
+
+    #[test]
+    fn token_of_a_user_is_none_of_a_job() {
+        for (token, expected) in [
+            ("glpat-secret", Outcome::Ok),
+            ("acme-secret", Outcome::Ok),
+            ("glcbt-64_secret", Outcome::Failed),
+            ("e30.e30.c2ln", Outcome::Failed),
+        ] {
+            let (outcome, what) = outcome(|report| check(token, Holder::User, UNIX_EPOCH, report));
+            assert_eq!(outcome, expected, "{token}");
+            assert!(!what.contains("secret"), "{what}");
         }
     }
 

@@ -1,7 +1,9 @@
 //! Beyond the relay: the agent, the API server, and upgraded connections to it.
 
 use adit_tests::body::full;
-use adit_tests::{AgentBuilder, Io, KubeBuilder, Raw, World, gitlab, job, kube, relay, scenario};
+use adit_tests::{
+    AgentBuilder, Io, KubeBuilder, Raw, World, gitlab, gitlab::arrange, job, kube, relay, scenario,
+};
 use http::{Response, StatusCode};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -259,6 +261,45 @@ fn kubeconfig_that_adit_wrote_is_taken() {
         let examined = doctor().examine().await;
         examined.is_broken_at("settings", "client", "no kubeconfig");
         assert!(!examined.to_string().contains("canary"), "{examined}");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn kubeconfig_of_a_user_is_taken() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        arrange(&gitlab);
+        let token = {
+            let mut world = gitlab.world();
+            let access = "user_access: { access_as: { user: {} }, groups: [{ id: group }] }";
+            world.configure_yaml(1, access).unwrap();
+            world.personal_token(12, &["k8s_proxy"])
+        };
+        let secret = format!("api_secret_file: '{}'", gitlab.secret_file().display());
+        let world = World::of(cluster(), relay().asking(&gitlab, &secret)).await;
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config");
+        let examined = async |token: &str| {
+            let file = format!(
+                "{{ clusters: [{{ name: gitlab, cluster: {{ server: 'https://{}/k8s-proxy', certificate-authority: '{}' }} }}],
+                   users: [{{ name: me, user: {{ token: 'pat:1:{token}' }} }}],
+                   contexts: [{{ name: prod, context: {{ cluster: gitlab, user: me, namespace: shop }} }}] }}",
+                world.relay.address(),
+                world.relay.ca().display(),
+            );
+            std::fs::write(&path, file).unwrap();
+            let doctor = Doctor::at("job").env("KUBECONFIG", path.to_str().unwrap());
+            let examined = doctor.examine().await;
+            assert!(!examined.to_string().contains(token), "{examined}");
+            examined
+        };
+        let well = examined(&token).await;
+        well.is_well_but_for(&["idle"]);
+        let grant = well.what("grant");
+        assert_eq!(grant, "the user may use group/sub/app:prod", "{well}");
+        let refused = examined("glpat-unknown").await;
+        refused.is_broken_at("grant", "client", "errors.md");
         world.stop().await;
     });
 }
