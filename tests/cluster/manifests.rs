@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         chart_and_command_give_what_the_kustomization_gives,
         flux_is_served_alike_whichever_way_it_comes,
         relays_chart_and_command_give_what_the_kustomization_gives,
+        relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike,
         roles_before_1_36_are_the_same_whichever_way_they_come,
     ]
 }
@@ -178,6 +179,21 @@ fn relays_chart_and_command_give_what_the_kustomization_gives(world: &World) {
         &format!("relay --config {}", file.display()),
     ));
     assert_same(&printed, &kustomized);
+}
+
+fn relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike(world: &World) {
+    // What the relay is told is the user's.
+    let ports = |objects| -> Objects {
+        let is_told = |key: &str| ["ConfigMap", "Namespace"].contains(&key);
+        let objects = comparable(objects).into_iter();
+        objects.filter(|(key, _)| !is_told(key)).collect()
+    };
+    let kustomized = kustomized(world, "relay", &["relay/gitlab-api"]);
+    Namespace::new(world).accepts(&kustomized);
+    let kustomized = ports(kustomized);
+    assert!(kustomized.contains_key("Service adit-relay-gitlab"));
+    let values = charts().join("adit-relay/ci/gitlab-api.yaml");
+    assert_same(&ports(templated(world, "adit-relay", &values)), &kustomized);
 }
 
 fn roles_before_1_36_are_the_same_whichever_way_they_come(world: &World) {
