@@ -180,8 +180,10 @@ impl Lane {
                 return;
             };
             let due = self.shared.instant(due);
-            // An alarm that is too early is cheaper than one that is set anew with each frame that arrives.
-            if due < self.alarm.deadline() || self.alarm.is_elapsed() {
+            // An alarm that is a little early is cheaper than one that is set anew with each frame that arrives; one that is much too
+            // early would wake an idle tunnel for nothing.
+            let set = self.alarm.deadline();
+            if due < set || due > set + EARLY || self.alarm.is_elapsed() {
                 self.alarm.as_mut().reset(due);
             }
             if self.alarm.as_mut().poll(cx).is_pending() {
@@ -237,6 +239,9 @@ fn grpc_status(error: &SessionError) -> HeaderMap {
     .into_iter()
     .collect()
 }
+
+/// By how much an alarm may be too early.
+const EARLY: Duration = Duration::from_secs(4);
 
 /// How long to wait for a peer to hear why the session ended.
 const PARTING: Duration = Duration::from_secs(1);

@@ -1,13 +1,16 @@
 //! Streams and tunnels that end by accident, by force, or because nobody speaks any more.
 
 use std::{
+    collections::BTreeSet,
+    future::poll_fn,
+    pin::pin,
     task::{Context, Waker},
     time::Duration,
 };
 
-use adit_tunnel::{RequestBody, ResetReason, SessionError, StreamError, Terms};
+use adit_tunnel::{Options, RequestBody, ResetReason, SessionError, StreamError, Terms, testing};
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::support::{assert_reset, failure, head, pair, read, read_all, wired_pair, within};
 
@@ -122,6 +125,25 @@ async fn an_idle_tunnel_stays_up() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert!(!pair.relay.is_closed() && !pair.agent.is_closed());
     assert!(pair.relay.round_trip().is_some());
+}
+
+/// A relay has thousands of them: an alarm that wakes each for nothing is what they cost.
+#[tokio::test(start_paused = true)]
+async fn an_idle_tunnel_is_woken_by_its_questions_alone() {
+    let relay = Options {
+        ping_interval: Duration::from_secs(12),
+        ..Options::default()
+    };
+    let (_relay, _agent, driver) = testing::pair(relay, Options::default()).await;
+    let (mut driver, mut moments) = (pin!(driver), BTreeSet::new());
+    let watched = poll_fn(|cx| {
+        moments.insert(Instant::now());
+        driver.as_mut().poll(cx)
+    });
+    let hour = timeout(Duration::from_secs(3600), watched).await;
+    assert!(hour.is_err(), "it stays up");
+    // One in ten seconds, when the agent asks, and the first.
+    assert!(moments.len() <= 361, "{}", moments.len());
 }
 
 #[tokio::test]
