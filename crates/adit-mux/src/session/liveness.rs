@@ -52,10 +52,10 @@ impl Liveness {
         true
     }
 
-    /// Whether the known round trip is too old to judge a window by.
-    fn is_stale(&self, now: Moment) -> bool {
+    /// Whether the round trip is not known, or was measured so long ago.
+    fn is_older(&self, age: Moment, now: Moment) -> bool {
         self.last_sample
-            .is_none_or(|at| now.saturating_sub(at) >= SAMPLE_AGE)
+            .is_none_or(|at| now.saturating_sub(at) >= age)
     }
 
     fn dead_at(&self) -> Moment {
@@ -112,7 +112,16 @@ impl Session {
 
     /// Measures the path when windows are being judged and the last measure is old.
     pub(super) fn measure_if_stale(&mut self) {
-        if self.liveness.pinged.is_none() && self.liveness.is_stale(self.now) {
+        self.measure_if_older(SAMPLE_AGE);
+    }
+
+    /// Measures the path beside a pong, in one write with it: whom the peer keeps asking never asks by itself.
+    pub(super) fn measure_along(&mut self) {
+        self.measure_if_older(IDLE_SAMPLE_AGE);
+    }
+
+    fn measure_if_older(&mut self, age: Moment) {
+        if self.liveness.pinged.is_none() && self.liveness.is_older(age, self.now) {
             self.ping();
         }
     }
@@ -162,6 +171,9 @@ impl Session {
 
 /// A round trip older than this is measured again before a window is judged by it.
 const SAMPLE_AGE: Moment = Moment::from_secs(1);
+
+/// A round trip older than this is measured again when nothing else happens, for whoever looks at it.
+const IDLE_SAMPLE_AGE: Moment = Moment::from_secs(60);
 
 /// Deadlines are kept to this precision: looking at all streams costs something.
 pub(super) const DEADLINE_STEP: Moment = Moment::from_millis(250);

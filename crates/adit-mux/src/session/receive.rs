@@ -280,6 +280,7 @@ impl Session {
     fn answer_ping(&mut self, token: u64) -> Result<(), Misbehaviour> {
         self.tolerance.spend(flood::PING_COST, "pings", self.now)?;
         self.control(|out| encode::message(out, 0, field::PONG, &proto::Pong { token }));
+        self.measure_along();
         Ok(())
     }
 

@@ -81,6 +81,29 @@ fn an_idle_pair_lives_for_ever_on_pings() {
     assert!(pair.end(Side::Opener).wire.carried - carried < 360 * 2 * 14);
 }
 
+/// The relay's interval is the longer one: it has thousands of idle tunnels where an agent has one.
+#[test]
+fn whoever_asks_later_never_asks_and_knows_the_round_trip_all_the_same() {
+    let patient = Config {
+        ping_interval: seconds(12),
+        ..Config::default()
+    };
+    let mut pair = Pair::open_with(patient, Config::default());
+    pair.set_round_trip(Moment::from_millis(100));
+    pair.run_until(pair.now + seconds(3_600), |_| false);
+    let before = Side::BOTH.map(|side| pair.end(side).wire.carried);
+    pair.set_round_trip(Moment::from_millis(200));
+    pair.run_until(pair.now + seconds(3_600), |_| false);
+    pair.check();
+    for (side, before) in Side::BOTH.into_iter().zip(before) {
+        // One question and its answer in ten seconds, and one more of each in a minute: 13 bytes.
+        let carried = pair.end(side).wire.carried - before;
+        assert!(carried <= (360 + 60) * 13, "{side:?}: {carried}");
+        let round_trip = pair.session(side).stats().round_trip;
+        assert_eq!(round_trip, Some(Moment::from_millis(200)), "{side:?}");
+    }
+}
+
 #[test]
 fn a_lost_connection_is_noticed_within_fifteen_seconds_at_both_ends() {
     let mut world = World::new(Config::default(), Config::default());
