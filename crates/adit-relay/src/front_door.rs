@@ -130,7 +130,8 @@ impl FrontDoor {
             return;
         };
         let tls = self.tls.as_ref().map(ServerTls::acceptor);
-        let accepted = accept(socket, tls.as_ref(), deadline).await;
+        // Boxed, or every connection kept room for its handshake.
+        let accepted = Box::pin(accept(socket, tls.as_ref(), deadline)).await;
         let (io, protocol) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => return self.handshake_failed(client, &error),

@@ -134,7 +134,10 @@ async fn stream(
     let agents = &door.agents;
     let admitted = match arrival {
         Arrival::Exchange => {
-            return answer::exchange(&door.handler, &connection, request, respond).await;
+            // Boxed, or a connection had room for two of them beside an agent's tunnel: that of its stream, and the one that
+            // `FuturesUnordered` keeps empty.
+            let exchange = answer::exchange(&door.handler, &connection, request, respond);
+            return Box::pin(exchange).await;
         }
         Arrival::Denied(denied) => Err(denied),
         Arrival::Agent(agent, wish) => Ok((Admitted::listed(agent), wish)),
