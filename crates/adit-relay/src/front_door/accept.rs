@@ -6,12 +6,10 @@
 use std::{
     io,
     net::IpAddr,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,11 +17,12 @@ use adit_process::{net::BufferedStream, tls::H2};
 use dashmap::DashMap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::either::Either;
 
 use super::proxy_header::BadProxyHeader;
 use crate::metrics::{NoHandshake, Protocol};
@@ -124,6 +123,9 @@ impl From<&HandshakeError> for NoHandshake {
     }
 }
 
+/// A client's connection below HTTP: plain, or TLS, which is large.
+pub(crate) type Io = Either<BufferedStream, Box<TlsStream<BufferedStream>>>;
+
 /// Does the TLS handshake, or looks at the first bytes of a plain connection; until `deadline` either way.
 pub(crate) async fn accept(
     socket: TcpStream,
@@ -141,7 +143,7 @@ pub(crate) async fn accept(
         .map_err(|_| HandshakeError::TimedOut)?
         .map_err(HandshakeError::Tls)?;
     if protocol == Protocol::Http2 {
-        io.socket().limit_unsent();
+        socket_of(&io).limit_unsent();
     }
     Ok((io, protocol))
 }
@@ -167,7 +169,7 @@ async fn accept_tls(mut socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io,
         Some(H2) => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
     };
-    Ok((Io::Tls(Box::new(stream)), protocol))
+    Ok((Io::Right(Box::new(stream)), protocol))
 }
 
 const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 50\r\nConnection: close\r\n\r\nThis port speaks TLS: its URL begins with https://";
@@ -185,7 +187,14 @@ async fn accept_plain(socket: TcpStream) -> io::Result<(Io, Protocol)> {
     if seen == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok((Io::Plain(BufferedStream::new(socket)), protocol))
+    Ok((Io::Left(BufferedStream::new(socket)), protocol))
+}
+
+fn socket_of(io: &Io) -> &BufferedStream {
+    match io {
+        Io::Left(plain) => plain,
+        Io::Right(tls) => tls.get_ref().0,
+    }
 }
 
 /// Has the kernel find peers that vanished without a word: after `idle` of silence it asks four times, a quarter of that
@@ -197,80 +206,6 @@ pub(crate) fn keep_alive(socket: &TcpStream, idle: Duration) {
         .with_retries(4);
     if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {
         tracing::debug!(error = %error, "no TCP keepalive on a connection");
-    }
-}
-
-/// A client's connection below HTTP.
-#[derive(Debug)]
-pub(crate) enum Io {
-    Plain(BufferedStream),
-    Tls(Box<TlsStream<BufferedStream>>),
-}
-
-impl Io {
-    fn socket(&self) -> &BufferedStream {
-        match self {
-            Self::Plain(io) => io,
-            Self::Tls(io) => io.get_ref().0,
-        }
-    }
-}
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, into),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, into),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, data),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, data),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, slices),
-            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
     }
 }
 
@@ -295,7 +230,7 @@ mod tests {
             let (near, _) = listener.accept().await.unwrap();
             let soon = Instant::now() + Duration::from_secs(5);
             let (io, _) = accept(near, None, soon).await.unwrap();
-            let limit = SockRef::from(io.socket()).tcp_notsent_lowat().unwrap();
+            let limit = SockRef::from(socket_of(&io)).tcp_notsent_lowat().unwrap();
             assert_eq!(limit == UNSENT_LIMIT, limited, "{start}");
         }
     }
