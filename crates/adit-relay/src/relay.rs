@@ -34,6 +34,7 @@ mod built;
 mod configured;
 pub(crate) mod files;
 mod gitlab_api;
+mod of_gitlab;
 mod upkeep;
 
 use built::Built;

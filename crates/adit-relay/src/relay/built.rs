@@ -2,15 +2,14 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use adit_authority::{
-    Authoriser, FetchKeys, GitLab, KeyRefresh, Oidc, Secrets,
-    gitlab::{AgentFiles, ApiSecret, Gitaly, ReadToken, Sources},
-};
+use adit_authority::{Authoriser, FetchKeys, KeyRefresh, Oidc, Secrets};
 use adit_process::{Stop, admin::Readiness};
 use adit_tunnel::Budget;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
-use super::{Configured, StartError, Upkeep, configured::Parts, files, gitlab_api};
+use super::{
+    Configured, StartError, Upkeep, configured::Parts, files, gitlab_api, of_gitlab::OfGitLab,
+};
 use crate::{
     agents::Agents,
     audit::{Audit, Writer},
@@ -19,16 +18,15 @@ use crate::{
     config::{Config, Pending},
     forward::Forward,
     front_door::{FrontDoor, Places},
-    gitlab::{Client, Cuts, Events, GitalyClient, Pushes, read_files},
+    gitlab::Cuts,
     handle::Handler,
     in_flight::InFlight,
     jobs::Jobs,
     lasting::Lasting,
-    metrics::{Metrics, Scraped, Stage},
+    metrics::{Metrics, Scraped},
     registry::Registry,
     route::Route,
     rules::{Current, Rules},
-    secret_file::SecretError,
     seldom::Seldom,
     status::{Gate, Status},
 };
@@ -74,17 +72,13 @@ impl Built {
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
         };
-        let shared = config.gitlab.as_ref().map(files::api_secret).transpose()?;
-        let shared = shared.flatten();
-        let shared = shared.map(|it| upkeep.secret(it, ApiSecret::replace));
-        let gitlab = gitlab(&config, shared.clone(), cuts, &metrics, &mut upkeep)?;
-        let events = events(&config, gitlab.as_ref(), &metrics, &mut upkeep)?;
-        let gitaly = gitaly(&config)?;
-        let agent_files = agent_files(&config, gitlab.as_ref(), gitaly.as_ref(), &mut upkeep)?;
-        let pushes = config.gitlab_api.as_ref().map(|_| Arc::<Pushes>::default());
-        if let (Some(pushes), Some(files)) = (&pushes, &agent_files) {
-            upkeep.spawn(read_files(pushes.subscribe(), Arc::clone(files)));
-        }
+        let OfGitLab {
+            gitlab,
+            events,
+            gitaly,
+            agent_files,
+            called,
+        } = OfGitLab::new(&config, cuts, &metrics, &mut upkeep)?;
         let to = config.audit.to.clone();
         let audit = Audit::start(config.audit.clone(), shards, metrics.audit.clone());
         let (audit, writer) = audit.map_err(|source| StartError::Audit { to, source })?;
@@ -113,7 +107,7 @@ impl Built {
             registry: Arc::clone(&registry),
             budget,
             gitlab: gitlab.clone(),
-            gitaly: gitaly.clone(),
+            gitaly,
             agent_files: agent_files.clone(),
             in_flight: in_flight.clone(),
             audit: audit.clone(),
@@ -142,29 +136,25 @@ impl Built {
             rules: rules.clone(),
             gitlab: gitlab.clone().filter(|gitlab| gitlab.has_secret()),
             files: agent_files,
-            pushes: pushes.clone(),
+            pushes: called.as_ref().map(|called| Arc::clone(&called.pushes)),
             registry: Arc::clone(&registry),
             stop: stop.clone(),
             metrics: Arc::clone(&metrics),
             denials: Seldom::default(),
         };
-        let gitlab_api = match (config.gitlab_api, pushes, gitaly) {
-            (Some(api), Some(pushes), Some(gitaly)) => {
-                let own = files::gitlab_api_secret(&api)?;
-                let own = own.map(|it| upkeep.secret(it, ApiSecret::replace));
+        let gitlab_api = match (config.gitlab_api, called) {
+            (Some(api), Some(called)) => {
                 let parts = gitlab_api::Parts {
-                    secret: own.or(shared).expect("the configuration has a secret"),
+                    called,
                     registry: Arc::clone(&registry),
                     rules: rules.clone(),
                     names,
-                    pushes,
-                    gitaly,
                     stop: stop.clone(),
                     metrics: Arc::clone(&metrics),
                 };
                 Some(gitlab_api::Unopened::new(api, parts, &mut upkeep)?)
             }
-            (Some(_) | None, _, _) => None,
+            (Some(_) | None, _) => None,
         };
         let route = Route::new(Arc::clone(&registry), stop.clone(), Arc::clone(&metrics));
         let route = Arc::new(route);
@@ -224,75 +214,4 @@ fn oidc(config: &Config) -> Result<(Oidc, Vec<KeyRefresh>), StartError> {
     let tls = files::issuers_roots(config)?;
     let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&tls));
     Ok(Oidc::new(config.oidc.clone(), &fetch))
-}
-
-fn gitlab(
-    config: &Config,
-    secret: Option<Arc<ApiSecret>>,
-    cuts: Cuts,
-    metrics: &Metrics,
-    upkeep: &mut Upkeep,
-) -> Result<Option<Arc<GitLab>>, StartError> {
-    let Some(gitlab) = &config.gitlab else {
-        return Ok(None);
-    };
-    let tls = files::gitlab_roots(config, gitlab)?;
-    let client = Client::new(&gitlab.url, &tls, metrics.stage(Stage::GitLab).clone());
-    let (gitlab, work) = GitLab::new(gitlab, secret, Arc::new(client), Arc::new(cuts));
-    upkeep.spawn(work.run());
-    Ok(Some(Arc::new(gitlab)))
-}
-
-fn events(
-    config: &Config,
-    gitlab: Option<&Arc<GitLab>>,
-    metrics: &Arc<Metrics>,
-    upkeep: &mut Upkeep,
-) -> Result<Option<Events>, SecretError> {
-    let secrets = config.gitlab.as_ref().map(files::webhook_secrets);
-    let (Some(secrets), Some(gitlab)) = (secrets.transpose()?.flatten(), gitlab) else {
-        return Ok(None);
-    };
-    Ok(Some(Events {
-        secrets: upkeep.secret(secrets, Secrets::replace),
-        gitlab: Arc::clone(gitlab),
-        metrics: Arc::clone(metrics),
-    }))
-}
-
-/// Asked for agents' files alone: what they say, and, for GitLab's pages, where there are some.
-fn gitaly(config: &Config) -> Result<Option<Arc<Gitaly>>, StartError> {
-    let asking = config.gitlab.as_ref().filter(|gitlab| {
-        let files = gitlab.agent_files.as_ref();
-        config.gitlab_api.is_some() || files.is_some_and(|files| files.asks_gitaly)
-    });
-    let Some(gitlab) = asking else {
-        return Ok(None);
-    };
-    let tls = files::gitaly_roots(config, gitlab)?;
-    let client = Arc::new(GitalyClient::new(&tls));
-    Ok(Some(Arc::new(Gitaly::new(gitlab.gitaly.clone(), client))))
-}
-
-fn agent_files(
-    config: &Config,
-    gitlab: Option<&Arc<GitLab>>,
-    gitaly: Option<&Arc<Gitaly>>,
-    upkeep: &mut Upkeep,
-) -> Result<Option<Arc<AgentFiles>>, SecretError> {
-    let how = config
-        .gitlab
-        .as_ref()
-        .and_then(|gitlab| gitlab.agent_files.clone());
-    let (Some(how), Some(gitlab)) = (how, gitlab) else {
-        return Ok(None);
-    };
-    let token = files::read_token(&how)?;
-    let sources = Sources {
-        gitaly: gitaly.filter(|_| how.asks_gitaly).cloned(),
-        token: token.map(|it| upkeep.secret(it, ReadToken::replace)),
-    };
-    let (files, work) = gitlab.agent_files(&config.agents, sources, how);
-    upkeep.spawn(work.run());
-    Ok(Some(files))
 }

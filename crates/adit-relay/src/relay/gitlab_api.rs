@@ -2,18 +2,18 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use adit_authority::gitlab::{AgentNames, ApiSecret, Gitaly};
+use adit_authority::gitlab::AgentNames;
 use adit_process::{
     Stop,
     net::{Listener, ReusePort, listen},
 };
 use tokio::task::JoinSet;
 
-use super::{StartError, Upkeep, files};
+use super::{StartError, Upkeep, files, of_gitlab::Called};
 use crate::{
     config::GitLabApiConfig,
     front_door::Places,
-    gitlab::{Api, Calls, Pushes},
+    gitlab::{Api, Calls},
     metrics::Metrics,
     registry::Registry,
     rules::Current,
@@ -22,12 +22,10 @@ use crate::{
 
 /// Where the answers come from.
 pub(super) struct Parts {
-    pub(super) secret: Arc<ApiSecret>,
+    pub(super) called: Called,
     pub(super) registry: Arc<Registry>,
     pub(super) rules: Current,
     pub(super) names: Arc<AgentNames>,
-    pub(super) pushes: Arc<Pushes>,
-    pub(super) gitaly: Arc<Gitaly>,
     pub(super) stop: Stop,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -59,14 +57,14 @@ impl Unopened {
             registry: parts.registry,
             rules: parts.rules,
             names: parts.names,
-            pushes: parts.pushes,
-            gitaly: parts.gitaly,
+            pushes: parts.called.pushes,
+            gitaly: parts.called.gitaly,
         };
         let api = Api {
             tls,
             places: Places::new(),
             connections: config.connections,
-            secret: parts.secret,
+            secret: parts.called.secret,
             calls,
             denials: Seldom::default(),
             stop: parts.stop,
