@@ -226,7 +226,7 @@ fn what_is_cut_at_the_end_of_a_token_says_so() {
         let token = world
             .relay
             .issuer()
-            .token_for(&job(9001), std::time::Duration::from_secs(1));
+            .token_for(&job(9001), std::time::Duration::from_secs(3));
         let caller = world.relay.showing(&format!("Bearer ci:1:{token}"));
         let (http2, mut raw) = (caller.http2().await, caller.raw().await);
         let watch = http2.send(get("/api/v1/pods?watch=1")).await.unwrap();
