@@ -74,13 +74,13 @@ impl<'a> Section<'a> {
         if range.contains(&time) {
             return time;
         }
-        let [least, most] = [range.start(), range.end()].map(|bound| duration::show(*bound));
-        self.mistake(name, format_args!("must be from {least} to {most}"));
+        let [least, most, usual] = [*range.start(), *range.end(), default].map(duration::show);
+        self.out_of_bounds(name, format_args!("from {least} to {most}"), &usual);
         default
     }
 
     /// A size within bounds, in bytes.
-    pub fn size<N: TryFrom<u64>>(
+    pub fn size<N: Copy + TryFrom<u64> + TryInto<u64>>(
         &mut self,
         name: &str,
         text: Option<&str>,
@@ -88,27 +88,27 @@ impl<'a> Section<'a> {
         range: RangeInclusive<u64>,
     ) -> N {
         let bytes = text.and_then(|text| self.check(name, size::parse(text)));
-        self.within(name, bytes, default, range, "B")
+        self.within(name, bytes, default, range, size::show)
     }
 
     /// A number within bounds.
-    pub fn count<N: TryFrom<u64>>(
+    pub fn count<N: Copy + TryFrom<u64> + TryInto<u64>>(
         &mut self,
         name: &str,
         count: Option<u64>,
         default: N,
         range: RangeInclusive<u64>,
     ) -> N {
-        self.within(name, count, default, range, "")
+        self.within(name, count, default, range, |number| number.to_string())
     }
 
-    fn within<N: TryFrom<u64>>(
+    fn within<N: Copy + TryFrom<u64> + TryInto<u64>>(
         &mut self,
         name: &str,
         value: Option<u64>,
         default: N,
         range: RangeInclusive<u64>,
-        unit: &str,
+        show: fn(u64) -> String,
     ) -> N {
         let Some(value) = value else {
             return default;
@@ -117,15 +117,24 @@ impl<'a> Section<'a> {
             Ok(fitting) if range.contains(&value) => return fitting,
             Ok(_) | Err(_) => {}
         }
-        let least = range.start();
+        let least = show(*range.start());
+        let usual = default.try_into().map_or_else(|_| String::new(), show);
         match *range.end() {
-            u64::MAX => self.mistake(name, format_args!("must be at least {least}{unit}")),
-            most => self.mistake(
-                name,
-                format_args!("must be from {least}{unit} to {most}{unit}"),
-            ),
+            u64::MAX => self.out_of_bounds(name, format_args!("at least {least}"), &usual),
+            most => {
+                let most = show(most);
+                self.out_of_bounds(name, format_args!("from {least} to {most}"), &usual);
+            }
         }
         default
+    }
+
+    /// Tells them, and what leaving the key out means.
+    fn out_of_bounds(&mut self, name: &str, bounds: fmt::Arguments<'_>, usual: &str) {
+        self.mistake(
+            name,
+            format_args!("must be {bounds}, and is {usual} by default"),
+        );
     }
 }
 
@@ -163,7 +172,7 @@ mod tests {
             section.time("a", Some("0s"), second);
             section.time("b", Some("soon"), second);
             section.duration("c", Some("2d"), second, second..=3600 * second);
-            section.size("d", Some("1B"), 0_u64, 2..=1024);
+            section.size("d", Some("1B"), 65_536_u64, 2..=1024);
             section.count("e", Some(0), 1_u32, 1..=u64::MAX);
             section.count("f", Some(1 << 32), 1_u32, 1..=1 << 40);
             let numbers = ["1".to_owned(), "x".to_owned()];
@@ -172,12 +181,12 @@ mod tests {
             });
         });
         let expected = [
-            "limits.a: must be from 1ms to 365d",
+            "limits.a: must be from 1ms to 365d, and is 1s by default",
             "limits.b: not a duration: write a whole number and a unit, such as 30s",
-            "limits.c: must be from 1s to 1h",
-            "limits.d: must be from 2B to 1024B",
-            "limits.e: must be at least 1",
-            "limits.f: must be from 1 to 1099511627776",
+            "limits.c: must be from 1s to 1h, and is 1s by default",
+            "limits.d: must be from 2B to 1KiB, and is 64KiB by default",
+            "limits.e: must be at least 1, and is 1 by default",
+            "limits.f: must be from 1 to 1099511627776, and is 1 by default",
             "limits.g[1]: no number",
         ];
         let lines: Vec<_> = all.lines().collect();

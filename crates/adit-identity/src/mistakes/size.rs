@@ -23,16 +23,30 @@ pub(super) fn parse(text: &str) -> Result<u64, BadSize> {
         .filter(|at| *at > 0)
         .ok_or(BadSize::Form)?;
     let (number, unit) = text.split_at(unit_at);
-    let shift = match unit {
-        "B" => 0,
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return Err(BadSize::Form),
-    };
+    let (_, bytes) = UNITS
+        .into_iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or(BadSize::Form)?;
     let number: u64 = number.parse().map_err(|_| BadSize::TooLarge)?;
-    number.checked_mul(1 << shift).ok_or(BadSize::TooLarge)
+    number.checked_mul(bytes).ok_or(BadSize::TooLarge)
 }
+
+/// A size as [`parse`] reads it, in the largest unit that it is a multiple of.
+pub(super) fn show(size: u64) -> String {
+    let (unit, bytes) = UNITS
+        .into_iter()
+        .rfind(|(_, bytes)| size > 0 && size.is_multiple_of(*bytes))
+        .unwrap_or(("B", 1));
+    format!("{}{unit}", size / bytes)
+}
+
+/// Their names, and their bytes, smallest first.
+const UNITS: [(&str, u64); 4] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
 
 #[cfg(test)]
 mod tests {
@@ -40,10 +54,17 @@ mod tests {
 
     #[test]
     fn sizes_have_a_unit() {
-        assert_eq!(parse("512B"), Ok(512));
-        assert_eq!(parse("64KiB"), Ok(65_536));
-        assert_eq!(parse("16MiB"), Ok(16 << 20));
-        assert_eq!(parse("1GiB"), Ok(1 << 30));
+        let cases = [
+            ("0B", 0),
+            ("512B", 512),
+            ("64KiB", 65_536),
+            ("16MiB", 16 << 20),
+            ("1GiB", 1 << 30),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!((parse(text), show(bytes)), (Ok(bytes), text.to_owned()));
+        }
+        assert_eq!(show((1 << 20) + 1), "1048577B");
         for text in ["", "64", "KiB", "64kb", "64 KiB", "-1KiB", "1.5MiB"] {
             assert_eq!(parse(text), Err(BadSize::Form), "{text:?}");
         }
