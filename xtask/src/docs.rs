@@ -1,5 +1,6 @@
-//! `cargo xtask docs`: writes what is generated of the documentation, docs/metrics.md, and the dashboards of deploy/grafana/. The tests
-//! that compare them are what writes them, too: they have the relay and the agent whose metrics are listed.
+//! `cargo xtask docs`: writes what is generated of the documentation, docs/metrics.md and the tables of keys in docs/configuration.md and
+//! docs/agent.md, and the dashboards of deploy/grafana/. The tests that compare them are what writes them, too: they have the relay and the
+//! agent whose metrics are listed, and that know their keys.
 
 use anyhow::Result;
 use xtask::command;
@@ -17,6 +18,8 @@ pub(crate) fn write() -> Result<()> {
         "--",
         "--exact",
         "documents::metrics_are_documented_as_they_are_registered",
+        "documents::keys::keys_of_the_relay_are_as_documented",
+        "documents::keys::keys_of_the_agent_are_as_documented",
         "documents::dashboards::dashboards_are_written_from_their_pages",
     ]);
     command::show(test.env("ADIT_WRITE_DOCS", "1"))

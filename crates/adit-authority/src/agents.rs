@@ -23,29 +23,27 @@ use crate::{
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawAgent {
-    /// A number above 0, never used for another agent; it stands in kubeconfigs. GitLab's own where GitLab lets its jobs use the
-    /// agent, of your choice otherwise.
+    /// A number above 0, never used for another agent: it stands in kubeconfigs. GitLab's own for an agent that GitLab lets jobs use, of
+    /// your choice otherwise. Required.
     pub id: u64,
-    /// Lower-case letters, digits and dashes, at most 63; unique in its project.
+    /// Lower-case letters, digits, dashes; at most 63; unique in its project: GitLab's rule, and half of the context's name. Required.
     pub name: String,
-    /// The full path of the project the agent belongs to: the first half of its context's name. Jobs of that project
-    /// may use the agent unless an entry of `ci_access` names the project.
+    /// Full path of the agent's config project. Its jobs may use the agent; the context is `<project>:<name>`. Required.
     pub project: String,
-    /// That project's id. Default: unknown, and then jobs are compared by path alone, and the impersonation says no
-    /// `config_project_id`.
+    /// That project's id, for the extra `agent.gitlab.com/config_project_id`, and to tell the project from another that took its path
+    /// later. With `gitlab`, the agent must be of this project there.
     pub project_id: Option<u64>,
-    /// Who vouches for the jobs that may use the agent: issuers of ID tokens, by `ci_access` here; GitLab itself, which then knows the
-    /// agent by the same id; or both. Default: the only one there is; required when there are both, because an id of your choice is
-    /// another agent's at GitLab.
+    /// Who vouches for the jobs that may use the agent: `[oidc]`, by `ci_access` here; `[gitlab]`, by GitLab's own configuration of the
+    /// agent with this id; or both. Required when the relay has both: an id of your choice is somebody else's agent at GitLab, and must not
+    /// become it by itself. Default: the only one.
     pub authorities: Option<Vec<RawAuthority>>,
-    /// The URL of the issuer whose jobs may use the agent. Default: the only one there is; required when there are more,
-    /// because ids and paths of two GitLab instances mean different things.
+    /// Whose jobs may use the agent; required with several issuers: each may have a project of that path. Default: the only one.
     pub issuer: Option<String>,
-    /// Hashes of the agent's tokens as `adit token new` prints them. At least one, unless GitLab is asked about the agent's own; two
-    /// while a token is replaced.
+    /// Hashes as `adit token new` prints them. Two while a token is replaced. None is needed for GitLab's agent with
+    /// `authorities.gitlab.api_secret_file`, which has GitLab's token. Required.
     #[serde(default)]
     pub tokens: Vec<String>,
-    /// Which other jobs with ID tokens may use the agent. Default: none.
+    /// Which other jobs with ID tokens may use the agent, in GitLab's form. Default: own project only.
     pub ci_access: Option<RawCiAccess>,
 }
 

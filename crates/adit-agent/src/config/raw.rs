@@ -25,10 +25,9 @@ pub struct RawConfig {
     pub admin: RawAdmin,
     /// The process's own log.
     pub log: RawLog,
-    /// What this process is called among the replicas of its agent. Default: `POD_NAME` from the environment, else the
-    /// host's name and the process id.
+    /// What this process is called among its agent's replicas. Default: `POD_NAME`, else host and process id.
     pub replica: Option<String>,
-    /// How long streams may run on once the agent was asked to stop. Default `25s`: Kubernetes kills a pod after 30 s.
+    /// How long requests may run on once the agent was asked to stop. Kubernetes kills a pod after 30 s.
     pub drain_grace: Option<String>,
     /// The agent's token, from the environment (`ADIT_AGENT_TOKEN`); never in the file. Instead of `relay.token_file`.
     #[serde(skip)]
@@ -39,27 +38,29 @@ pub struct RawConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRelay {
-    /// `https://host:port` (or `grpcs://`); without TLS (`http://`, `grpc://`) only to loopback. Required.
+    /// `https://host:port` (or `grpcs://`). Without TLS (`http://`, `grpc://`) only to this machine, since the agent's token travels there.
+    /// Required.
     pub url: Option<String>,
-    /// PEM bundle with the only authorities that may vouch for the relay. Reread on each connect. Default: those
-    /// of the operating system.
+    /// PEM bundle with the *only* authorities that may vouch for the relay. Reread on each connect; while it cannot be read, what it held
+    /// before stays in use. Default: the system's CAs.
     pub ca_file: Option<PathBuf>,
-    /// File with the agent's token, reread on each connect. Required, unless the environment gives the token.
+    /// File with the agent's token. Reread on each connect, so a rotated token needs no restart. Required, or `ADIT_AGENT_TOKEN`.
     pub token_file: Option<PathBuf>,
-    /// HTTP proxy that is asked to CONNECT: `http://user:password@host:port`, or `none`. Default: what `HTTPS_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY` in the environment say.
+    /// HTTP proxy that is asked to CONNECT, `http://user:password@host:port`, or `none`. Proxies behind TLS and SOCKS are refused. Default:
+    /// `HTTPS_PROXY`, else `ALL_PROXY`, but for `NO_PROXY`.
     pub proxy: Option<SecretString>,
-    /// From the name's resolution to the end of the TLS handshake. Default `10s`.
+    /// From the name's resolution to the end of the TLS handshake, and once more for the tunnel's own.
     pub connect_timeout: Option<String>,
-    /// Longest first wait after a failure; it doubles with each. Default `500ms`.
+    /// Longest first wait after a failure. It doubles with each; the wait itself is random below it, so that agents of one relay do not
+    /// come back in one second.
     pub backoff_base: Option<String>,
-    /// Longest wait at all. Default `10s`: a relay that comes back is found soon.
+    /// Longest wait: a relay that comes back is found within it.
     pub backoff_cap: Option<String>,
-    /// A tunnel that lived this long was healthy, and the waits start over. Default `30s`.
+    /// A tunnel that lived this long was healthy, and the waits start over.
     pub healthy_after: Option<String>,
-    /// How often the relay is asked for a sign of life. Default `10s`.
+    /// Silence after which the relay is asked for a sign of life.
     pub ping_interval: Option<String>,
-    /// Silence after which the relay is given up. Default `15s`.
+    /// Silence after which the relay is given up; longer than the interval.
     pub dead_after: Option<String>,
 }
 
@@ -67,25 +68,31 @@ pub struct RawRelay {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawKubernetes {
-    /// A kubeconfig. Default: the pod's service account; outside a cluster `$KUBECONFIG` or `~/.kube/config`.
+    /// A kubeconfig. One that skips the check of the API server's certificate, or impersonates by itself, is refused. Default: the pod's
+    /// service account, else as kubectl.
     pub kubeconfig: Option<PathBuf>,
-    /// A context of the kubeconfig. Default: its current one.
+    /// A context of the kubeconfig. Default: the current one.
     pub context: Option<String>,
-    /// From the name's resolution to the end of the TLS handshake. Default `10s`.
+    /// From the name's resolution to the end of the TLS handshake.
     pub connect_timeout: Option<String>,
-    /// Most connections to the API server at once. Default 256.
+    /// Connections to the API server at once. It takes 100 or 250 requests on each, so this is beyond `limits.max_streams`; more get an
+    /// answer that says so.
     pub max_connections: Option<u64>,
-    /// Most upgraded connections (exec, attach, port-forward) to the API server at once, beside those. Default 1000.
+    /// Upgraded connections (exec, attach, port-forward) at once, beside those; more get an answer that says so.
     pub max_upgrades: Option<u64>,
-    /// Bytes that answers may be ahead of their readers, beside 16 KiB that each may. Default 67108864.
+    /// Bytes that the API server may send of all answers before they are read, beside 16 KiB of each. Half of it goes to windows of 1 MiB,
+    /// half to windows of 128 KiB, which watches and followed logs get at most; who finds neither free gets 16 KiB, and is slower but not
+    /// refused.
     pub max_read_ahead_bytes: Option<u64>,
-    /// Most requests at once on one connection, if the API server allows as many. Default 1000.
+    /// Requests at once on one connection, if the API server allows as many.
     pub max_streams_per_connection: Option<u64>,
-    /// How often a connection is asked for a sign of life. Default `10s`.
+    /// How often a connection is asked for a sign of life. Upgraded ones (exec, attach, port-forward) and HTTP/1.1 have none: while nothing
+    /// comes on one, the agent opens a connection as often, up to the end of the TLS handshake.
     pub ping_interval: Option<String>,
-    /// Silence after which a connection is dead. Default `15s`.
+    /// Silence after which a connection is dead and its requests fail. What has no signs of life ends when two new connections get no
+    /// answer and nothing comes on it meanwhile, half the difference later at most.
     pub dead_after: Option<String>,
-    /// How long a connection is kept without a request. Default `90s`.
+    /// How long a connection is kept without a request.
     pub idle_after: Option<String>,
 }
 
@@ -93,12 +100,12 @@ pub struct RawKubernetes {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawCeiling {
-    /// Whether requests may run with the agent's own rights (`access_as: agent`). Default true.
+    /// Whether jobs may act with the agent's own rights (`access_as: agent`). Default: `true`; manifests and chart: `false`.
     pub agent: Option<bool>,
-    /// Users it may act as: names, or their beginnings and `*`. Default `["*"]`. Names that begin with `system:` are
-    /// covered only by a pattern that begins so, too.
+    /// Users it acts as: names, or their beginnings and `*`. A pattern covers names in `system:` only if it begins so itself. Default:
+    /// `["*"]`; manifests and chart: `["gitlab:*"]`.
     pub users: Option<Vec<String>>,
-    /// Groups it may act for, likewise. `system:masters` is covered only by its full name.
+    /// Groups it acts for, likewise. Default: `["*"]`; manifests and chart: `["gitlab:*"]`.
     pub groups: Option<Vec<String>>,
 }
 
@@ -106,21 +113,24 @@ pub struct RawCeiling {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLimits {
-    /// Requests at once, through one tunnel and through all. Default 10000.
+    /// Requests at once, through one tunnel and through all (two while a relay drains); above it the relay answers 503, `tunnel_full` or
+    /// `overloaded`.
     pub max_streams: Option<u64>,
-    /// Bytes of one request's head. Default 65536.
+    /// Bytes of one request's head.
     pub max_head_bytes: Option<u64>,
-    /// Fields in one request's head. Default 256.
+    /// Header fields of one request.
     pub max_fields: Option<u64>,
-    /// Bytes of requests that lie unread in tunnels, and as many again on their way to the API server. Default 67108864.
+    /// Bytes of requests that lie unread in tunnels, and as many again on their way to an API server that does not take them. Past it, and
+    /// unread from seven eighths of it on, the largest are reset as overloaded, and new ones refused.
     pub max_buffered_bytes: Option<u64>,
-    /// Bytes of answers that wait in one tunnel for the relay. Default 67108864.
+    /// Bytes of answers that wait in one tunnel for the relay's credit or for the wire. Past it an answer gets room only when it has
+    /// nothing waiting: slower, but not refused.
     pub max_queued_bytes: Option<u64>,
-    /// Bytes of one answer that wait in a tunnel. Default 131072.
+    /// Bytes of one answer that may wait so. Two batches of the writer: less, and the wire waits.
     pub stream_queue_bytes: Option<u64>,
-    /// Bytes of a request's body that the relay may send before the agent reads, at first. Default 65536.
+    /// How many bytes of one request's body the relay may send before the agent reads them, at first.
     pub stream_credit_bytes: Option<u64>,
-    /// The same, once the path has shown that it carries more. Default 16777216.
+    /// How far that grows, with round trip and pace. 16 MiB are 150 MB/s over 100 ms.
     pub max_stream_credit_bytes: Option<u64>,
 }
 
@@ -128,16 +138,19 @@ pub struct RawLimits {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawFlux {
-    /// The GitLab whose repositories are followed: `GitRepository` objects whose URL has its host.
+    /// The GitLab of whose pushes Flux is told ([gitlab.md](gitlab.md#flux)): `GitRepository` objects whose URL has its host, over HTTPS,
+    /// HTTP or SSH. Without the section the agent has nothing to do with Flux. Required, if the section is there.
     pub gitlab_url: String,
-    /// The namespaces in which they are followed. Default `["flux-system"]`.
+    /// Where those objects are. Named ones, so that roles need not cover the whole cluster. Default: `["flux-system"]`.
     pub namespaces: Option<Vec<String>>,
-    /// Where their Receivers are called. Default `http://webhook-receiver.flux-system.svc.cluster.local`. A path
-    /// `/api/v1/namespaces/*/services/*/proxy` goes through the API server.
+    /// Where their Receivers are called; the path of each follows. A path `/api/v1/namespaces/*/services/*/proxy`, with or without a host,
+    /// goes through the API server with the agent's own credentials: for an agent outside of the cluster. Default:
+    /// `http://webhook-receiver.flux-system.svc.cluster.local`.
     pub webhook_receiver_url: Option<String>,
-    /// What the Lease is called by which one replica leads, and the Secret with the agent's key. Default `adit-agent-flux`.
+    /// What the Lease is called by which one replica leads, and the Secret with the agent's key; another one for each agent in a namespace.
+    /// Default: `adit-agent-flux`.
     pub lease_name: Option<String>,
-    /// Their namespace. Default: the pod's.
+    /// Where those two are. Required outside of a pod. Default: the pod's.
     pub lease_namespace: Option<String>,
 }
 
@@ -145,7 +158,7 @@ pub struct RawFlux {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAdmin {
-    /// Where `/livez`, `/readyz` and `/metrics` are answered, without authentication. Default `127.0.0.1:8152`.
+    /// `/livez`, `/readyz` (a tunnel is up) and `/metrics`, without authentication. Default: `127.0.0.1:8152`.
     pub address: Option<String>,
 }
 
@@ -153,7 +166,8 @@ pub struct RawAdmin {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLog {
-    /// A level, or levels by target: `info,adit_agent=debug`. Default: what `--log` says, else `info`.
+    /// A level, or levels by module: `info,adit_agent=debug`. Without it, `info`. With `--log`, or `ADIT_LOG`, that is used, and this is
+    /// not.
     pub filter: Option<String>,
 }
 

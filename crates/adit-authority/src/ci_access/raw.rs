@@ -22,7 +22,7 @@ pub struct RawCiAccess {
     /// Jobs of all projects in a group and its subgroups.
     #[serde(default)]
     pub groups: Vec<RawScope>,
-    /// Jobs of every project of the issuer. `instance: {}` is an entry, no key is none.
+    /// An entry for every project of the issuer. `{}` is one.
     pub instance: Option<RawOptions>,
 }
 
@@ -30,7 +30,7 @@ pub struct RawCiAccess {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawScope {
-    /// The full path of the project or group, in any case.
+    /// Full path of the project, or of the group, which covers its subgroups; in any case. Required.
     pub id: String,
     /// See [`RawOptions::default_namespace`].
     pub default_namespace: Option<String>,
@@ -47,11 +47,12 @@ pub struct RawScope {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawOptions {
-    /// The namespace in the kubeconfig's context. Default: none. A convenience, not a boundary.
+    /// The namespace in the job's kubeconfig. No boundary.
     pub default_namespace: Option<String>,
-    /// Names or wildcards; only jobs with such an environment. Default: any job, also one without environment.
+    /// Only jobs with one of these environments; `*` as wildcard. Without it a job needs no environment, as GitLab has it. Default: any, or
+    /// none.
     pub environments: Option<Vec<String>>,
-    /// Only jobs on protected branches and tags. Default: any.
+    /// Only jobs on protected branches and tags. Off, as GitLab has it. Default: `false`.
     #[serde(default)]
     pub protected_branches_only: bool,
     /// As whom jobs act. The default is the caller's of the check.
@@ -62,11 +63,11 @@ pub struct RawOptions {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawAccessAs {
-    /// As the agent's service account.
+    /// `{}`: with the agent's own rights. Default: no.
     pub agent: Option<Nothing>,
     /// As a fixed user.
     pub impersonate: Option<RawImpersonation>,
-    /// As the job.
+    /// `{}`: as the job. Default: this one of the three.
     pub ci_job: Option<Nothing>,
 }
 
@@ -79,11 +80,11 @@ pub struct Nothing {}
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawImpersonation {
-    /// Required.
+    /// As this user. Required.
     pub username: String,
-    /// The user's unique id.
+    /// With this unique id.
     pub uid: Option<String>,
-    /// In order.
+    /// In these groups.
     #[serde(default)]
     pub groups: Vec<String>,
     /// In order.
@@ -95,9 +96,9 @@ pub struct RawImpersonation {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawExtra {
-    /// Lower case.
+    /// What the extra is called, in lower case. Required.
     pub key: String,
-    /// At least one.
+    /// Its values, one at least. Required.
     pub val: Vec<String>,
 }
 

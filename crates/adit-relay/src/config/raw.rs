@@ -24,7 +24,8 @@ pub struct RawConfig {
     pub gitlab_api: Option<RawGitLabApi>,
     /// Metrics.
     pub metrics: RawMetrics,
-    /// Threads that carry traffic, each with a runtime of its own. Default: one per core.
+    /// Threads that carry traffic. A connection stays on the thread that accepted it, which is what makes a request cheap. Default: one per
+    /// core.
     pub shards: Option<usize>,
     /// Who vouches for callers.
     pub authorities: RawAuthorities,
@@ -66,23 +67,28 @@ impl RawConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawListen {
-    /// Address and port.
+    /// Address and port. On all interfaces: jobs and agents come from elsewhere. Default: `0.0.0.0:8150`.
     pub address: Option<String>,
-    /// PEM file with the certificate chain.
+    /// PEM file: the chain, the server's own certificate first; reread when it changes. Without it the relay speaks plain HTTP and refuses
+    /// any address but loopback; kubectl sends no token over plain HTTP anyway.
     pub certificate: Option<PathBuf>,
-    /// PEM file with its key.
+    /// PEM file with the certificate's key: PKCS#8, PKCS#1 or SEC1, as tools write them.
     pub key: Option<PathBuf>,
-    /// Longest TLS handshake.
+    /// Longest TLS handshake. A peer that says nothing holds a place among the connections.
     pub handshake_timeout: Option<String>,
-    /// Longest time for a request's head.
+    /// From the first byte of a request's head to its last: slow heads are hung up on.
     pub head_timeout: Option<String>,
-    /// Longest time without a request.
+    /// A connection without a request. Go's clients keep theirs for 90 s; the relay must not close first, or a request just sent is lost.
     pub idle_timeout: Option<String>,
-    /// Silence after which TCP asks whether the peer is there.
+    /// Silence after which TCP asks whether the peer is there; four unanswered questions a quarter of that apart end the connection. Below
+    /// the 350 s of common balancers.
     pub keepalive: Option<String>,
-    /// Addresses and networks of balancers that speak the PROXY protocol.
+    /// Addresses and networks (`[10.0.0.0/8, 192.0.2.7]`) of balancers that speak the PROXY protocol, version 1 or 2. Every connection from
+    /// there must begin with its header, and is closed when it does not. The client that it names counts for
+    /// `limits.connections_per_address` and stands in logs and the [audit log](audit.md).
     pub proxy_protocol_from: Vec<String>,
-    /// Addresses and networks of proxies whose `X-Forwarded-For` is believed.
+    /// Addresses and networks of HTTP proxies whose `X-Forwarded-For` is believed: the last address in it that is not one of theirs is the
+    /// client, in logs and the audit log. `connections_per_address` goes on counting the proxy, whose connections they are.
     pub forwarded_for_from: Vec<String>,
 }
 
@@ -90,9 +96,12 @@ pub struct RawListen {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAdmin {
-    /// Address and port.
+    /// `/livez`, `/readyz`, `/metrics`, without authentication: bind it where only operators reach; and the [status](status.md). `/readyz`
+    /// is green once the issuers' keys are there and the public port accepts, and red from the start of a drain. Default: `127.0.0.1:8151`.
     pub address: Option<String>,
-    /// File with the token that opens `/status`.
+    /// File with the token that opens the status, one to four lines of 16 or more visible characters, any of which will do (`openssl rand
+    /// -hex 32`). Reread within ten seconds of a change. Without it the status is open to everybody on the machine while `address` is
+    /// loopback, and shown to nobody when it is not.
     pub token_file: Option<PathBuf>,
 }
 
@@ -100,15 +109,17 @@ pub struct RawAdmin {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawGitLabApi {
-    /// Address and port.
+    /// Address and port, as GitLab's own agent server has them. Default: `127.0.0.1:8153`.
     pub address: Option<String>,
-    /// PEM file with the certificate chain.
+    /// PEM file: the chain, the server's own certificate first. Without it any address but loopback is refused. Reread when it changes.
     pub certificate: Option<PathBuf>,
-    /// PEM file with its key.
+    /// PEM file with the certificate's key.
     pub key: Option<PathBuf>,
-    /// File with the secret that GitLab proves itself with.
+    /// File with the secret that GitLab signs its calls with, one line of Base64 for 32 bytes. Read again when it changes; a file that
+    /// cannot be used changes nothing and is logged. Default: as `authorities.gitlab.api_secret_file`.
     pub secret_file: Option<PathBuf>,
-    /// Connections.
+    /// Connections at once, of which each process of GitLab's keeps one. More are hung up on:
+    /// `adit_relay_connections_refused_total{reason="gitlab_api"}`.
     pub connections: Option<u64>,
 }
 
@@ -116,7 +127,8 @@ pub struct RawGitLabApi {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawMetrics {
-    /// Agents that have series of their own.
+    /// Agents that have series of their own, `adit_relay_agent_tunnels_open{agent}` and `adit_relay_agent_streams_open{agent}`: the first
+    /// by id; `adit_relay_agents_left_out` counts the others. Off, since whoever stores metrics pays for each series.
     pub agents: Option<u64>,
 }
 
@@ -126,9 +138,9 @@ pub struct RawMetrics {
 pub struct RawAuthorities {
     /// Issuers of ID tokens.
     pub oidc: RawOidc,
-    /// GitLab's own API.
+    /// GitLab's own API, which says what a job's `CI_JOB_TOKEN` stands for, whose an agent's token is, and which agents a user may use.
     pub gitlab: Option<RawGitLab>,
-    /// PEM file with certificates that are believed, beside the system's, when keys are fetched and GitLab is asked.
+    /// PEM file with certificates that are believed, beside the system's, when issuers' keys are fetched and GitLab is asked.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -136,9 +148,11 @@ pub struct RawAuthorities {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRoute {
-    /// How long a request waits for an agent that left just now.
+    /// How long a request waits for an agent that left a moment ago: one that lost its connection is back in about a second. After a
+    /// restart of the relay it may take its agents ten (their `relay.backoff_cap`): `10s` saves jobs from that.
     pub wait: Option<String>,
-    /// How long an agent counts as having left just now.
+    /// How long after its last tunnel, or after the relay's start, an agent counts as being on its way back. Later a request is refused at
+    /// once.
     pub reconnecting: Option<String>,
 }
 
@@ -146,23 +160,27 @@ pub struct RawRoute {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTunnel {
-    /// Silence after which an agent is pinged.
+    /// Silence after which an agent is pinged. Agents ask by themselves after 10 s (their `relay.ping_interval`), well inside the minute
+    /// after which balancers forget a connection; so the relay asks only one that is late, and an idle tunnel costs it one wake-up in 10 s.
     pub ping_interval: Option<String>,
-    /// Silence after which an agent is given up.
+    /// Silence after which it is given up, and its requests end with `agent_lost`.
     pub dead_after: Option<String>,
-    /// Longest time for opening a session.
+    /// Longest time for opening a session. An agent that says nothing holds a connection.
     pub handshake_timeout: Option<String>,
-    /// Window that a stream starts with.
+    /// How many bytes of one answer an agent may send before they are read, at first. Most answers fit, and ten thousand watches that
+    /// nobody reads hold 640 MB at most.
     pub stream_credit: Option<String>,
-    /// Largest window of one stream.
+    /// How far that grows, with round trip and pace. 16 MiB are 150 MB/s over 100 ms.
     pub max_stream_credit: Option<String>,
-    /// Bytes that may lie unread in one tunnel.
+    /// Bytes of answers that may lie unread in one tunnel. Beyond it the largest holders are reset, with `overloaded`.
     pub max_buffered: Option<String>,
-    /// Bytes that may lie unread in all tunnels.
+    /// The same for all tunnels of the process. From seven eighths of it on, the tunnel that holds most resets its largest holders,
+    /// whichever tunnel the last bytes came by.
     pub max_buffered_in_all: Option<String>,
-    /// Bytes that may wait to be sent in one tunnel.
+    /// Bytes of requests that may wait in one tunnel for an agent's credit or for the wire. Beyond it a request gets room only when it has
+    /// nothing waiting: slower, but not refused.
     pub max_queued: Option<String>,
-    /// Bytes that may wait to be sent of one stream.
+    /// Bytes of one request that may wait so. Two batches of the writer: less, and the wire waits.
     pub stream_queue: Option<String>,
 }
 
@@ -170,27 +188,30 @@ pub struct RawTunnel {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLimits {
-    /// Connections.
+    /// Connections of jobs and agents together. About 1 GiB with TLS. More are hung up on: `adit_relay_connections_refused_total`.
     pub connections: Option<u64>,
-    /// Connections from one address.
+    /// Connections from one address: a fleet of runners behind one, or a balancer.
     pub connections_per_address: Option<u64>,
-    /// Requests at once on one HTTP/2 connection.
+    /// Requests at once on one HTTP/2 connection. Clients wait by themselves beyond it: `adit_relay_connections_full_total`.
     pub streams_per_connection: Option<u64>,
-    /// Requests that one HTTP/2 connection may take back in a second.
+    /// Requests that one HTTP/2 connection may take back in a second before their answer; those of ten seconds may come at once, as when a
+    /// kubectl is interrupted. Beyond it the connection ends, and when twenty were taken back before the relay had looked at them:
+    /// `adit_relay_connections_refused_total{reason="hasty"}`.
     pub cancels_per_second: Option<u64>,
-    /// Bytes of a request's head.
+    /// Method, path and header fields of a request; what an agent takes. Of requests alone: an API server's answer may have 64 KiB and 256
+    /// fields, whatever stands here and in `head_fields`; past it the agent or the relay gives it up, with `agent_failed`.
     pub head_size: Option<String>,
-    /// Header fields of a request.
+    /// Header fields of a request. kubectl sends a dozen; each costs memory at every hop.
     pub head_fields: Option<u64>,
-    /// Bytes of an `Authorization` header.
+    /// An `Authorization` header. An ID token that lists 200 groups has 12 KiB.
     pub credential_size: Option<String>,
-    /// Requests at once of one job.
+    /// Requests at once of one job, that is, one token; watches count. 429 beyond it.
     pub streams_per_job: Option<u64>,
-    /// Requests begun in one second by one job.
+    /// Requests begun in one second by one job. kubectl keeps itself to 50. 429 beyond it. Raise it to measure.
     pub opens_per_second: Option<u64>,
-    /// Requests at once on one tunnel.
+    /// Requests at once on one tunnel. 503 beyond it, unless a replica has room.
     pub streams_per_tunnel: Option<u64>,
-    /// Tunnels at once of one agent.
+    /// Tunnels of one agent: its replicas, and their predecessors while they reconnect.
     pub tunnels_per_agent: Option<u64>,
 }
 
@@ -198,21 +219,24 @@ pub struct RawLimits {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAudit {
-    /// Where records go.
+    /// Where records go. They name people: whoever wants them says where they may lie. The relay's log goes to standard error, so the two
+    /// do not mix. Default: `nowhere`.
     pub to: Option<RawAuditTo>,
-    /// The file, with `to: file`.
+    /// With `to: file`: its path, in a folder that the relay may write to.
     pub file: Option<PathBuf>,
-    /// Size past which the next file begins.
+    /// Size past which the next file begins. A file that tools still open: some 150,000 records.
     pub file_size: Option<String>,
-    /// Files that are kept beside the one that is written.
+    /// Files that are kept beside the one that is written. With the default size about 1.1 GB in all.
     pub files: Option<u64>,
-    /// Bytes of records that may wait to be written.
+    /// Bytes of records that may wait to be written, in all shards together: about a minute of 1,000 requests a second.
     pub queue: Option<String>,
-    /// When they do: requests that may change something.
+    /// When the queue is full: requests that may change something, exec and port-forward among them. What nobody can account for does not
+    /// happen. Default: `refuse`.
     pub changes_when_full: Option<WhenFull>,
-    /// When they do: requests that only read.
+    /// The same for requests that only read. Default: `drop`.
     pub reads_when_full: Option<WhenFull>,
-    /// Records of requests without a valid token, in a second.
+    /// Records of requests without a valid token, in all shards together (at least one in each, unless it is 0): strangers must neither
+    /// fill the disk nor push out what matters.
     pub strangers_per_second: Option<u64>,
 }
 
@@ -232,7 +256,8 @@ pub enum RawAuditTo {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLog {
-    /// A level, or levels by target.
+    /// A level, or levels by module: `info,adit_relay=debug`. Without it, `info`. With `--log`, or `ADIT_LOG`, that is used, and this is
+    /// not.
     pub filter: Option<String>,
 }
 
@@ -240,6 +265,7 @@ pub struct RawLog {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDrain {
-    /// How long running requests may go on.
+    /// How long running requests may go on after the first signal: a rollout that a job waits for takes minutes. The relay ends earlier
+    /// when nothing is left, at once on a second signal. Give the pod as much `terminationGracePeriodSeconds`, and 10 s more.
     pub grace: Option<String>,
 }

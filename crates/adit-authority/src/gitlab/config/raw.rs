@@ -18,11 +18,14 @@ use crate::url::{NO_URL, is_private_enough, is_url};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawGitLab {
-    /// The instance, such as `https://gitlab.com`, with the path of a relative installation.
+    /// The instance, such as `https://gitlab.com`, with the path of a relative installation. HTTPS, or this machine. Redirects are not
+    /// followed. Required.
     pub url: String,
-    /// PEM file with certificates that are believed, beside the system's, when GitLab is asked. Default: `authorities.ca_file`.
+    /// PEM file with certificates that are believed, beside the system's, when GitLab is asked. Default: as `authorities.ca_file`.
     pub ca_file: Option<PathBuf>,
-    /// File with the secret that GitLab shares with its agent server: GitLab is asked about agents' tokens, too. Default: none.
+    /// File with the secret that GitLab shares with its agent server, one line of Base64 for 32 bytes. With it an agent's token that stands
+    /// nowhere in `agents` is shown to GitLab, and the agent let in that GitLab says it is; and so is a user's `pat:<agent id>:<token>`.
+    /// Read again when it changes; a file that cannot be used changes nothing and is logged.
     pub api_secret_file: Option<PathBuf>,
     /// How browsers are served that are logged in to GitLab. Default: not at all.
     pub browsers: Option<RawBrowsers>,
@@ -31,27 +34,40 @@ pub struct RawGitLab {
     /// How Gitaly is asked, where it is. Default: as GitLab's own agent server does.
     #[serde(default)]
     pub gitaly: RawGitaly,
-    /// File with the secrets that GitLab shows with its job events, one to a line. Default: none, and no event is taken.
+    /// File with the secrets that GitLab may show at `POST /webhooks/gitlab`, one to a line, four at most, of 16 visible characters and
+    /// more. Read again when it changes; a file that cannot be used changes nothing and is logged. Without it the path does not exist.
     pub webhook_secret_file: Option<PathBuf>,
-    /// How often GitLab is asked about a token in use, at least: how long an ended job may go on, or a revoked agent. Default 30s.
+    /// How often GitLab is asked about a token under which something runs; the first time up to a fifth earlier by chance, so that those of
+    /// one moment are not asked about together. A job that has ended, a user who may no longer use the agent, and the tunnels of an agent
+    /// whose token was revoked, are cut within this and a second, and what a call takes. It is also how long a yes is good without asking.
     pub recheck: Option<String>,
-    /// How long what GitLab said of a token holds while it does not answer. Default 20m.
+    /// How long a job or a user that GitLab has vouched for goes on while GitLab answers 5xx, hangs, limits us, or is out of reach; from
+    /// GitLab's last word on. Then its requests are cut, and refused with `gitlab_unavailable`; an agent's tunnels likewise. A job that is
+    /// quiet is asked about in each fifth of this (in each `recheck`, if that is longer), so that four fifths are left whenever GitLab
+    /// falls silent.
     pub max_stale: Option<String>,
-    /// How long one call may take. Default 5s.
+    /// How long one call may take. The request of a known job waits a second at most, and goes on by what GitLab said before.
     pub timeout: Option<String>,
-    /// How long a token that GitLab refused is refused without asking. Default 10s.
+    /// How long a token that GitLab refused is refused without asking: a client that tries again costs GitLab nothing, and a grant that
+    /// comes late is seen soon.
     pub refused_for: Option<String>,
-    /// Calls in one second. Default 50, what GitLab's own agent server allows itself.
+    /// Calls to GitLab, of this relay; what GitLab's own agent server allows itself. A job that runs costs one in 30 s, whatever it does,
+    /// and so does an agent's or a user's token in use, so this is enough for 1,500 at once, and jobs that are quiet, which cost one in
+    /// four minutes, do not count against them; `adit_relay_gitlab_tokens_overdue` tells when it is not.
     pub calls_per_second: Option<u64>,
-    /// Calls that may go out at once, after a quiet spell. Default 250, likewise.
+    /// Calls that may go out at once after a quiet spell. New tokens leave the last fifth to known ones, and those from an address that has
+    /// brought a bad one within the last minute leave two: who invents tokens keeps nobody else's new job waiting.
     pub calls_at_once: Option<u64>,
-    /// Tokens that GitLab does not know, in one second from one address. Default 10.
+    /// Tokens that GitLab does not know, from one address (of IPv6, one /64 network); those of ten seconds may come at once. A good token
+    /// costs nothing. Behind a balancer or proxy see `listen.proxy_protocol_from` and `forwarded_for_from`, or raise it.
     pub bad_tokens_per_second: Option<u64>,
-    /// Jobs remembered, and as many agents' tokens. Default 10000.
+    /// Jobs remembered, and as many tokens of agents, and of users. Those that nobody uses make room for others for which GitLab has
+    /// vouched; when there are none, new ones are refused with `gitlab_busy`.
     pub max_tokens: Option<u64>,
-    /// What may be held for the jobs, and as much for the agents. Default 64MiB: 6 KiB each, which is ten agents and more.
+    /// What is held for the jobs, each token and what GitLab said, and as much for the agents, and for the users.
     pub max_memory: Option<String>,
-    /// Whether `access_as: {ci_user: {}}` is accepted. Default: no, because GitLab does not document who that is.
+    /// Whether `access_as: {ci_user: {}}` is accepted. GitLab does not document who that is; here it is the user `gitlab:user:<username>`
+    /// in the groups `gitlab:user` and `gitlab:project_role:<project id>:<role>`. Default: `false`.
     #[serde(default)]
     pub ci_user: bool,
 }
@@ -60,9 +76,12 @@ pub struct RawGitLab {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBrowsers {
-    /// The origins of pages that may ask, such as `https://gitlab.example.com`. Default: that of `url`.
+    /// Origins of pages that may ask, as browsers write them: `https://gitlab.example.com`. Below `/k8s-proxy` a request with another
+    /// `Origin` gets 403, unless it shows a token in `Authorization`: no browser sends that for a page by itself, and Kubernetes' clients
+    /// say an origin where they open a WebSocket. Default: that of `url`.
     pub allowed_origins: Option<Vec<String>>,
-    /// Header fields of clusters' answers that browsers may see beside the usual ones. Default: none.
+    /// Header fields of clusters' answers that browsers see beside the usual ones. Never `Set-Cookie`, nor what begins with
+    /// `Access-Control-`.
     pub extra_response_headers: Vec<String>,
 }
 

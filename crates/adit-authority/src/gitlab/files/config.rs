@@ -9,14 +9,17 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAgentFiles {
-    /// What they are read from. Default: Gitaly where GitLab says where it is, and by the API if there is a token.
+    /// What files are read from. `gitaly`: from Gitaly, of which GitLab says where it is when an agent connects with GitLab's token; needs
+    /// `api_secret_file`. `api`: by GitLab's repository files API, with `token_file`. `auto`: whatever of the two there is, from Gitaly
+    /// first, and by the API where GitLab has not said where Gitaly is or that does not answer. Default: `auto`.
     pub source: Source,
-    /// File with a token that may read the repositories of the agents' projects: scope `read_repository`, role Reporter. Default: none, and
-    /// the API is not asked.
+    /// File with a token that may read the repositories of the agents' projects: of a project, a group or a user, with the role Reporter
+    /// and the scope `read_repository`. Read again when it changes. Needed without `api_secret_file`.
     pub token_file: Option<PathBuf>,
-    /// How often each file is read. Default 5m, as GitLab's own agent server does.
+    /// How often each file is read, up to a fifth earlier by chance; what GitLab's own agent server does.
     pub every: Option<String>,
-    /// Whether GitLab's setting "Enable instance level authorization" is on. Default: no.
+    /// Whether GitLab's setting "Enable instance level authorization" is on: then grants outside an agent's top-level group count, too.
+    /// Default: `false`.
     pub instance_authorization: bool,
 }
 

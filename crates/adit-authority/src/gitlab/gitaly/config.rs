@@ -9,17 +9,20 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawGitaly {
-    /// PEM file with certificates that are believed, beside the system's, when it is asked over TLS. Default: GitLab's.
+    /// PEM file with certificates that are believed, beside the system's, where Gitaly's address is `tls://...`. Default: as
+    /// `authorities.gitlab.ca_file`.
     pub ca_file: Option<PathBuf>,
-    /// How long one call may take. Default 10s.
+    /// How long one call may take. A server that fails five times in a row is left alone for a second or two, then longer, up to half a
+    /// minute.
     pub timeout: Option<String>,
-    /// Calls in one second, to all servers together. Default 30, what GitLab's own agent server allows itself.
+    /// Calls to all of Gitaly's servers; what GitLab's own agent server allows itself, as the next three. A look at a file is one call, two
+    /// when there is another commit.
     pub calls_per_second: Option<u64>,
-    /// Calls that may go out at once, after a quiet spell. Default 70, likewise.
+    /// Calls that may go out at once after a quiet spell.
     pub calls_at_once: Option<u64>,
-    /// The same to each server. Default 15, likewise.
+    /// Calls to each server.
     pub server_calls_per_second: Option<u64>,
-    /// Default 40, likewise.
+    /// Calls that may go out at once to each.
     pub server_calls_at_once: Option<u64>,
 }
 

@@ -27,38 +27,40 @@ pub struct RawOidc {
     /// Whose tokens are accepted.
     #[serde(default)]
     pub issuers: Vec<RawIssuer>,
-    /// Verified tokens remembered, about 2 KiB each. Default 10000; beyond it the work of checking grows, nothing else.
-    pub max_cached_tokens: Option<usize>,
+    /// Verified tokens remembered, about 2 KiB each. More tokens than that cost a signature check per connection, nothing else.
+    pub max_cached_tokens: Option<u64>,
 }
 
 /// One issuer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawIssuer {
-    /// What the claim `iss` holds, letter by letter: a GitLab instance's URL, such as `https://gitlab.com`.
+    /// What the claim `iss` holds, letter by letter: the GitLab instance's URL. Required.
     pub url: String,
-    /// What the claim `aud` must hold, one of them: as declared under `id_tokens:`, such as the relay's URL.
+    /// The claim `aud` must hold one of these: what jobs declare under `id_tokens:`. A token meant for something else is of no use here.
+    /// Required.
     pub audiences: Vec<String>,
-    /// Where the keys are. Default: `<url>/oauth/discovery/keys`, where GitLab has them.
+    /// Where the issuer's public keys are. HTTPS, or this machine. Redirects are not followed. Default: `<url>/oauth/discovery/keys`.
     pub jwks_url: Option<String>,
-    /// A file with the keys instead, reread when it changes.
+    /// A file with the keys instead.
     pub jwks_file: Option<PathBuf>,
-    /// How far clocks may differ. Default 10s.
+    /// How far clocks may differ.
     pub leeway: Option<String>,
-    /// How long a token may be valid from its making. Default 24h: GitLab's tokens live as long as the job may.
+    /// How long a token may be valid.
     pub max_lifetime: Option<String>,
-    /// How often keys are fetched. Default 5m for a URL, 10s for a file.
+    /// How often keys are fetched; by default every `10s` when they are in a file. A token with an unknown key causes a fetch at once.
     pub refresh_interval: Option<String>,
-    /// The shortest time between two fetches, whatever tokens arrive. Default 10s.
+    /// Shortest time between two fetches, whatever tokens arrive. One with a new key that comes too early is told to come back: 503,
+    /// `token_key_pending`.
     pub min_refresh_interval: Option<String>,
-    /// When a fetch is given up. Default 10s.
+    /// When a fetch is given up.
     pub fetch_timeout: Option<String>,
-    /// How long a key that is no longer published is accepted, since tokens it signed are still about. Default 10m.
+    /// How long a key that is no longer published is accepted: tokens it signed are still about.
     pub keep_removed_keys: Option<String>,
-    /// How long keys are accepted while the issuer cannot be reached. Default 24h.
+    /// How long keys are accepted while the issuer is out of reach.
     pub max_stale: Option<String>,
-    /// Ids of groups by path. A token names its project's direct group only; with the groups above it here, an
-    /// impersonation carries `gitlab:group:<id>` for them too. Default: none.
+    /// Ids of groups by path. A token names the id of the project's direct group only; with the groups above it here, RBAC can name
+    /// `gitlab:group:<id>` for them too.
     #[serde(default)]
     pub group_ids: BTreeMap<String, u64>,
 }
@@ -78,13 +80,14 @@ impl OidcConfig {
             }
             issuers.push(issuer);
         }
-        let max_cached_tokens = raw.max_cached_tokens.unwrap_or(DEFAULT_MAX_CACHED_TOKENS);
-        if max_cached_tokens == 0 {
-            mistakes.add(&key.field("max_cached_tokens"), "must be above 0");
-        }
         Self {
             issuers,
-            max_cached_tokens,
+            max_cached_tokens: Section::at(key.clone(), mistakes).count(
+                "max_cached_tokens",
+                raw.max_cached_tokens,
+                DEFAULT_MAX_CACHED_TOKENS,
+                1..=u64::MAX,
+            ),
         }
     }
 }
