@@ -146,9 +146,22 @@ fn current<'a>(wanted: Option<&str>, agents: &'a [Reachable]) -> Result<Option<&
     if let Some(found) = names.clone().find(|name| *name == wanted) {
         return Ok(Some(found));
     }
-    let known = names.collect::<Vec<_>>().join(", ");
+    let known = names.clone().collect::<Vec<_>>().join(", ");
     let error = anyhow!("{wanted} is not among the contexts that this job may use: {known}");
-    Err(Failure::new(Exit::NotPermitted, error))
+    let failure = Failure::new(Exit::NotPermitted, error);
+    Err(if names.any(is_unnamed) {
+        failure.advising(
+            "an agent stands there by its id until it has connected to the relay since that started: see why it has not, with `adit doctor agent` in its cluster",
+        )
+    } else {
+        failure
+    })
+}
+
+/// Whether the relay seems to have an id in the place of the agent's name, which it does not know.
+fn is_unnamed(context: &str) -> bool {
+    let name = context.rsplit_once(':').map_or("", |(_, name)| name);
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Of several, the one whose agent the job's environment names. Where that cannot be known, none is current, as without an
@@ -224,5 +237,11 @@ mod tests {
                 .exit(),
             Exit::NotPermitted
         );
+    }
+
+    #[test]
+    fn an_id_in_the_place_of_a_name_is_seen() {
+        let contexts = ["g/p:42", "g/p:prod", "g/p:prod-42", "g/p:", ""];
+        assert_eq!(contexts.map(is_unnamed), [true, false, false, false, false]);
     }
 }

@@ -111,7 +111,7 @@ fn a_file_whose_grants_all_hold_passes() {
         stdout(&checked)
     );
     assert!(
-        stdout(&checked).ends_with(": no mistakes\n"),
+        stdout(&checked).ends_with(": no grant is refused\n"),
         "{}",
         stdout(&checked)
     );

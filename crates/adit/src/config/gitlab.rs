@@ -73,7 +73,7 @@ impl Report {
             ));
         }
         if report.refused == 0 {
-            report.line(format_args!("{name}: no mistakes"));
+            report.line(format_args!("{name}: no grant is refused"));
         }
         report
     }
