@@ -356,8 +356,18 @@ impl<P: Proof> Book<P> {
         self.refused.insert(tag, (error, until));
     }
 
-    /// Drops tokens that nobody uses, those first that were asked about longest ago.
+    /// Drops tokens that nobody uses, those first that were asked about longest ago; none if all of them would not make enough.
     fn make_room(&mut self, tokens: usize, bytes: usize) -> Result<(), GitLabError> {
+        if !self.is_beyond(tokens, bytes) {
+            return Ok(());
+        }
+        let used = self.known.values().filter(|known| !known.is_idle());
+        let (count, weight) = used.fold((0, 0), |(count, weight), known| {
+            (count + 1, weight + known.bytes)
+        });
+        if count + tokens > self.bounds.tokens || weight + bytes > self.bounds.bytes {
+            return Err(GitLabError::Busy);
+        }
         while self.is_beyond(tokens, bytes) {
             let idle = self.known.iter().filter(|(_, known)| known.is_idle());
             let oldest = idle.min_by_key(|(_, known)| known.at);

@@ -202,6 +202,8 @@ async fn bytes_are_bounded_too() {
     assert_eq!(world.stats().known, 4);
     world.script.start("larger", large(9001, 100_000));
     assert_eq!(world.job("larger").await.unwrap_err(), GitLabError::Busy);
+    // What there is no room for pushes nobody out.
+    assert_eq!(world.stats().known, 4);
 }
 
 #[tokio::test(start_paused = true)]
