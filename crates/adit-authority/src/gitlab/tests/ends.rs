@@ -112,6 +112,30 @@ async fn jobs_that_are_quiet_do_not_hold_up_what_is_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_was_quiet_and_is_in_use_again_is_held_up_by_none_that_are_quiet() {
+    let world = World::with(|config| {
+        config.calls_per_second = 1;
+        config.calls_at_once = 10;
+    });
+    for id in 1..=100 {
+        drop(world.running(&format!("quiet{id}"), id).await);
+    }
+    world.script.now(Instead::Unreachable);
+    sleep(10 * MINUTE).await;
+    // One call is made in a second, and others wait for their turn.
+    world.script.well();
+    sleep(35 * SECOND).await;
+    let mut held = Vec::new();
+    for id in 41..=60 {
+        let token = format!("quiet{id}");
+        held.push(world.job(&token).await.unwrap());
+        world.script.end(&token);
+    }
+    sleep(45 * SECOND).await;
+    assert_eq!(world.cuts().len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_gitlab_calls_over_is_over_at_once() {
     let world = World::new();
     let caller = world.running("token", 9001).await;
