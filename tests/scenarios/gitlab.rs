@@ -18,6 +18,7 @@ mod identity;
 mod outages;
 mod pages;
 mod parallel;
+mod reload;
 mod users;
 mod webhook;
 
