@@ -133,14 +133,15 @@ impl Forward {
             return Err(cut(reason));
         }
         let mut answer = pin!(question.put(place.tunnel(), terms(errand)));
-        poll_fn(|cx| match answer.as_mut().poll(cx) {
+        // With its first turn the stream is open, and whoever ends it from now on finds it there. Not every change of what the caller was
+        // permitted by ends it.
+        match poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
+            Poll::Ready(answer) => answer,
             Poll::Pending => match errand.ended(&self.rules) {
-                Some(reason) => Poll::Ready(Err(cut(reason))),
-                None => Poll::Pending,
+                Some(reason) => Err(cut(reason)),
+                None => answer.await,
             },
-            Poll::Ready(answer) => Poll::Ready(answer),
-        })
-        .await
+        }
     }
 
     fn question<B>(

@@ -1,10 +1,11 @@
 //! A job's end ends its access: watches, logs, execs and port-forwards are cut, with a reason that says so.
 
 use adit_tests::{
-    Caller, JobStatus,
-    caller::{breaks_off, get, next_piece},
+    Caller, JobStatus, body,
+    caller::{breaks_off, get, next_piece, request},
     logs, scenario, until, within,
 };
+use http::Method;
 
 use super::Place;
 use crate::upgrades::{SPDY, WEBSOCKET, upgrade};
@@ -157,6 +158,40 @@ fn an_environment_that_is_stored_late_cuts_nothing() {
         place.world.kube.event("still here");
         assert_eq!(next_piece(&mut watch).await, "still here\n");
         drop((watch, http2));
+        place.stop().await;
+    });
+}
+
+#[test]
+fn what_is_sent_meanwhile_is_not_cut_either() {
+    scenario(async {
+        let place = Place::with("recheck: 100ms").await;
+        let id = {
+            let mut world = place.gitlab.world();
+            let job = world.job("group/sub/app").environment("production");
+            job.unpersisted().run()
+        };
+        let (hand, upload) = body::by_hand();
+        let uploading = place.caller(id).http2().await;
+        let sent = uploading.answer(request(Method::PUT, "/api", upload));
+        let meanwhile = async {
+            hand.data("before").await;
+            place.world.kube.until_open(1).await;
+            place.gitlab.world().persist_environment(id);
+            let environment = "gitlab:project_env:150:production";
+            let groups = || place.world.kube.last().values("impersonate-group");
+            within("the environment counts", async {
+                while !groups().contains(&environment.to_owned()) {
+                    place.caller(id).get("/api").await.echo();
+                }
+            })
+            .await;
+            hand.data("after").await;
+            drop(hand);
+        };
+        let (answer, ()) = tokio::join!(within("the answer", sent), meanwhile);
+        assert_eq!(answer.status, 200);
+        drop(uploading);
         place.stop().await;
     });
 }
