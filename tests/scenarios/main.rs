@@ -31,4 +31,5 @@ mod shards;
 mod shutdown;
 mod status;
 mod streams;
+mod traces;
 mod upgrades;

@@ -29,6 +29,7 @@ pub mod audit;
 pub mod body;
 pub mod browser;
 pub mod caller;
+pub mod collector;
 mod connect_proxy;
 pub mod dashboards;
 pub mod flux;

@@ -14,6 +14,7 @@ use adit_process::admin::{Admin, Readiness};
 use adit_process::net::listen_advice;
 use adit_process::tls::TlsError;
 use adit_process::{Stop, chain};
+use adit_traces::{Counts, Exporter, Instance, Sending, Traces};
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
@@ -43,6 +44,8 @@ pub struct Agent {
     link: JoinSet<()>,
     /// The admin listener and what renews credentials: the last to stop.
     aside: JoinSet<()>,
+    /// After what makes them.
+    traces: Option<Sending>,
     configured: Configured,
 }
 
@@ -69,6 +72,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The collector's roots, name or token cannot be used.
+    #[error("requests cannot be traced")]
+    Traces(#[from] adit_traces::StartError),
 }
 
 impl Agent {
@@ -81,6 +87,7 @@ impl Agent {
         let mut registry = Registry::default();
         adit_process::metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registry);
+        let counts = Counts::register(&mut registry);
         let options = options(&config);
         let listed = Tunnels::register(Arc::clone(&options.budget), &config, &mut registry);
         let kube = Kube::load(&config.kubernetes, metrics.clone())
@@ -89,6 +96,9 @@ impl Agent {
         let kube = Arc::new(kube);
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
         let dialler = relay_dialler(&config.relay)?;
+        let traces = config.traces.clone();
+        let traces = traces.map(|to| Traces::new(to, instance(&config), counts));
+        let (traces, exporter) = traces.transpose()?.unzip();
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");
         let admin = Admin::bind(
@@ -129,6 +139,7 @@ impl Agent {
                 bytes: metrics.in_hand.clone(),
                 max: config.limits.max_buffered_bytes,
             },
+            traces,
             metrics,
         });
         let link = Link {
@@ -153,6 +164,7 @@ impl Agent {
             tunnels,
             link: linking,
             aside,
+            traces: exporter.map(Exporter::start),
             configured: Configured::new(config, service),
         })
     }
@@ -196,6 +208,9 @@ impl Agent {
         let ended = async { while self.link.join_next().await.is_some() {} };
         let _: Result<(), _> = tokio::time::timeout(FAREWELL, ended).await;
         self.link.shutdown().await;
+        if let Some(traces) = self.traces {
+            traces.finish(FAREWELL).await;
+        }
         self.aside.shutdown().await;
     }
 }
@@ -214,6 +229,7 @@ impl StartError {
             Self::Webhooks(_) => "install the system's certificates (ca-certificates)",
             Self::RelayName(_) => "use a host name in relay.url that the relay's certificate has",
             Self::Admin { source, .. } => listen_advice(source),
+            Self::Traces(error) => error.advice(),
         }
     }
 }
@@ -221,6 +237,15 @@ impl StartError {
 impl From<EndpointError> for StartError {
     fn from(error: EndpointError) -> Self {
         Self::Kubernetes(chain(&error))
+    }
+}
+
+/// As whom it is known to the collector of traces.
+fn instance(config: &Config) -> Instance {
+    Instance {
+        service: "adit-agent",
+        version: env!("CARGO_PKG_VERSION"),
+        id: config.replica.clone(),
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use adit_process::logging::Filter;
 use adit_process::tls::TrustRoots;
+use adit_traces::TracesConfig;
 use secrecy::SecretString;
 
 pub(crate) use self::flux::{FluxConfig, GitLabUrl, ReceiverUrl};
@@ -38,6 +39,8 @@ pub struct Config {
     /// Absent: nothing of it runs.
     pub(crate) flux: Option<FluxConfig>,
     pub(crate) admin: SocketAddr,
+    /// Absent: nothing is traced.
+    pub(crate) traces: Option<TracesConfig>,
     pub(crate) replica: String,
     /// Absent: what the command line says, or `info`.
     pub(crate) log: Option<Filter>,

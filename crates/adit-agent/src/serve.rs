@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use adit_exchange::{AnswerError, Asked, BadHead, HeadLimits, answer, informational, switch};
+use adit_identity::operation::Target;
 use adit_process::chain;
-use adit_process::metrics::Held;
+use adit_process::metrics::{Held, Label as _};
+use adit_traces::{Span, Traces};
 use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -40,6 +42,8 @@ pub(crate) struct Service {
     /// Through all tunnels: while a relay drains there are two.
     pub(crate) max_streams: usize,
     pub(crate) in_hand: InHand,
+    /// If requests are traced.
+    pub(crate) traces: Option<Traces>,
     pub(crate) metrics: Metrics,
 }
 
@@ -104,14 +108,21 @@ enum Unanswered {
 async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
     let stream = Arc::new(stream);
     let mut asked = service.read(&head);
+    let mut span = None;
     let outcome = match &mut asked {
-        Ok(asked) => service.admit(&stream, asked, head).await,
+        Ok(asked) => {
+            span = service.traced(asked);
+            service.admit(&stream, asked, head, &mut span).await
+        }
         Err(error) => Err(error.clone().into()),
     };
     let Err(error) = outcome else {
         return;
     };
     service.metrics.failure(error.kind());
+    if let Some(span) = &mut span {
+        span.failed(error.kind().as_str());
+    }
     let Some(reason) = error.reset_reason() else {
         return;
     };
@@ -140,11 +151,23 @@ impl Service {
         Ok(asked)
     }
 
+    /// Its span, if it is to be traced.
+    fn traced(&self, asked: &Asked<Acting>) -> Option<Span> {
+        let traces = self.traces.as_ref()?;
+        let target = Target::new(asked.target.as_str());
+        let name = || target.operation(asked.method.as_str()).to_string();
+        let mut span = traces.request(&asked.headers, Instant::now(), name)?;
+        span.tell("http.request.method", asked.method.as_str().to_owned());
+        span.tell("adit.request.id", asked.request_id.clone());
+        Some(span)
+    }
+
     async fn admit(
         &self,
         stream: &Arc<TunnelStream>,
         asked: &mut Asked<Acting>,
         head: Bytes,
+        span: &mut Option<Span>,
     ) -> Result<(), Unanswered> {
         let (streams, max) = (&self.metrics.streams, self.max_streams);
         let _held = Held::within(streams, 1, max).ok_or(Unanswered::TooMany)?;
@@ -158,7 +181,7 @@ impl Service {
             bytes: head,
             _held: held,
         });
-        self.exchange(stream, asked, &mut head).await
+        self.exchange(stream, asked, &mut head, span).await
     }
 
     async fn exchange(
@@ -166,14 +189,18 @@ impl Service {
         stream: &Arc<TunnelStream>,
         asked: &mut Asked<Acting>,
         head: &mut Option<Head>,
+        span: &mut Option<Span>,
     ) -> Result<(), Unanswered> {
         let mut attempts = 0;
         loop {
             asked.act_as.apply(&mut asked.headers)?;
             let outcome = match asked.upgrade.take() {
                 // Apart: it is several times as large, and rare.
-                Some(protocols) => Box::pin(self.upgrade(stream, asked, protocols, head)).await,
-                None => self.forward(stream, asked, head).await,
+                Some(protocols) => {
+                    let upgrade = self.upgrade(stream, asked, protocols, head, span);
+                    Box::pin(upgrade).await
+                }
+                None => self.forward(stream, asked, head, span).await,
             };
             match outcome {
                 Err(Unanswered::Call(CallError::NotTaken(_))) if attempts < MAX_RETRIES => {
@@ -195,10 +222,15 @@ impl Service {
         stream: &Arc<TunnelStream>,
         asked: &mut Asked<Acting>,
         head: &mut Option<Head>,
+        span: &mut Option<Span>,
     ) -> Result<(), Unanswered> {
         let began = Instant::now();
+        if let Some(span) = span {
+            span.enter("connection");
+        }
         let lease =
             unless_left(stream, pin!(self.kube.lease(Window::wished(&asked.target)))).await??;
+        called(span, &mut asked.headers);
         let Answer {
             response,
             mut upload,
@@ -207,7 +239,7 @@ impl Service {
             unless_left(stream, calling).await??
         };
         *head = None;
-        self.metrics.answer(response.status(), began.elapsed());
+        self.answered(response.status(), began, span);
         let mut answering = pin!(answer(stream, response));
         let both = poll_fn(|cx| {
             // Whether it is done shows in itself.
@@ -216,6 +248,13 @@ impl Service {
         });
         let answered = unless_left(stream, both).await?;
         Ok(answered?)
+    }
+
+    fn answered(&self, status: StatusCode, began: Instant, span: &mut Option<Span>) {
+        self.metrics.answer(status, began.elapsed());
+        if let Some(span) = span {
+            span.answered(status);
+        }
     }
 
     fn call<'a>(
@@ -242,21 +281,22 @@ impl Service {
         asked: &mut Asked<Acting>,
         protocols: HeaderValue,
         head: &mut Option<Head>,
+        span: &mut Option<Span>,
     ) -> Result<(), Unanswered> {
         let began = Instant::now();
+        called(span, &mut asked.headers);
         let calling = pin!(self.kube.upgrade(take(asked), protocols));
         let (upgrading, _held) = unless_left(stream, calling).await??;
         *head = None;
         let (headers, upgraded, listening) = match upgrading {
             Upgrading::Answered(response) => {
-                self.metrics.answer(response.status(), began.elapsed());
+                self.answered(response.status(), began, span);
                 let answered = unless_left(stream, pin!(answer(stream, response))).await?;
                 return Ok(answered?);
             }
             Upgrading::Switched(headers, upgraded, listening) => (headers, upgraded, listening),
         };
-        self.metrics
-            .answer(StatusCode::SWITCHING_PROTOCOLS, began.elapsed());
+        self.answered(StatusCode::SWITCHING_PROTOCOLS, began, span);
         let mut ours = switch(stream, &headers)?;
         let failed = ours.failure();
         let heard = listening.heard().clone();
@@ -357,6 +397,13 @@ fn early(
             // The final answer will tell whether the stream still lives.
             let _ = informational(&stream, status, headers);
         }
+    }
+}
+
+/// The API server is asked now, and continues there.
+fn called(span: &mut Option<Span>, headers: &mut HeaderMap) {
+    if let Some(span) = span {
+        span.call("api_server", headers);
     }
 }
 

@@ -4,6 +4,7 @@
 //! Invariant: paths are decoded before they are split, because the API server does so; `%2F` in a path is a slash to it.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
@@ -97,6 +98,21 @@ impl Operation<'_> {
             Object::Path(_) => false,
         };
         self.verb.is_read() && !reaches_in
+    }
+}
+
+/// In a few words, of which there are few: `list pods`, `create pods/exec`, `get`. Names of objects and paths are not among them.
+impl fmt::Display for Operation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.verb.as_str())?;
+        let Object::Resource(resource) = &self.object else {
+            return Ok(());
+        };
+        write!(f, " {}", resource.resource)?;
+        if resource.subresource.is_empty() {
+            return Ok(());
+        }
+        write!(f, "/{}", resource.subresource)
     }
 }
 

@@ -12,6 +12,7 @@ mod chain;
 mod config_file;
 pub mod exit;
 pub mod logging;
+mod replica;
 pub mod reread;
 pub mod signals;
 
@@ -26,6 +27,7 @@ pub mod metrics;
 pub use chain::chain;
 pub use config_file::{BadConfigFile, ConfigFile};
 pub use exit::Exit;
+pub use replica::replica_name;
 pub use reread::Reread;
 pub use shards::{ShardId, Shards};
 pub use signals::Stop;

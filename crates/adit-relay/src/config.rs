@@ -7,6 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use adit_authority::{Agents, GitLabConfig, OidcConfig};
 use adit_process::{logging::Filter, tls::CertificateFiles};
+use adit_traces::TracesConfig;
 
 mod audit;
 mod check;
@@ -58,6 +59,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What is written down of requests.
     pub audit: AuditConfig,
+    /// Where requests are traced. Default: nowhere.
+    pub traces: Option<TracesConfig>,
     /// What is logged. Default: what the command line says, or `info`.
     pub log: Option<Filter>,
     /// How long running requests may go on once the relay is told to stop. Default 5 min: a rollout that a job waits for

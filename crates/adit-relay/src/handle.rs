@@ -6,6 +6,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use adit_identity::operation;
+use adit_traces::Traces;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
@@ -24,6 +25,7 @@ use crate::{
     refusal::{Facts, Refusal},
     respond::{Format, respond},
     route::Route,
+    spans,
     target::{Purpose, Target},
 };
 
@@ -43,6 +45,8 @@ pub(crate) struct Handler {
     /// If GitLab may tell of its jobs here.
     pub(crate) events: Option<Events>,
     pub(crate) in_flight: InFlight,
+    /// If requests are traced.
+    pub(crate) traces: Option<Traces>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -162,12 +166,19 @@ impl Handler {
         let (headers, uri) = (request.headers(), request.uri());
         let bearer = self.authenticate.bearer(headers, uri, call).await?;
         entry.comes_from(&bearer.caller, target.agent().or(bearer.agent));
+        // Strangers have nothing told of them.
+        if let Some(traces) = &self.traces {
+            spans::begin(traces, &request, &target, &bearer.caller, call, entry);
+        }
         let of_job = bearer.job_use.begin(call.began, &bearer.rules.limits)?;
         let target = self.strip(request.headers_mut(), target);
         let errand = authorise::errand(bearer, target)?;
         entry.permitted(&errand.permit, request.headers());
         let audit = &errand.bearer.rules.audit;
         entry.admitted(audit, errand.bearer.ends).await?;
+        if let Some(span) = entry.span() {
+            span.enter("route");
+        }
         let place = self.route.tunnel(&errand, call).await?;
         let hold = Hold {
             place,
@@ -177,6 +188,9 @@ impl Handler {
             entered: None,
             _of_job: of_job,
         };
+        if let Some(span) = entry.span() {
+            span.call("forward", request.headers_mut());
+        }
         let request = request.map(|body| counted(body, &hold.streaming, entry));
         let answer = self.forward.request(hold, &errand, request, call);
         let mut answer = answer.await?;

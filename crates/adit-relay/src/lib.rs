@@ -77,6 +77,7 @@ mod metrics;
 mod rules;
 mod secret_file;
 mod seldom;
+mod spans;
 pub mod status;
 mod trial;
 

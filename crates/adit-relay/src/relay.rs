@@ -12,6 +12,7 @@ use adit_process::{
     net::{Listener, listen_advice, listen_shards},
     tls::TlsError,
 };
+use adit_traces::{Exporter, Sending};
 use adit_tunnel::CloseReason;
 use parking_lot::Mutex;
 use tokio::{
@@ -73,6 +74,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The collector's roots, name or token cannot be used.
+    #[error("requests cannot be traced")]
+    Traces(#[from] adit_traces::StartError),
     /// A shard's thread or runtime cannot be made.
     #[error("cannot start the shards")]
     Shards(#[source] io::Error),
@@ -126,6 +130,7 @@ impl StartError {
             Self::Audit { .. } => {
                 "make the folder, and let the user that the relay runs as write there"
             }
+            Self::Traces(error) => error.advice(),
             Self::Shards(_) => {
                 "the system gives no more threads: raise its limit, or lower `shards`"
             }
@@ -158,6 +163,8 @@ pub struct Relay {
     configured: Configured,
     /// After the shards: their last records are written, too.
     audit: Option<Writer>,
+    /// Likewise.
+    traces: Option<Sending>,
     admin: JoinSet<()>,
     admin_stop: Arc<Notify>,
 }
@@ -267,6 +274,9 @@ impl Relay {
         if let Some(audit) = self.audit {
             audit.finish(LAST_WORDS).await;
         }
+        if let Some(traces) = self.traces {
+            traces.finish(goodbye).await;
+        }
         self.admin_stop.notify_one();
         self.admin.join_all().await;
     }
@@ -288,6 +298,7 @@ impl Relay {
             metrics,
             mut upkeep,
             audit,
+            traces,
             rules,
             configured,
             gitlab_api,
@@ -330,6 +341,7 @@ impl Relay {
             upkeep,
             configured,
             audit,
+            traces: traces.map(Exporter::start),
             admin: admin_task,
             admin_stop,
         })

@@ -11,6 +11,7 @@ use adit_authority::{
     oidc::usable_keys,
 };
 use adit_process::{metrics::Durations, tls::Certificate};
+use adit_traces::Counts;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use tokio::time::timeout;
@@ -112,6 +113,15 @@ impl Trial {
             })?,
         }
         Ok(Some(to))
+    }
+
+    /// Reads what is needed to tell a collector of requests; nothing when none is configured. Does not call it.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn traces(&self) -> Result<Option<()>, StartError> {
+        let traces = files::traces(&self.config, Counts::default())?;
+        Ok(traces.map(drop))
     }
 
     /// Fetches the keys of each issuer.

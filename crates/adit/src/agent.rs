@@ -114,7 +114,8 @@ pub(crate) async fn start(config: Config) -> Result<Agent, Failure> {
             StartError::Kubernetes(_)
             | StartError::Roots(_)
             | StartError::Webhooks(_)
-            | StartError::RelayName(_) => Exit::BadConfig,
+            | StartError::RelayName(_)
+            | StartError::Traces(_) => Exit::BadConfig,
             StartError::Admin { .. } => Exit::Unavailable,
         };
         let advice = error.advice();

@@ -62,9 +62,10 @@ pub(crate) fn start(
 ) -> Result<Relay, Failure> {
     start(config).map_err(|error| {
         let exit = match &error {
-            StartError::Tls { .. } | StartError::Secret(_) | StartError::Audit { .. } => {
-                Exit::BadConfig
-            }
+            StartError::Tls { .. }
+            | StartError::Secret(_)
+            | StartError::Audit { .. }
+            | StartError::Traces(_) => Exit::BadConfig,
             StartError::Listen { .. } | StartError::Shards(_) => Exit::Unavailable,
         };
         let advice = error.advice();

@@ -17,7 +17,7 @@ mod tables;
 mod types;
 
 /// Where the types are that a relay's file is read into.
-const OF_THE_RELAY: [&str; 7] = [
+const OF_THE_RELAY: [&str; 8] = [
     "crates/adit-relay/src/config/raw.rs",
     "crates/adit-authority/src/agents.rs",
     "crates/adit-authority/src/ci_access/raw.rs",
@@ -25,8 +25,12 @@ const OF_THE_RELAY: [&str; 7] = [
     "crates/adit-authority/src/gitlab/files/config.rs",
     "crates/adit-authority/src/gitlab/gitaly/config.rs",
     "crates/adit-authority/src/oidc/config/raw.rs",
+    "crates/adit-traces/src/config.rs",
 ];
-const OF_THE_AGENT: [&str; 1] = ["crates/adit-agent/src/config/raw.rs"];
+const OF_THE_AGENT: [&str; 2] = [
+    "crates/adit-agent/src/config/raw.rs",
+    "crates/adit-traces/src/config.rs",
+];
 
 fn relay() -> Program {
     fn config(file: Value) -> Result<adit_relay::Config, String> {
@@ -101,7 +105,9 @@ fn files_of_the_relay() -> Vec<Value> {
     let mut trusted = asked.clone();
     trusted["authorities"]["gitlab"]["api_secret_file"] = json!("/secret");
     trusted["gitlab_api"] = json!({ "certificate": "/b.pem", "key": "/b.key" });
-    vec![file, audited, as_somebody, asking, asked, trusted]
+    let mut traced = file.clone();
+    traced["traces"] = json!({ "endpoint": "https://collector.example.com:4317" });
+    vec![file, audited, as_somebody, asking, asked, trusted, traced]
 }
 
 fn files_of_the_agent() -> Vec<Value> {
@@ -112,7 +118,9 @@ fn files_of_the_agent() -> Vec<Value> {
     of_flux["flux"] = json!({
         "gitlab_url": "https://gitlab.example.com", "lease_namespace": "adit-agent",
     });
-    vec![file, of_flux]
+    let mut traced = file.clone();
+    traced["traces"] = json!({ "endpoint": "https://collector.example.com:4317" });
+    vec![file, of_flux, traced]
 }
 
 /// A row for each key, in the order of the types.

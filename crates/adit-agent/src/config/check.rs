@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_identity::mistakes::{Key, Mistakes, Section};
+use adit_process::replica_name;
 use adit_process::tls::TrustRoots;
+use adit_traces::TracesConfig;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -37,6 +39,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let limits = limits(&raw.limits, mistakes);
     let flux = raw.flux.map(|raw| FluxConfig::check(raw, mistakes));
     let admin = admin(&raw.admin, mistakes);
+    let traces = raw.traces.map(|raw| TracesConfig::check(raw, mistakes));
     let drain_grace = Section::at(Key::root(), mistakes).time(
         "drain_grace",
         raw.drain_grace.as_deref(),
@@ -49,7 +52,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let replica = raw
         .replica
         .filter(|name| !name.is_empty())
-        .unwrap_or_else(default_replica);
+        .unwrap_or_else(|| replica_name("agent"));
     Some(Config {
         relay: relay?,
         kubernetes,
@@ -57,6 +60,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         limits,
         flux: flux.flatten(),
         admin: admin?,
+        traces: traces.flatten(),
         replica,
         log,
         drain_grace,
@@ -311,25 +315,4 @@ fn liveness(
         );
     }
     (ping, dead)
-}
-
-/// A pod's name, or else something that tells processes on one machine apart.
-fn default_replica() -> String {
-    let host = || {
-        let named = std::env::var("HOSTNAME")
-            .ok()
-            .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-        let host = named
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty());
-        format!(
-            "{}-{}",
-            host.as_deref().unwrap_or("agent"),
-            std::process::id()
-        )
-    };
-    std::env::var("POD_NAME")
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(host)
 }

@@ -15,6 +15,7 @@ impl Config {
             limits,
             flux,
             admin,
+            traces,
             replica,
             log: _,
             drain_grace: _,
@@ -30,6 +31,7 @@ impl Config {
         }
         let of_process = [
             ("admin.address", *admin != next.admin),
+            ("traces", *traces != next.traces),
             ("replica", *replica != next.replica),
         ];
         of("", of_process, &mut keys);

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use adit_traces::RawTraces;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
@@ -23,6 +24,8 @@ pub struct RawConfig {
     pub flux: Option<RawFlux>,
     /// Metrics and probes.
     pub admin: RawAdmin,
+    /// Where requests are traced.
+    pub traces: Option<RawTraces>,
     /// The process's own log.
     pub log: RawLog,
     /// What this process is called among its agent's replicas. Default: `POD_NAME`, else host and process id.

@@ -40,6 +40,7 @@ fn service(kube: Kube) -> Service {
             bytes: metrics.in_hand.clone(),
             max: MAX_IN_HAND,
         },
+        traces: None,
         metrics,
     }
 }

@@ -102,6 +102,18 @@ impl<'a> Section<'a> {
         self.within(name, count, default, range, |number| number.to_string())
     }
 
+    /// A share of a whole, from 0 to 1.
+    pub fn share(&mut self, name: &str, share: Option<f64>, default: f64) -> f64 {
+        match share {
+            Some(share) if !(0.0..=1.0).contains(&share) => {
+                self.out_of_bounds(name, format_args!("from 0 to 1"), &default.to_string());
+                default
+            }
+            Some(share) => share,
+            None => default,
+        }
+    }
+
     fn within<N: Copy + TryFrom<u64> + TryInto<u64>>(
         &mut self,
         name: &str,
@@ -158,6 +170,8 @@ mod tests {
             assert_eq!(section.size("b", None, 7_u32, 1..=9), 7);
             assert_eq!(section.size("b", Some("1KiB"), 7_u32, 1..=1024), 1024);
             assert_eq!(section.count("c", Some(9), 7_usize, 1..=9), 9);
+            let shares = [None, Some(0.0), Some(1.0)].map(|share| section.share("c", share, 0.5));
+            assert_eq!(shares, [0.5, 0.0, 1.0]);
             let paths = ["a".to_owned(), "b".to_owned()];
             let parse = |text: &str| Ok::<_, fmt::Error>(text.len());
             assert_eq!(section.each("d", &paths, parse), [1, 1]);
@@ -179,6 +193,8 @@ mod tests {
             section.each("g", &numbers, |text| {
                 text.parse::<u8>().map_err(|_| "no number")
             });
+            section.share("h", Some(1.5), 0.01);
+            section.share("i", Some(f64::NAN), 0.01);
         });
         let expected = [
             "limits.a: must be from 1ms to 365d, and is 1s by default",
@@ -188,6 +204,8 @@ mod tests {
             "limits.e: must be at least 1, and is 1 by default",
             "limits.f: must be from 1 to 1099511627776, and is 1 by default",
             "limits.g[1]: no number",
+            "limits.h: must be from 0 to 1, and is 0.01 by default",
+            "limits.i: must be from 0 to 1, and is 0.01 by default",
         ];
         let lines: Vec<_> = all.lines().collect();
         assert_eq!(lines, expected);

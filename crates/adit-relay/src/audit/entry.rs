@@ -12,6 +12,7 @@ use adit_identity::{
     ActAs, AgentId,
     operation::{Kind, Operation},
 };
+use adit_traces::Span;
 use adit_tunnel::StreamError;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
@@ -31,23 +32,42 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Bytes that an operation's fields usually take.
 const SOME_FIELDS: usize = 192;
 
-/// The records of one request; none, when there is no audit log. Dropping it makes the last.
-pub(crate) struct Entry(Option<Box<Open>>);
+/// The records of one request, none when there is no audit log; and its span, if it is traced. Dropping it makes the last.
+pub(crate) struct Entry {
+    open: Option<Box<Open>>,
+    span: Option<Span>,
+}
 
 impl Entry {
     /// For what has its record already.
     pub(crate) fn none() -> Self {
-        Self(None)
+        Self {
+            open: None,
+            span: None,
+        }
     }
 
     pub(crate) fn begin(call: &Call<'_>) -> Self {
         let open = |of: &Arc<OfConnection>| Open::new(Arc::clone(of), call);
-        Self(call.connection.audit.as_ref().map(open).map(Box::new))
+        Self {
+            open: call.connection.audit.as_ref().map(open).map(Box::new),
+            span: None,
+        }
+    }
+
+    /// It is traced from here on.
+    pub(crate) fn traced(&mut self, span: Span) {
+        self.span = Some(span);
+    }
+
+    /// Where its stages belong.
+    pub(crate) const fn span(&mut self) -> Option<&mut Span> {
+        self.span.as_mut()
     }
 
     /// What is asked of an API server.
     pub(crate) fn asks(&mut self, method: &Method, operation: &Operation<'_>) {
-        let Some(open) = &mut self.0 else { return };
+        let Some(open) = &mut self.open else { return };
         open.is_read = operation.is_read();
         open.lasts = operation.kind != Kind::Short;
         open.operation.reserve(SOME_FIELDS);
@@ -57,7 +77,7 @@ impl Entry {
 
     /// What is asked of the relay.
     pub(crate) fn asks_relay(&mut self, method: &Method, path: &str) {
-        let Some(open) = &mut self.0 else { return };
+        let Some(open) = &mut self.open else { return };
         open.is_read = true;
         let mut fields = Object::fields(&mut open.operation);
         record::path(&mut fields, method.as_str(), path);
@@ -65,14 +85,17 @@ impl Entry {
 
     /// Who asks, and for which agent.
     pub(crate) fn comes_from(&mut self, caller: &Caller, agent: Option<AgentId>) {
-        if let Some(open) = &mut self.0 {
+        if let Some(open) = &mut self.open {
             open.who = Who::Caller(caller.clone(), agent);
         }
     }
 
     /// As whom, and where. `headers` are those of the request.
     pub(crate) fn permitted(&mut self, permit: &Arc<Permit>, headers: &HeaderMap) {
-        let Some(open) = &mut self.0 else { return };
+        if let Some(span) = &mut self.span {
+            span.tell("adit.agent.id", permit.agent().0.to_string());
+        }
+        let Some(open) = &mut self.open else { return };
         let mut own = Vec::new();
         if *permit.act_as() == ActAs::Agent {
             record::agent_itself(&mut Object::fields(&mut own), headers);
@@ -86,7 +109,7 @@ impl Entry {
         config: &AuditConfig,
         ends: Option<Instant>,
     ) -> Result<(), Refusal> {
-        let Some(open) = &mut self.0 else {
+        let Some(open) = &mut self.open else {
             return Ok(());
         };
         match config.when_full(open.is_read) {
@@ -110,20 +133,24 @@ impl Entry {
 
     /// Where the bytes of the request's body, or of an upgraded connection, are to be counted.
     pub(crate) fn request_bytes(&mut self) -> Option<Arc<AtomicU64>> {
-        let open = self.0.as_mut()?;
+        let open = self.open.as_mut()?;
         Some(Arc::clone(open.request_bytes.get_or_insert_default()))
     }
 
     /// The same for the other direction of an upgraded connection; those of a body are counted by [`Entry::sent`].
     pub(crate) fn answer_bytes(&mut self) -> Option<Arc<AtomicU64>> {
-        let open = self.0.as_mut()?;
+        let open = self.open.as_mut()?;
         Some(Arc::clone(open.upgraded_bytes.get_or_insert_default()))
     }
 
     /// The relay answers itself. The record is made at once: whether the caller reads that answer is of no interest.
     pub(crate) fn refused(mut self, refusal: &Refusal, call: &Call<'_>, after: Duration) {
-        let Some(open) = &mut self.0 else { return };
         let facts = refusal.facts();
+        if let Some(span) = &mut self.span {
+            span.answered(facts.status);
+            span.failed(facts.reason);
+        }
+        let Some(open) = &mut self.open else { return };
         open.ended = Ended::Refused;
         open.status = Some(facts.status);
         open.refused = Some((facts, refusal.detail()));
@@ -138,8 +165,11 @@ impl Entry {
         call: &Call<'_>,
         after: Duration,
     ) {
-        let Some(open) = &mut self.0 else { return };
         let status = answer.status();
+        if let Some(span) = &mut self.span {
+            span.answered(status);
+        }
+        let Some(open) = &mut self.open else { return };
         open.status = Some(status);
         open.timed(call, after);
         if let Some(id) = answer.headers().get(AUDIT_ID) {
@@ -165,7 +195,10 @@ impl Entry {
         frame: Option<&Result<Frame<Bytes>, StreamError>>,
         is_last: impl FnOnce() -> bool,
     ) {
-        let Some(open) = &mut self.0 else { return };
+        if let Some(Err(error)) = frame {
+            self.ended(Ended::of(error));
+        }
+        let Some(open) = &mut self.open else { return };
         match frame {
             Some(Ok(frame)) => {
                 open.answer_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -173,14 +206,17 @@ impl Entry {
                     open.ended = Ended::Answered;
                 }
             }
-            Some(Err(error)) => open.ended = Ended::of(error),
+            Some(Err(_)) => {}
             None => open.ended = Ended::Answered,
         }
     }
 
     /// It is over, and so.
     pub(crate) fn ended(&mut self, ended: Ended) {
-        if let Some(open) = &mut self.0 {
+        if let (Some(span), Some(why)) = (&mut self.span, ended.failure()) {
+            span.failed(why);
+        }
+        if let Some(open) = &mut self.open {
             open.ended = ended;
         }
     }
@@ -189,7 +225,7 @@ impl Entry {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Entry");
-        if let Some(open) = &self.0 {
+        if let Some(open) = &self.open {
             shown
                 .field("request", &open.request)
                 .field("ended", &open.ended);

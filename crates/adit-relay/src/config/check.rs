@@ -10,6 +10,7 @@ use std::{
 use adit_authority::{AccessAs, Agents, Authorities, GitLabConfig, OidcConfig, RawGitLab};
 use adit_identity::mistakes::{Key, Mistakes, Section};
 use adit_process::Shards;
+use adit_traces::TracesConfig;
 use ipnet::IpNet;
 
 use super::{
@@ -90,6 +91,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let tunnel = tunnel(&raw.tunnel, mistakes);
     let limits = limits(&raw.limits, mistakes);
     let audit = audit::check(raw.audit, mistakes);
+    let traces = raw.traces.map(|raw| TracesConfig::check(raw, mistakes));
     let log = raw.log.filter.and_then(|filter| {
         let mut section = Section::new("log", mistakes);
         section.check("filter", filter.parse())
@@ -115,6 +117,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         tunnel,
         limits,
         audit: audit?,
+        traces: if_checked(traces)?,
         log,
         drain_grace,
     })

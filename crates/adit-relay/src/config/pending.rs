@@ -42,6 +42,7 @@ impl Config {
             tunnel,
             limits: _,
             audit,
+            traces,
             log: _,
             drain_grace: _,
         } = self;
@@ -68,6 +69,7 @@ impl Config {
         keys.differ("authorities.ca_file", *ca_file != next.ca_file);
         tunnel.pending(&next.tunnel, &mut keys);
         audit.to.pending(&next.audit.to, &mut keys);
+        keys.differ("traces", *traces != next.traces);
         keys.0
     }
 }

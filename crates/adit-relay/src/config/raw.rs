@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use adit_authority::{RawAgent, RawGitLab, RawOidc};
 use adit_identity::mistakes::{Key, Mistakes};
+use adit_traces::RawTraces;
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
 
@@ -39,6 +40,8 @@ pub struct RawConfig {
     pub limits: RawLimits,
     /// What is written down of requests.
     pub audit: RawAudit,
+    /// Where requests are traced.
+    pub traces: Option<RawTraces>,
     /// The process's own log.
     pub log: RawLog,
     /// Stopping.

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use adit_authority::{Authoriser, FetchKeys, KeyRefresh, Oidc, Secrets};
 use adit_process::{Stop, admin::Readiness};
+use adit_traces::{Counts, Exporter};
 use adit_tunnel::Budget;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
@@ -41,6 +42,7 @@ pub(super) struct Built {
     pub(super) metrics: MetricsRegistry,
     pub(super) upkeep: Upkeep,
     pub(super) audit: Option<Writer>,
+    pub(super) traces: Option<Exporter>,
     pub(super) rules: Current,
     pub(super) configured: Configured,
     pub(super) gitlab_api: Option<gitlab_api::Unopened>,
@@ -82,6 +84,8 @@ impl Built {
         let to = config.audit.to.clone();
         let audit = Audit::start(config.audit.clone(), shards, metrics.audit.clone());
         let (audit, writer) = audit.map_err(|source| StartError::Audit { to, source })?;
+        let traces = files::traces(&config, Counts::register(&mut registered))?;
+        let (traces, exporter) = traces.unzip();
         let names = gitlab
             .as_ref()
             .map(|gitlab| Arc::clone(gitlab.agent_names()))
@@ -182,6 +186,7 @@ impl Built {
             events,
             route,
             in_flight: in_flight.clone(),
+            traces,
             metrics,
         };
         let door = Arc::new(FrontDoor {
@@ -202,6 +207,7 @@ impl Built {
             metrics: registered,
             upkeep,
             audit: writer,
+            traces: exporter,
             rules,
             configured,
             gitlab_api,

@@ -10,9 +10,11 @@ use adit_authority::{
     GitLabConfig, Secrets,
     gitlab::{AgentFilesConfig, ApiSecret, ReadToken},
 };
-use adit_process::tls::{
-    CertificateFiles, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots,
+use adit_process::{
+    replica_name,
+    tls::{CertificateFiles, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots},
 };
+use adit_traces::{Counts, Exporter, Instance, Traces};
 
 use super::StartError;
 use crate::{
@@ -71,6 +73,21 @@ pub(crate) fn gitaly_roots(
 /// What opens the private port to operators.
 pub(crate) fn admin_token(file: Option<&Path>) -> Named<Secrets> {
     named("admin.token_file", file, Secrets::new)
+}
+
+/// What tells the collector of requests; nothing without one.
+pub(crate) fn traces(
+    config: &Config,
+    counts: Counts,
+) -> Result<Option<(Traces, Exporter)>, StartError> {
+    let instance = Instance {
+        service: "adit-relay",
+        version: env!("CARGO_PKG_VERSION"),
+        id: replica_name("relay"),
+    };
+    let config = config.traces.clone();
+    let traces = config.map(|config| Traces::new(config, instance, counts));
+    Ok(traces.transpose()?)
 }
 
 /// What the relay proves itself with to GitLab.

@@ -15,7 +15,7 @@ use clap::Args;
 
 use self::authorities::{API_SECRET, GITLAB, ISSUERS, READ_TOKEN, WEBHOOK};
 use self::certificate::CERTIFICATE;
-use self::files::{ADMIN_TOKEN, AUDIT};
+use self::files::{ADMIN_TOKEN, AUDIT, TRACES};
 use self::gitlab_api::GITLAB_API;
 use self::running::{ADMIN, GITALY, PORT, READY, VERSION};
 use super::finding::{Check, Hop, Report};
@@ -34,11 +34,12 @@ pub(crate) struct RelayArgs {
 
 const SETTINGS: Check = Check::new("settings", Hop::Relay);
 
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     SETTINGS,
     CERTIFICATE,
     ADMIN_TOKEN,
     AUDIT,
+    TRACES,
     ADMIN,
     PORT,
     READY,

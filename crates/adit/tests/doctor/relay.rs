@@ -38,6 +38,7 @@ fn relay_that_runs_is_well() {
         examined.is_well_but_for(&[
             "admin_token",
             "audit",
+            "traces",
             "gitlab",
             "api_secret",
             "read_token",
@@ -66,6 +67,7 @@ fn relay_that_does_not_run_could() {
         free.is_well_but_for(&[
             "admin_token",
             "audit",
+            "traces",
             "ready",
             "version",
             "gitlab",
@@ -116,6 +118,9 @@ fn what_the_start_would_refuse_is_told() {
         lost.is_broken_at("audit", "relay", "make the folder");
         assert!(lost.what("audit").contains("(audit.file)"), "{lost}");
         assert_eq!(examined(&audit("audit.log")).await.outcome("audit"), "ok");
+        let traced = "traces: { endpoint: 'https://localhost', token_file: '/missing' }\n";
+        let untold = examined(&format!("{config}{traced}")).await;
+        untold.is_broken_at("traces", "relay", "traces.token_file");
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "only the token: {left:?}");
 
@@ -202,6 +207,7 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         well.is_well_but_for(&[
             "admin_token",
             "audit",
+            "traces",
             "ready",
             "version",
             "api_secret",

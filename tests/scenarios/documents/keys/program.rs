@@ -91,6 +91,8 @@ impl Program {
             word("path")
         } else if expected.starts_with("u64") || expected.starts_with("usize") {
             self.bounded(path, "number", [json!(0), json!(u64::MAX)])
+        } else if expected.starts_with("f64") {
+            self.bounded(path, "number", [json!(-1), json!(2)])
         } else if expected.starts_with("a sequence") {
             let told = self
                 .told(json!({}), path, json!(["no such"]))
@@ -244,13 +246,14 @@ fn either(names: &[String]) -> String {
 }
 
 /// Some of which every key takes one or two.
-fn others() -> [Value; 22] {
+fn others() -> [Value; 23] {
     [
         json!(true),
         json!(false),
         json!(7),
         json!(77),
         json!(77_777),
+        json!(0.5),
         json!("7s"),
         json!("77m"),
         json!("77KiB"),

@@ -233,6 +233,15 @@ impl Ended {
         }
     }
 
+    /// What went wrong, if anything did.
+    pub(super) const fn failure(self) -> Option<&'static str> {
+        match self {
+            Self::Answered | Self::Cancelled => None,
+            Self::Cut(facts) | Self::Broken(facts) => Some(facts.reason),
+            Self::Refused | Self::CutByOperator => Some(self.as_str()),
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",

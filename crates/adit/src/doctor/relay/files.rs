@@ -1,4 +1,5 @@
-//! Checks `admin_token` and `audit`: can the relay read the token that opens its private port, and write down who did what?
+//! Checks `admin_token`, `audit` and `traces`: can the relay read the token that opens its private port, write down who did what, and
+//! use what it proves itself to a collector with?
 
 use adit_process::chain;
 use adit_relay::Trial;
@@ -7,6 +8,7 @@ use crate::doctor::finding::{Check, Hop, Report};
 
 pub(super) const ADMIN_TOKEN: Check = Check::new("admin_token", Hop::Relay);
 pub(super) const AUDIT: Check = Check::new("audit", Hop::Relay);
+pub(super) const TRACES: Check = Check::new("traces", Hop::Relay);
 
 pub(super) fn check(trial: &Trial, report: &mut Report) {
     match trial.admin_token() {
@@ -18,5 +20,10 @@ pub(super) fn check(trial: &Trial, report: &mut Report) {
         Ok(Some(to)) => report.ok(AUDIT, format!("this user can write to {to}")),
         Ok(None) => report.not_run(AUDIT, "none is kept: audit.to"),
         Err(error) => report.failed(AUDIT, chain(&error), error.advice()),
+    }
+    match trial.traces() {
+        Ok(Some(())) => report.ok(TRACES, "the collector's roots and the token can be used"),
+        Ok(None) => report.not_run(TRACES, "no requests are traced"),
+        Err(error) => report.failed(TRACES, chain(&error), error.advice()),
     }
 }

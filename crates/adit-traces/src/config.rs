@@ -1,0 +1,171 @@
+//! Section `traces`, which relay and agent share: as it is written, and checked.
+
+use std::path::PathBuf;
+
+use adit_identity::mistakes::{Mistakes, Section};
+use adit_process::tls::TrustRoots;
+use http::Uri;
+use serde::Deserialize;
+
+/// Section `traces`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTraces {
+    /// `https://host:port` of a collector that takes OTLP over gRPC; port 4317 if none is said. Without TLS (`http://`) on loopback only.
+    /// Required, if the section is there.
+    pub endpoint: Option<String>,
+    /// PEM bundle with the *only* authorities that may vouch for the collector. Default: the system's CAs.
+    pub ca_file: Option<PathBuf>,
+    /// File with a token that the collector is shown (`Authorization: Bearer`). Read again before each call.
+    pub token_file: Option<PathBuf>,
+    /// Share of the requests that are traced of which nobody has decided that before.
+    pub sample: Option<f64>,
+    /// Spans that may wait to be sent; more are dropped and counted. A request has 4 of some 400 bytes at the relay, 3 at the agent.
+    pub queue: Option<u64>,
+}
+
+/// Where spans are sent, and of which requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracesConfig {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) roots: TrustRoots,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) sample: f64,
+    pub(crate) queue: usize,
+}
+
+/// A collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) is_tls: bool,
+    /// A name or an address, IPv6 without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl TracesConfig {
+    /// The section, or what is wrong with it.
+    pub fn check(raw: RawTraces, mistakes: &mut Mistakes) -> Option<Self> {
+        let mut section = Section::new("traces", mistakes);
+        let endpoint = match raw.endpoint {
+            Some(text) => section.check("endpoint", Endpoint::parse(&text)),
+            None => {
+                section.mistake("endpoint", "needed: where spans are sent");
+                None
+            }
+        };
+        let sample = section.share("sample", raw.sample, SAMPLE);
+        let queue = section.count("queue", raw.queue, QUEUE, 1..=1_000_000);
+        Some(Self {
+            endpoint: endpoint?,
+            roots: raw.ca_file.map_or(TrustRoots::System, TrustRoots::Only),
+            token_file: raw.token_file,
+            sample,
+            queue,
+        })
+    }
+}
+
+/// Why an endpoint is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadEndpoint {
+    #[error("not a URL with https:// and a host, such as https://collector.example.com:4317")]
+    NotAUrl,
+    #[error("write it without a path, user or query: this is OTLP over gRPC")]
+    Extra,
+    #[error(
+        "needs https://: without TLS spans are sent on loopback only, to a collector beside it"
+    )]
+    Plain,
+}
+
+impl Endpoint {
+    fn parse(text: &str) -> Result<Self, BadEndpoint> {
+        let uri: Uri = text.parse().map_err(|_| BadEndpoint::NotAUrl)?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(BadEndpoint::NotAUrl);
+        };
+        let is_tls = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return Err(BadEndpoint::NotAUrl),
+        };
+        if authority.as_str().contains('@')
+            || uri.query().is_some()
+            || !matches!(uri.path(), "" | "/")
+        {
+            return Err(BadEndpoint::Extra);
+        }
+        if authority.port().is_some() && authority.port_u16().is_none() {
+            return Err(BadEndpoint::NotAUrl);
+        }
+        let host = authority.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(BadEndpoint::NotAUrl);
+        }
+        if !is_tls && !is_loopback(host) {
+            return Err(BadEndpoint::Plain);
+        }
+        Ok(Self {
+            is_tls,
+            host: host.to_owned(),
+            port: authority.port_u16().unwrap_or(PORT),
+        })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// OTLP over gRPC.
+const PORT: u16 = 4317;
+const SAMPLE: f64 = 0.01;
+const QUEUE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collectors_are_reached_by_tls_or_on_loopback() {
+        for (text, is_tls, host, port) in [
+            (
+                "https://collector.example.com",
+                true,
+                "collector.example.com",
+                4317,
+            ),
+            ("https://[2001:db8::1]:443/", true, "2001:db8::1", 443),
+            ("http://localhost:4317", false, "localhost", 4317),
+            ("http://[::1]", false, "::1", 4317),
+            ("http://127.0.0.2:1", false, "127.0.0.2", 1),
+        ] {
+            let expected = Endpoint {
+                is_tls,
+                host: host.to_owned(),
+                port,
+            };
+            assert_eq!(Endpoint::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_collector_is_told_why() {
+        for (text, why) in [
+            ("", BadEndpoint::NotAUrl),
+            ("collector:4317", BadEndpoint::NotAUrl),
+            ("grpc://collector:4317", BadEndpoint::NotAUrl),
+            ("https://collector:99999", BadEndpoint::NotAUrl),
+            ("https://collector/v1/traces", BadEndpoint::Extra),
+            ("https://user:password@collector", BadEndpoint::Extra),
+            ("https://collector?x=1", BadEndpoint::Extra),
+            ("http://collector:4317", BadEndpoint::Plain),
+            ("http://10.0.0.1", BadEndpoint::Plain),
+        ] {
+            assert_eq!(Endpoint::parse(text), Err(why), "{text}");
+        }
+    }
+}
