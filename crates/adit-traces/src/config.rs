@@ -96,10 +96,13 @@ impl Endpoint {
         {
             return Err(BadEndpoint::Extra);
         }
-        if authority.port().is_some() && authority.port_u16().is_none() {
-            return Err(BadEndpoint::NotAUrl);
-        }
         let host = authority.host();
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.as_str() == host => PORT,
+            // A port that is none.
+            None => return Err(BadEndpoint::NotAUrl),
+        };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
             return Err(BadEndpoint::NotAUrl);
@@ -110,7 +113,7 @@ impl Endpoint {
         Ok(Self {
             is_tls,
             host: host.to_owned(),
-            port: authority.port_u16().unwrap_or(PORT),
+            port,
         })
     }
 }
