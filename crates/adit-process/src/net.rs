@@ -7,7 +7,9 @@
 mod buffered;
 mod corked;
 mod listener;
+mod loopback;
 
 pub use buffered::{BufferedStream, UNSENT_LIMIT};
 pub use corked::{Cork, Corked, cork};
 pub use listener::{Listener, ReusePort, listen, listen_advice, listen_shards};
+pub use loopback::is_loopback;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use adit_identity::mistakes::{Mistakes, Section};
+use adit_process::net::is_loopback;
 use adit_process::tls::TrustRoots;
 use http::Uri;
 use serde::Deserialize;
@@ -116,11 +117,6 @@ impl Endpoint {
             port,
         })
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.parse::<std::net::IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// OTLP over gRPC.

@@ -1,9 +1,9 @@
 //! Decides which addresses of a relay are accepted. Used by the check of the configuration.
 //! Invariant: without TLS only loopback is dialled, since the agent's token travels there.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
+use adit_process::net::is_loopback;
 use http::Uri;
 
 /// The relay's address.
@@ -69,17 +69,14 @@ impl FromStr for RelayUrl {
         if !is_tls && !is_loopback(&host) {
             return Err(BadRelayUrl::NeedsTls);
         }
-        let port = authority.port_u16().unwrap_or_else(|| default_port(is_tls));
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.as_str() == host => default_port(is_tls),
+            // A port that is none.
+            None => return Err(BadRelayUrl::NotAUrl),
+        };
         Ok(Self { host, port, is_tls })
     }
-}
-
-/// Whether a host, as a URL writes it, is this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || bare(host)
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn bare(host: &str) -> &str {
@@ -159,6 +156,7 @@ mod tests {
             ("wss://relay.example.com", BadRelayUrl::Scheme),
             ("relay.example.com", BadRelayUrl::NotAUrl),
             ("", BadRelayUrl::NotAUrl),
+            ("https://relay.example.com:99999", BadRelayUrl::NotAUrl),
             ("https://relay.example.com/k8s-proxy", BadRelayUrl::Extra),
             ("https://relay.example.com?x", BadRelayUrl::Extra),
             ("https://me@relay.example.com", BadRelayUrl::Extra),

@@ -2,9 +2,9 @@
 //! to this machine itself.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
+use adit_process::net::is_loopback;
 use http::Uri;
 use http::uri::Scheme;
 
@@ -44,7 +44,7 @@ impl Parts {
     pub(super) fn of(url: &Uri) -> Option<Self> {
         let (scheme, host) = (url.scheme()?, url.host()?);
         let is_tls = *scheme == Scheme::HTTPS;
-        let is_safe = is_tls || (*scheme == Scheme::HTTP && is_this_machine(host));
+        let is_safe = is_tls || (*scheme == Scheme::HTTP && is_loopback(host));
         is_safe.then(|| Self {
             is_tls,
             host: host.to_owned(),
@@ -90,14 +90,6 @@ impl FromStr for RelayUrl {
         }
         Ok(Self(format!("{scheme}://{authority}")))
     }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
