@@ -134,15 +134,18 @@ fn take_the_agent_away(place: &Place) {
     world.configure_yaml(1, limited).unwrap();
 }
 
+/// A job that GitLab lists without its environment, which is not stored yet.
+fn begun_before_its_environment(place: &Place) -> u64 {
+    let mut world = place.gitlab.world();
+    let job = world.job("group/sub/app").environment("production");
+    job.unpersisted().run()
+}
+
 #[test]
 fn an_environment_that_is_stored_late_cuts_nothing() {
     scenario(async {
         let place = Place::with("recheck: 100ms").await;
-        let id = {
-            let mut world = place.gitlab.world();
-            let job = world.job("group/sub/app").environment("production");
-            job.unpersisted().run()
-        };
+        let id = begun_before_its_environment(&place);
         let http2 = place.caller(id).http2().await;
         let mut watch = http2.send(get("/watch")).await.unwrap();
         let environment = "gitlab:project_env:150:production";
@@ -166,11 +169,7 @@ fn an_environment_that_is_stored_late_cuts_nothing() {
 fn what_is_sent_meanwhile_is_not_cut_either() {
     scenario(async {
         let place = Place::with("recheck: 100ms").await;
-        let id = {
-            let mut world = place.gitlab.world();
-            let job = world.job("group/sub/app").environment("production");
-            job.unpersisted().run()
-        };
+        let id = begun_before_its_environment(&place);
         let (hand, upload) = body::by_hand();
         let uploading = place.caller(id).http2().await;
         let sent = uploading.answer(request(Method::PUT, "/api", upload));

@@ -2,6 +2,23 @@
 
 use super::*;
 
+/// So many strangers, each at an address of its own, who show a token that they invented.
+fn invented(world: &World, count: u32) -> JoinSet<GitLabError> {
+    let mut tasks = JoinSet::new();
+    for number in 0..count {
+        let gitlab = Arc::clone(&world.gitlab);
+        tasks.spawn(async move {
+            let from = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
+            let token = format!("invented-{number}");
+            gitlab
+                .job(Token::parse(&token).unwrap(), from)
+                .await
+                .unwrap_err()
+        });
+    }
+    tasks
+}
+
 #[tokio::test(start_paused = true)]
 async fn invented_tokens_cost_gitlab_little_and_hurt_no_job() {
     let world = World::new();
@@ -55,18 +72,7 @@ async fn from_many_addresses_they_cost_no_more_than_the_pace() {
         config.calls_at_once = 20;
     });
     let known = world.running("known", 9001).await;
-    let mut tasks = JoinSet::new();
-    for number in 0..10_000_u32 {
-        let gitlab = Arc::clone(&world.gitlab);
-        tasks.spawn(async move {
-            let from = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
-            let token = format!("invented-{number}");
-            gitlab
-                .job(Token::parse(&token).unwrap(), from)
-                .await
-                .unwrap_err()
-        });
-    }
+    let tasks = invented(&world, 10_000);
     let began = Instant::now();
     within(tasks.join_all()).await;
     let took = began.elapsed();
@@ -170,18 +176,7 @@ async fn strangers_push_no_job_out_that_gitlab_has_vouched_for() {
     }
     // All of them wait for GitLab at once.
     *world.script.latency.lock() = SECOND;
-    let mut tasks = JoinSet::new();
-    for number in 0..1000_u32 {
-        let gitlab = Arc::clone(&world.gitlab);
-        tasks.spawn(async move {
-            let from = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
-            let token = format!("invented-{number}");
-            gitlab
-                .job(Token::parse(&token).unwrap(), from)
-                .await
-                .unwrap_err()
-        });
-    }
+    let tasks = invented(&world, 1000);
     within(tasks.join_all()).await;
     world.script.now(Instead::Unreachable);
     sleep(15 * MINUTE).await;
