@@ -10,8 +10,9 @@ use std::io::{self, IsTerminal};
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use tracing::Subscriber;
+use tracing::{Metadata, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -150,10 +151,16 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let layer = lines::layer().with_writer(writer).with_ansi(coloured);
-    match format {
+    let layer = match format {
         Format::Human => layer.boxed(),
         Format::Json => layer.json().flatten_event(true).boxed(),
-    }
+    };
+    layer.with_filter(filter_fn(shows_no_bytes)).boxed()
+}
+
+/// tungstenite shows at `trace` each frame as a whole, with the tokens in it: so it says nothing, whatever the filter.
+fn shows_no_bytes(about: &Metadata<'_>) -> bool {
+    !about.target().starts_with("tungstenite")
 }
 
 #[cfg(test)]
@@ -182,6 +189,7 @@ mod tests {
             tracing_subscriber::registry().with(layer(format, false, move || sink.clone()));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(agent.id = 7, "tunnel opened");
+            tracing::trace!(target: "tungstenite::protocol::frame", "payload: 0x736563726574");
         });
         String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
     }
@@ -204,6 +212,14 @@ mod tests {
             line.contains(r#""message":"tunnel opened","agent.id":7"#),
             "{line}"
         );
+    }
+
+    #[test]
+    fn frames_of_websockets_are_never_shown() {
+        for format in [Format::Human, Format::Json] {
+            let lines = logged(format);
+            assert_eq!(lines.lines().count(), 1, "{lines}");
+        }
     }
 
     #[test]
