@@ -11,6 +11,7 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
+use tokio_util::either::Either;
 
 use crate::{
     agents::Agents,
@@ -142,12 +143,19 @@ impl FrontDoor {
             bearer: Mutex::default(),
             audit: self.audit.connection(shard, client),
         };
-        let _counted = self.handler.metrics.connection(protocol);
-        match protocol {
-            Protocol::Http1 => Box::pin(http1::serve(io, connection, self)).await,
-            Protocol::Http2 => Box::pin(http2::serve(io, connection, self)).await,
+        let metrics = Arc::clone(&self.handler.metrics);
+        let mut counted = metrics.connection(protocol);
+        let http2 = match protocol {
+            Protocol::Http1 => {
+                let inside = Box::pin(http1::serve(io, connection, Arc::clone(&self))).await;
+                inside.inspect(|_| counted = metrics.connection(Protocol::WebSocket))
+            }
+            Protocol::Http2 | Protocol::WebSocket => Some((Either::Left(io), connection)),
+        };
+        if let Some((io, connection)) = http2 {
+            Box::pin(http2::serve(io, connection, self)).await;
         }
-        drop(place);
+        drop((counted, place));
     }
 
     fn handshake_failed(&self, from: Client, error: &HandshakeError) {

@@ -6,7 +6,9 @@
 use std::{fmt::Display, sync::Arc};
 
 use adit_identity::operation;
+use adit_process::net::websocket;
 use adit_traces::Traces;
+use adit_tunnel::WEBSOCKET_PROTOCOL;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
@@ -142,6 +144,12 @@ impl Handler {
                 let events = self.events.as_ref().ok_or(Refusal::UnknownPath)?;
                 let done = events.take(request).await?;
                 Ok(done.map(Content::Own))
+            }
+            Ok(Purpose::Tunnel) => {
+                entry.asks_relay(request.method(), request.uri().path());
+                let agreed = websocket::agree(&request, WEBSOCKET_PROTOCOL);
+                let agreed = agreed.map_err(Refusal::BadWebSocket)?;
+                Ok(agreed.map(|()| Content::Own(Full::default())))
             }
             Err(refusal) => {
                 entry.asks_relay(request.method(), request.uri().path());

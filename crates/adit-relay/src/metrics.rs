@@ -149,7 +149,7 @@ impl Metrics {
     fn register_connections(&self, registry: &mut Registry) {
         registry.register(
             "connections_open",
-            "Connections of callers and agents; an agent's is http2",
+            "Connections of callers and agents; an agent's is http2 or websocket",
             self.connections.clone(),
         );
         registry.register(

@@ -9,6 +9,7 @@ use std::{fmt, time::SystemTime};
 use adit_authority::{Caller, CredentialError, Ended, GitLabError, NotAllowed, TokenError, Who};
 use adit_exchange::BadRequest;
 use adit_identity::AgentId;
+use adit_process::net::websocket::NoUpgrade;
 
 mod facts;
 
@@ -28,6 +29,9 @@ pub(crate) enum Refusal {
     /// CONNECT, or a method nobody knows on a route of ours.
     #[error("the method is refused: {0}")]
     BadMethod(&'static str),
+    /// Not what an agent sends that opens its tunnel so.
+    #[error("this path is for agents, which open their tunnels here: {0}")]
+    BadWebSocket(NoUpgrade),
     /// What `adit-exchange` does not let into the tunnel, such as `Impersonate-*`.
     #[error("the request is refused: {0}")]
     BadRequest(BadRequest),
@@ -248,6 +252,7 @@ impl Refusal {
             Self::UnknownPath
             | Self::BadPath(_)
             | Self::BadMethod(_)
+            | Self::BadWebSocket(_)
             | Self::BadCredential(_)
             | Self::ForeignOrigin
             | Self::BadSession(_)

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use adit_identity::AgentId;
+use adit_tunnel::WEBSOCKET_PATH;
 use http::{Uri, uri::PathAndQuery};
 
 use crate::refusal::Refusal;
@@ -28,6 +29,8 @@ pub(crate) enum Purpose {
     Contexts,
     /// An event of GitLab's.
     GitLabEvent,
+    /// A WebSocket for an agent's tunnel.
+    Tunnel,
 }
 
 impl Purpose {
@@ -35,6 +38,10 @@ impl Purpose {
         match uri.path() {
             CONTEXTS => return Ok(Self::Contexts),
             GITLAB_EVENTS => return Ok(Self::GitLabEvent),
+            // Below the Kubernetes API a relay may be reached that runs in the cluster.
+            path if path.ends_with(WEBSOCKET_PATH) && below(path, KUBERNETES).is_none() => {
+                return Ok(Self::Tunnel);
+            }
             _ => {}
         }
         let whole = uri.path_and_query().ok_or(Refusal::UnknownPath)?;
@@ -146,6 +153,7 @@ mod tests {
             )),
             Ok(Purpose::Contexts) => Err("contexts"),
             Ok(Purpose::GitLabEvent) => Err("gitlab event"),
+            Ok(Purpose::Tunnel) => Err("tunnel"),
             Err(refusal) => Err(refusal.facts().reason),
         }
     }
@@ -224,6 +232,23 @@ mod tests {
             "/k8s-proxy/agents/%37/api",
         ] {
             assert_eq!(target(uri), Err("bad_path"), "{uri}");
+        }
+    }
+
+    #[test]
+    fn tunnel_is_found_behind_whatever_a_balancer_puts_before_it() {
+        for uri in [
+            "/adit/v1/tunnel",
+            "/clusters/eu/adit/v1/tunnel",
+            "//adit/v1/tunnel",
+        ] {
+            assert_eq!(target(uri), Err("tunnel"), "{uri}");
+        }
+        let inside = "/k8s-proxy/api/v1/namespaces/adit/services/relay/proxy/adit/v1/tunnel";
+        let rest = inside.trim_start_matches("/k8s-proxy");
+        assert_eq!(target(inside), Ok((None, rest.to_owned())));
+        for uri in ["/adit/v1/tunnel/", "/adit/v1/tunnels", "/adit/v1/%74unnel"] {
+            assert_eq!(target(uri), Err("unknown_path"), "{uri}");
         }
     }
 

@@ -49,6 +49,12 @@ pub use crate::{
 /// The gRPC method's path.
 pub const PATH: &str = "/adit.tunnel.v1.Tunnel/Open";
 
+/// The path of a WebSocket with a tunnel's HTTP/2 inside, which ends so, whatever a balancer puts before it.
+pub const WEBSOCKET_PATH: &str = "/adit/v1/tunnel";
+
+/// The WebSocket's subprotocol.
+pub const WEBSOCKET_PROTOCOL: &str = "adit-tunnel";
+
 /// HTTP/2 window for a tunnel, stream and connection alike, in bytes: 1 Gbit/s over 250 ms. It bounds no memory, see above.
 pub const WINDOW: u32 = 32 << 20;
 

@@ -38,12 +38,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         Self::of(messages.await)
     }
 
-    /// What it is above.
-    #[must_use]
-    pub fn get_ref(&self) -> &IO {
-        self.messages.get_ref()
-    }
-
     fn of(messages: WebSocketStream<IO>) -> Self {
         Self {
             messages: Box::new(messages),

@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use adit_process::{net::BufferedStream, tls::H2};
+use adit_process::{
+    net::{BufferedStream, WebSocket},
+    tls::H2,
+};
 use dashmap::DashMap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -125,6 +128,15 @@ impl From<&HandshakeError> for NoHandshake {
 
 /// A client's connection below HTTP: plain, or TLS, which is large.
 pub(crate) type Io = Either<BufferedStream, Box<TlsStream<BufferedStream>>>;
+
+/// What HTTP/2 is spoken on: the connection itself, or a WebSocket that an HTTP/1 request has made of it.
+pub(crate) type Http2Io = Either<Io, Box<WebSocket<Io>>>;
+
+/// The WebSocket that a connection has become; `ahead` was read already.
+pub(super) async fn into_websocket(io: Io, ahead: Vec<u8>) -> Http2Io {
+    socket_of(&io).limit_unsent();
+    Either::Right(Box::new(WebSocket::accepted(io, ahead).await))
+}
 
 /// Does the TLS handshake, or looks at the first bytes of a plain connection; until `deadline` either way.
 pub(crate) async fn accept(

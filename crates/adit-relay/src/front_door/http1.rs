@@ -1,8 +1,9 @@
 //! Decides how an HTTP/1 connection is served: hyper parses, `handle.rs` answers, and a 101 turns the connection into two
-//! byte streams.
+//! byte streams, or into an agent's WebSocket.
 //!
-//! Called by `front_door.rs`. Invariant: no byte passes between caller and API server as an upgraded connection before
-//! the API server said 101; any other answer to an upgrade is an ordinary one, and the connection goes on as HTTP.
+//! Called by `front_door.rs`, which goes on with the WebSocket. Invariant: no byte passes between caller and API server as an
+//! upgraded connection before the API server said 101; any other answer to an upgrade is an ordinary one, and the connection goes
+//! on as HTTP.
 
 use std::{
     convert::Infallible,
@@ -30,13 +31,14 @@ use tokio::{
 
 use super::{
     FrontDoor,
-    accept::Io,
+    accept::{Http2Io, Io, into_websocket},
     patience::{Busy, Exchange, Patience, Patient},
     tallied::Tallied,
 };
 use crate::{
     audit::Ended,
     call::{Call, Connection},
+    client::{Client, Proxies},
     config::FrontDoorConfig,
     forward::Count,
     handle::{Body, Held},
@@ -49,8 +51,12 @@ const COPY_BUFFER: usize = 32 * 1024;
 /// hyper panics below it.
 const SMALLEST_BUFFER: usize = 8 * 1024;
 
-/// Serves the connection to its end, an upgraded one included.
-pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) {
+/// Serves the connection to its end, an upgraded one included; but for an agent's WebSocket, inside which it goes on as another.
+pub(super) async fn serve(
+    io: Io,
+    connection: Connection,
+    door: Arc<FrontDoor>,
+) -> Option<(Http2Io, Connection)> {
     let (io, busy) = Patient::new(
         io,
         Patience {
@@ -80,7 +86,7 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
     .await;
     let Some(result) = result else {
         tracing::debug!(client.addr = %connection.client, "cut an answer that its client did not read");
-        return;
+        return None;
     };
     if let Err(error) = &result {
         note(error, &door);
@@ -90,13 +96,35 @@ pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) 
     let is_whole = result
         .as_ref()
         .map_or_else(hyper::Error::is_parse, |()| true);
-    if is_whole && let Some(parts) = served.into_parts() {
+    if !is_whole {
+        drop(served);
+    } else if let Some(parts) = served.into_parts() {
         linger(parts.io.into_inner().into_inner()).await;
     }
-    let pending = upgrade.lock().take();
-    if let Some(pending) = pending {
-        carry(pending, &connection, &door, &busy).await;
+    let Pending {
+        caller,
+        client,
+        upgraded,
+    } = upgrade.lock().take()?;
+    let caller = caller.await.ok()?;
+    if let Some(upgraded) = upgraded {
+        carry(caller, upgraded, &connection, &door, &busy).await;
+        return None;
     }
+    let parts = caller.downcast::<TokioIo<Patient<Io>>>().ok()?;
+    let io = parts.io.into_inner().into_inner();
+    let io = into_websocket(io, parts.read_buf.into()).await;
+    // What is said inside, the agent says itself: no proxy adds to it.
+    let config = FrontDoorConfig {
+        forwarded_for_from: Proxies::default(),
+        ..FrontDoorConfig::clone(&connection.config)
+    };
+    let inside = Connection {
+        client,
+        config: Arc::new(config),
+        ..connection
+    };
+    Some((io, inside))
 }
 
 fn builder(config: &FrontDoorConfig) -> http1::Builder {
@@ -141,11 +169,12 @@ fn note(error: &hyper::Error, door: &FrontDoor) {
     }
 }
 
-/// An upgrade that the API server agreed to, while hyper writes our 101.
+/// An upgrade that was agreed to, while hyper writes our 101.
 struct Pending {
     caller: OnUpgrade,
-    upgraded: Upgraded,
-    held: Held,
+    client: Client,
+    /// The API server's end; none where we agreed, to an agent's WebSocket.
+    upgraded: Option<(Upgraded, Held)>,
 }
 
 async fn exchange(
@@ -165,15 +194,17 @@ async fn exchange(
     let answer = door.handler.answer(request, &call).await;
     let (head, body) = answer.into_parts();
     let mut body = Some(body);
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        let upgraded = body.take().and_then(Body::into_upgraded);
-        *upgrade.lock() = caller
-            .zip(upgraded)
-            .map(|(caller, (upgraded, held))| Pending {
-                caller,
-                upgraded,
-                held,
-            });
+    if head.status == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(body) = body.take()
+    {
+        let is_own = body.is_own();
+        let upgraded = body.into_upgraded();
+        let agreed = caller.filter(|_| is_own || upgraded.is_some());
+        *upgrade.lock() = agreed.map(|caller| Pending {
+            caller,
+            client: call.client,
+            upgraded,
+        });
     }
     let answered = Answered {
         body: answering.begin(body),
@@ -184,16 +215,14 @@ async fn exchange(
 
 /// Copies both ways until both ended; a failure on one side ends the other as a failure, too.
 /// It is no idle connection however long nobody says a word: a shell waits for its user.
-async fn carry(pending: Pending, connection: &Connection, door: &FrontDoor, busy: &Busy) {
+async fn carry(
+    caller: hyper::upgrade::Upgraded,
+    (mut upgraded, mut held): (Upgraded, Held),
+    connection: &Connection,
+    door: &FrontDoor,
+    busy: &Busy,
+) {
     let _busy = busy.begin();
-    let Pending {
-        caller,
-        mut upgraded,
-        mut held,
-    } = pending;
-    let Ok(caller) = caller.await else {
-        return;
-    };
     let _counted = metrics::Held::one(&door.handler.metrics.upgraded);
     let cut = cut(upgraded.failure(), held.hold.ends());
     let streaming = &held.hold.streaming;

@@ -26,7 +26,7 @@ use h2::{
 use http::Request;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::{FrontDoor, accept::Io};
+use super::{FrontDoor, accept::Http2Io};
 use crate::{
     agents::{Admitted, Arrival, Wish},
     call::Connection,
@@ -44,7 +44,7 @@ use hasty::Hasty;
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// Serves the connection to its end.
-pub(super) async fn serve(io: Io, connection: Connection, door: Arc<FrontDoor>) {
+pub(super) async fn serve(io: Http2Io, connection: Connection, door: Arc<FrontDoor>) {
     let connection = Arc::new(connection);
     let (io, cork) = cork(io);
     let handshake = cork.run(builder(&connection.config).handshake::<_, SendBuf>(io));
@@ -174,7 +174,7 @@ struct On {
 
 /// A connection and its streams.
 struct Served<'a, F> {
-    http2: Http2<Corked<Io>, SendBuf>,
+    http2: Http2<Corked<Http2Io>, SendBuf>,
     streams: FuturesUnordered<F>,
     door: &'a FrontDoor,
     config: &'a FrontDoorConfig,
@@ -198,7 +198,7 @@ enum Windows {
 
 impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     fn new(
-        http2: Http2<Corked<Io>, SendBuf>,
+        http2: Http2<Corked<Http2Io>, SendBuf>,
         door: &'a FrontDoor,
         config: &'a FrontDoorConfig,
         has_tunnel: &'a AtomicBool,

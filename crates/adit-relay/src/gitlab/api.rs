@@ -79,7 +79,7 @@ impl Api {
         let tls = self.tls.as_ref().map(ServerTls::acceptor);
         let io = match accept(socket, tls.as_ref(), Instant::now() + HANDSHAKE).await {
             Ok((io, Protocol::Http2)) => io,
-            Ok((_, Protocol::Http1)) => {
+            Ok((_, Protocol::Http1 | Protocol::WebSocket)) => {
                 tracing::debug!(client.addr = %from, "only gRPC is served here, over HTTP/2");
                 return;
             }

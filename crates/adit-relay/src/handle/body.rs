@@ -59,6 +59,11 @@ impl Body {
         }
     }
 
+    /// Whether it was made here.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.content, Content::Own(_))
+    }
+
     /// Ready once nothing more may be sent, also of what was taken out already: the permit has ended, or a bound was reached. For
     /// the fronts while a client takes nothing, since nobody reads the body then.
     pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {

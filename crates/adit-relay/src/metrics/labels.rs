@@ -75,6 +75,8 @@ label! {
     pub(crate) enum Protocol: "protocol" {
         Http1 = "http1",
         Http2 = "http2",
+        /// HTTP/2 inside, an agent's.
+        WebSocket = "websocket",
     }
 }
 

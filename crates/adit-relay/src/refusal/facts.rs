@@ -60,6 +60,7 @@ impl Refusal {
             Self::UnknownPath => row(404, "unknown_path", Client, None),
             Self::BadPath(_) => row(400, "bad_path", Client, None),
             Self::BadMethod(_) => row(405, "bad_method", Client, None),
+            Self::BadWebSocket(_) => row(400, "bad_websocket", Client, None),
             Self::BadRequest(_) => row(400, "bad_request", Client, None),
             Self::HeadTooLarge => row(431, "head_too_large", Client, None),
             Self::NoAgentNamed => row(400, "no_agent_named", Client, None),
@@ -143,10 +144,11 @@ fn row(status: u16, reason: &'static str, hop: Hop, retry_after: Option<u32>) ->
 
 /// Every reason, in the order of the table in `docs/errors.md`: so that it is a metric's label before its first refusal. A test
 /// compares it with [`Refusal::facts`].
-pub(crate) const REASONS: [&str; 68] = [
+pub(crate) const REASONS: [&str; 69] = [
     "unknown_path",
     "bad_path",
     "bad_method",
+    "bad_websocket",
     "bad_request",
     "head_too_large",
     "no_agent_named",

@@ -13,6 +13,7 @@ pub(crate) fn every() -> Vec<Refusal> {
         Refusal::UnknownPath,
         Refusal::BadPath("odd"),
         Refusal::BadMethod("odd"),
+        Refusal::BadWebSocket(NoUpgrade::Key),
         Refusal::BadRequest(BadRequest::Impersonation),
         Refusal::HeadTooLarge,
         Refusal::NoAgentNamed,
@@ -166,6 +167,7 @@ fn kinds_are_all_here() {
             Refusal::UnknownPath
             | Refusal::BadPath(_)
             | Refusal::BadMethod(_)
+            | Refusal::BadWebSocket(_)
             | Refusal::BadRequest(_)
             | Refusal::HeadTooLarge
             | Refusal::NoAgentNamed
@@ -329,7 +331,7 @@ fn strangers_cause_what_comes_before_the_token_was_checked() {
         let reason = refusal.facts().reason;
         let is_early = reason.starts_with("credential_")
             || reason.starts_with("token_")
-            || ["unknown_path", "bad_path", "bad_method"].contains(&reason)
+            || ["unknown_path", "bad_path", "bad_method", "bad_websocket"].contains(&reason)
             || matches!(
                 refusal,
                 Refusal::GitLab(_)
