@@ -13,9 +13,10 @@ use tokio::{
 pub(crate) mod agent;
 mod bombs;
 mod floods;
-mod frames;
+pub(crate) mod frames;
 mod logs;
 mod smuggling;
+pub(crate) mod websockets;
 
 /// Somebody who behaves, and looks whether it shows that others do not.
 struct Bystander {

@@ -33,3 +33,4 @@ mod status;
 mod streams;
 mod traces;
 mod upgrades;
+mod websockets;

@@ -221,7 +221,10 @@ fn tunnels_and_connections_that_end_are_counted() {
             .await;
         let twice = |count: f64| count == 2.0;
         agent
-            .until_metric("adit_agent_connects_total{outcome=\"connected\"}", twice)
+            .until_metric(
+                "adit_agent_connects_total{outcome=\"connected\",transport=\"http2\"}",
+                twice,
+            )
             .await;
 
         let http2 = relay.job(9001).http2().await;

@@ -85,7 +85,7 @@ fn metrics_tell_what_goes_on() {
             (&agent, "adit_agent_upgrades_open", 1.0),
             (
                 &agent,
-                "adit_agent_connects_total{outcome=\"connected\"}",
+                "adit_agent_connects_total{outcome=\"connected\",transport=\"http2\"}",
                 1.0,
             ),
         ] {

@@ -3,6 +3,7 @@
 
 mod configured;
 pub(crate) mod link;
+pub(crate) mod transport;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,14 +18,13 @@ use adit_process::{Stop, chain};
 use adit_traces::{Counts, Exporter, Instance, Sending, Traces};
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry;
-use rustls::pki_types::ServerName;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::configured::Configured;
 use self::link::Link;
-use crate::config::{Config, RelayConfig};
-use crate::dial::{Dialler, Tls};
+use self::transport::Transports;
+use crate::config::Config;
 use crate::flux::Flux;
 use crate::impersonate::Identities;
 use crate::in_hand::InHand;
@@ -95,7 +95,7 @@ impl Agent {
             .map_err(StartError::from)?;
         let kube = Arc::new(kube);
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
-        let dialler = relay_dialler(&config.relay)?;
+        let transports = Transports::new(&config.relay, metrics.clone())?;
         let traces = config.traces.clone();
         let traces = traces.map(|to| Traces::new(to, instance(&config), counts));
         let (traces, exporter) = traces.transpose()?.unzip();
@@ -146,7 +146,7 @@ impl Agent {
             options,
             listed,
             relay: config.relay.clone(),
-            dialler,
+            transports,
             service: Arc::clone(&service),
             ready,
             up,
@@ -247,24 +247,6 @@ fn instance(config: &Config) -> Instance {
         version: env!("CARGO_PKG_VERSION"),
         id: config.replica.clone(),
     }
-}
-
-pub(crate) fn relay_dialler(relay: &RelayConfig) -> Result<Dialler, StartError> {
-    let tls = if relay.url.is_tls {
-        let host = relay.url.bare_host();
-        let name = ServerName::try_from(host.to_owned());
-        let name = name.map_err(|_| StartError::RelayName(host.to_owned()))?;
-        Some(Tls::http2(&relay.roots, name)?)
-    } else {
-        None
-    };
-    Ok(Dialler {
-        host: relay.url.host.clone(),
-        port: relay.url.port,
-        tls,
-        proxy: relay.proxy.clone(),
-        timeout: relay.connect_timeout,
-    })
 }
 
 pub(crate) fn options(config: &Config) -> Options {

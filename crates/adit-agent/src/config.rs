@@ -24,7 +24,7 @@ pub(crate) use self::flux::{FluxConfig, GitLabUrl, ReceiverUrl};
 pub use self::raw::{
     BadYaml, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawLog, RawRelay,
 };
-pub(crate) use self::relay_url::RelayUrl;
+pub(crate) use self::relay_url::{Allowed, RelayUrl};
 use crate::backoff::BackoffTerms;
 use crate::dial::proxy::Proxy;
 use crate::impersonate::Ceiling;

@@ -187,21 +187,31 @@ impl Dialler {
             to: self.target(),
             source: Arc::new(error),
         })?;
-        let (socket, session) = stream.get_ref();
-        let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
-        if alpn.as_deref() == Some(H2) {
-            socket.limit_unsent();
-        }
-        Ok(Dialled {
+        let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let dialled = Dialled {
             wire: Either::Right(stream),
             alpn,
-        })
+        };
+        if dialled.alpn.as_deref() == Some(H2) {
+            dialled.limit_unsent();
+        }
+        Ok(dialled)
     }
 
     async fn connect(&self) -> Result<Dialled, DialError> {
         let addresses = self.addresses().await?;
         let tcp = self.reach(addresses).await?;
         self.secure(self.pass_proxy(tcp).await?).await
+    }
+}
+
+impl Dialled {
+    /// For a connection with many streams: see [`BufferedStream::limit_unsent`].
+    pub(crate) fn limit_unsent(&self) {
+        match &self.wire {
+            Either::Left(stream) => stream.limit_unsent(),
+            Either::Right(stream) => stream.get_ref().0.limit_unsent(),
+        }
     }
 }
 
@@ -215,27 +225,19 @@ impl Tls {
         })
     }
 
-    /// Offers HTTP/2 to a peer that these roots vouch for.
+    /// Offers these protocols to a peer that these roots vouch for.
     ///
     /// # Errors
     /// The roots cannot be read.
-    pub(crate) fn http2(roots: &TrustRoots, name: ServerName<'static>) -> Result<Self, TlsError> {
+    pub(crate) fn offering(
+        alpn: &[&[u8]],
+        roots: &TrustRoots,
+        name: ServerName<'static>,
+    ) -> Result<Self, TlsError> {
         Ok(Self {
-            connector: ClientTls::new(roots, &[H2])?.connector(),
+            connector: ClientTls::new(roots, alpn)?.connector(),
             name,
         })
-    }
-
-    /// Takes up what the file with the roots holds by now; what it held before stays in use if it cannot be read. The
-    /// system's roots stay as they were at start.
-    ///
-    /// # Errors
-    /// The file cannot be read, or holds no root.
-    pub(crate) fn reread(&mut self, roots: &TrustRoots) -> Result<(), TlsError> {
-        if *roots != TrustRoots::System {
-            *self = Self::http2(roots, self.name.clone())?;
-        }
-        Ok(())
     }
 }
 

@@ -6,7 +6,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use adit_process::chain;
 use adit_process::metrics::Label as _;
+use adit_process::net::websocket::NoWebSocket;
 use adit_tunnel::ConnectError;
 use http::StatusCode;
 use rustls::{AlertDescription, CertificateError};
@@ -41,9 +43,24 @@ pub enum ConnectFailure {
         /// What it agreed to.
         alpn: Option<Vec<u8>>,
     },
+    /// There is one, and no WebSocket in it.
+    #[error("the relay, or something in front of it, opens no WebSocket")]
+    NoWebSocket(#[from] NoWebSocket),
     /// There is one, and no tunnel on it.
     #[error(transparent)]
     Tunnel(#[from] ConnectError),
+    /// Neither HTTP/2 nor a WebSocket gets through.
+    #[error(
+        "{}; nor does a WebSocket get through: {}",
+        chain(http2),
+        chain(websocket)
+    )]
+    Neither {
+        /// What became of HTTP/2.
+        http2: Box<Self>,
+        /// What became of the WebSocket.
+        websocket: Box<Self>,
+    },
 }
 
 impl ConnectFailure {
@@ -60,11 +77,47 @@ impl ConnectFailure {
             Self::Dial(DialError::Tls { source, .. }) if refused_alpn(source) => Attempt::NoHttp2,
             Self::Dial(DialError::Tls { .. }) => Attempt::Tls,
             Self::NoHttp2 { .. } => Attempt::NoHttp2,
+            Self::NoWebSocket(_) => Attempt::NoWebSocket,
+            Self::Neither { http2, .. } => http2.attempt(),
             Self::Tunnel(error) if is_unauthenticated(error) => Attempt::Unauthenticated,
             Self::Tunnel(ConnectError::Refused { .. }) => Attempt::Refused,
             Self::Tunnel(
                 ConnectError::Http2(_) | ConnectError::Session(_) | ConnectError::BadCall(_),
             ) => Attempt::Session,
+        }
+    }
+
+    /// Whether that is what something does that lets no HTTP/2 or no gRPC through, and a WebSocket perhaps.
+    pub(crate) fn could_pass_in_websocket(&self) -> bool {
+        match self {
+            Self::NoHttp2 { .. } => true,
+            Self::Dial(DialError::Tls { source, .. }) => refused_alpn(source),
+            // It holds the call until it ends; or knows no HTTP/2 at all.
+            Self::Tunnel(ConnectError::TimedOut(_) | ConnectError::Http2(_)) => true,
+            Self::Tunnel(error @ ConnectError::Refused { grpc_status, .. }) => {
+                grpc_status.is_none() && !is_unauthenticated(error)
+            }
+            Self::Tunnel(ConnectError::Session(_) | ConnectError::BadCall(_))
+            | Self::TokenFile { .. }
+            | Self::BadToken { .. }
+            | Self::Dial(_)
+            | Self::NoWebSocket(_)
+            | Self::Neither { .. } => false,
+        }
+    }
+
+    /// Whether the relay itself refused, to which something got through then.
+    pub(crate) fn is_of_relay(&self) -> bool {
+        match self {
+            Self::Tunnel(ConnectError::Refused { grpc_status, .. }) => grpc_status.is_some(),
+            Self::Tunnel(ConnectError::Session(_)) => true,
+            Self::Tunnel(_)
+            | Self::TokenFile { .. }
+            | Self::BadToken { .. }
+            | Self::Dial(_)
+            | Self::NoHttp2 { .. }
+            | Self::NoWebSocket(_)
+            | Self::Neither { .. } => false,
         }
     }
 
@@ -83,6 +136,8 @@ impl ConnectFailure {
             }
             Self::Dial(error) => error.advice(),
             Self::NoHttp2 { .. } => NO_HTTP2,
+            Self::NoWebSocket(error) => websocket_advice(error),
+            Self::Neither { http2, .. } => http2.advice(),
             Self::Tunnel(error) => tunnel_advice(error),
         }
     }
@@ -158,6 +213,17 @@ fn certificate_advice(fault: &CertificateError) -> &'static str {
     "the relay's certificate cannot be accepted: have a look at it with `openssl s_client -connect`"
 }
 
+fn websocket_advice(error: &NoWebSocket) -> &'static str {
+    match error {
+        NoWebSocket::Answered(StatusCode::NOT_FOUND) => {
+            "what answers there knows no tunnels in WebSockets: check relay.url and its path, and the relay's version"
+        }
+        NoWebSocket::Answered(_) | NoWebSocket::Broken(_) => {
+            "what stands in front of the relay must let a WebSocket through, with its fields Upgrade and Connection: docs/networks.md"
+        }
+    }
+}
+
 fn tunnel_advice(error: &ConnectError) -> &'static str {
     if is_unauthenticated(error) {
         return "the relay does not know the agent's token, or it was revoked: make one with `adit token new` and enter its hash at the relay; or one in GitLab, if the relay asks GitLab about agents";
@@ -213,7 +279,7 @@ fn spoken(alpn: Option<&[u8]>) -> String {
         .unwrap_or_default()
 }
 
-const NO_HTTP2: &str = "something in front of the relay ends TLS and does not offer HTTP/2 (ALPN h2): let it pass TLS through, or enable HTTP/2 there";
+const NO_HTTP2: &str = "something in front of the relay ends TLS and does not offer HTTP/2 (ALPN h2): let it pass TLS through, enable HTTP/2 there, or let WebSockets through: docs/networks.md";
 /// <https://grpc.io/docs/guides/status-codes/>
 const GRPC_UNAUTHENTICATED: u32 = 16;
 

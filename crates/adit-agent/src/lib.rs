@@ -48,4 +48,4 @@ pub use crate::config::{
     RawRelay,
 };
 pub use crate::explain::ConnectFailure;
-pub use crate::trial::{Cluster, NoAnswer, RelayWay, Right, Trial};
+pub use crate::trial::{Cluster, NoAnswer, RelayWay, Right, Trial, Tried};

@@ -6,7 +6,7 @@ mod tunnels;
 use std::time::Duration;
 
 use adit_process::label;
-use adit_process::metrics::{Durations, Each};
+use adit_process::metrics::{Durations, Each, EachPair};
 use adit_process::reread::Looks;
 use adit_tunnel::{Cause, ResetReason};
 use http::StatusCode;
@@ -21,7 +21,7 @@ use crate::kube::Window;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) tunnels: Gauge,
-    connects: Each<Attempt, Counter>,
+    connects: EachPair<Attempt, Transport, Counter>,
     ends: Each<End, Counter>,
     pub(crate) streams: Gauge,
     failures: Each<Failure, Counter>,
@@ -52,10 +52,21 @@ label! {
         Proxy = "proxy",
         Tls = "tls",
         NoHttp2 = "no_http2",
+        NoWebSocket = "no_websocket",
         Token = "token",
         Unauthenticated = "unauthenticated",
         Refused = "refused",
         Session = "session",
+    }
+}
+
+label! {
+    /// What carries a tunnel to the relay.
+    pub(crate) enum Transport: "transport" {
+        /// As it is.
+        Http2 = "http2",
+        /// HTTP/2 in a WebSocket.
+        WebSocket = "websocket",
     }
 }
 
@@ -157,7 +168,7 @@ impl Metrics {
         );
         registry.register(
             "connects",
-            "Attempts to connect to the relay: connected, or why not, as docs/agent.md tells",
+            "Attempts to connect to the relay, one after the other if HTTP/2 does not get through: connected, or why not, as docs/agent.md tells",
             self.connects.clone(),
         );
         registry.register(
@@ -271,8 +282,8 @@ impl Metrics {
         self.read_ahead.of(window)
     }
 
-    pub(crate) fn connect(&self, outcome: Attempt) {
-        self.connects.of(outcome).inc();
+    pub(crate) fn connect(&self, outcome: Attempt, transport: Transport) {
+        self.connects.of(outcome, transport).inc();
     }
 
     pub(crate) fn tunnel_end(&self, cause: End) {
@@ -350,7 +361,7 @@ mod tests {
     fn every_metric_has_its_name_once() {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        metrics.connect(Attempt::NoHttp2);
+        metrics.connect(Attempt::NoHttp2, Transport::Http2);
         metrics.tunnel_end(End::Drained);
         metrics.failure(Failure::BeyondCeiling);
         metrics.connection_end(Loss::Silent);
@@ -359,7 +370,7 @@ mod tests {
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for line in [
-            "adit_agent_connects_total{outcome=\"no_http2\"} 1",
+            "adit_agent_connects_total{outcome=\"no_http2\",transport=\"http2\"} 1",
             "adit_agent_tunnel_ends_total{cause=\"drained\"} 1",
             "adit_agent_failures_total{kind=\"beyond_ceiling\"} 1",
             "adit_agent_connection_ends_total{cause=\"silent\"} 1",

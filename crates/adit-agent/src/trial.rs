@@ -18,12 +18,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::agent::{StartError, link, link::Opened, options, relay_dialler};
-use crate::config::Config;
+use crate::agent::transport::{Carried, Transports, dialler};
+use crate::agent::{StartError, link, options};
+use crate::config::{Allowed, Config};
 use crate::dial::{Dialler, Tls};
 use crate::explain::ConnectFailure;
 use crate::kube::Kube;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Transport};
 
 /// An agent that is not to run.
 #[derive(Debug)]
@@ -42,6 +43,17 @@ pub struct RelayWay {
     pub witness: Option<Arc<Witness>>,
 }
 
+/// A tunnel that came about.
+#[derive(Debug)]
+pub struct Tried {
+    /// What the relay said of itself, and whose tunnel it was.
+    pub peer: Peer,
+    /// Whether a WebSocket carried it.
+    pub is_in_websocket: bool,
+    /// Why HTTP/2 as it is did not, if that was tried.
+    pub instead: Option<ConnectFailure>,
+}
+
 impl Trial {
     /// Of what would run with this configuration.
     #[must_use]
@@ -55,15 +67,14 @@ impl Trial {
     /// The agent would not start.
     pub fn relay(&self) -> Result<RelayWay, StartError> {
         let relay = &self.config.relay;
-        let (mut any, mut witness) = (relay_dialler(relay)?, None);
-        let mut http1 = any.clone();
+        let mut any = dialler(relay, &[H2, HTTP_1_1])?;
+        let http1 = dialler(relay, &[HTTP_1_1])?;
+        let mut witness = None;
         if any.tls.is_some() {
             let host = relay.url.bare_host();
             let unnamed = || StartError::RelayName(host.to_owned());
             let (tls, seen) = ClientTls::witnessed(&relay.roots, &[H2, HTTP_1_1])?;
             any.tls = Some(Tls::new(&tls, host).ok_or_else(unnamed)?);
-            let tls = ClientTls::new(&relay.roots, &[HTTP_1_1])?;
-            http1.tls = Some(Tls::new(&tls, host).ok_or_else(unnamed)?);
             witness = Some(seen);
         }
         Ok(RelayWay {
@@ -91,19 +102,42 @@ impl Trial {
         link::read(source)
     }
 
-    /// Opens a tunnel by [`RelayWay::any`] and leaves it. Gives what the relay said of itself, and whose tunnel it was.
+    /// Whether HTTP/2 may carry its tunnel as it is.
+    #[must_use]
+    pub fn may_take_http2(&self) -> bool {
+        self.config.relay.url.allowed != Allowed::WebSocket
+    }
+
+    /// Whether a WebSocket may carry it.
+    #[must_use]
+    pub fn may_take_websocket(&self) -> bool {
+        self.config.relay.url.allowed != Allowed::Http2
+    }
+
+    /// Opens a tunnel by [`RelayWay::any`], or in a WebSocket by [`RelayWay::http1`], and leaves it.
     ///
     /// # Errors
     /// It does not come about.
-    pub async fn tunnel(&self, way: &Dialler) -> Result<Peer, ConnectFailure> {
+    pub async fn tunnel(&self, any: &Dialler, http1: &Dialler) -> Result<Tried, ConnectFailure> {
         let relay = &self.config.relay;
         let token = link::authorization(&relay.token)?;
         let mut options = options(&self.config);
         options.about.replica.push_str(" (doctor)");
-        let (Opened { tunnel, .. }, driver) = link::open(way, &relay.url, &token, options).await?;
-        let peer = tunnel.peer();
-        leave(&tunnel, driver).await;
-        Ok(peer)
+        let metrics = Metrics::default();
+        let mut transports = Transports::of(relay, any.clone(), http1.clone(), metrics);
+        let Carried {
+            opened,
+            driver,
+            transport,
+            instead,
+        } = transports.open(&token, options).await?;
+        let peer = opened.tunnel.peer();
+        leave(&opened.tunnel, driver).await;
+        Ok(Tried {
+            peer,
+            is_in_websocket: transport == Transport::WebSocket,
+            instead,
+        })
     }
 
     /// The API server and the credentials for it, neither of them tried.

@@ -17,7 +17,7 @@ fn agent_that_is_taken_out_loses_its_tunnels_and_has_them_again_when_it_is_back(
         world.relay.until_metric(&of_relay, is_one).await;
         let of_agent = format!("adit_agent_{REVOKED}");
         world.agent.until_metric(&of_agent, is_one).await;
-        let refused = "adit_agent_connects_total{outcome=\"unauthenticated\"}";
+        let refused = "adit_agent_connects_total{outcome=\"unauthenticated\",transport=\"http2\"}";
         world
             .agent
             .until_metric(refused, |count| count >= 1.0)

@@ -22,21 +22,20 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::either::Either;
 
+use super::transport::{Carried, Transports};
 use crate::backoff::Backoff;
-use crate::config::{RelayConfig, RelayUrl, TokenSource};
-use crate::dial::{Dialled, Dialler};
+use crate::config::{RelayConfig, TokenSource};
 use crate::explain::ConnectFailure;
 use crate::kube::credentials::bearer;
-use crate::metrics::{Attempt, End, Tunnels};
+use crate::metrics::{End, Tunnels};
 use crate::serve::{Service, serve};
 
 pub(crate) struct Link {
     pub(crate) options: Options,
     pub(crate) listed: Tunnels,
     pub(crate) relay: RelayConfig,
-    pub(crate) dialler: Dialler,
+    pub(crate) transports: Transports,
     pub(crate) service: Arc<Service>,
     pub(crate) ready: Condition,
     pub(crate) up: watch::Sender<usize>,
@@ -59,9 +58,7 @@ impl Link {
         let mut backoff = Backoff::new(self.relay.backoff);
         while !self.stop.is_draining() {
             let wait = match self.connect_unless_stopped().await {
-                Some(Ok((opened, driver))) => {
-                    self.hold(opened, driver, &mut sessions, &mut backoff).await
-                }
+                Some(Ok(carried)) => self.hold(carried, &mut sessions, &mut backoff).await,
                 Some(Err(failure)) => {
                     let wait = backoff.failed();
                     self.report(&failure, wait);
@@ -75,7 +72,7 @@ impl Link {
         while sessions.join_next().await.is_some() {}
     }
 
-    async fn connect_unless_stopped(&mut self) -> Option<Result<(Opened, Driver), ConnectFailure>> {
+    async fn connect_unless_stopped(&mut self) -> Option<Result<Carried, ConnectFailure>> {
         let stop = self.stop.clone();
         tokio::select! {
             biased;
@@ -84,41 +81,44 @@ impl Link {
         }
     }
 
-    async fn connect(&mut self) -> Result<(Opened, Driver), ConnectFailure> {
-        let token = authorization(&self.relay.token)?;
+    async fn connect(&mut self) -> Result<Carried, ConnectFailure> {
+        let token = authorization(&self.relay.token).inspect_err(|failure| {
+            let metrics = &self.service.metrics;
+            metrics.connect(failure.attempt(), self.transports.first());
+        })?;
         self.ask_version().await;
-        self.reread_roots();
-        open(&self.dialler, &self.relay.url, &token, self.options.clone()).await
-    }
-
-    /// So that a rotated authority is taken up. While its file cannot be read the last one counts, as it did until now.
-    fn reread_roots(&mut self) {
-        if let Some(tls) = &mut self.dialler.tls
-            && let Err(error) = tls.reread(&self.relay.roots)
-        {
-            tracing::warn!(
-                error = chain(&error),
-                "cannot reread relay.ca_file, what it held before stays in use"
-            );
-        }
+        self.transports.reread_roots();
+        self.transports.open(&token, self.options.clone()).await
     }
 
     /// Serves the tunnel until it is to be replaced; it goes on in `sessions` then. Gives the wait before the next.
     async fn hold(
         &self,
-        opened: Opened,
-        driver: Driver,
+        carried: Carried,
         sessions: &mut JoinSet<()>,
         backoff: &mut Backoff,
     ) -> Duration {
         let since = Instant::now();
+        let Carried {
+            opened,
+            driver,
+            transport,
+            instead,
+        } = carried;
+        if let Some(failure) = instead {
+            tracing::warn!(
+                error = chain(&failure),
+                advice = failure.advice(),
+                "HTTP/2 does not get through to the relay, a WebSocket does"
+            );
+        }
         let tunnel = opened.tunnel.clone();
-        self.service.metrics.connect(Attempt::Connected);
         let peer = tunnel.peer();
         tracing::info!(
             tunnel.id = peer.session,
             agent.name = peer.agent,
             relay.version = peer.version,
+            transport = transport.as_str(),
             "tunnel is up"
         );
         sessions.spawn(self.session(tunnel.clone(), driver));
@@ -172,11 +172,9 @@ impl Link {
     }
 
     fn report(&self, failure: &ConnectFailure, wait: Duration) {
-        let attempt = failure.attempt();
-        self.service.metrics.connect(attempt);
         tracing::warn!(
-            relay = self.dialler.target(),
-            cause = attempt.as_str(),
+            relay = self.transports.target(),
+            cause = failure.cause(),
             error = chain(failure),
             advice = failure.advice(),
             retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
@@ -295,25 +293,6 @@ impl Drop for Up {
             }
         });
     }
-}
-
-/// Dials, and opens a tunnel.
-pub(crate) async fn open(
-    dialler: &Dialler,
-    relay: &RelayUrl,
-    token: &HeaderValue,
-    options: Options,
-) -> Result<(Opened, Driver), ConnectFailure> {
-    let Dialled { wire, alpn } = dialler.dial().await?;
-    if dialler.tls.is_some() && alpn.as_deref() != Some(adit_process::tls::H2) {
-        return Err(ConnectFailure::NoHttp2 { alpn });
-    }
-    let authority = relay.authority();
-    let (tunnel, calls, driver) = match wire {
-        Either::Left(io) => adit_tunnel::connect(io, &authority, token, options).await?,
-        Either::Right(io) => adit_tunnel::connect(io, &authority, token, options).await?,
-    };
-    Ok((Opened { tunnel, calls }, driver))
 }
 
 /// The whole `authorization` value. Read anew for each connect, so that a rotated token is taken up.

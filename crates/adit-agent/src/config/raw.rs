@@ -41,8 +41,9 @@ pub struct RawConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRelay {
-    /// `https://host:port` (or `grpcs://`). Without TLS (`http://`, `grpc://`) only to this machine, since the agent's token travels there.
-    /// Required.
+    /// `https://host:port`: HTTP/2, and a WebSocket where that does not get through. `grpcs://` or `wss://` for one of them alone; a path,
+    /// which a balancer may need, only behind `wss://` ([networks](networks.md#how-the-agent-chooses)). Without TLS (`http://`, `grpc://`,
+    /// `ws://`) only to this machine, since the agent's token travels there. Required.
     pub url: Option<String>,
     /// PEM bundle with the *only* authorities that may vouch for the relay. Reread on each connect; while it cannot be read, what it held
     /// before stays in use. Default: the system's CAs.

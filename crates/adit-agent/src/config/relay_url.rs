@@ -13,6 +13,18 @@ pub(crate) struct RelayUrl {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) is_tls: bool,
+    pub(crate) allowed: Allowed,
+    /// What a balancer puts before the paths of a relay: empty, or it begins with a slash and ends with none.
+    pub(crate) prefix: String,
+}
+
+/// What may carry a tunnel to the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// A WebSocket where HTTP/2 does not get through.
+    Any,
+    Http2,
+    WebSocket,
 }
 
 /// Why a relay's URL is refused.
@@ -20,11 +32,15 @@ pub(crate) struct RelayUrl {
 pub(crate) enum BadRelayUrl {
     #[error("not a URL such as https://relay.example.com")]
     NotAUrl,
-    #[error("it must begin with https:// (or grpcs://)")]
+    #[error(
+        "it must begin with https://, or with grpcs:// or wss:// for HTTP/2 or a WebSocket alone"
+    )]
     Scheme,
     #[error("without TLS only a relay on this machine may be dialled: begin with https://")]
     NeedsTls,
-    #[error("write the host and port alone: the relay has no path, query or user")]
+    #[error(
+        "write the host and port alone: the relay has no query or user, and a path only behind wss://"
+    )]
     Extra,
 }
 
@@ -49,17 +65,20 @@ impl FromStr for RelayUrl {
 
     fn from_str(text: &str) -> Result<Self, BadRelayUrl> {
         let uri: Uri = text.trim().parse().map_err(|_| BadRelayUrl::NotAUrl)?;
-        let is_tls = match uri.scheme_str() {
-            Some("https" | "grpcs") => true,
-            Some("http" | "grpc") => false,
+        let (is_tls, allowed) = match uri.scheme_str() {
+            Some("https") => (true, Allowed::Any),
+            Some("http") => (false, Allowed::Any),
+            Some("grpcs") => (true, Allowed::Http2),
+            Some("grpc") => (false, Allowed::Http2),
+            Some("wss") => (true, Allowed::WebSocket),
+            Some("ws") => (false, Allowed::WebSocket),
             Some(_) => return Err(BadRelayUrl::Scheme),
             None => return Err(BadRelayUrl::NotAUrl),
         };
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        let has_place_for_path = allowed == Allowed::WebSocket || prefix.is_empty();
         let authority = uri.authority().ok_or(BadRelayUrl::NotAUrl)?;
-        if authority.as_str().contains('@')
-            || !matches!(uri.path(), "" | "/")
-            || uri.query().is_some()
-        {
+        if authority.as_str().contains('@') || !has_place_for_path || uri.query().is_some() {
             return Err(BadRelayUrl::Extra);
         }
         let host = authority.host().to_owned();
@@ -75,7 +94,13 @@ impl FromStr for RelayUrl {
             // A port that is none.
             None => return Err(BadRelayUrl::NotAUrl),
         };
-        Ok(Self { host, port, is_tls })
+        Ok(Self {
+            host,
+            port,
+            is_tls,
+            allowed,
+            prefix,
+        })
     }
 }
 
@@ -128,12 +153,8 @@ mod tests {
         for (text, host, port, is_tls, authority) in cases {
             let url: RelayUrl = text.parse().unwrap();
             assert_eq!(
-                url,
-                RelayUrl {
-                    host: host.into(),
-                    port,
-                    is_tls
-                },
+                (url.host.as_str(), url.port, url.is_tls),
+                (host, port, is_tls),
                 "{text}"
             );
             assert_eq!(url.authority(), authority);
@@ -148,12 +169,36 @@ mod tests {
     }
 
     #[test]
+    fn scheme_says_the_way_and_only_a_websocket_has_a_path() {
+        let cases = [
+            ("https://relay", Allowed::Any, ""),
+            ("http://localhost/", Allowed::Any, ""),
+            ("grpcs://relay", Allowed::Http2, ""),
+            ("grpc://localhost", Allowed::Http2, ""),
+            ("wss://relay", Allowed::WebSocket, ""),
+            ("ws://localhost:1/", Allowed::WebSocket, ""),
+            ("wss://relay/-/adit/", Allowed::WebSocket, "/-/adit"),
+        ];
+        for (text, allowed, prefix) in cases {
+            let url: RelayUrl = text.parse().unwrap();
+            assert_eq!(
+                (url.allowed, url.prefix.as_str()),
+                (allowed, prefix),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn what_would_be_unsafe_or_unused_is_refused() {
         let cases = [
             ("http://relay.example.com", BadRelayUrl::NeedsTls),
             ("grpc://10.0.0.1:80", BadRelayUrl::NeedsTls),
             ("http://127.0.0.1.example.com", BadRelayUrl::NeedsTls),
-            ("wss://relay.example.com", BadRelayUrl::Scheme),
+            ("ws://relay.example.com", BadRelayUrl::NeedsTls),
+            ("ftp://relay.example.com", BadRelayUrl::Scheme),
+            ("grpcs://relay.example.com/adit", BadRelayUrl::Extra),
+            ("wss://relay.example.com/adit?x", BadRelayUrl::Extra),
             ("relay.example.com", BadRelayUrl::NotAUrl),
             ("", BadRelayUrl::NotAUrl),
             ("https://relay.example.com:99999", BadRelayUrl::NotAUrl),

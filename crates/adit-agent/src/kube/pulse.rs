@@ -171,7 +171,7 @@ async fn answers(dialler: &Dialler) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use adit_process::tls::TrustRoots;
+    use adit_process::tls::{H2, TrustRoots};
     use rustls::pki_types::ServerName;
     use tokio::net::TcpListener;
     use tokio::time::sleep;
@@ -188,7 +188,7 @@ mod tests {
         let dialler = Dialler {
             host: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port(),
-            tls: Some(Tls::http2(&TrustRoots::System, name).unwrap()),
+            tls: Some(Tls::offering(&[H2], &TrustRoots::System, name).unwrap()),
             proxy: None,
             timeout: Duration::from_secs(10),
         };

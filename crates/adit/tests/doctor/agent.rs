@@ -107,10 +107,35 @@ fn way_to_the_relay_is_told_and_does_not_hide_the_cluster() {
         let balancer = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
         let tls = pki::shared().server(&[HTTP1]);
         let balancer = Impostor::at("127.0.0.1", tls, balancer).await;
-        let examined_so = examined(&relay, &kube, |agent| agent.via(balancer.address)).await;
+        let http2 = format!("grpcs://{}", balancer.address);
+        let http2 = |agent: AgentBuilder| agent.with("relay", "url", http2);
+        let examined_so = examined(&relay, &kube, http2).await;
         examined_so.is_broken_at("http", "network", "ALPN h2");
         examined_so.did_not_run(&["clock", "tunnel", "version"], "http");
+        let examined_so = examined(&relay, &kube, |agent| agent.via(balancer.address)).await;
+        assert_eq!(examined_so.outcome("http"), "warning", "{examined_so}");
+        examined_so.is_broken_at("tunnel", "network", "502 Bad Gateway");
         drop(balancer);
+        relay.stop().await;
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn what_carries_the_tunnel_is_told() {
+    scenario(async {
+        let kube = cluster("v1.36.0", all).start().await;
+        let relay = relay().start().await;
+        for (scheme, carrier) in [
+            ("https", "opens over HTTP/2"),
+            ("wss", "opens in a WebSocket"),
+        ] {
+            let url = format!("{scheme}://{}", relay.address());
+            let dials = |agent: AgentBuilder| agent.with("relay", "url", url);
+            let examined = examined(&relay, &kube, dials).await;
+            examined.is_well_but_for(&[]);
+            assert!(examined.what("tunnel").contains(carrier), "{examined}");
+        }
         relay.stop().await;
         kube.stop().await;
     });

@@ -90,7 +90,7 @@ async fn agent_connects_says_who_it_is_and_serves() {
     let metrics = admin(&agent, "/metrics").await;
     for line in [
         "adit_agent_tunnels 1",
-        "adit_agent_connects_total{outcome=\"connected\"} 1",
+        "adit_agent_connects_total{outcome=\"connected\",transport=\"http2\"} 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
@@ -179,7 +179,8 @@ async fn refused_token_is_tried_again_and_read_anew() {
     relay.tunnel().await;
     let metrics = admin(&agent, "/metrics").await;
     assert!(
-        metrics.contains("adit_agent_connects_total{outcome=\"unauthenticated\"}"),
+        metrics
+            .contains("adit_agent_connects_total{outcome=\"unauthenticated\",transport=\"http2\"}"),
         "{metrics}"
     );
     soon(agent.abort()).await;
@@ -204,7 +205,7 @@ async fn attempted(agent: &Agent, before: &str) -> String {
             let metrics = admin(agent, "/metrics").await;
             let outcomes = metrics.lines().filter_map(|line| {
                 let labelled = line.strip_prefix("adit_agent_connects_total{outcome=\"")?;
-                let (outcome, count) = labelled.split_once("\"} ")?;
+                let (outcome, count) = labelled.split_once("\",transport=\"http2\"} ")?;
                 (count != "0").then_some(outcome)
             });
             if let Some(outcome) = outcomes.into_iter().find(|outcome| *outcome != before) {

@@ -1,7 +1,7 @@
 //! Checks `token`, `http`, `clock`, `tunnel` and `version`, around the hop `network`: from the agent to the relay.
 
 use adit_agent::dial::Dialled;
-use adit_agent::{ConnectFailure, Trial};
+use adit_agent::{ConnectFailure, Trial, Tried};
 use adit_authority::token::{self, PREFIX};
 use adit_process::chain;
 use secrecy::ExposeSecret;
@@ -23,27 +23,16 @@ pub(super) async fn walk(trial: &Trial, report: &mut Report) -> Option<()> {
     // A wrong token does not hide what else is wrong.
     let has_token = has_token(trial, report);
     let dialled = way.walk(report).await?;
-    http(dialled, &way, report)?;
+    http(dialled, &way, trial, report)?;
     clock::check(CLOCK, &way, &trial.relay_url(), report).await;
     if !has_token {
         return None;
     }
-    match trial.tunnel(&way.dialler).await {
-        Ok(peer) => {
-            report.ok(TUNNEL, opened(&printable(&peer.agent)));
-            versions(&printable(&peer.version), report);
-        }
+    match trial.tunnel(&way.dialler, &way.http1).await {
+        Ok(tried) => opened(&tried, report),
         Err(failure) => refused(&failure, report),
     }
     Some(())
-}
-
-/// `agent` is what the relay calls the agent; an older one does not say it.
-fn opened(agent: &str) -> String {
-    if agent.is_empty() {
-        return "the relay takes the token, and a tunnel opens".to_owned();
-    }
-    format!("the relay takes the token as that of {agent}, and a tunnel opens")
 }
 
 fn way(trial: &Trial, report: &mut Report) -> Option<Way> {
@@ -87,15 +76,50 @@ fn has_token(trial: &Trial, report: &mut Report) -> bool {
     true
 }
 
-fn http(dialled: Dialled, way: &Way, report: &mut Report) -> Option<()> {
+fn http(dialled: Dialled, way: &Way, trial: &Trial, report: &mut Report) -> Option<()> {
+    if !trial.may_take_http2() {
+        report.ok(HTTP, "HTTP/1.1, for a WebSocket");
+        return Some(());
+    }
     if way.dialler.tls.is_none() || speaks_http2(&dialled) {
         report.ok(HTTP, "HTTP/2");
         return Some(());
     }
     let Dialled { alpn, .. } = dialled;
     let failure = ConnectFailure::NoHttp2 { alpn };
+    if trial.may_take_websocket() {
+        report.warning(HTTP, failure.to_string(), failure.advice());
+        return Some(());
+    }
     report.failed(HTTP, failure.to_string(), failure.advice());
     None
+}
+
+fn opened(tried: &Tried, report: &mut Report) {
+    let Tried {
+        peer,
+        is_in_websocket,
+        instead,
+    } = tried;
+    // An older relay does not say what it calls the agent.
+    let whose = match printable(&peer.agent) {
+        agent if agent.is_empty() => String::new(),
+        agent => format!(" as that of {agent}"),
+    };
+    let carrier = if *is_in_websocket {
+        "in a WebSocket"
+    } else {
+        "over HTTP/2"
+    };
+    let what = format!("the relay takes the token{whose}, and a tunnel opens {carrier}");
+    match instead {
+        Some(failure) => {
+            let why = format!("{what}; HTTP/2 does not get through: {}", chain(failure));
+            report.warning(TUNNEL, why, failure.advice());
+        }
+        None => report.ok(TUNNEL, what),
+    }
+    versions(&printable(&peer.version), report);
 }
 
 fn versions(relays: &str, report: &mut Report) {
