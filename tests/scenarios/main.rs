@@ -21,6 +21,7 @@ mod identity;
 mod limits;
 mod metrics;
 mod monitoring;
+mod networks;
 mod proxy;
 mod refusals;
 mod reload;

@@ -26,6 +26,7 @@
 
 mod agent;
 pub mod audit;
+pub mod balancer;
 pub mod body;
 pub mod browser;
 pub mod caller;

@@ -90,6 +90,14 @@ pub const TESTS: &[Needed] = &[
         package: "systemd",
     },
     Needed {
+        what: "nginx",
+        package: "nginx",
+    },
+    Needed {
+        what: "haproxy",
+        package: "haproxy",
+    },
+    Needed {
         what: "chromium",
         package: "chromium",
     },

@@ -1,0 +1,250 @@
+//! Agents behind real balancers, nginx and HAProxy, with the settings that `docs/networks.md` prints: by what the tunnel gets through,
+//! that it carries what it must, and that it outlives their patience with the silent.
+
+use adit_tests::{
+    Kube, TestAgent, TestRelay, agent,
+    balancer::{Balancer, Program},
+    body,
+    caller::{get, next_piece, request},
+    kube, logs, relay, scenario, within,
+};
+use adit_tunnel::WEBSOCKET_PATH;
+use http::{Method, StatusCode};
+
+use crate::{
+    hostile::frames::PREFACE,
+    hostile::websockets::message,
+    upgrades::{SPDY, upgrade},
+    websockets::FIELDS,
+};
+
+const NGINX: &str = "nginx";
+const HAPROXY_TCP: &str = "HAProxy, at the level of TCP";
+const HAPROXY_HTTP: &str = "HAProxy, HTTP";
+
+/// As it is printed.
+fn same(settings: String) -> String {
+    settings
+}
+
+/// The agent `prod`, which dials this URL.
+async fn dialling(url: String, relay: &TestRelay, kube: &Kube) -> TestAgent {
+    let agent = agent("prod").to(relay).serving(kube);
+    let agent = agent
+        .with("relay", "url", url)
+        .with("relay", "connect_timeout", "2s");
+    agent.with("relay", "ping_interval", "500ms").start().await
+}
+
+/// What a tunnel must carry, and by what it came about.
+async fn carries(relay: &TestRelay, kube: &Kube, transport: &str) {
+    let up = format!("transport=\"{transport}\"");
+    assert!(logs().contains(&up), "not {up}:\n{}", logs());
+    let job = relay.job(9001);
+    let http2 = job.http2().await;
+    let upload = http2.answer(request(Method::PUT, "/sink", body::pattern(3_000_000)));
+    let (upload, download) = tokio::join!(upload, http2.get("/big/3000000"));
+    assert_eq!(upload.status, StatusCode::OK);
+    assert_eq!(download.body.len(), 3_000_000);
+    let mut watch = http2.send(get("/watch")).await.unwrap();
+    kube.event("one");
+    assert_eq!(next_piece(&mut watch).await, "one\n");
+    let (session, _) = upgrade(&job, SPDY).await;
+    drop((watch, session));
+}
+
+async fn stop(relay: TestRelay, agent: TestAgent, kube: Kube) {
+    relay.stop().await;
+    agent.stop().await;
+    kube.stop().await;
+}
+
+/// By this balancer an agent with `https://` gets through so; the client that the relay sees is written so.
+fn gets_through(
+    program: Program,
+    heading: &str,
+    change: impl FnOnce(String) -> String,
+    transport: &str,
+    client: &str,
+) {
+    scenario(async {
+        let kube = kube().start().await;
+        let relay = relay()
+            .with("listen", "forwarded_for_from", "[127.0.0.1]")
+            .with("listen", "proxy_protocol_from", "[127.0.0.9]");
+        let relay = relay.start().await;
+        let balancer = Balancer::start(program, &relay, heading, change).await;
+        let url = format!("https://{}", balancer.address());
+        let agent = dialling(url, &relay, &kube).await;
+        carries(&relay, &kube, transport).await;
+        let lacks = logs().contains("HTTP/2 does not get through to the relay, a WebSocket does");
+        assert_eq!(lacks, transport == "websocket", "{}", logs());
+        let logs = logs();
+        let opened = logs.lines().find(|line| line.contains("tunnel opened"));
+        let opened = opened.unwrap();
+        assert!(
+            opened.contains(&format!("client.addr={client}")),
+            "{opened}"
+        );
+        stop(relay, agent, kube).await;
+    });
+}
+
+#[test]
+fn tunnel_gets_through_an_nginx_of_http1_with_its_buffers() {
+    if Program::Nginx.is_there("tunnel_gets_through_an_nginx_of_http1_with_its_buffers") {
+        gets_through(Program::Nginx, NGINX, same, "websocket", "127.0.0.1 ");
+    }
+}
+
+/// It takes the call, and holds it until its body ends, which it does not.
+#[test]
+fn tunnel_gets_through_an_nginx_that_holds_it() {
+    if Program::Nginx.is_there("tunnel_gets_through_an_nginx_that_holds_it") {
+        let http2 = |settings: String| settings.replace("443 ssl", "443 ssl http2");
+        gets_through(Program::Nginx, NGINX, http2, "websocket", "127.0.0.1 ");
+    }
+}
+
+#[test]
+fn tunnel_gets_through_a_haproxy_that_passes_tcp_on() {
+    if Program::HaProxy.is_there("tunnel_gets_through_a_haproxy_that_passes_tcp_on") {
+        // Callers here come to the relay without a header, from the usual address.
+        let apart =
+            |settings: String| settings.replace("send-proxy-v2", "send-proxy-v2 source 127.0.0.9");
+        gets_through(Program::HaProxy, HAPROXY_TCP, apart, "http2", "127.0.0.1:");
+    }
+}
+
+#[test]
+fn tunnel_gets_through_a_haproxy_of_http2() {
+    if Program::HaProxy.is_there("tunnel_gets_through_a_haproxy_of_http2") {
+        gets_through(Program::HaProxy, HAPROXY_HTTP, same, "http2", "127.0.0.1 ");
+    }
+}
+
+#[test]
+fn tunnel_gets_through_a_haproxy_of_http1() {
+    if Program::HaProxy.is_there("tunnel_gets_through_a_haproxy_of_http1") {
+        let http1 = |settings: String| settings.replace("alpn h2,http/1.1", "alpn http/1.1");
+        gets_through(
+            Program::HaProxy,
+            HAPROXY_HTTP,
+            http1,
+            "websocket",
+            "127.0.0.1 ",
+        );
+    }
+}
+
+#[test]
+fn prefix_may_stay_or_go_on_the_way() {
+    if !Program::Nginx.is_there("prefix_may_stay_or_go_on_the_way") {
+        return;
+    }
+    scenario(async {
+        let (kube, relay) = (kube().start().await, relay().start().await);
+        for end in ["", "/"] {
+            let below = |settings: String| {
+                let at = "location / {\n        proxy_pass https://relay.internal:8150";
+                assert!(settings.contains(at), "{settings}");
+                let below =
+                    "location /clusters/eu/ {\n        proxy_pass https://relay.internal:8150";
+                settings.replace(at, &format!("{below}{end}"))
+            };
+            let balancer = Balancer::start(Program::Nginx, &relay, NGINX, below).await;
+            let url = format!("wss://{}/clusters/eu", balancer.address());
+            let agent = dialling(url, &relay, &kube).await;
+            relay.job(9001).get("/api").await.echo();
+            agent.stop().await;
+        }
+        relay.stop().await;
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn jobs_get_through_an_nginx_of_http1() {
+    if !Program::Nginx.is_there("jobs_get_through_an_nginx_of_http1") {
+        return;
+    }
+    scenario(async {
+        let world = adit_tests::world().await;
+        let balancer = Balancer::start(Program::Nginx, &world.relay, NGINX, same).await;
+        work_by(&world, &balancer).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn jobs_get_through_a_haproxy_of_http() {
+    if !Program::HaProxy.is_there("jobs_get_through_a_haproxy_of_http") {
+        return;
+    }
+    scenario(async {
+        let world = adit_tests::world().await;
+        let balancer = Balancer::start(Program::HaProxy, &world.relay, HAPROXY_HTTP, same).await;
+        work_by(&world, &balancer).await;
+        world.stop().await;
+    });
+}
+
+/// A job's request, its watch event by event, and its session, all over HTTP/1.1.
+async fn work_by(world: &adit_tests::World, balancer: &Balancer) {
+    let job = world.job.via(balancer.address());
+    let mut http1 = job.http1().await;
+    http1.get("/api").await.echo();
+    let mut watch = http1.send(get("/watch")).await.unwrap();
+    for event in ["one", "two"] {
+        world.kube.event(event);
+        assert_eq!(next_piece(&mut watch).await, format!("{event}\n"));
+    }
+    let (session, _) = upgrade(&job, SPDY).await;
+    drop((watch, http1, session));
+    world.kube.until_open(0).await;
+}
+
+/// Nothing of a tunnel's own goes by until somebody who is as silent, and does not ping, was hung up on.
+fn outlives_the_silent(program: Program, heading: &str, change: impl FnOnce(String) -> String) {
+    scenario(async {
+        let (kube, relay) = (kube().start().await, relay().start().await);
+        let balancer = Balancer::start(program, &relay, heading, change).await;
+        let url = format!("wss://{}", balancer.address());
+        let agent = dialling(url, &relay, &kube).await;
+        let anybody = relay
+            .job(9001)
+            .anonymous()
+            .under("")
+            .via(balancer.address());
+        let mut silent = anybody
+            .raw_asking(&format!("GET {WEBSOCKET_PATH}"), FIELDS)
+            .await;
+        let head = within("101", silent.head()).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        silent.write(message(PREFACE)).await.unwrap();
+        let (_, _) = within("the end of the silent", silent.rest()).await;
+        let metrics = agent.metrics().await;
+        assert_eq!(metrics.sum_where("adit_agent_tunnel_ends_total", ""), 0.0);
+        relay.job(9001).get("/api").await.echo();
+        stop(relay, agent, kube).await;
+    });
+}
+
+#[test]
+fn tunnel_outlives_the_patience_of_nginx() {
+    if Program::Nginx.is_there("tunnel_outlives_the_patience_of_nginx") {
+        outlives_the_silent(Program::Nginx, NGINX, |settings| {
+            let short = "proxy_http_version 1.1;\nproxy_read_timeout 4s;\nproxy_send_timeout 4s;";
+            settings.replace("proxy_http_version 1.1;", short)
+        });
+    }
+}
+
+#[test]
+fn tunnel_outlives_the_patience_of_haproxy() {
+    if Program::HaProxy.is_there("tunnel_outlives_the_patience_of_haproxy") {
+        outlives_the_silent(Program::HaProxy, HAPROXY_HTTP, |settings| {
+            settings.replace("timeout tunnel 1h", "timeout tunnel 4s")
+        });
+    }
+}
