@@ -6,6 +6,7 @@
 mod binaries;
 mod checks;
 mod deny;
+mod disk;
 mod fuzz;
 mod needs;
 mod tally;
@@ -26,6 +27,9 @@ use crate::progress::{self, Tone, line, paint};
 pub fn run() -> Result<()> {
     let begin = Instant::now();
     let mut outcome = Outcome::default();
+    if let Some(scarce) = disk::scarce() {
+        line(paint(Tone::Odd, scarce));
+    }
     line(paint(Tone::Strong, "checks"));
     outcome.check("formatting", checks::formatting);
     outcome.check("lints", checks::lints);
@@ -101,6 +105,9 @@ impl Outcome {
             skipped.len()
         ));
         if !failed.is_empty() || !self.failed.is_empty() {
+            if let Some(scarce) = disk::scarce() {
+                line(paint(Tone::Odd, scarce));
+            }
             bail!("not everything passed");
         }
         if !skipped.is_empty() && is_ci {
