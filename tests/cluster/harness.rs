@@ -4,7 +4,10 @@
 use std::sync::PoisonError;
 
 use libtest_mimic::{Completion, Failed, Trial};
-use xtask::tools::{self, CiLocal, Module};
+use xtask::{
+    cluster::Node,
+    tools::{self, CiLocal, Module},
+};
 
 use crate::{
     client::{self, Client},
@@ -22,6 +25,8 @@ pub enum Needs {
     Pods,
     /// A control plane to itself: no other test runs meanwhile.
     Solitude,
+    /// A second cluster, with a node on which nothing really runs.
+    Simulated,
     /// A node, and what runs a `.gitlab-ci.yml`.
     Pipelines,
     /// The same, and Flux.
@@ -118,6 +123,7 @@ fn made(
 fn is_met(needs: Needs, world: &World) -> Result<(), String> {
     let met = match needs {
         Needs::Pods => return world.cluster.has_real_pods().map_err(str::to_owned),
+        Needs::Simulated => Node::Kwok.missing(),
         Needs::Pipelines => CiLocal::available(),
         Needs::Flux => CiLocal::available().and_then(|()| tools::available(&Module::FLUX)),
         Needs::ControlPlane | Needs::Node | Needs::Solitude => Ok(()),

@@ -59,7 +59,7 @@ pub struct Relay {
     pub process: Process,
     pub address: SocketAddr,
     pub ca: PathBuf,
-    admin: SocketAddr,
+    pub admin: SocketAddr,
     audit_log: PathBuf,
     folder: PathBuf,
 }

@@ -37,6 +37,7 @@ mod copy;
 mod debug;
 mod dev;
 mod doctor;
+mod documents;
 mod exec;
 mod faults;
 mod helm;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         debug::trials(),
         dev::trials(),
         doctor::trials(),
+        documents::trials(),
         exec::trials(),
         faults::trials(),
         helm::trials(),

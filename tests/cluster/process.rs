@@ -46,6 +46,11 @@ impl Process {
         }
     }
 
+    /// Where its configuration is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Starts it again after its end. Its log goes on.
     ///
     /// # Panics
