@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
         what_is_not_listed_is_refused,
         nobody_is_a_machine_or_a_master,
         only_listed_users_and_groups_pass,
-        reading_everyplaceexcludes_secrets,
+        reading_everywhere_excludes_secrets,
         before_constrained_impersonation_only_groups_hold,
         flux_lets_it_make_secrets_and_look_at_none,
         documented_roles_allow_what_is_said_of_them,
@@ -102,7 +102,7 @@ fn only_listed_users_and_groups_pass(world: &World) {
     }
 }
 
-fn reading_everyplaceexcludes_secrets(world: &World) {
+fn reading_everywhere_excludes_secrets(world: &World) {
     let thief = Thief::new(world, |_| "--read-everywhere".to_owned());
     let owner = thief.owner();
     thief.until_allowed(&format!("{owner} get nodes"));

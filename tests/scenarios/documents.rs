@@ -15,6 +15,7 @@ use adit_tests::{World, gitlab, kube, reference, relay, scenario};
 pub(crate) mod alerts;
 pub(crate) mod dashboards;
 mod keys;
+mod proofs;
 mod queries;
 
 /// With it, what is generated is written instead of compared.
@@ -43,6 +44,13 @@ fn is_written(path: &str, text: &str) {
 fn section<'a>(document: &'a str, heading: &str) -> &'a str {
     let (_, below) = document.split_once(&format!("\n{heading}\n")).unwrap();
     below.split("\n#").next().unwrap()
+}
+
+/// The same, with the headings of a lower rank.
+fn section_with_those_below<'a>(document: &'a str, heading: &str) -> &'a str {
+    let (_, below) = document.split_once(&format!("\n{heading}\n")).unwrap();
+    let (marks, _) = heading.split_once(' ').unwrap();
+    below.split(&format!("\n{marks} ")).next().unwrap()
 }
 
 /// The names in the first column of the table below a heading.
@@ -79,14 +87,19 @@ fn metrics() -> BTreeSet<String> {
 
 /// All that the scenarios say.
 fn scenarios() -> String {
+    sources("tests/scenarios")
+}
+
+/// All that a folder's programs say.
+fn sources(folder: &str) -> String {
     let mut text = String::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")];
+    let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if path.extension().is_some_and(|end| end == "rs") {
                 text += &fs::read_to_string(path).unwrap();
             }
         }
