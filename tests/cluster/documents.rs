@@ -49,7 +49,7 @@ fn commands_of_the_documents_do_what_they_are_for(world: &World) {
             read.push(path.file_name().unwrap());
         }
     }
-    for name in ["README.md", "install.md"] {
+    for name in ["README.md", "install.md", "upgrade.md"] {
         assert!(read.iter().any(|read| *read == name), "{name}: {read:?}");
     }
 }
@@ -194,6 +194,9 @@ impl<'a> Desk<'a> {
         if reader == Reader::Owner {
             self.is_cleared(&folder);
         }
+        if name == "upgrade" {
+            self.succeeds(&folder, INSTALLED);
+        }
         let mut run = 0;
         for block in blocks.iter().filter(|block| block.is_commands) {
             match &block.mark {
@@ -219,6 +222,8 @@ impl<'a> Desk<'a> {
         let deploy = workspace::root().join("deploy");
         symlink(&deploy, folder.join("deploy")).unwrap();
         fs::copy(self.job.kubeconfig(), folder.join("job.kubeconfig")).unwrap();
+        let values = deploy.join("charts/adit-relay/ci/least.yaml");
+        fs::copy(values, folder.join("values.yaml")).unwrap();
         for (kind, file) in [
             ("relay", deploy.join("manifests/relay/relay.yaml")),
             ("agent", deploy.join("manifests/agent/workload/agent.yaml")),
@@ -273,6 +278,14 @@ impl<'a> Desk<'a> {
         Call::new(shell, "").run()
     }
 }
+
+/// What is upgraded: another version, installed as `install.md` has it.
+const INSTALLED: &str = r"
+    adit token new --token-file agent.token
+    helm install adit-relay deploy/charts/adit-relay --namespace adit-relay --set image.tag=0.0.9 --values values.yaml
+    helm install adit-agent deploy/charts/adit-agent --namespace adit-agent --set image.tag=0.0.9 \
+        --set relay.url=https://relay.example.com
+";
 
 /// They exist before anything is installed, and stay.
 const NAMESPACES: &str = r"

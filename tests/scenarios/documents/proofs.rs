@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{document, section_with_those_below, sources};
+use super::{document, section, section_with_those_below, sources};
 
 /// What is run as a test anywhere in the repository.
 fn tests() -> BTreeSet<String> {
@@ -52,4 +52,14 @@ fn every_threat_is_met_by_tests_that_there_are() {
         count += 1;
     }
     assert!(count > 40, "{count}");
+}
+
+#[test]
+fn upgrades_are_proved_by_tests_that_there_are() {
+    let (page, tests) = (document("upgrade.md"), tests());
+    let names: Vec<_> = quoted(section(&page, "## What proves it")).collect();
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(tests.contains(name), "there is no test {name}");
+    }
 }
