@@ -12,7 +12,7 @@ use std::{
     time::SystemTime,
 };
 
-use adit_identity::{ActAs, AgentId, BadImpersonation, Environment, JobIdentity, Label, ProjectId};
+use adit_identity::{ActAs, AgentId, BadImpersonation, JobIdentity, Label, ProjectId};
 
 use crate::{
     AccessAs, Agent, Agents, Caller, Permit, Unusable, Who,
@@ -25,6 +25,10 @@ use given::Given;
 mod by_gitlab;
 mod explain;
 mod given;
+mod unlisted;
+
+pub(crate) use unlisted::why_unlisted;
+pub use unlisted::{KeptOut, Unlisted};
 
 pub use explain::{Admitted, Explanation, Licence, Question, Rule, Verdict};
 
@@ -135,7 +139,7 @@ impl Authoriser {
             (Who::Job(job), Some(granted), _) => self.terms_by_gitlab(granted, job, id),
             (Who::Job(job), None, _) => self.terms(job, id),
             (Who::User(_), _, Some(grant)) => self.terms_of_user(grant, id),
-            (Who::User(_), _, None) => Err(NotAllowed::NotListed(id)),
+            (Who::User(_), _, None) => Err(NotAllowed::NotListed(id.into())),
         }
     }
 
@@ -207,12 +211,31 @@ pub enum NotAllowed {
         /// The job's ref.
         git_ref: Box<str>,
     },
+    /// The entry is limited to protected refs, and nobody has said on which the job runs.
+    #[error(
+        "agent {context} is only for jobs on protected branches and tags, and it is not known on which this one runs"
+    )]
+    RefUnknown {
+        /// The agent's name.
+        context: Box<str>,
+    },
     /// GitLab does not list the agent for the job.
-    #[error(fmt = not_listed)]
-    NotListed(AgentId),
+    #[error("{0}")]
+    NotListed(Unlisted),
+    /// The same, and no entry of the agent's file covers the job's project.
+    #[error("{0}")]
+    NotGranted(Unlisted),
     /// GitLab lists an agent of this id, and here another one has it.
-    #[error(fmt = not_listed)]
-    NotGitLabs(AgentId),
+    #[error("{0}")]
+    NotGitLabs(Unlisted),
+    /// GitLab does not list the agent for the job, and the entry of its file that covers the job says why.
+    #[error("GitLab does not let this job use agent {context}: {why}")]
+    KeptOut {
+        /// The agent's name.
+        context: Box<str>,
+        /// The entry, and what keeps the job out.
+        why: KeptOut,
+    },
     /// GitLab lists an agent of this id, and the configuration has it as GitLab's, in another project.
     #[error(
         "agent {agent} is in the project {project} at GitLab, and in another one in this relay's configuration: whoever runs the relay mends `project_id` or `id` of the agent there"
@@ -244,14 +267,6 @@ fn no_entry(id: &AgentId, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     )
 }
 
-/// In the same words whether GitLab means another agent or none.
-fn not_listed(id: &AgentId, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(
-        f,
-        "GitLab lets this job use no agent with the id {id}: ask for an entry in its ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out, which `adit access explain` tells rule by rule"
-    )
-}
-
 impl NotAllowed {
     /// A stable name for logs and metrics, which tells apart what the caller is not told apart.
     #[must_use]
@@ -259,10 +274,12 @@ impl NotAllowed {
         match self {
             Self::UnknownAgent(_) => "unknown_agent",
             Self::OtherIssuer(_) => "other_issuer",
-            Self::NoGrant(_) => "no_grant",
+            Self::NoGrant(_) | Self::NotGranted(_) => "no_grant",
             Self::NoEnvironment { .. } => "no_environment",
             Self::EnvironmentMismatch { .. } => "environment_mismatch",
             Self::RefNotProtected { .. } => "ref_not_protected",
+            Self::RefUnknown { .. } => "ref_unknown",
+            Self::KeptOut { why, .. } => why.reason(),
             Self::NotListed(_) => "not_listed",
             Self::NotGitLabs(_) => "not_gitlabs",
             Self::OtherProject { .. } => "other_project",
@@ -289,18 +306,16 @@ fn grant<'a>(agent: &'a Agent, job: &JobIdentity) -> Result<&'a Grant, NotAllowe
 /// What is said of a job that a filter keeps out.
 fn kept_out(filtered: Filtered, context: &str, job: &JobIdentity) -> NotAllowed {
     let context = context.into();
-    match filtered {
-        Filtered::Ref => NotAllowed::RefNotProtected {
+    match (filtered, &job.git_ref) {
+        (Filtered::Ref, Some(git_ref)) => NotAllowed::RefNotProtected {
             context,
-            git_ref: job
-                .git_ref
-                .as_ref()
-                .map_or("", |git_ref| &git_ref.name)
-                .into(),
+            git_ref: git_ref.name.clone(),
         },
-        Filtered::NoEnvironment => NotAllowed::NoEnvironment { context },
-        Filtered::Environment => {
-            let name = job.environment.as_ref().and_then(Environment::name);
+        (Filtered::Ref, None) => NotAllowed::RefUnknown { context },
+        (Filtered::NoEnvironment, _) => NotAllowed::NoEnvironment { context },
+        (Filtered::Environment, _) => {
+            let environment = job.environment.as_ref();
+            let name = environment.map(|one| one.name().unwrap_or_else(|| one.slug()));
             NotAllowed::EnvironmentMismatch {
                 context,
                 environment: name.unwrap_or_default().into(),

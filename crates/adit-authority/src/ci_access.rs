@@ -16,7 +16,7 @@ mod pattern;
 mod raw;
 mod scopes;
 
-use adit_identity::{Environment, Impersonation, JobIdentity, Label};
+use adit_identity::{Impersonation, JobIdentity, Label};
 
 pub use pattern::{BadPattern, EnvironmentPattern};
 pub use raw::{
@@ -73,22 +73,66 @@ impl Grant {
 }
 
 impl Filters {
-    /// Why a filter keeps the job out, if one does.
+    /// Why a filter keeps the job out, if one does. What is not known of the job keeps it out, too.
     pub(crate) fn refusal(&self, job: &JobIdentity) -> Option<Filtered> {
-        let is_protected = job
-            .git_ref
-            .as_ref()
-            .is_some_and(|git_ref| git_ref.protected);
-        if self.protected_branches_only && !is_protected {
+        if self.of_ref(job) != Passes::Does {
             return Some(Filtered::Ref);
         }
-        let patterns = self.environments.as_ref()?;
-        let environment = job.environment.as_ref();
-        let Some(name) = environment.and_then(Environment::name) else {
-            return Some(Filtered::NoEnvironment);
+        match (&job.environment, self.of_environment(job)) {
+            (_, Passes::Does) => None,
+            (None, _) => Some(Filtered::NoEnvironment),
+            (Some(_), _) => Some(Filtered::Environment),
+        }
+    }
+
+    /// What `protected_branches_only` says.
+    pub(crate) fn of_ref(&self, job: &JobIdentity) -> Passes {
+        match &job.git_ref {
+            _ if !self.protected_branches_only => Passes::Does,
+            Some(git_ref) => Passes::if_so(git_ref.protected),
+            None => Passes::Unknown,
+        }
+    }
+
+    /// What `environments` says. Of an environment that is known by its slug alone, it says nothing.
+    pub(crate) fn of_environment(&self, job: &JobIdentity) -> Passes {
+        let Some(patterns) = &self.environments else {
+            return Passes::Does;
         };
-        let matched = patterns.iter().any(|pattern| pattern.matches(name));
-        (!matched).then_some(Filtered::Environment)
+        let Some(environment) = &job.environment else {
+            return Passes::DoesNot;
+        };
+        environment.name().map_or(Passes::Unknown, |name| {
+            Passes::if_so(patterns.iter().any(|pattern| pattern.matches(name)))
+        })
+    }
+
+    /// What `environments` would say of an environment with this slug. Not for letting anybody in: two names may have the same slug.
+    pub(crate) fn of_slug(&self, slug: &str) -> Passes {
+        let mut all = Passes::DoesNot;
+        for pattern in self.environments.iter().flatten() {
+            match pattern.matches_slug(slug) {
+                Passes::Does => return Passes::Does,
+                Passes::Unknown => all = Passes::Unknown,
+                Passes::DoesNot => {}
+            }
+        }
+        all
+    }
+}
+
+/// Whether a job passes a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passes {
+    Does,
+    DoesNot,
+    /// What the filter asks for is not known of the job.
+    Unknown,
+}
+
+impl Passes {
+    const fn if_so(is_so: bool) -> Self {
+        if is_so { Self::Does } else { Self::DoesNot }
     }
 }
 

@@ -30,6 +30,7 @@ mod line;
 mod names;
 mod over;
 mod pace;
+mod places;
 mod projects;
 mod stats;
 mod transport;
@@ -55,6 +56,7 @@ pub use gitaly::Gitaly;
 pub(crate) use granted::Granted;
 pub use granted::Unusable;
 pub use names::AgentNames;
+pub use places::JobPlace;
 pub use stats::{BreakerState, GitalyOutcome, Lookup, Outcome, Question, QuestionStats};
 pub use transport::{AskError, AskGitLab, Asked, MAX_ANSWER_BYTES};
 pub(crate) use users::UserGrant;
@@ -67,6 +69,7 @@ use driver::Driver;
 use jobs::Jobs;
 use line::Line;
 use pace::Pace;
+use places::Places;
 use projects::Projects;
 use users::Users;
 use vouch::{Kind, Shared, Vouch};
@@ -80,6 +83,7 @@ pub struct GitLab {
     agents: Option<Arc<Vouch<AgentTokens>>>,
     users: Option<Arc<Vouch<Users>>>,
     projects: Option<Arc<Vouch<Projects>>>,
+    places: Option<Arc<Vouch<Places>>>,
     names: Arc<AgentNames>,
     secret: Option<Arc<ApiSecret>>,
 }
@@ -92,6 +96,7 @@ pub struct GitLabWork {
     agents: Option<Driver<AgentTokens>>,
     users: Option<Driver<Users>>,
     projects: Option<Driver<Projects>>,
+    places: Option<Driver<Places>>,
 }
 
 impl GitLab {
@@ -114,8 +119,8 @@ impl GitLab {
             times: config.times(),
             bounds: config.bounds(),
         };
-        // Of their own: projects that are out of reach say nothing about the tokens that come from an address.
-        let of_projects = Shared {
+        // Of their own: what GitLab does not say about projects and places says nothing about the tokens that come from an address.
+        let of_further_questions = || Shared {
             addresses: Arc::new(Addresses::new(config.bad_tokens_per_second)),
             ..shared.clone()
         };
@@ -124,10 +129,17 @@ impl GitLab {
             |secret| Vouch::new(AgentTokens::new(secret, Arc::clone(&names)), &shared);
         let vouch_for_users =
             |secret| Vouch::new(Users::new(config, secret, Arc::clone(&running)), &shared);
-        let vouch_for_projects = |secret| Vouch::new(Projects::new(secret), &of_projects);
+        let vouch_for_projects =
+            |secret| Vouch::new(Projects::new(secret), &of_further_questions());
         let (agents, agents_driver) = secret.clone().map(vouch_for_agents).unzip();
         let (users, users_driver) = secret.clone().map(vouch_for_users).unzip();
         let (projects, projects_driver) = secret.clone().map(vouch_for_projects).unzip();
+        // Who reads no files of agents could not make anything of it.
+        let places = config.agent_files.as_ref().map(|_| {
+            let places = Places::new(&config.url);
+            Vouch::new(places, &of_further_questions())
+        });
+        let (places, places_driver) = places.unzip();
         let (jobs, jobs_driver) = Vouch::new(Jobs::new(config, running), &shared);
         let gitlab = Self {
             line: shared.line,
@@ -135,6 +147,7 @@ impl GitLab {
             agents,
             users,
             projects,
+            places,
             names,
             secret,
         };
@@ -143,6 +156,7 @@ impl GitLab {
             agents: agents_driver,
             users: users_driver,
             projects: projects_driver,
+            places: places_driver,
         };
         (gitlab, work)
     }
@@ -241,6 +255,12 @@ impl GitLab {
         }
     }
 
+    /// Where the job is that a token stands for, if agents' files are read and GitLab says it; waits as [`GitLab::job`].
+    pub async fn place(&self, token: Token<'_>, from: IpAddr) -> Option<JobPlace> {
+        let places = self.places.as_ref()?;
+        places.verify(token.expose(), from).await.ok()
+    }
+
     /// What GitLab calls the agents whose tokens it has vouched for.
     #[must_use]
     pub fn agent_names(&self) -> &Arc<AgentNames> {
@@ -260,8 +280,10 @@ impl GitLab {
         let agents = self.agents.as_ref().map(|agents| agents.stats());
         let users = self.users.as_ref().map(|users| users.stats());
         let projects = self.projects.as_ref().map(|projects| projects.stats());
+        let places = self.places.as_ref().map(|places| places.stats());
         let jobs = std::iter::once(self.jobs.stats());
-        jobs.chain(agents).chain(users).chain(projects).collect()
+        let further = projects.into_iter().chain(places);
+        jobs.chain(agents).chain(users).chain(further).collect()
     }
 
     /// Whether GitLab is asked at all.
@@ -279,6 +301,7 @@ impl GitLabWork {
             run_if_any(self.agents),
             run_if_any(self.users),
             run_if_any(self.projects),
+            run_if_any(self.places),
         );
     }
 }

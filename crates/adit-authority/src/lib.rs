@@ -37,7 +37,8 @@ mod url;
 pub use agent_file::{AgentFile, Home};
 pub use agents::{Agent, AgentTokens, Agents, Authorities, RawAgent, RawAuthority};
 pub use authorise::{
-    Admitted, Authoriser, Explanation, Licence, NotAllowed, Question, Reachable, Rule, Verdict,
+    Admitted, Authoriser, Explanation, KeptOut, Licence, NotAllowed, Question, Reachable, Rule,
+    Unlisted, Verdict,
 };
 pub use caller::{Caller, Who};
 pub use ci_access::AccessAs;

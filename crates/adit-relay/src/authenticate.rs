@@ -12,7 +12,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use adit_authority::{Caller, Credential, CredentialError, Form, GitLab, Token, TokenError};
+use adit_authority::{
+    Caller, Credential, CredentialError, Form, GitLab, Token, TokenError, gitlab::JobPlace,
+};
 use adit_identity::AgentId;
 use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 use tokio::time::Instant;
@@ -117,6 +119,17 @@ impl Authenticate {
         self.metrics.stage(Stage::Authenticate).observe(took);
         *call.connection.bearer.lock() = Some(Arc::clone(&bearer));
         Ok(bearer)
+    }
+
+    /// Where the job of a bearer is, if GitLab says it. Cancel-safe; waits only when GitLab must be asked.
+    pub(crate) async fn place(&self, bearer: &Bearer, call: &Call<'_>) -> Option<JobPlace> {
+        let Shown::Authorization(shown) = &bearer.shown else {
+            return None;
+        };
+        let gitlab = self.authorities.gitlab.as_ref()?;
+        let most = bearer.rules.limits.credential_bytes;
+        let credential = Credential::parse([shown.as_bytes()], most).ok()?;
+        gitlab.place(credential.token(), call.client.ip).await
     }
 
     /// What a browser shows. `Authorization` comes first: where it is bad, nothing else is tried.

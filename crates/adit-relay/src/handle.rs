@@ -5,6 +5,7 @@
 
 use std::{fmt::Display, sync::Arc};
 
+use adit_authority::gitlab::AgentFiles;
 use adit_identity::operation;
 use adit_process::net::websocket;
 use adit_traces::Traces;
@@ -46,6 +47,8 @@ pub(crate) struct Handler {
     pub(crate) browsers: Option<Browsers>,
     /// If GitLab may tell of its jobs here.
     pub(crate) events: Option<Events>,
+    /// If agents' files at GitLab are read: they say why GitLab does not let a job in.
+    pub(crate) agent_files: Option<Arc<AgentFiles>>,
     pub(crate) in_flight: InFlight,
     /// If requests are traced.
     pub(crate) traces: Option<Traces>,
@@ -180,7 +183,10 @@ impl Handler {
         }
         let of_job = bearer.job_use.begin(call.began, &bearer.rules.limits)?;
         let target = self.strip(request.headers_mut(), target);
-        let errand = authorise::errand(bearer, target)?;
+        let errand = match authorise::errand(Arc::clone(&bearer), target) {
+            Ok(errand) => errand,
+            Err(refusal) => return Err(self.with_cause(refusal, &bearer, call).await),
+        };
         entry.permitted(&errand.permit, request.headers());
         let audit = &errand.bearer.rules.audit;
         entry.admitted(audit, errand.bearer.ends).await?;
@@ -206,6 +212,19 @@ impl Handler {
             browsers.sift(answer.headers_mut(), errand.bearer.is_of_browser());
         }
         Ok(answer)
+    }
+
+    /// The refusal with its cause, where agents' files tell it and the job may know it.
+    async fn with_cause(&self, refusal: Refusal, bearer: &Bearer, call: &Call<'_>) -> Refusal {
+        let (Refusal::NotPermitted(why), Some(files)) = (&refusal, &self.agent_files) else {
+            return refusal;
+        };
+        let Some(job) = bearer.caller.job().filter(|_| why.is_unlisted()) else {
+            return refusal;
+        };
+        let place = self.authenticate.place(bearer, call).await;
+        let why = place.and_then(|place| why.with_cause(files, job, &place));
+        why.map_or(refusal, Refusal::NotPermitted)
     }
 
     /// What is between a browser and the relay stays here.

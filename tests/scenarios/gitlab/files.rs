@@ -1,6 +1,7 @@
 //! Agents' files at GitLab: the relay reads them, here by the API with a token, tells what is wrong with them, and hands them to GitLab,
 //! whether or not an agent is connected.
 
+mod causes;
 mod gitaly;
 
 use std::{fmt::Write as _, fs};
@@ -43,6 +44,11 @@ impl Files {
 
     /// With these keys of the relay's section, and a token of this scope if there is one.
     async fn reading(gitlab: GitLab, keys: &str, scope: Option<&str>) -> Self {
+        Self::asking_every("200ms", gitlab, keys, scope).await
+    }
+
+    /// Of a relay that asks about tokens so often.
+    async fn asking_every(recheck: &str, gitlab: GitLab, keys: &str, scope: Option<&str>) -> Self {
         let token_file = tempfile::tempdir().unwrap();
         let mut keys = keys.to_owned();
         if let Some(scope) = scope {
@@ -51,7 +57,7 @@ impl Files {
             write!(keys, ", token_file: '{}'", path.display()).unwrap();
         }
         let keys = format!(
-            "recheck: 200ms, api_secret_file: '{}', agent_files: {{ {keys} }}",
+            "recheck: {recheck}, api_secret_file: '{}', agent_files: {{ {keys} }}",
             gitlab.secret_file().display(),
         );
         let relay = relay().asking(&gitlab, &keys);

@@ -18,7 +18,8 @@ impl Authoriser {
         job: &JobIdentity,
         id: AgentId,
     ) -> Result<PermitTerms, NotAllowed> {
-        let allowed = granted.agent(id).ok_or(NotAllowed::NotListed(id))?;
+        let allowed = granted.agent(id);
+        let allowed = allowed.ok_or_else(|| NotAllowed::NotListed(id.into()))?;
         self.check_gitlabs(id, allowed.config_project)?;
         let path = allowed.config_path.as_ref();
         let context = self.context(id, allowed.config_project, path);
@@ -44,7 +45,7 @@ impl Authoriser {
         id: AgentId,
     ) -> Result<PermitTerms, NotAllowed> {
         if grant.agent != id {
-            return Err(NotAllowed::NotListed(id));
+            return Err(NotAllowed::NotListed(id.into()));
         }
         self.check_gitlabs(id, grant.config_project)?;
         Ok(PermitTerms {
@@ -68,7 +69,7 @@ impl Authoriser {
         Err(if agent.is_some_and(|agent| agent.is_at_gitlab()) {
             NotAllowed::OtherProject { agent: id, project }
         } else {
-            NotAllowed::NotGitLabs(id)
+            NotAllowed::NotGitLabs(id.into())
         })
     }
 

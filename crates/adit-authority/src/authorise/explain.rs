@@ -1,6 +1,8 @@
 //! What would be decided about a job that one only describes, by an agent's file that may not be in force: each rule, and why it does
 //! or does not apply. Asked by `adit access explain`.
 //!
+//! Which entry covers a job is asked, too, about one that GitLab does not let in ([`super::unlisted`]).
+//!
 //! Nothing is decided here. Which entry is asked first, and what its filters say, is the rules' own word ([`crate::ci_access`]); as
 //! whom the job would act is what the relay makes of GitLab's list ([`crate::gitlab`]).
 
@@ -84,16 +86,42 @@ pub struct Admitted {
     pub default_namespace: Option<Label>,
 }
 
+/// A file in front of a job.
+pub(super) struct Weighed<'a> {
+    /// All entries and which of them GitLab drops, those of projects first.
+    judged: Vec<(&'a Entry, Option<Dropped>)>,
+    /// Those that count and cover the job, the one that decides first.
+    covering: Vec<&'a Entry>,
+}
+
+impl<'a> Weighed<'a> {
+    pub(super) fn new(
+        file: &'a AgentFile,
+        home: &Home,
+        job: &JobIdentity,
+        licence: Licence,
+    ) -> Self {
+        let judged = judge(file, home, licence);
+        let scopes = counting(file.own(), &judged);
+        let project = job.project.path.as_ref();
+        let is_own = project.is_some() && project == home.project.as_ref();
+        let covering = scopes.covering(project, is_own).copied().collect();
+        Self { judged, covering }
+    }
+
+    /// The one that decides.
+    pub(super) fn deciding(&self) -> Option<&'a Entry> {
+        self.covering.first().copied()
+    }
+}
+
 impl Question {
     /// Answers it by a file.
     #[must_use]
     pub fn explain<'a>(&self, file: &'a AgentFile) -> Explanation<'a> {
-        let judged = self.judge(file);
-        let scopes = counting(file.own(), &judged);
-        let project = self.job.project.path.as_ref();
-        let is_own = project.is_some() && project == self.home.project.as_ref();
-        let covering: Vec<&Entry> = scopes.covering(project, is_own).copied().collect();
-        let first = covering.first().copied();
+        let weighed = Weighed::new(file, &self.home, &self.job, self.licence);
+        let first = weighed.deciding();
+        let Weighed { judged, covering } = weighed;
         let verdict = |(entry, dropped): (&'a Entry, Option<Dropped>)| {
             let verdict = match (dropped, first) {
                 (Some(dropped), _) => Verdict::Dropped(dropped),
@@ -111,21 +139,6 @@ impl Question {
         }
     }
 
-    /// All entries and which of them GitLab drops, those of projects first.
-    fn judge<'a>(&self, file: &'a AgentFile) -> Vec<(&'a Entry, Option<Dropped>)> {
-        let mut judged = file.for_jobs(&self.home);
-        let is_of_a_project =
-            |(entry, _): &&(&Entry, _)| matches!(entry.covers, Covers::Project(_));
-        let projects = judged.iter().take_while(is_of_a_project).count();
-        judged.insert(projects, (file.own(), None));
-        for (entry, dropped) in &mut judged {
-            if dropped.is_none() && self.licence == Licence::Free && entry.mode != Mode::Agent {
-                *dropped = Some(Dropped::Unlicensed);
-            }
-        }
-        judged
-    }
-
     fn outcome(&self, deciding: Option<&Entry>) -> Result<Admitted, NotAllowed> {
         let entry = deciding.ok_or(NotAllowed::NoGrant(self.agent))?;
         if let Some(filtered) = entry.filters.refusal(&self.job) {
@@ -134,7 +147,7 @@ impl Question {
         let granted = Granted::as_listed(self.agent, self.config_project, &entry.options);
         let allowed = granted
             .agent(self.agent)
-            .ok_or(NotAllowed::NotListed(self.agent))?;
+            .ok_or_else(|| NotAllowed::NotListed(self.agent.into()))?;
         let act_as = granted.act_as(self.agent, allowed, &self.job);
         Ok(Admitted {
             act_as: act_as.map_err(|why| NotAllowed::Unusable {
@@ -144,6 +157,23 @@ impl Question {
             default_namespace: allowed.default_namespace.clone(),
         })
     }
+}
+
+fn judge<'a>(
+    file: &'a AgentFile,
+    home: &Home,
+    licence: Licence,
+) -> Vec<(&'a Entry, Option<Dropped>)> {
+    let mut judged = file.for_jobs(home);
+    let is_of_a_project = |(entry, _): &&(&Entry, _)| matches!(entry.covers, Covers::Project(_));
+    let projects = judged.iter().take_while(is_of_a_project).count();
+    judged.insert(projects, (file.own(), None));
+    for (entry, dropped) in &mut judged {
+        if dropped.is_none() && licence == Licence::Free && entry.mode != Mode::Agent {
+            *dropped = Some(Dropped::Unlicensed);
+        }
+    }
+    judged
 }
 
 /// The entries that GitLab keeps, by whom they cover. `own` always is among them.

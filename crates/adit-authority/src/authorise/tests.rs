@@ -1,6 +1,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
-use adit_identity::mistakes::{Key, Mistakes};
+use adit_identity::{
+    Environment,
+    mistakes::{Key, Mistakes},
+};
 
 use super::*;
 use crate::{
@@ -182,9 +185,17 @@ fn what_is_not_stated_lets_nobody_in() {
         ("{instance: {}}", Ok("none".to_owned())),
         (
             "{instance: {protected_branches_only: true}}",
-            Err("ref_not_protected"),
+            Err("ref_unknown"),
         ),
-        ("{instance: {environments: ['*']}}", Err("no_environment")),
+        // Not by a slug, which is not a name.
+        (
+            "{instance: {environments: ['*']}}",
+            Err("environment_mismatch"),
+        ),
+        (
+            "{instance: {environments: [prod]}}",
+            Err("environment_mismatch"),
+        ),
     ];
     for (ci_access, expected) in cases {
         assert_eq!(

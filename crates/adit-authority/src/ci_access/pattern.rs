@@ -6,7 +6,10 @@ mod misread;
 
 use std::{fmt, str::FromStr};
 
+use adit_identity::environment_slug;
 use regex::{Regex, RegexBuilder};
+
+use super::Passes;
 
 /// A name or a wildcard.
 #[derive(Clone, Debug)]
@@ -45,6 +48,18 @@ impl EnvironmentPattern {
             Some(expression) => *self.text == *name || expression.is_match(name),
             None => self.matches_whole(name),
         }
+    }
+
+    /// Whether an environment with this slug is meant, as far as its slug tells its name.
+    pub(crate) fn matches_slug(&self, slug: &str) -> Passes {
+        if !self.text.contains('*') {
+            return Passes::if_so(environment_slug(&self.text) == slug);
+        }
+        // A slug that is no name's abbreviation is the name.
+        if is_abbreviation(slug) {
+            return Passes::Unknown;
+        }
+        Passes::if_so(self.matches(slug))
     }
 
     fn matches_whole(&self, name: &str) -> bool {
@@ -109,6 +124,12 @@ pub enum BadPattern {
     NoExpression,
 }
 
+/// Whether a slug may end in what GitLab puts there for the rest of a name: a dash and six letters and digits.
+fn is_abbreviation(slug: &str) -> bool {
+    slug.rsplit_once('-')
+        .is_some_and(|(_, suffix)| suffix.len() == 6)
+}
+
 const MAX_CHARACTERS: usize = 255;
 
 /// What a pattern may grow to: `a{999}{999}*` is short, and would take gigabytes.
@@ -169,6 +190,27 @@ mod tests {
         }
         let refused = EnvironmentPattern::as_gitlab_reads(" ").unwrap_err();
         assert_eq!(refused, BadPattern::NoName);
+    }
+
+    #[test]
+    fn a_slug_tells_a_name_that_it_does_not_abbreviate() {
+        let of_slug = |pattern: &str, slug: &str| {
+            let pattern = EnvironmentPattern::as_gitlab_reads(pattern).unwrap();
+            pattern.matches_slug(slug)
+        };
+        let review = environment_slug("review/a");
+        let cases = [
+            ("production", "production", Passes::Does),
+            ("production", "staging", Passes::DoesNot),
+            ("review/a", review.as_str(), Passes::Does),
+            ("review-a", review.as_str(), Passes::DoesNot),
+            ("prod*", "prod-eu", Passes::Does),
+            ("prod*", "staging", Passes::DoesNot),
+            ("review/*", review.as_str(), Passes::Unknown),
+        ];
+        for (pattern, slug, expected) in cases {
+            assert_eq!(of_slug(pattern, slug), expected, "{pattern} of {slug}");
+        }
     }
 
     /// The definition, word for word, and as slow as it sounds.

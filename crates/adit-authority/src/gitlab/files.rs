@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use adit_identity::{AgentId, FullPath, ProjectId};
+use adit_identity::{AgentId, FullPath, JobIdentity, ProjectId};
 use bytes::Bytes;
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -35,13 +35,13 @@ pub use read_token::{BadReadToken, ReadToken};
 pub use seen::FileState;
 
 use super::{
-    AgentNames, ApiSecret, GitLab, Outcome, Question, QuestionStats,
+    AgentNames, ApiSecret, GitLab, JobPlace, Outcome, Question, QuestionStats,
     gitaly::{CommitId, Gitaly},
     line::{Asker, Line, Snag},
     pace::Urgency,
     stats::Counts,
 };
-use crate::{Agents, Home};
+use crate::{Agents, Home, NotAllowed, authorise::why_unlisted};
 use seen::Seen;
 use wanted::Wanted;
 use watched::Watched;
@@ -193,6 +193,21 @@ impl AgentFiles {
         }
     }
 
+    /// Why GitLab does not list an agent for a job, by the agent's file, if that is known and in force.
+    pub(crate) fn why_unlisted(
+        &self,
+        agent: AgentId,
+        job: &JobIdentity,
+        place: &JobPlace,
+    ) -> Option<NotAllowed> {
+        let kept = {
+            let seen = self.seen.lock();
+            seen.get(&agent)?.in_force()?
+        };
+        let file = (&kept.home, &kept.file);
+        Some(why_unlisted(agent, &kept.name, file, (job, place)))
+    }
+
     /// How files stand.
     #[must_use]
     pub fn stats(&self) -> AgentFilesStats {
@@ -202,7 +217,7 @@ impl AgentFiles {
             states: FileState::ALL.map(|state| (state, count(state))),
             accepted: seen.values().map(|seen| seen.grants().accepted).sum(),
             dropped: seen.values().map(|seen| seen.grants().dropped).sum(),
-            unposted: seen.values().filter(|seen| seen.due().is_some()).count(),
+            unposted: seen.values().filter(|seen| seen.is_due()).count(),
         }
     }
 

@@ -21,6 +21,8 @@ use super::{
 use crate::{Affected, Caller, Ended, Running, tag::TokenTag};
 
 const ALLOWED_AGENTS: &str = "/api/v4/job/allowed_agents";
+/// The job itself.
+pub(super) const JOB: &str = "/api/v4/job";
 const JOB_TOKEN: HeaderName = HeaderName::from_static("job-token");
 
 /// The kind.
@@ -62,7 +64,7 @@ impl Kind for Jobs {
         token: &SecretString,
     ) -> impl Future<Output = Result<Answer, Snag>> + Send {
         let asker = *asker;
-        let request = request(token);
+        let request = request(ALLOWED_AGENTS, token);
         async move { asker.ask(request).await }
     }
 
@@ -125,9 +127,10 @@ fn log(caller: &Caller, what: &'static str) {
     );
 }
 
-fn request(token: &SecretString) -> Request<Bytes> {
+/// What is asked in a job's name.
+pub(super) fn request(target: &'static str, token: &SecretString) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
-    *request.uri_mut() = http::Uri::from_static(ALLOWED_AGENTS);
+    *request.uri_mut() = http::Uri::from_static(target);
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     let token = HeaderValue::from_str(token.expose_secret());

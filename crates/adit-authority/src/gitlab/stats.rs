@@ -43,6 +43,8 @@ words! {
         User = "user",
         /// Whether an agent may read a project.
         Project = "project",
+        /// In which project a job is, and on which ref.
+        Place = "place",
         /// What an agent's file says; and GitLab is handed it.
         AgentFile = "agent_file",
     }

@@ -139,7 +139,7 @@ impl Built {
         let agents = Agents {
             rules: rules.clone(),
             gitlab: gitlab.clone().filter(|gitlab| gitlab.has_secret()),
-            files: agent_files,
+            files: agent_files.clone(),
             pushes: called.as_ref().map(|called| Arc::clone(&called.pushes)),
             registry: Arc::clone(&registry),
             stop: stop.clone(),
@@ -184,6 +184,7 @@ impl Built {
             ),
             browsers,
             events,
+            agent_files,
             route,
             in_flight: in_flight.clone(),
             traces,

@@ -15,6 +15,11 @@ pub(super) fn job(call: &Call, state: &State) -> Result<Answer> {
     let world = state.world.lock();
     let job = of_token(call, &world)?;
     let user = world.user_of(job.user);
+    let project = format!(
+        "{}/{}",
+        world.settings.external_url,
+        world.project_path(job.project)
+    );
     let answer = json!({
         "id": job.id,
         "status": job.status.word(),
@@ -23,7 +28,13 @@ pub(super) fn job(call: &Call, state: &State) -> Result<Answer> {
         "ref": job.git_ref,
         "tag": job.is_tag,
         "user": { "id": user.id, "username": user.login },
-        "pipeline": { "id": job.pipeline, "project_id": job.project, "ref": job.git_ref },
+        "pipeline": {
+            "id": job.pipeline,
+            "project_id": job.project,
+            "ref": job.git_ref,
+            "web_url": format!("{project}/-/pipelines/{}", job.pipeline),
+        },
+        "web_url": format!("{project}/-/jobs/{}", job.id),
         "project": { "ci_job_token_scope_enabled": false },
     });
     Ok(Answer::json(StatusCode::OK, &answer))

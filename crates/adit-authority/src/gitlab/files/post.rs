@@ -17,7 +17,7 @@ const TARGET: &str = "/api/v4/internal/kubernetes/agent_configuration";
 impl AgentFilesWork {
     /// Hands over what GitLab has not, if there is something.
     pub(super) async fn post(&self, agent: &Watched, secret: &Arc<ApiSecret>) -> Result<(), Snag> {
-        let due = self.files.of(agent.id, |seen| seen.due().cloned());
+        let due = self.files.of(agent.id, |seen| seen.due());
         let Some(configuration) = due else {
             return Ok(());
         };

@@ -1,9 +1,11 @@
 //! What was last known of one agent's file, and whether GitLab has it.
 //! Invariants:
-//!  - No text of a file is kept, and what it says only until GitLab has it.
+//!  - No text of a file is kept. What it says is, once: that of the last one without a mistake, of 128 KiB at most.
 //!  - What is said of a commit holds as long as the branch is at it: it is not read again.
 //!  - An agent that has had no file as long as this relay runs is not handed over as one without grants: perhaps it is called otherwise
 //!    at GitLab.
+
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::StatusCode;
@@ -15,7 +17,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    Home,
+    AgentFile, Home,
     gitlab::{
         gitaly::{CommitId, GitalyError},
         stats::GitalyOutcome,
@@ -54,9 +56,28 @@ pub(super) struct Seen {
     gitaly: Option<GitalyOutcome>,
     /// Of the last file without a mistake.
     grants: Grants,
+    /// That file; none after one was removed.
+    kept: Option<Arc<Kept>>,
     has_had_a_file: bool,
     /// What GitLab should be handed.
-    due: Option<Value>,
+    due: Option<Due>,
+}
+
+/// A file without a mistake, and whose it is.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// As people know the agent.
+    pub(super) name: Box<str>,
+    pub(super) home: Home,
+    pub(super) file: AgentFile,
+}
+
+/// What GitLab is handed.
+#[derive(Clone, Debug)]
+enum Due {
+    File(Arc<Kept>),
+    /// That there is none any more.
+    Nothing,
 }
 
 impl FileState {
@@ -94,7 +115,13 @@ impl Seen {
             Some(file) => {
                 self.state = FileState::Good;
                 self.grants = report::grants(agent, home, &file);
-                self.due = Some(file.configuration().clone());
+                let kept = Arc::new(Kept {
+                    name: agent.name.clone(),
+                    home: home.clone(),
+                    file,
+                });
+                self.due = Some(Due::File(Arc::clone(&kept)));
+                self.kept = Some(kept);
             }
             None => self.state = FileState::Wrong,
         }
@@ -126,8 +153,9 @@ impl Seen {
         self.state = FileState::Absent;
         self.digest = None;
         self.grants = Grants::default();
+        self.kept = None;
         if self.has_had_a_file {
-            self.due = Some(json!({}));
+            self.due = Some(Due::Nothing);
         }
     }
 
@@ -192,13 +220,70 @@ impl Seen {
         self.grants
     }
 
-    /// What GitLab should be handed and has not been.
-    pub(super) fn due(&self) -> Option<&Value> {
-        self.due.as_ref()
+    /// The file that GitLab goes by, as far as this is known: it has the last one without a mistake.
+    pub(super) fn in_force(&self) -> Option<Arc<Kept>> {
+        self.kept.clone().filter(|_| self.due.is_none())
+    }
+
+    /// Whether there is something that GitLab should be handed and has not been.
+    pub(super) fn is_due(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// What that is.
+    pub(super) fn due(&self) -> Option<Value> {
+        match self.due.as_ref()? {
+            Due::File(kept) => Some(kept.file.configuration().clone()),
+            Due::Nothing => Some(json!({})),
+        }
     }
 
     /// GitLab has been handed it, or is not to be.
     pub(super) fn forget_what_is_due(&mut self) {
         self.due = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_identity::{AgentId, ProjectId};
+
+    use super::*;
+    use crate::gitlab::names::{Named, Vouched};
+
+    fn agent() -> Watched {
+        let named = Named {
+            path: Some("group/agents".parse().unwrap()),
+            name: "prod".parse().unwrap(),
+        };
+        let vouched = Vouched {
+            project: ProjectId(7),
+            named,
+            repository: None,
+        };
+        Watched::vouched_for(AgentId(1), vouched)
+    }
+
+    #[test]
+    fn file_in_force_is_the_last_good_one_once_gitlab_has_it() {
+        let (agent, home) = (agent(), Home::default());
+        let mut seen = Seen::default();
+        let grants = |seen: &Seen| {
+            let kept = seen.in_force()?;
+            Some(kept.file.for_jobs(&kept.home).len())
+        };
+        seen.take(&agent, &home, b"ci_access: {groups: [{id: group}]}", None);
+        assert_eq!(grants(&seen), None);
+        seen.forget_what_is_due();
+        assert_eq!(grants(&seen), Some(1));
+        seen.take(&agent, &home, b"ci_access: []", None);
+        assert_eq!(grants(&seen), Some(1));
+        seen.take(&agent, &home, b"ci_access: {}", None);
+        assert_eq!(grants(&seen), None);
+        seen.forget_what_is_due();
+        assert_eq!(grants(&seen), Some(0));
+        seen.miss(&agent, Misnamed::IsNot, None);
+        seen.forget_what_is_due();
+        assert_eq!(grants(&seen), None);
     }
 }
