@@ -1,14 +1,15 @@
 //! `adit kubeconfig`: in a CI job, turns the job's token into a kubeconfig with a context for
 //! each agent that the job may use.
 //!
-//! It asks the relay what the token may reach ([`ask`]), GitLab which of several agents is meant ([`environment`]), builds the file
-//! ([`document`]) and puts it where kubectl looks ([`place`]). The invariant: the token ([`token`]) goes to the relay and
+//! It asks the relay what the token may reach ([`ask`]), knows agents by GitLab's names ([`names`]), asks GitLab which of several
+//! agents is meant ([`environment`]), builds the file ([`document`]) and puts it where kubectl looks ([`place`]). The invariant: the token ([`token`]) goes to the relay and
 //! into a file that only its owner can read.
 
 mod ask;
 mod document;
 mod environment;
 mod mark;
+mod names;
 mod place;
 mod relay_url;
 mod token;
@@ -27,7 +28,8 @@ use tokio::runtime::Builder;
 
 pub(crate) use self::ask::{NO_AGENT, Reachable, bearer, listed};
 pub(crate) use self::document::Document;
-use self::environment::Environment;
+use self::environment::{Environment, Named};
+use self::names::{Names, is_unnamed};
 pub(crate) use self::place::Destination;
 pub(crate) use self::relay_url::{BadRelayUrl, RelayUrl};
 pub(crate) use self::token::JobToken;
@@ -80,8 +82,9 @@ pub(crate) struct KubeconfigArgs {
 }
 
 pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
-    let destination =
-        Destination::choose(args.output, std::env::var_os("KUBECONFIG")).ends(Exit::BadConfig)?;
+    let kubeconfig = std::env::var_os("KUBECONFIG");
+    let mut names = Names::of_job(kubeconfig.as_deref());
+    let destination = Destination::choose(args.output, kubeconfig).ends(Exit::BadConfig)?;
     destination.check(args.force).ends(Exit::BadConfig)?;
     let token = JobToken::find(args.id_token_file).map_err(|error| {
         let advice = error.advice();
@@ -101,8 +104,15 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
         .build()
         .context("cannot make a runtime")
         .ends(Exit::Failed)?;
-    let agents = runtime
-        .block_on(ask::reachable(&args.relay, &token.token, &roots))
+    // An empty variable is how CI says "not set".
+    let wanted = args.context.as_deref().filter(|name| !name.is_empty());
+    let is_enough = |agents: &[Reachable]| {
+        let mut agents = agents.to_vec();
+        names.give(&mut agents);
+        wanted.is_none_or(|wanted| !may_yet_be_named(wanted, &agents))
+    };
+    let mut agents = runtime
+        .block_on(ask::reachable(&args.relay, &token.token, &roots, is_enough))
         .map_err(|error| {
             let (exit, advice) = (error.exit(), error.advice());
             let what = format!("{} gave no list of agents for {token}", args.relay);
@@ -117,65 +127,76 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
         return Err(Failure::new(Exit::NotPermitted, none).advising(NO_AGENT));
     }
 
-    let current = match current(args.context.as_deref(), &agents)? {
-        Some(current) => Some(current),
-        None => runtime.block_on(of_environment(&agents)),
-    };
+    names.give(&mut agents);
+    let mut current = current(wanted, &agents)?.map(str::to_owned);
+    if current.is_none()
+        && let Some(named) = runtime.block_on(of_environment(&agents))
+    {
+        names.add(named.id, &named.context);
+        names.give(&mut agents);
+        current = Some(named.context);
+    }
     let document = Document {
         relay: &args.relay,
         ca: ca.as_deref(),
         agents: &agents,
-        current,
+        current: current.as_deref(),
         // An empty variable is how CI says "not set".
         namespace: args.namespace.as_deref().filter(|name| !name.is_empty()),
         token: &token.token,
     };
     let text = document.to_yaml().ends(Exit::Internal)?;
     destination.write(&text).ends(Exit::Failed)?;
-    report(&destination, &agents, current);
+    report(&destination, &agents, current.as_deref());
     Ok(())
+}
+
+/// Whether an agent that is listed by its id may turn out to be the one that is wanted.
+fn may_yet_be_named(wanted: &str, agents: &[Reachable]) -> bool {
+    let project = |context: &str| context.rsplit_once(':').map(|(path, _)| path.to_owned());
+    let wanted_of = project(wanted);
+    let may_be = |agent: &Reachable| {
+        let of = project(&agent.context);
+        is_unnamed(agent) && (of.is_none() || of == wanted_of)
+    };
+    let is_listed = agents.iter().any(|agent| agent.context == wanted);
+    !is_listed && agents.iter().any(may_be)
 }
 
 /// The context that is to be current: the one asked for, or the only one.
 fn current<'a>(wanted: Option<&str>, agents: &'a [Reachable]) -> Result<Option<&'a str>, Failure> {
     let mut names = agents.iter().map(|agent| agent.context.as_str());
-    // An empty variable is how CI says "not set".
-    let Some(wanted) = wanted.filter(|name| !name.is_empty()) else {
+    let Some(wanted) = wanted else {
         return Ok(names.next().filter(|_| names.next().is_none()));
     };
     if let Some(found) = names.clone().find(|name| *name == wanted) {
         return Ok(Some(found));
     }
-    let known = names.clone().collect::<Vec<_>>().join(", ");
+    let known = names.collect::<Vec<_>>().join(", ");
     let error = anyhow!("{wanted} is not among the contexts that this job may use: {known}");
     let failure = Failure::new(Exit::NotPermitted, error);
-    Err(if names.any(is_unnamed) {
-        failure.advising(
-            "an agent stands there by its id until it has connected to the relay since that started: see why it has not, with `adit doctor agent` in its cluster",
-        )
+    Err(if may_yet_be_named(wanted, agents) {
+        failure.advising(UNNAMED)
     } else {
         failure
     })
 }
 
-/// Whether the relay seems to have an id in the place of the agent's name, which it does not know.
-fn is_unnamed(context: &str) -> bool {
-    let name = context.rsplit_once(':').map_or("", |(_, name)| name);
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Of several, the one whose agent the job's environment names. Where that cannot be known, none is current, as without an
-/// environment; why, is told.
-async fn of_environment(agents: &[Reachable]) -> Option<&str> {
+/// Of several, the agent that the job's environment names. Where that cannot be known, none is current, as without an environment; why,
+/// is told.
+async fn of_environment(agents: &[Reachable]) -> Option<Named> {
     let environment = Environment::of_job()?;
     let name = environment.name();
     let why = match environment.agent().await {
         Ok(None) => return None,
         Ok(Some(named)) => {
-            let mut names = agents.iter().map(|agent| agent.context.as_str());
-            if let Some(found) = names.find(|context| *context == named) {
-                return Some(found);
+            let is_it = |agent: &Reachable| {
+                agent.context == named.context || (is_unnamed(agent) && agent.id == named.id)
+            };
+            if agents.iter().any(is_it) {
+                return Some(named);
             }
+            let named = named.context;
             format!("the environment {name} names the agent {named}, which this job may not use")
         }
         Err(error) => {
@@ -186,6 +207,9 @@ async fn of_environment(agents: &[Reachable]) -> Option<&str> {
     let _ = writeln!(io::stderr(), "warning: no context is current: {why}");
     None
 }
+
+/// What to do about an agent that is wanted by a name that the relay does not know.
+const UNNAMED: &str = "an agent stands there by its id until it has connected to the relay since that started: see why it has not, with `adit doctor agent` in its cluster; or name it by its id, once you have seen at GitLab that it is the one; or leave KUBECONFIG to GitLab's file, which has the names, and give --output";
 
 fn report(destination: &Destination, agents: &[Reachable], current: Option<&str>) {
     let Destination::File(path) = destination else {
@@ -218,10 +242,6 @@ mod tests {
     #[test]
     fn only_context_is_current_and_of_two_none() {
         assert_eq!(current(None, &agents(&["g/p:a"])).unwrap(), Some("g/p:a"));
-        assert_eq!(
-            current(Some(""), &agents(&["g/p:a"])).unwrap(),
-            Some("g/p:a")
-        );
         assert_eq!(current(None, &agents(&["g/p:a", "g/p:b"])).unwrap(), None);
         assert_eq!(
             current(Some("g/p:b"), &agents(&["g/p:a", "g/p:b"])).unwrap(),
@@ -239,9 +259,17 @@ mod tests {
         );
     }
 
+    /// It may be the one that the job is kept out of, which is not listed.
     #[test]
-    fn an_id_in_the_place_of_a_name_is_seen() {
-        let contexts = ["g/p:42", "g/p:prod", "g/p:prod-42", "g/p:", ""];
-        assert_eq!(contexts.map(is_unnamed), [true, false, false, false, false]);
+    fn only_agent_without_a_name_is_not_taken_for_the_one_that_is_wanted() {
+        let unnamed = |context| [Reachable::new(42, context, None)];
+        let agents = unnamed("g/p:42");
+        let refused = current(Some("g/p:prod"), &agents).unwrap_err();
+        assert_eq!(refused.exit(), Exit::NotPermitted);
+        assert!(may_yet_be_named("g/p:prod", &agents));
+        assert!(may_yet_be_named("g/p:prod", &unnamed("42")));
+        assert!(!may_yet_be_named("g/p:42", &agents));
+        assert!(!may_yet_be_named("g/other:prod", &agents));
+        assert!(!may_yet_be_named("g/p:prod", &unnamed("g/p:demo")));
     }
 }

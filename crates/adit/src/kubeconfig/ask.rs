@@ -132,11 +132,13 @@ fn is_passing(status: StatusCode) -> bool {
     )
 }
 
-/// The agents that the token may use; asks again a few times while the relay is away or busy.
+/// The agents that the token may use; asks again a few times while the relay is away or busy, or has not answered enough: it may have
+/// begun just now, and its agents be on their way back.
 pub(super) async fn reachable(
     relay: &RelayUrl,
     token: &SecretString,
     roots: &TrustRoots,
+    is_enough: impl Fn(&[Reachable]) -> bool,
 ) -> Result<Vec<Reachable>, AskError> {
     let tls = ClientTls::new(roots, &[H2, HTTP_1_1])?;
     let parts = relay.parts();
@@ -147,14 +149,15 @@ pub(super) async fn reachable(
         let agents = answer
             .map_err(AskError::unanswered)
             .and_then(|answer| listed(answer.status, &answer.body));
-        let error = match agents {
-            Ok(agents) => return Ok(agents),
-            Err(error) => error,
+        let may_pass = match &agents {
+            Ok(agents) => !is_enough(agents),
+            Err(error) => error.may_pass(),
         };
-        let Some(pause) = pauses.next().filter(|_| error.may_pass()) else {
-            return Err(error);
+        let Some(pause) = pauses.next().filter(|_| may_pass) else {
+            return agents;
         };
-        tracing::debug!(%error, "asking again");
+        let error = agents.err().map(tracing::field::display);
+        tracing::debug!(error, "asking again");
         sleep(pause).await;
     }
 }

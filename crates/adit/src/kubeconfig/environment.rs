@@ -28,6 +28,14 @@ pub(super) struct Environment {
     roots: TrustRoots,
 }
 
+/// The agent that it has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) id: u64,
+    /// `<config project path>:<agent name>`
+    pub(super) context: String,
+}
+
 /// Why GitLab has not said it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoWord {
@@ -56,6 +64,7 @@ struct Listed {
 
 #[derive(Deserialize)]
 struct ClusterAgent {
+    id: u64,
     name: String,
     config_project: ConfigProject,
 }
@@ -89,8 +98,8 @@ impl Environment {
         &self.name
     }
 
-    /// The context of the agent that it names, if it names one.
-    pub(super) async fn agent(&self) -> Result<Option<String>, NoWord> {
+    /// The agent that it names, if it names one.
+    pub(super) async fn agent(&self) -> Result<Option<Named>, NoWord> {
         let url = self.url().ok_or(NoWord::Address)?;
         let parts = Parts::of(&url).ok_or(NoWord::Address)?;
         let tls = ClientTls::new(&self.roots, &[H2, HTTP_1_1])?;
@@ -122,13 +131,16 @@ impl Environment {
         Ok(request)
     }
 
-    fn named(&self, body: &[u8]) -> Result<Option<String>, serde_json::Error> {
+    fn named(&self, body: &[u8]) -> Result<Option<Named>, serde_json::Error> {
         let listed: Vec<Listed> = serde_json::from_slice(body)?;
         let mut listed = listed.into_iter().filter(|one| one.name == self.name);
         let agent = listed.find_map(|one| one.cluster_agent);
         Ok(agent.map(|agent| {
             let project = agent.config_project.path_with_namespace;
-            format!("{project}:{}", agent.name)
+            Named {
+                id: agent.id,
+                context: format!("{project}:{}", agent.name),
+            }
         }))
     }
 }
@@ -190,13 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn agent_is_known_by_its_context() {
+    fn agent_is_known_by_its_id_and_its_context() {
         let environment = environment(&[("CI_ENVIRONMENT_NAME", "prod")]).unwrap();
         let named = |body: &str| environment.named(body.as_bytes()).unwrap();
         let agent = r#"{"id": 41, "name": "demo", "config_project": {"id": 7, "path_with_namespace": "group/app"}}"#;
         let list =
             |name: &str| format!(r#"[{{"id": 1, "name": "{name}", "cluster_agent": {agent}}}]"#);
-        assert_eq!(named(&list("prod")).as_deref(), Some("group/app:demo"));
+        let demo = Named {
+            id: 41,
+            context: "group/app:demo".to_owned(),
+        };
+        assert_eq!(named(&list("prod")), Some(demo));
         for other in [
             list("prod-eu").as_str(),
             "[]",

@@ -82,6 +82,11 @@ fn kubeconfig_in_production(gitlab: &str) -> Command {
         "200 OK",
         r#"{"agents":[{"id":41,"context":"group/app:demo"},{"id":42,"context":"group/app:other"}]}"#,
     );
+    in_production(&relay, gitlab)
+}
+
+/// `adit kubeconfig` in a job that is for the environment `production`.
+fn in_production(relay: &FakeRelay, gitlab: &str) -> Command {
     let mut command = adit(&["kubeconfig", "--relay", &relay.url, "--output", "-"]);
     command
         .env("CI_JOB_TOKEN", "glcbt-64_opaque")
@@ -95,7 +100,7 @@ fn kubeconfig_in_production(gitlab: &str) -> Command {
 fn context_of_the_agent_that_the_environment_names_is_current() {
     let gitlab = FakeRelay::answering(
         "200 OK",
-        r#"[{"name":"production","cluster_agent":{"name":"other","config_project":{"path_with_namespace":"group/app"}}}]"#,
+        r#"[{"name":"production","cluster_agent":{"id":42,"name":"other","config_project":{"path_with_namespace":"group/app"}}}]"#,
     );
     let written = kubeconfig_in_production(&gitlab.url).output().unwrap();
     assert!(written.status.success(), "{}", stderr(&written));
@@ -117,7 +122,7 @@ fn environment_that_chooses_nothing_keeps_no_kubeconfig_from_being_written() {
         ("200 OK", r#"[{"name":"production"}]"#, None),
         (
             "200 OK",
-            r#"[{"name":"production","cluster_agent":{"name":"x","config_project":{"path_with_namespace":"a/b"}}}]"#,
+            r#"[{"name":"production","cluster_agent":{"id":43,"name":"x","config_project":{"path_with_namespace":"a/b"}}}]"#,
             Some("names the agent a/b:x, which this job may not use"),
         ),
         ("200 OK", "<html>", Some("is not a list of environments")),
@@ -145,6 +150,71 @@ fn gitlab_is_not_asked_which_agent_is_meant_where_somebody_has_said_it() {
     let text = stdout(&written);
     assert!(text.contains("current-context: group/app:demo"), "{text}");
     assert_eq!(stderr(&written), "");
+}
+
+/// As a relay lists them that began just now.
+const UNNAMED: &str =
+    r#"{"agents":[{"id":41,"context":"group/app:41"},{"id":42,"context":"group/app:42"}]}"#;
+
+#[test]
+fn agent_that_the_relay_has_no_name_for_is_known_by_the_one_in_gitlabs_file() {
+    let relay = FakeRelay::answering("200 OK", UNNAMED);
+    let folder = TempDir::new().unwrap();
+    let gitlabs = folder.path().join("gitlabs");
+    let text = "
+clusters: [{name: gitlab, cluster: {server: https://kas.test/k8s-proxy}}]
+users: [{name: 'agent:41', user: {token: 'ci:41:t'}}, {name: 'agent:42', user: {token: 'ci:42:t'}}]
+contexts:
+- {name: 'group/app:demo', context: {cluster: gitlab, user: 'agent:41'}}
+- {name: 'group/app:prod', context: {cluster: gitlab, user: 'agent:42'}}
+";
+    fs::write(&gitlabs, text).unwrap();
+    let written = adit(&["kubeconfig", "--relay", &relay.url, "--output", "-"])
+        .env("CI_JOB_TOKEN", "glcbt-64_opaque")
+        .env("KUBECONFIG", &gitlabs)
+        .env("KUBE_CONTEXT", "group/app:prod")
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    let text = stdout(&written);
+    assert!(text.contains("current-context: group/app:prod"), "{text}");
+    assert!(text.contains("name: group/app:demo"), "{text}");
+    let (_, of_prod) = text.split_once("contexts:").unwrap();
+    let (_, of_prod) = of_prod.split_once("name: group/app:prod").unwrap();
+    assert!(of_prod.contains("user: agent:42"), "{text}");
+    relay.request.join().unwrap();
+}
+
+#[test]
+fn relay_that_has_no_name_for_the_agent_yet_is_asked_again() {
+    let named = r#"{"agents":[{"id":42,"context":"group/app:prod"}]}"#;
+    let unnamed = r#"{"agents":[{"id":42,"context":"group/app:42"}]}"#;
+    let relay = FakeRelay::answering_in_turn(vec![("200 OK", unnamed), ("200 OK", named)]);
+    let written = adit(&["kubeconfig", "--relay", &relay.url, "--output", "-"])
+        .env("CI_JOB_TOKEN", "glcbt-64_opaque")
+        .env("KUBE_CONTEXT", "group/app:prod")
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    let text = stdout(&written);
+    assert!(text.contains("current-context: group/app:prod"), "{text}");
+    relay.request.join().unwrap();
+}
+
+#[test]
+fn agent_of_the_environment_is_known_by_its_id() {
+    let relay = FakeRelay::answering("200 OK", UNNAMED);
+    let gitlab = FakeRelay::answering(
+        "200 OK",
+        r#"[{"name":"production","cluster_agent":{"id":42,"name":"prod","config_project":{"path_with_namespace":"group/app"}}}]"#,
+    );
+    let mut told = in_production(&relay, &gitlab.url);
+    let written = told.output().unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    let text = stdout(&written);
+    assert!(text.contains("current-context: group/app:prod"), "{text}");
+    assert!(text.contains("name: group/app:41"), "{text}");
+    gitlab.request.join().unwrap();
 }
 
 #[test]
