@@ -18,8 +18,17 @@ use crate::file_kind::FileKind;
 use crate::input::read_text;
 use crate::terminal::warn;
 
-/// The file, if there is no mistake in it. What is only odd is told on standard error.
-pub(crate) fn read(path: &Path) -> Result<AgentFile, Failure> {
+/// What becomes of what is only odd, such as a key that GitLab does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Oddities {
+    /// It is told on standard error.
+    Warned,
+    /// It is a mistake.
+    Refused,
+}
+
+/// The file, if there is no mistake in it.
+pub(crate) fn read(path: &Path, oddities: Oddities) -> Result<AgentFile, Failure> {
     let mut findings = Findings::default();
     let text = read_text(path)?;
     if let Some(kind @ (FileKind::Relay | FileKind::Agent)) = FileKind::of(&text) {
@@ -31,22 +40,32 @@ pub(crate) fn read(path: &Path) -> Result<AgentFile, Failure> {
     let file = AgentFile::read(&text, &mut findings);
     let shown = path.display();
     let misplaced = misplaced(path);
-    if misplaced.is_none() && path.file_name().is_some_and(|name| name == "config.yml") {
-        warn(format_args!(
-            "{shown}: GitLab reads `config.yaml`, and not `config.yml`"
-        ));
+    let is_misnamed = path.file_name().is_some_and(|name| name == "config.yml");
+    let misnamed = (misplaced.is_none() && is_misnamed).then_some(MISNAMED);
+    let mut told: Vec<_> = misplaced.into_iter().collect();
+    match oddities {
+        Oddities::Warned => {
+            if let Some(misnamed) = misnamed {
+                warn(format_args!("{shown}: {misnamed}"));
+            }
+            for warning in &findings.warnings {
+                warn(format_args!("{shown}:{warning}"));
+            }
+        }
+        Oddities::Refused => {
+            told.extend(misnamed.map(str::to_owned));
+            told.extend(findings.warnings.iter().map(ToString::to_string));
+        }
     }
-    for warning in &findings.warnings {
-        warn(format_args!("{shown}:{warning}"));
-    }
-    let mistakes = findings.mistakes.iter().map(ToString::to_string);
-    let told: Vec<_> = misplaced.into_iter().chain(mistakes).collect();
+    told.extend(findings.mistakes.iter().map(ToString::to_string));
     match file {
         Some(file) if told.is_empty() => Ok(file),
         _ => Err(anyhow!("{}", told.join("\n")).context(format!("{shown} cannot be used")))
             .ends(Exit::BadConfig),
     }
 }
+
+const MISNAMED: &str = "GitLab reads `config.yaml`, and not `config.yml`";
 
 /// What is wrong with a path that is meant to be one where GitLab looks.
 fn misplaced(path: &Path) -> Option<String> {

@@ -9,7 +9,7 @@ use adit_process::Exit;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 
-use crate::agent_file::HomeArgs;
+use crate::agent_file::{HomeArgs, Oddities};
 use crate::failure::{Ends, Failure};
 use crate::relay;
 use crate::terminal::warn;
@@ -35,7 +35,7 @@ Of a relay's file: the certificate, its key and other files that it names are no
 that when it starts. The file of `adit agent` is checked by the agent itself.
 
 Of an agent's file at GitLab: each grant is listed, and whether GitLab would take it; keys that GitLab does \
-not know are warned of.
+not know are warned of, or refused with --strict.
 
 Examples:
   adit config check relay.yaml && systemctl restart adit-relay
@@ -47,20 +47,35 @@ pub(crate) struct CheckArgs {
     /// It is not a relay's: it is an agent's at GitLab, `.gitlab/agents/<name>/config.yaml`
     #[arg(long)]
     gitlab: bool,
+    /// What is only warned of, such as a key that GitLab does not know, is a mistake
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     home: HomeArgs,
 }
 
 pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
     let ConfigCommand::Check(args) = command;
+    let oddities = if args.strict {
+        Oddities::Refused
+    } else {
+        Oddities::Warned
+    };
     if args.gitlab {
-        return gitlab::check(&args.file, &args.home);
+        return gitlab::check(&args.file, oddities, &args.home);
     }
     if args.home.is_given() {
         let error = anyhow!("a relay's file knows no such thing: with them goes --gitlab");
         return Err(Failure::new(Exit::Usage, error));
     }
-    for doubt in relay::read_config(&args.file)?.doubts() {
+    let doubts = relay::read_config(&args.file)?.doubts();
+    if oddities == Oddities::Refused && !doubts.is_empty() {
+        let doubts: Vec<_> = doubts.iter().map(ToString::to_string).collect();
+        let error = anyhow!("{}", doubts.join("\n"));
+        let error = error.context(format!("{} is hardly meant so", args.file.display()));
+        return Err(Failure::new(Exit::BadConfig, error));
+    }
+    for doubt in doubts {
         warn(format_args!("{}: {doubt}", args.file.display()));
     }
     writeln!(io::stdout(), "{}: no mistakes", args.file.display())

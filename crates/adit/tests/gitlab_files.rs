@@ -174,6 +174,69 @@ fn a_wildcard_that_lets_strangers_in_is_warned_of() {
 }
 
 #[test]
+fn what_is_only_odd_is_a_mistake_to_the_strict() {
+    let project = Project::with(&GRANTED.replace("environments", "enviroments"));
+    let lenient = project.run(&["config", "check", "--gitlab", FILE]);
+    assert!(lenient.status.success(), "{}", stderr(&lenient));
+    let strict = project.run(&["config", "check", "--gitlab", "--strict", FILE]);
+    assert_eq!(strict.status.code(), Some(64));
+    let told = stderr(&strict);
+    assert!(told.starts_with("error: "), "{told}");
+    assert!(
+        told.contains("4:5: ci_access.projects[0].enviroments: "),
+        "{told}"
+    );
+    let project = Project::with(GRANTED);
+    let strict = project.run(&["config", "check", "--gitlab", "--strict", FILE]);
+    assert!(strict.status.success(), "{}", stderr(&strict));
+}
+
+#[test]
+fn grants_that_adits_agents_refuse_are_told() {
+    let check = |text: &str| {
+        let project = Project::with(text);
+        stdout(&project.run(&[
+            "config",
+            "check",
+            "--gitlab",
+            "--agent",
+            "group/agents:prod",
+            FILE,
+        ]))
+    };
+    let refused = "it refuses, unless its `ceiling.agent` is true";
+    // The agent's own project, of which the file says nothing.
+    assert!(check(GRANTED).contains(refused));
+    let own = "  - id: group/agents\n    access_as: {ci_job: {}}\n";
+    let text = check(&format!("{GRANTED}{own}"));
+    assert!(!text.contains("as `agent`"), "{text}");
+    let text = check(&format!("{GRANTED}{own}  - id: group/shop\n"));
+    assert!(text.contains(refused), "{text}");
+}
+
+#[test]
+fn a_ref_that_nobody_has_said_is_told_with_what_it_means() {
+    let project = Project::with(&GRANTED.replace(
+        "environments: [production]",
+        "protected_branches_only: true",
+    ));
+    let ended = project.explain(&["--project", "group/app"]);
+    assert_eq!(ended.status.code(), Some(77));
+    let (text, told) = (stdout(&ended), stderr(&ended));
+    assert!(
+        text.contains("job of group/app on a ref that --ref does not say (not protected)"),
+        "{text}"
+    );
+    assert!(
+        told.contains("it is not known on which this one runs"),
+        "{told}"
+    );
+    assert!(told.contains("do: say it by --ref"), "{told}");
+    let ended = project.explain(&["--project", "group/app", "--ref", "main", "--protected"]);
+    assert!(ended.status.success(), "{}", stderr(&ended));
+}
+
+#[test]
 fn a_file_where_gitlab_does_not_look_is_a_mistake() {
     let project = Project::with(GRANTED);
     let agents = project.0.path().join(".gitlab/agents");

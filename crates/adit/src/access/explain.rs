@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use adit_authority::{Licence, Question};
+use adit_authority::{Licence, NotAllowed, Question};
 use adit_identity::{Environment, FullPath, GitRef, JobIdentity, Project, Tier, User};
 use adit_process::Exit;
 use anyhow::{Context, anyhow};
 use clap::Args;
 
 use super::{print, unknown};
-use crate::agent_file::{self, AgentName, HomeArgs};
+use crate::agent_file::{self, AgentName, HomeArgs, Oddities};
 use crate::failure::{Ends, Failure};
 
 /// Say whether a job may use an agent by the agent's file at GitLab, as whom, and why; the exit code is 77 if it may not
@@ -28,7 +28,7 @@ pub(crate) struct ExplainArgs {
     /// The job's project
     #[arg(long, value_name = "PATH")]
     project: FullPath,
-    /// The branch or tag that the job runs on
+    /// The branch or tag that the job runs on [default: one that is not known, and not protected]
     #[arg(long = "ref", value_name = "NAME")]
     git_ref: Option<String>,
     /// That branch or tag is protected
@@ -56,7 +56,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, error));
     };
     let question = args.question(agent)?;
-    let file = agent_file::read(&args.file)?;
+    let file = agent_file::read(&args.file, Oddities::Warned)?;
     let explanation = question.explain(&file);
     let text = if args.json {
         print::json(&question, &explanation)
@@ -71,8 +71,14 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     match explanation.outcome {
         Ok(_) => Ok(()),
         Err(why) => {
-            let why = anyhow!("{}", unknown::named(&why.to_string(), &question.job));
-            Err(why.context("the job does not get in")).ends(Exit::NotPermitted)
+            let told = anyhow!("{}", unknown::named(&why.to_string(), &question.job));
+            let told = told.context("the job does not get in");
+            let failure = Failure::new(Exit::NotPermitted, told);
+            Err(if matches!(why, NotAllowed::RefUnknown { .. }) {
+                failure.advising("say it by --ref, and by --protected if it is protected")
+            } else {
+                failure
+            })
         }
     }
 }

@@ -56,7 +56,7 @@ fn described(job: &JobIdentity) -> String {
     match &job.git_ref {
         Some(git_ref) if git_ref.protected => text += &format!(" on {} (protected)", git_ref.name),
         Some(git_ref) => text += &format!(" on {} (not protected)", git_ref.name),
-        None => {}
+        None => text += " on a ref that --ref does not say (not protected)",
     }
     let environment = job.environment.as_ref();
     match environment.and_then(|environment| Some((environment.name()?, environment.tier()))) {
@@ -93,7 +93,9 @@ fn by_name(entry: &Entry) -> String {
 fn gets_in(admitted: &Admitted, question: &Question) -> String {
     let mut text = String::new();
     match &admitted.act_as {
-        ActAs::Agent => text += "It gets in as the agent's own service account.\n",
+        ActAs::Agent => {
+            text += "It gets in as the agent's own service account, which an agent from adit's manifests or chart does not lend: it refuses, unless its `ceiling.agent` is true.\n";
+        }
         ActAs::Impersonate(user) => {
             line(&mut text, format_args!("It gets in as {}", user.user()));
             if let Some(uid) = user.uid() {

@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use adit_authority::agent_file::Covers;
+use adit_authority::agent_file::{Covers, Mode};
 use adit_authority::{AgentFile, Home};
 use adit_process::Exit;
 use anyhow::{Context, anyhow};
 
-use crate::agent_file::{self, HomeArgs};
+use crate::agent_file::{self, HomeArgs, Oddities};
 use crate::failure::{Ends, Failure};
 
-pub(super) fn check(path: &Path, home: &HomeArgs) -> Result<(), Failure> {
+pub(super) fn check(path: &Path, oddities: Oddities, home: &HomeArgs) -> Result<(), Failure> {
     let home = home.home()?;
-    let file = agent_file::read(path)?;
+    let file = agent_file::read(path, oddities)?;
     let report = Report::of(&path.display().to_string(), &file, &home);
     io::stdout()
         .lock()
@@ -30,6 +30,9 @@ pub(super) fn check(path: &Path, home: &HomeArgs) -> Result<(), Failure> {
         .context(format!("{} does not say what holds", path.display()));
     Err(Failure::new(Exit::BadConfig, error))
 }
+
+/// Of entries that are GitLab's default.
+const LENT: &str = "as `agent` is with the rights of the agent's service account, which an agent from adit's manifests or chart does not lend: it refuses, unless its `ceiling.agent` is true";
 
 /// The grants of a file, a line each.
 struct Report {
@@ -50,6 +53,7 @@ impl Report {
             Covers::Project(path) => dropped.is_none() && Some(path) == home.project.as_ref(),
             Covers::Own | Covers::Group(_) | Covers::Instance => false,
         });
+        let mut lends_rights = !names_own;
         if !names_own {
             report.line(format_args!("{name}: accepted: {}", file.own()));
         }
@@ -64,8 +68,12 @@ impl Report {
                 ));
             } else {
                 report.accepted += 1;
+                lends_rights |= entry.mode == Mode::Agent;
                 report.line(format_args!("{name}{place}: accepted: {key}: {entry}"));
             }
+        }
+        if lends_rights {
+            report.line(format_args!("{name}: {LENT}"));
         }
         if home.project.is_none() {
             report.line(format_args!(
