@@ -188,7 +188,7 @@ fn relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike(wor
         let objects = comparable(objects).into_iter();
         objects.filter(|(key, _)| !is_told(key)).collect()
     };
-    let kustomized = kustomized(world, "relay", &["relay/gitlab-api"]);
+    let kustomized = kustomized(world, "relay", &["relay/secrets", "relay/gitlab-api"]);
     Namespace::new(world).accepts(&kustomized);
     let kustomized = ports(kustomized);
     assert!(kustomized.contains_key("Service adit-relay-gitlab"));

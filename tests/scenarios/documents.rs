@@ -123,6 +123,20 @@ fn metrics_are_documented_as_they_are_registered() {
 }
 
 #[test]
+fn relays_file_for_gitlab_can_be_copied() {
+    let page = document("gitlab.md");
+    let (_, below) = page.split_once("\n## A relay's file, whole\n").unwrap();
+    let (_, file) = below.split_once("```yaml\n").unwrap();
+    let file = file.split("```").next().unwrap();
+    let raw = adit_relay::RawConfig::from_yaml(file).unwrap();
+    let config = adit_relay::Config::try_from(raw).unwrap();
+    assert!(config.doubts().is_empty(), "{:?}", config.doubts());
+    assert!(config.gitlab_api.is_some());
+    let gitlab = config.gitlab.unwrap();
+    assert!(gitlab.agent_files.is_some() && gitlab.browsers.is_some());
+}
+
+#[test]
 fn every_documented_metric_is_read_by_a_scenario() {
     let scenarios = scenarios();
     let ends = ["", "_count", "_sum"];

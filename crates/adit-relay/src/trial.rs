@@ -225,7 +225,10 @@ impl Trial {
             return Ok(None);
         };
         files::gitlab_api_certificate(api)?;
-        files::gitlab_api_secret(api)?;
+        if files::gitlab_api_secret(api)?.is_none() {
+            // Then it is the one that GitLab shares with its agent server.
+            self.api_secret()?;
+        }
         Ok(Some(()))
     }
 

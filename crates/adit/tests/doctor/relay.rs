@@ -133,6 +133,16 @@ fn what_the_start_would_refuse_is_told() {
             "{port}"
         );
 
+        let keyless = config.replace(&secret, "/nowhere/secret");
+        let port = format!("{keyless}gitlab_api: {{ address: '127.0.0.1:0' }}\n");
+        let keyless = examined(&port).await;
+        assert_eq!(keyless.outcome("gitlab_api"), "failed", "{keyless}");
+        let told = keyless.what("gitlab_api");
+        assert!(
+            told.contains("authorities.gitlab.api_secret_file"),
+            "{keyless}"
+        );
+
         let bundle = "gitlab: { gitaly: { ca_file: /nowhere/ca.pem },";
         let lost = examined(&config.replace("gitlab: {", bundle)).await;
         lost.is_broken_at("gitaly", "relay", "authorities.gitlab.gitaly.ca_file");
