@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,8 +19,12 @@ use super::relay::Relay;
 pub(super) enum Voucher {
     /// Its keys are in a file.
     Issuer(Issuer),
-    /// Where it will listen. A double of GitLab, which the tests bring along.
-    GitLab(SocketAddr),
+    /// A double of GitLab, which the tests bring along.
+    GitLab {
+        program: PathBuf,
+        /// Where it will listen.
+        address: SocketAddr,
+    },
 }
 
 /// What jobs are known by, once all is there.
@@ -37,24 +41,27 @@ pub(super) struct Vouched {
 }
 
 impl Voucher {
-    pub(super) fn new(is_gitlab: bool, folder: &Path) -> Result<Self> {
-        if !is_gitlab {
-            let issuer = Issuer::new()?;
-            fs::write(folder.join("keys.json"), issuer.keys())?;
-            return Ok(Self::Issuer(issuer));
-        }
+    pub(super) fn issuer(folder: &Path) -> Result<Self> {
+        let issuer = Issuer::new()?;
+        fs::write(folder.join("keys.json"), issuer.keys())?;
+        Ok(Self::Issuer(issuer))
+    }
+
+    /// Builds it, which takes minutes the first time.
+    pub(super) fn gitlab() -> Result<Self> {
+        let program = workspace::gitlab_double()?;
         let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-        Ok(Self::GitLab(SocketAddr::new(
-            loopback,
-            ports::free(loopback)?,
-        )))
+        Ok(Self::GitLab {
+            program,
+            address: SocketAddr::new(loopback, ports::free(loopback)?),
+        })
     }
 
     /// For the line that says so.
     pub(super) fn begins(&self) -> &'static str {
         match self {
             Self::Issuer(_) => "jobs have ID tokens",
-            Self::GitLab(_) => "GitLab started, and two jobs in it",
+            Self::GitLab { .. } => "GitLab started, and two jobs in it",
         }
     }
 
@@ -62,7 +69,7 @@ impl Voucher {
     pub(super) fn relay_file(&self) -> &'static str {
         match self {
             Self::Issuer(_) => "relay.yaml",
-            Self::GitLab(_) => "relay.gitlab.yaml",
+            Self::GitLab { .. } => "relay.gitlab.yaml",
         }
     }
 
@@ -70,7 +77,7 @@ impl Voucher {
     pub(super) fn gitlab_url(&self) -> String {
         match self {
             Self::Issuer(_) => String::new(),
-            Self::GitLab(address) => format!("http://{address}"),
+            Self::GitLab { address, .. } => format!("http://{address}"),
         }
     }
 
@@ -87,14 +94,19 @@ impl Voucher {
                 kubeconfig: None,
                 _daemon: None,
             }),
-            Self::GitLab(address) => gitlab(address, processes, relay),
+            Self::GitLab { program, address } => gitlab(&program, address, processes, relay),
         }
     }
 }
 
-fn gitlab(address: SocketAddr, processes: &Processes, relay: &Relay) -> Result<Vouched> {
+fn gitlab(
+    program: &Path,
+    address: SocketAddr,
+    processes: &Processes,
+    relay: &Relay,
+) -> Result<Vouched> {
     let world = workspace::root().join("deploy/demo/gitlab.yaml");
-    let mut run = Command::new(workspace::gitlab_double()?);
+    let mut run = Command::new(program);
     run.args(["--plain", "--listen", &address.to_string()])
         .args(["--control", "127.0.0.1:0"])
         .args(["--k8s-proxy-url", &format!("{}/k8s-proxy", relay.url())])
