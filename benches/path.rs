@@ -6,11 +6,13 @@ use std::{fs, path::PathBuf};
 use adit_benches::{
     course::Course,
     gate,
+    pair::Pair,
     path::{ADIT, Contender, KAS},
     process::Process,
     race::{Effort, Heat, Race},
     report::{self, Sheet},
     rig::Rig,
+    shape::Shape,
 };
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum as _};
@@ -48,6 +50,9 @@ struct Args {
     /// Measures nothing: starts one path, prints how to load it, and keeps it until standard input ends. For profilers.
     #[arg(long)]
     hold: bool,
+    /// Measures nothing: a hundred bodies go once through both ends of a session, in this thread. For what counts instructions.
+    #[arg(long, conflicts_with = "hold")]
+    session: bool,
     /// Where to write every run as JSON, after each heat.
     #[arg(long, value_name = "FILE", default_value = "target/race.json")]
     json: PathBuf,
@@ -58,6 +63,11 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.session {
+        let shape = Shape::of("session").streams(100).body(256 << 10);
+        Pair::open().uploads(&shape);
+        return Ok(());
+    }
     let effort = effort(&args);
     if let Some(old) = args.gate {
         return gate::run(&Rig::start()?, effort, old, Contender::built()?);

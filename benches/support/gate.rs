@@ -24,6 +24,8 @@ const NEW: &str = "new";
 const AGAIN: &str = "old again";
 /// Fewer say nothing about noise: of one alone, a build was once found to have lost to itself.
 const LEAST_ROUNDS: u32 = 5;
+/// Requests of which the instructions are counted.
+const COUNTED: u64 = 1000;
 /// Less than that is nothing that anybody could act on.
 const LEAST_NOISE: f64 = 0.01;
 
@@ -37,7 +39,8 @@ pub fn run(rig: &Rig, effort: Effort, old: PathBuf, new: PathBuf) -> Result<()> 
     let [old, new, _] = &turns;
     let instructions = Comparison {
         name: "instructions of a request".to_owned(),
-        ratio: instructions::per_request(rig, new)? / instructions::per_request(rig, old)?,
+        ratio: instructions::per_request(rig, new, COUNTED)?
+            / instructions::per_request(rig, old, COUNTED)?,
         noise: LEAST_NOISE,
     };
     let rounds = effort.rounds.max(LEAST_ROUNDS);

@@ -5,11 +5,12 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path as File, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
+use tempfile::NamedTempFile;
 
 use crate::{course::Course, load, path::Contender, process::Process, rig::Rig};
 
-/// Of relay and agent together.
-pub fn per_request(rig: &Rig, build: &Contender) -> Result<f64> {
+/// Of relay and agent together, as a mean over so many requests.
+pub fn per_request(rig: &Rig, build: &Contender, requests: u64) -> Result<f64> {
     eprintln!("instructions: {}", build.name);
     let counted = Contender::adit(&build.name, counted(rig, build.binary()?)?);
     let path = counted.start(rig, &Course::short(rig))?;
@@ -19,13 +20,29 @@ pub fn per_request(rig: &Rig, build: &Contender) -> Result<f64> {
     for hop in &path.hops {
         control("--zero", hop)?;
     }
-    load::http2(&target, 1, 1, REQUESTS)?;
+    load::http2(&target, 1, 1, requests)?;
     let counts = path.hops.iter().map(|hop| {
         control("--dump", hop)?;
         total(&rig.file(&format!("callgrind.{}.1", hop.id())))
     });
     let counts = counts.collect::<Result<Vec<_>>>()?;
-    Ok(counts.iter().sum::<u64>() as f64 / REQUESTS as f64)
+    Ok(counts.iter().sum::<u64>() as f64 / requests as f64)
+}
+
+/// Of what a program does inside of one function: a pattern of its name.
+pub fn inside(function: &str, program: &Command) -> Result<u64> {
+    let dump = NamedTempFile::new()?;
+    let mut counted = Command::new("valgrind");
+    counted
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={}", dump.path().display()))
+        .arg(format!("--toggle-collect={function}"))
+        .arg(program.get_program())
+        .args(program.get_args());
+    let output = counted.output().context("cannot start valgrind")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{counted:?}: {said}");
+    total(dump.path())
 }
 
 /// A program that runs that one under callgrind.
@@ -57,4 +74,3 @@ fn total(dump: &File) -> Result<u64> {
 }
 
 const WARM_UP: u64 = 200;
-const REQUESTS: u64 = 1000;

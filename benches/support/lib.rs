@@ -32,6 +32,7 @@ pub mod open_loop;
 pub mod fleet;
 pub mod kube;
 pub mod line;
+pub mod pair;
 
 pub mod aside;
 pub mod body;

@@ -98,6 +98,14 @@ pub const TESTS: &[Needed] = &[
         package: "haproxy",
     },
     Needed {
+        what: "h2load",
+        package: "nghttp2-client",
+    },
+    Needed {
+        what: "valgrind",
+        package: "valgrind",
+    },
+    Needed {
         what: "chromium",
         package: "chromium",
     },
