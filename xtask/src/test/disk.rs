@@ -29,7 +29,7 @@ fn gigabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e9
 }
 
-/// Measured: `target/` after a whole run, in bytes.
+/// In bytes. Measured: `target/` has 6 GB after a whole run without incremental files, and 10 GB and more with them.
 const FIRST_RUN: u64 = 12_000_000_000;
 
 #[cfg(test)]
