@@ -35,6 +35,21 @@ fn same_image_is_written_as_the_same_bytes() {
 }
 
 #[test]
+fn digest_is_that_of_what_is_in_the_image_wherever_it_lay() {
+    let digest = |content: &[u8]| {
+        let folder = tempfile::TempDir::new().unwrap();
+        let binary = folder.path().join("adit");
+        fs::write(&binary, content).unwrap();
+        released(&binary, "{}")
+            .unwrap()
+            .write(&folder.path().join("image"), "adit:1", Packing::Gzip)
+            .unwrap()
+    };
+    assert_eq!(digest(b"a program"), digest(b"a program"));
+    assert_ne!(digest(b"a program"), digest(b"another one"));
+}
+
+#[test]
 fn index_leads_to_the_manifest_and_that_to_the_layer() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("image.tar");

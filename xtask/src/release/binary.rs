@@ -8,13 +8,15 @@ use anyhow::{Context, Result};
 use xtask::progress::step;
 use xtask::workspace;
 
-/// Builds it in a target folder of its own, so that neither build undoes the other.
+/// Builds it in a target folder of its own, so that neither build undoes the other. What build scripts write lies there, too,
+/// wherever other builds keep theirs: its path gets into the binary, and here it is one of those that are renamed.
 pub(super) fn build() -> Result<PathBuf> {
     let mut cargo = workspace::cargo();
+    cargo.env("CARGO_BUILD_BUILD_DIR", TARGET_FOLDER);
     cargo
         .args(["build", "--locked", "--release", "--package", "adit"])
         .args(["--bin", "adit", "--target", &target()])
-        .args(["--target-dir", "target/static"]);
+        .args(["--target-dir", TARGET_FOLDER]);
     settle(&mut cargo)?;
     let built = step("adit built", || workspace::executables(&mut cargo))?;
     let binary = built.into_iter().next().context("cargo built no adit")?;
@@ -53,3 +55,6 @@ fn cargo_home() -> Result<PathBuf> {
         .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cargo")))
         .context("set CARGO_HOME: there is no HOME")
 }
+
+/// From the repository's top folder.
+const TARGET_FOLDER: &str = "target/static";
