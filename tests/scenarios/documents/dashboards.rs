@@ -1,9 +1,13 @@
 //! The dashboards in `deploy/grafana/`: written from their pages, sound by themselves, and asking for what there is.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use adit_tests::dashboards::dashboard;
 use serde_json::Value;
+use xtask::{
+    command, skip,
+    tools::{self, Module, Tools},
+};
 
 use super::{alerts, is_written, metrics, queries, root};
 
@@ -124,6 +128,26 @@ fn dashboards_are_sound() {
         }
         sources_are_chosen(name, &dashboard);
     }
+}
+
+/// Every field is one that Grafana knows, and of its type: it keeps the others, and does nothing with them.
+#[test]
+fn dashboards_are_what_grafana_reads() {
+    let name = "dashboards_are_what_grafana_reads";
+    if let Err(why) = tools::available(&[Module::Grafana]) {
+        return skip::skipped(name, &format!("{why:#}"));
+    }
+    let tools = Tools::ready(&[Module::Grafana]).unwrap();
+    let mut reads = Command::new(tools.program(Module::Grafana, "grafana-reads"));
+    let files = NAMES.map(|name| root().join(file(name)).with_extension("json"));
+    let said = command::text(reads.args(files)).unwrap();
+    // Grafana fills in what is left out.
+    let left_out = "required field is missing from input";
+    let wrong: Vec<_> = said
+        .lines()
+        .filter(|line| !line.ends_with(left_out))
+        .collect();
+    assert_eq!(wrong, Vec::<&str>::new());
 }
 
 /// No data source is one of our own machine's.

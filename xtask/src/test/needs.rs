@@ -17,6 +17,7 @@ pub(super) fn ready() {
         pipelines,
         flux,
         prometheus,
+        grafana,
     ] {
         if let Err(why) = get() {
             line(paint(Tone::Odd, format_args!("  {why:#}")));
@@ -51,4 +52,8 @@ fn flux() -> Result<()> {
 
 fn prometheus() -> Result<()> {
     Prometheus::ready().map(drop)
+}
+
+fn grafana() -> Result<()> {
+    Tools::ready(&[Module::Grafana]).map(drop)
 }

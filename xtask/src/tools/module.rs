@@ -27,6 +27,8 @@ pub enum Module {
     KustomizeController,
     /// Flux's controller that is called after a push, and its kinds.
     NotificationController,
+    /// Grafana's own types of dashboards, in a program of ours that reads with them.
+    Grafana,
 }
 
 /// A file that a module's source has and we keep beside the programs; or a folder of files.
@@ -60,6 +62,7 @@ impl Module {
             Self::SourceController => "source-controller",
             Self::KustomizeController => "kustomize-controller",
             Self::NotificationController => "notification-controller",
+            Self::Grafana => "grafana",
         }
     }
 
@@ -78,6 +81,7 @@ impl Module {
             Self::NotificationController => {
                 include_str!("../../tools/notification-controller/go.mod")
             }
+            Self::Grafana => include_str!("../../tools/grafana/go.mod"),
         };
         go_mod
             .lines()
@@ -103,6 +107,7 @@ impl Module {
             Self::SourceController => "github.com/fluxcd/source-controller",
             Self::KustomizeController => "github.com/fluxcd/kustomize-controller",
             Self::NotificationController => "github.com/fluxcd/notification-controller",
+            Self::Grafana => "github.com/grafana/grafana-foundation-sdk/go",
         }
     }
 
@@ -117,7 +122,8 @@ impl Module {
             | Self::Helm
             | Self::Kwok
             | Self::Flux
-            | Self::NotificationController => self,
+            | Self::NotificationController
+            | Self::Grafana => self,
         };
         workspace::root().join("xtask/tools").join(folder.name())
     }
@@ -151,6 +157,7 @@ impl Module {
                 "github.com/fluxcd/notification-controller",
                 "notification-controller",
             )],
+            Self::Grafana => &[(".", "grafana-reads")],
         }
     }
 
@@ -161,7 +168,8 @@ impl Module {
             Self::Etcd
             | Self::SourceController
             | Self::KustomizeController
-            | Self::NotificationController => vec![],
+            | Self::NotificationController
+            | Self::Grafana => vec![],
             Self::Flux => vec![("main.VERSION", version.trim_start_matches('v').to_owned())],
             Self::Kubernetes | Self::Kubectl => {
                 let mut parts = version.trim_start_matches('v').split('.');
@@ -179,7 +187,7 @@ impl Module {
 
     pub(super) fn kept(self) -> &'static [Kept] {
         match self {
-            Self::Etcd | Self::Kubectl | Self::Helm | Self::Flux => &[],
+            Self::Etcd | Self::Kubectl | Self::Helm | Self::Flux | Self::Grafana => &[],
             Self::SourceController | Self::KustomizeController | Self::NotificationController => {
                 &[Kept {
                     from: "config/crd/bases",
@@ -227,7 +235,8 @@ impl Module {
             | Self::Kwok
             | Self::SourceController
             | Self::KustomizeController
-            | Self::NotificationController => &[],
+            | Self::NotificationController
+            | Self::Grafana => &[],
         }
     }
 }
@@ -248,6 +257,7 @@ mod tests {
             Module::SourceController,
             Module::KustomizeController,
             Module::NotificationController,
+            Module::Grafana,
         ];
         for module in all {
             assert!(module.version().starts_with('v'), "{module:?}");
