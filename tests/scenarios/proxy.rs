@@ -1,6 +1,8 @@
 //! Agents behind a company's proxy: it is asked to CONNECT, with its password, and sees nothing but TLS.
 
-use adit_tests::{ConnectProxy, agent, kube, logs, raw::field, relay, scenario, until};
+use adit_tests::{
+    ConnectProxy, agent, kube, logs, raw::field, relay, scenario, tinyproxy::TinyProxy, until,
+};
 
 /// `user:canary-proxy-password`
 const AUTHORIZATION: &str = "Basic dXNlcjpjYW5hcnktcHJveHktcGFzc3dvcmQ=";
@@ -60,6 +62,34 @@ fn proxy_that_refuses_is_named_and_its_password_is_not() {
         until("the log says why", || logs().contains("407")).await;
         assert!(!logs().contains("canary-wrong-password"));
         assert_eq!(agent.metrics().await.value("adit_agent_tunnels"), 0.0);
+        relay.stop().await;
+        agent.stop().await;
+        drop(proxy);
+        kube.stop().await;
+    });
+}
+
+/// Not ours: it judges the password and the CONNECT, and closes what it does not take.
+#[test]
+fn agent_goes_through_a_real_proxy_with_its_password() {
+    if !TinyProxy::is_there("agent_goes_through_a_real_proxy_with_its_password") {
+        return;
+    }
+    scenario(async {
+        let kube = kube().start().await;
+        let relay = relay().start().await;
+        let proxy = TinyProxy::start(relay.address().port(), "user", "canary-password").await;
+        let through = |password: &str| {
+            let url = format!("http://user:{password}@{}", proxy.address());
+            let agent = agent("prod").to(&relay).serving(&kube);
+            agent.with("relay", "proxy", url)
+        };
+        let refused = through("canary-wrong").start_anyway().await;
+        until("the log says why", || logs().contains("401")).await;
+        refused.stop().await;
+        let agent = through("canary-password").start().await;
+        relay.job(9001).get("/api").await.echo();
+        assert!(!logs().contains("canary-"), "{}", logs());
         relay.stop().await;
         agent.stop().await;
         drop(proxy);

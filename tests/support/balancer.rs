@@ -91,13 +91,7 @@ impl Balancer {
         );
         let command = program.command(processes.folder(), &settings);
         let mut daemon = processes.start(program.name(), command).unwrap();
-        let listening = async {
-            while TcpStream::connect(address).await.is_err() {
-                daemon.check().unwrap();
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-        };
-        within("a balancer", listening).await;
+        listening(&mut daemon, address).await;
         Self {
             address,
             _daemon: daemon,
@@ -109,6 +103,17 @@ impl Balancer {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Waits until it takes connections.
+pub(crate) async fn listening(daemon: &mut Daemon, address: SocketAddr) {
+    let connected = async {
+        while TcpStream::connect(address).await.is_err() {
+            daemon.check().unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    within("a daemon that listens", connected).await;
 }
 
 /// The first block of settings below a heading.

@@ -53,6 +53,7 @@ mod relay;
 mod scenario;
 mod settings;
 mod tasks;
+pub mod tinyproxy;
 mod world;
 
 pub use agent::{AgentBuilder, TestAgent, agent};

@@ -98,6 +98,10 @@ pub const TESTS: &[Needed] = &[
         package: "haproxy",
     },
     Needed {
+        what: "tinyproxy",
+        package: "tinyproxy-bin",
+    },
+    Needed {
         what: "h2load",
         package: "nghttp2-client",
     },
