@@ -1,7 +1,8 @@
 //! What every adit process needs, and nothing that knows about clusters, tokens or tunnels.
 //!
 //! The relay, the agent and the binary build on it: how a process logs ([`logging`]), how it is
-//! told to stop ([`signals`]), when it reads its files again ([`reread`]), how it uses its cores
+//! told to stop ([`signals`]), when it reads its files again ([`reread`]), secrets among them
+//! ([`secret_file`]), how it uses its cores
 //! ([`shards`]), how it listens and reads ([`net`]), its certificates and roots ([`tls`]), what
 //! operators see of it ([`admin`], [`metrics`]), and with which code it ends ([`exit`]).
 //!
@@ -14,6 +15,7 @@ pub mod exit;
 pub mod logging;
 mod replica;
 pub mod reread;
+pub mod secret_file;
 pub mod signals;
 
 pub mod shards;

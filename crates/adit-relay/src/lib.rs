@@ -75,7 +75,6 @@ mod in_flight;
 mod lasting;
 mod metrics;
 mod rules;
-mod secret_file;
 mod seldom;
 mod spans;
 pub mod status;
@@ -89,5 +88,4 @@ pub use config::{
     RawRoute, RawTunnel, RouteConfig, TunnelConfig,
 };
 pub use relay::{Configured, Relay, StartError};
-pub use secret_file::SecretError;
 pub use trial::{IssuerKeys, NoGitLab, Reads, Trial};

@@ -10,6 +10,7 @@ use adit_process::{
     Reread, ShardId, Shards, Stop,
     admin::{Admin, Condition},
     net::{Listener, listen_advice, listen_shards},
+    secret_file::SecretError,
     tls::TlsError,
 };
 use adit_traces::{Exporter, Sending};
@@ -28,7 +29,6 @@ use crate::{
     in_flight::InFlight,
     registry::Registry,
     rules::Current,
-    secret_file::SecretError,
 };
 
 mod built;

@@ -12,15 +12,13 @@ use adit_authority::{
 };
 use adit_process::{
     replica_name,
+    secret_file::{Loaded, SecretError, load},
     tls::{CertificateFiles, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots},
 };
 use adit_traces::{Counts, Exporter, Instance, Traces};
 
 use super::StartError;
-use crate::{
-    config::{Config, FrontDoorConfig, GitLabApiConfig},
-    secret_file::{Loaded, SecretError, load},
-};
+use crate::config::{Config, FrontDoorConfig, GitLabApiConfig};
 
 /// A secret, where one is named.
 type Named<T> = Result<Option<Loaded<T>>, SecretError>;

@@ -6,13 +6,13 @@ use adit_authority::{
     GitLab, Secrets,
     gitlab::{AgentFiles, ApiSecret, Gitaly, ReadToken, Sources},
 };
+use adit_process::secret_file::SecretError;
 
 use super::{StartError, Upkeep, files};
 use crate::{
     config::Config,
     gitlab::{Client, Cuts, Events, GitalyClient, Pushes, read_files},
     metrics::{Metrics, Stage},
-    secret_file::SecretError,
 };
 
 /// Each is there if the configuration says so.

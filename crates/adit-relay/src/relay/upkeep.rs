@@ -6,11 +6,10 @@ use adit_process::{
     Reread,
     metrics::{Each, Reload},
     reread::{self, Kept},
+    secret_file::Loaded,
 };
 use prometheus_client::metrics::counter::Counter;
 use tokio::task::JoinSet;
-
-use crate::secret_file::Loaded;
 
 /// Tasks that end when this is dropped.
 #[derive(Debug)]

@@ -1,20 +1,17 @@
-//! Decides what a file must hold whose secret is used: at start, and whenever it is read again ([`adit_process::reread`]), so that it can
+//! Decides what a file must hold whose secret is used: at start, and whenever it is read again ([`reread`](crate::reread)), so that it can
 //! be replaced without a restart. Invariant: a secret is shown nowhere, and what is none neither.
 
-use std::{
-    fmt::Display,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::fmt::{self, Display};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use adit_process::{
-    metrics::{Each, Reload},
-    reread::{Kept, Looks},
-};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::metrics::{Each, Reload};
+use crate::reread::{Kept, Looks};
 
 /// Bytes: a secret is a line or a few.
 const MOST: u64 = 4096;
@@ -46,8 +43,9 @@ pub enum SecretError {
 
 /// A secret, and what it was read from.
 #[derive(Debug)]
-pub(crate) struct Loaded<T> {
-    pub(crate) secret: T,
+pub struct Loaded<T> {
+    /// As it was checked.
+    pub secret: T,
     file: File,
     text: SecretString,
 }
@@ -60,7 +58,10 @@ struct File {
 }
 
 /// Reads a secret from the file that `key` names, and has it checked.
-pub(crate) fn load<T, E: Display>(
+///
+/// # Errors
+/// The file cannot be read, or holds none.
+pub fn load<T, E: Display>(
     key: &'static str,
     path: &Path,
     take: impl FnOnce(&str) -> Result<T, E>,
@@ -94,7 +95,7 @@ impl File {
 }
 
 /// A secret that is in use, and the file that it is in.
-pub(crate) struct SecretFile<T, E> {
+pub struct SecretFile<T, E> {
     secret: Arc<T>,
     replace: fn(&T, &str) -> Result<(), E>,
     file: File,
@@ -104,7 +105,8 @@ pub(crate) struct SecretFile<T, E> {
 
 impl<T> Loaded<T> {
     /// To be replaced by `replace` whenever the file holds another one.
-    pub(crate) fn kept<E>(
+    #[must_use]
+    pub fn kept<E>(
         self,
         replace: fn(&T, &str) -> Result<(), E>,
         reloads: Each<Reload, Counter>,
@@ -118,6 +120,12 @@ impl<T> Loaded<T> {
             looks: Looks::counted_by(reloads),
         };
         (secret, file)
+    }
+}
+
+impl<T, E> fmt::Debug for SecretFile<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SecretFile").field(&self.file).finish()
     }
 }
 
@@ -169,9 +177,8 @@ fn read(path: &Path) -> io::Result<SecretString> {
 mod tests {
     use std::fs;
 
-    use adit_process::reread::{Look, look};
-
     use super::*;
+    use crate::reread::{Look, look};
 
     #[test]
     fn a_secret_is_taken_again_when_it_changes_and_only_if_it_is_one() {
