@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use adit_agent::{
-    backoff::{Backoff, BackoffTerms},
-    dial::Dialler,
-};
+use adit_agent::dial::Dialler;
 use adit_authority::token;
-use adit_process::tls::H2;
+use adit_process::{
+    backoff::{Backoff, BackoffTerms},
+    tls::H2,
+};
 use adit_tunnel::{Options, connect};
 use anyhow::Result;
 use http::HeaderValue;

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adit_process::backoff::BackoffTerms;
 use adit_process::logging::Filter;
 use adit_process::tls::TrustRoots;
 use adit_traces::TracesConfig;
@@ -25,7 +26,6 @@ pub use self::raw::{
     BadYaml, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawLog, RawRelay,
 };
 pub(crate) use self::relay_url::{Allowed, RelayUrl};
-use crate::backoff::BackoffTerms;
 use crate::dial::proxy::Proxy;
 use crate::impersonate::Ceiling;
 

@@ -25,6 +25,7 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_process::backoff::{Backoff, BackoffTerms};
 use adit_process::metrics::Held;
 use adit_process::tls::TlsError;
 use adit_process::{Stop, chain};
@@ -43,7 +44,6 @@ use self::receivers::{Keeping, Receivers};
 use self::repositories::{Found, Repositories};
 use self::webhook::Webhook;
 use crate::agent::link::Opened;
-use crate::backoff::{Backoff, BackoffTerms};
 use crate::config::FluxConfig;
 use crate::kube::Kube;
 use crate::metrics::Metrics;

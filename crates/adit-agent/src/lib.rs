@@ -32,7 +32,6 @@ mod impersonate;
 mod in_hand;
 mod kube;
 
-pub mod backoff;
 pub mod dial;
 mod explain;
 #[cfg(test)]

@@ -2,13 +2,14 @@
 //!
 //! The relay, the agent and the binary build on it: how a process logs ([`logging`]), how it is
 //! told to stop ([`signals`]), when it reads its files again ([`reread`]), secrets among them
-//! ([`secret_file`]), how it uses its cores
-//! ([`shards`]), how it listens and reads ([`net`]), its certificates and roots ([`tls`]), what
-//! operators see of it ([`admin`], [`metrics`]), and with which code it ends ([`exit`]).
+//! ([`secret_file`]), how it uses its cores ([`shards`]), how it listens and reads ([`net`]), its
+//! certificates and roots ([`tls`]), how it tries again ([`backoff`]), what operators see of it
+//! ([`admin`], [`metrics`]), and with which code it ends ([`exit`]).
 //!
 //! Nothing here installs a process-wide default except [`logging::init`]; nothing spawns a task:
 //! what must run is returned as a future for the owner to run.
 
+pub mod backoff;
 mod chain;
 mod config_file;
 pub mod exit;

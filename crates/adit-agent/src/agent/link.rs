@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_process::admin::Condition;
+use adit_process::backoff::Backoff;
 use adit_process::metrics::{Held, Label};
 use adit_process::{Stop, chain};
 use adit_tunnel::{Calls, CloseReason, Driver, Options, Tunnel};
@@ -24,7 +25,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::transport::{Carried, Transports};
-use crate::backoff::Backoff;
 use crate::config::{RelayConfig, TokenSource};
 use crate::explain::ConnectFailure;
 use crate::kube::credentials::bearer;

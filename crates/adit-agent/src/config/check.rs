@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_identity::mistakes::{Key, Mistakes, Section};
+use adit_process::backoff::BackoffTerms;
 use adit_process::replica_name;
 use adit_process::tls::TrustRoots;
 use adit_traces::TracesConfig;
@@ -15,7 +16,6 @@ use super::{
     Config, DEAD_AFTER, FluxConfig, KubernetesConfig, Limits, PING_INTERVAL, PoolLimits, RawAdmin,
     RawCeiling, RawConfig, RawKubernetes, RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
 };
-use crate::backoff::BackoffTerms;
 use crate::dial::proxy::{Proxy, ProxyEnvironment};
 use crate::impersonate::{Ceiling, Pattern};
 

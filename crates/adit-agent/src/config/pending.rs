@@ -1,7 +1,8 @@
 //! Decides which keys of a changed configuration wait for the agent's next start: what they say cannot change while it runs.
 
+use adit_process::backoff::BackoffTerms;
+
 use super::{Config, FluxConfig, KubernetesConfig, Limits, PoolLimits, RelayConfig, TokenSource};
-use crate::backoff::BackoffTerms;
 
 impl Config {
     /// The keys of which `next` says something else than this one, and that an agent which runs by this one does not take up.

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use adit_identity::FullPath;
+use adit_process::backoff::Backoff;
 use adit_process::chain;
 use adit_process::metrics::Held;
 use adit_proto::pushes::{FollowRequest, FollowResponse, follow_response::Kind};
@@ -17,7 +18,6 @@ use tokio::time::{Instant, sleep};
 use super::RETRY;
 use super::repositories::Found;
 use crate::agent::link::Opened;
-use crate::backoff::Backoff;
 use crate::metrics::Metrics;
 
 /// What is heard.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_identity::FullPath;
+use adit_process::backoff::Backoff;
 use adit_process::chain;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -27,7 +28,6 @@ use super::api::{Api, ApiError, Write};
 use super::objects::{self, Key, MANAGER};
 use super::repositories::{Found, Place, Repository};
 use super::webhook::{CallFailure, Webhook};
-use crate::backoff::Backoff;
 use crate::metrics::{Metrics, Reconciliation};
 
 /// All of them.

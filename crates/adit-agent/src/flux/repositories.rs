@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use adit_identity::FullPath;
+use adit_process::backoff::Backoff;
 use adit_process::chain;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -15,7 +16,6 @@ use tokio::time::{sleep, timeout};
 
 use super::RETRY;
 use super::api::{Api, ApiError};
-use crate::backoff::Backoff;
 use crate::config::GitLabUrl;
 use crate::kube::AnswerBody;
 

@@ -1,5 +1,4 @@
-//! Decides how long to wait before the relay is dialled again. Called by the agent's link, and by whoever
-//! plays many agents at once.
+//! Decides how long to wait before somebody is called again: the relay by agents, and by whoever plays many of them; the API server.
 //! Invariant: a fleet of agents that lost one relay comes back spread out, not in one second: full jitter, so that each
 //! wait is anything between nothing and the ceiling, and the ceiling doubles with each failure.
 
