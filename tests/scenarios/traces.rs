@@ -235,24 +235,47 @@ fn spans_are_sent_by_tls_with_a_token_that_may_change_and_the_last_at_the_end() 
         let token = collector.demand("first");
         std::fs::write(&token, "first\n").unwrap();
         let endpoint = format!("https://localhost:{}", collector.address().port());
+        let (ca, file) = (collector.ca(), token.clone());
         let relay = relay()
-            .with("traces", "endpoint", endpoint)
-            .with("traces", "ca_file", collector.ca().display())
-            .with("traces", "token_file", token.display())
+            .with("traces", "endpoint", &endpoint)
+            .with("traces", "ca_file", ca.display())
+            .with("traces", "token_file", file.display())
             .with("traces", "sample", 1);
-        let mut world = World::of(kube(), relay).await;
+        let mut world = World::with(kube(), relay, |agent| {
+            agent
+                .with("traces", "endpoint", &endpoint)
+                .with("traces", "ca_file", ca.display())
+                .with("traces", "token_file", file.display())
+        })
+        .await;
         world.job.get("/api").await.echo();
-        collector
-            .until_told("it", |told| told.name == "forward")
-            .await;
+        for last in ["forward", "api_server"] {
+            collector.until_told(last, |told| told.name == last).await;
+        }
         drop(collector.demand("second"));
         std::fs::write(&token, "second\n").unwrap();
-        let before = collector.told().len();
+        world.relay.reread();
+        world.agent.reread();
+        let of_relay = "adit_relay_secret_reloads_total{outcome=\"replaced\"}";
+        let of_agent = "adit_agent_secret_reloads_total{outcome=\"replaced\"}";
+        let once = |reloads| reloads == 1.0;
+        world.relay.until_metric(of_relay, once).await;
+        world.agent.until_metric(of_agent, once).await;
+        let of_relay = || {
+            let told = collector.told().into_iter();
+            told.filter(|told| told.service == "adit-relay").count()
+        };
+        let before = of_relay();
         world.job.get("/apis").await.echo();
         // Before its second to gather is over.
         world.relay.drain(Duration::from_secs(10)).await;
-        until("the last spans", || collector.told().len() >= before + 4).await;
-        world.agent.stop().await;
+        until("the last spans", || of_relay() >= before + 4).await;
+        world.agent.drain(Duration::from_secs(10)).await;
+        until("the agent's", || {
+            let told = collector.told();
+            told.iter().filter(|told| told.name == "api_server").count() == 2
+        })
+        .await;
         world.kube.stop().await;
     });
 }

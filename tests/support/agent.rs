@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use adit_agent::{Agent, Config, RawConfig};
-use adit_process::{ConfigFile, Reread, reread::keep};
+use adit_process::{ConfigFile, reread::keep};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -118,7 +118,6 @@ impl AgentBuilder {
             settings: self.settings,
             folder: self.folder,
             file: None,
-            reread: Reread::default(),
         };
         agent.revive_anyway().await;
         agent
@@ -132,7 +131,6 @@ pub struct TestAgent {
     folder: TempDir,
     /// Once it runs by one: what keeps it.
     file: Option<JoinSet<()>>,
-    reread: Reread,
 }
 
 impl TestAgent {
@@ -212,14 +210,14 @@ impl TestAgent {
         let change = move |config| configured.change(config);
         let file = ConfigFile::new(path.clone(), text, parse, change, looks);
         let mut kept = JoinSet::new();
-        kept.spawn(keep(Arc::new(file), &self.reread));
+        kept.spawn(keep(Arc::new(file), self.agent().reread()));
         self.file = Some(kept);
         path
     }
 
-    /// Has it read that file, as SIGHUP does.
+    /// Has it read that file and its secret, as SIGHUP does.
     pub fn reread(&self) {
-        self.reread.now();
+        self.agent().reread().now();
     }
 
     fn check(&self) -> Config {

@@ -13,9 +13,10 @@ use std::time::Duration;
 use adit_exchange::HeadLimits;
 use adit_process::admin::{Admin, Readiness};
 use adit_process::net::listen_advice;
+use adit_process::reread::keep;
 use adit_process::tls::TlsError;
-use adit_process::{Stop, chain};
-use adit_traces::{Counts, Exporter, Instance, Sending, Traces};
+use adit_process::{Reread, Stop, chain};
+use adit_traces::{Counts, Exporter, Instance, Sending, Token, Traces, TracesConfig};
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -47,6 +48,7 @@ pub struct Agent {
     /// After what makes them.
     traces: Option<Sending>,
     configured: Configured,
+    reread: Reread,
 }
 
 /// Why an agent did not start. Whether the relay and the API server can be reached is not asked for that.
@@ -96,8 +98,16 @@ impl Agent {
         let kube = Arc::new(kube);
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
         let transports = Transports::new(&config.relay, metrics.clone())?;
+        let (reread, mut aside) = (Reread::default(), JoinSet::new());
+        let token = config.traces.as_ref().map(TracesConfig::token).transpose();
+        let token = token.map_err(adit_traces::StartError::from)?.flatten();
+        let token = token.map(|loaded| {
+            let (token, file) = loaded.kept(Token::replace, metrics.secret_reloads.clone());
+            aside.spawn(keep(Arc::new(file), &reread));
+            token
+        });
         let traces = config.traces.clone();
-        let traces = traces.map(|to| Traces::new(to, instance(&config), counts));
+        let traces = traces.map(|to| Traces::new(to, token, instance(&config), counts));
         let (traces, exporter) = traces.transpose()?.unzip();
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");
@@ -113,7 +123,6 @@ impl Agent {
         })?;
         let admin_addr = admin.local_addr();
 
-        let mut aside = JoinSet::new();
         aside.spawn(admin.serve(std::future::pending()));
         let credentials = Arc::clone(kube.credentials());
         aside.spawn(async move { credentials.keep_fresh().await });
@@ -166,6 +175,7 @@ impl Agent {
             aside,
             traces: exporter.map(Exporter::start),
             configured: Configured::new(config, service),
+            reread,
         })
     }
 
@@ -173,6 +183,12 @@ impl Agent {
     #[must_use]
     pub const fn configured(&self) -> &Configured {
         &self.configured
+    }
+
+    /// What has its secret read again without waiting for its time, and whatever else is kept by it.
+    #[must_use]
+    pub const fn reread(&self) -> &Reread {
+        &self.reread
     }
 
     /// Where `/livez`, `/readyz` and `/metrics` are answered.

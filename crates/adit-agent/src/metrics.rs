@@ -6,7 +6,7 @@ mod tunnels;
 use std::time::Duration;
 
 use adit_process::label;
-use adit_process::metrics::{Durations, Each, EachPair};
+use adit_process::metrics::{Durations, Each, EachPair, Reload};
 use adit_process::reread::Looks;
 use adit_tunnel::{Cause, ResetReason};
 use http::StatusCode;
@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     /// How it goes with the configuration's file.
     pub(crate) config_looks: Looks,
     pub(crate) config_keys_pending: Gauge,
+    pub(crate) secret_reloads: Each<Reload, Counter>,
 }
 
 label! {
@@ -270,6 +271,11 @@ impl Metrics {
             "config_keys_pending",
             "Keys of the configuration's file that say something else than what the agent runs by, and count from its next start on",
             self.config_keys_pending.clone(),
+        );
+        registry.register(
+            "secret_reloads",
+            "Looks at traces.token_file that found another token, or none that can be used",
+            self.secret_reloads.clone(),
         );
     }
 

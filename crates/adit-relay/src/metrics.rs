@@ -215,7 +215,7 @@ impl Metrics {
         );
         registry.register(
             "secret_reloads",
-            "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file and agent_files.token_file, gitlab_api.secret_file and admin.token_file that found another secret, or none that can be used",
+            "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file and agent_files.token_file, gitlab_api.secret_file, admin.token_file and traces.token_file that found another secret, or none that can be used",
             self.secret_reloads.clone(),
         );
         registry.register(

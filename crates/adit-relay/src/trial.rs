@@ -3,7 +3,7 @@
 //! Invariant: it is done by the relay's own code, nothing listens, and nobody but GitLab is sent a token, which is the one that reads agents'
 //! files; of a secret a proof is.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use adit_authority::{
     AskGitLab as _, FetchError, GitLabConfig,
@@ -120,7 +120,8 @@ impl Trial {
     /// # Errors
     /// It cannot be used.
     pub fn traces(&self) -> Result<Option<()>, StartError> {
-        let traces = files::traces(&self.config, Counts::default())?;
+        let token = files::traces_token(&self.config)?.map(|loaded| Arc::new(loaded.secret));
+        let traces = files::traces(&self.config, token, Counts::default())?;
         Ok(traces.map(drop))
     }
 

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use adit_identity::mistakes::{Mistakes, Section};
 use adit_process::net::is_loopback;
+use adit_process::secret_file::{Loaded, SecretError, load};
 use adit_process::tls::TrustRoots;
 use http::Uri;
 use serde::Deserialize;
+
+use crate::Token;
 
 /// Section `traces`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,7 +20,8 @@ pub struct RawTraces {
     pub endpoint: Option<String>,
     /// PEM bundle with the *only* authorities that may vouch for the collector. Default: the system's CAs.
     pub ca_file: Option<PathBuf>,
-    /// File with a token that the collector is shown (`Authorization: Bearer`). Read again before each call.
+    /// File with a token that the collector is shown (`Authorization: Bearer`). Read again when it
+    /// changes; a file that cannot be used changes nothing and is logged.
     pub token_file: Option<PathBuf>,
     /// Share of the requests that are traced of which nobody has decided that before.
     pub sample: Option<f64>,
@@ -45,6 +49,15 @@ pub(crate) struct Endpoint {
 }
 
 impl TracesConfig {
+    /// Reads the token that the collector is shown; none where none is named.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn token(&self) -> Result<Option<Loaded<Token>>, SecretError> {
+        let read = |file: &PathBuf| load("traces.token_file", file, Token::new);
+        self.token_file.as_ref().map(read).transpose()
+    }
+
     /// The section, or what is wrong with it.
     pub fn check(raw: RawTraces, mistakes: &mut Mistakes) -> Option<Self> {
         let mut section = Section::new("traces", mistakes);

@@ -3,12 +3,12 @@
 
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adit_process::chain;
+use adit_process::secret_file::SecretError;
 use adit_process::tls::{ClientTls, TlsError};
 use hyper_util::rt::TokioIo;
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -18,18 +18,16 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SpanData, SpanExporter as _};
-use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::either::Either;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint as Target};
 
 use crate::config::Endpoint;
-use crate::{Counts, Fate, Shared, Traces, TracesConfig};
+use crate::{Counts, Fate, Shared, Token, Traces, TracesConfig};
 
 /// Why there are no traces.
 #[derive(Debug, thiserror::Error)]
@@ -40,14 +38,9 @@ pub enum StartError {
     /// No certificate has such a name.
     #[error("{0:?} is no host name that a certificate could have (traces.endpoint)")]
     Name(String),
-    /// The token cannot be read, or is no token.
-    #[error("cannot read the token in {} (traces.token_file)", path.display())]
-    Token {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The token cannot be read, or is none.
+    #[error(transparent)]
+    Token(#[from] SecretError),
 }
 
 impl StartError {
@@ -61,7 +54,7 @@ impl StartError {
             Self::Name(_) => {
                 "use the host name in traces.endpoint that the collector's certificate has"
             }
-            Self::Token { .. } => {
+            Self::Token(_) => {
                 "put the token into that file, where adit's user can read it, or leave traces.token_file out"
             }
         }
@@ -101,17 +94,18 @@ pub struct Exporter {
     counts: Counts,
     endpoint: Endpoint,
     tls: Option<(ClientTls, ServerName<'static>)>,
-    token: Option<Token>,
+    token: Option<Arc<Token>>,
     resource: Resource,
 }
 
 impl Traces {
-    /// Nothing is sent until the exporter runs.
+    /// Nothing is sent until the exporter runs. The token is that of [`TracesConfig::token`], which somebody keeps.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn new(
         config: TracesConfig,
+        token: Option<Arc<Token>>,
         of: Instance,
         counts: Counts,
     ) -> Result<(Self, Exporter), StartError> {
@@ -137,7 +131,7 @@ impl Traces {
             counts,
             endpoint,
             tls,
-            token: config.token_file.map(Token::load).transpose()?,
+            token,
             resource: resource(of),
         };
         Ok((Self(Arc::new(shared)), exporter))
@@ -178,9 +172,6 @@ impl Exporter {
                 self.queue.close();
                 while self.queue.recv_many(&mut batch, MOST_SPANS).await > 0 {}
             }
-            if let Some(token) = &self.token {
-                token.look_again();
-            }
             let count = batch.len() as u64;
             if count > 0 {
                 let sent = collector.export(batch).await;
@@ -219,7 +210,11 @@ impl Exporter {
         let builder = SpanExporter::builder().with_tonic();
         let builder = builder.with_channel(self.channel()).with_timeout(LONGEST);
         let mut collector = match &self.token {
-            Some(token) => builder.with_interceptor(token.shown()).build()?,
+            Some(token) => {
+                let token = Arc::clone(token);
+                let show = move |request| token.show(request);
+                builder.with_interceptor(show).build()?
+            }
             None => builder.build()?,
         };
         collector.set_resource(&self.resource);
@@ -280,56 +275,6 @@ impl Heard {
             }
         }
     }
-}
-
-/// A token in a file, which may change.
-#[derive(Debug)]
-struct Token {
-    path: PathBuf,
-    value: Arc<Mutex<MetadataValue<Ascii>>>,
-}
-
-impl Token {
-    fn load(path: PathBuf) -> Result<Self, StartError> {
-        match read(&path) {
-            Ok(value) => Ok(Self {
-                path,
-                value: Arc::new(Mutex::new(value)),
-            }),
-            Err(source) => Err(StartError::Token { path, source }),
-        }
-    }
-
-    /// What cannot be read changes nothing: the collector will say what it thinks of the old one.
-    fn look_again(&self) {
-        if let Ok(value) = read(&self.path) {
-            *self.value.lock() = value;
-        }
-    }
-
-    fn shown(
-        &self,
-    ) -> impl FnMut(tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status>
-    + Clone
-    + Send
-    + Sync
-    + 'static
-    + use<> {
-        let value = Arc::clone(&self.value);
-        move |mut request| {
-            let value = value.lock().clone();
-            request.metadata_mut().insert("authorization", value);
-            Ok(request)
-        }
-    }
-}
-
-fn read(path: &Path) -> io::Result<MetadataValue<Ascii>> {
-    let text = std::fs::read_to_string(path)?;
-    let no_token = |_| io::Error::new(io::ErrorKind::InvalidData, "it holds no token");
-    let mut value = MetadataValue::try_from(format!("Bearer {}", text.trim())).map_err(no_token)?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn resource(of: Instance) -> Resource {

@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod export;
 mod span;
+mod token;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 pub use config::{RawTraces, TracesConfig};
 pub use export::{Exporter, Instance, Sending, StartError};
 pub use span::Span;
+pub use token::{NoToken, Token};
 
 /// Decides which requests are told of, and takes their spans. Clones share the queue.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use adit_agent::{Agent, Config, RawConfig, StartError};
-use adit_process::{ConfigFile, Exit, Reread, Stop};
+use adit_process::{ConfigFile, Exit, Stop};
 use anyhow::Context;
 use clap::Args;
 use secrecy::SecretString;
@@ -144,7 +144,7 @@ async fn serve(
     let file = path
         .zip(text)
         .map(|(path, text)| ConfigFile::new(path, text, parse, change, looks));
-    keep_until_drain(file, &Reread::default(), &stop).await?;
+    keep_until_drain(file, agent.reread(), &stop).await?;
     let grace = agent.configured().drain_grace();
     agent.drain(grace).await;
     tracing::info!("agent stopped");

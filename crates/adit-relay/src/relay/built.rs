@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use adit_authority::{Authoriser, FetchKeys, KeyRefresh, Oidc, Secrets};
 use adit_process::{Stop, admin::Readiness};
-use adit_traces::{Counts, Exporter};
+use adit_traces::{Counts, Exporter, Token};
 use adit_tunnel::Budget;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
@@ -84,7 +84,9 @@ impl Built {
         let to = config.audit.to.clone();
         let audit = Audit::start(config.audit.clone(), shards, metrics.audit.clone());
         let (audit, writer) = audit.map_err(|source| StartError::Audit { to, source })?;
-        let traces = files::traces(&config, Counts::register(&mut registered))?;
+        let token = files::traces_token(&config)?;
+        let token = token.map(|it| upkeep.secret(it, Token::replace));
+        let traces = files::traces(&config, token, Counts::register(&mut registered))?;
         let (traces, exporter) = traces.unzip();
         let names = gitlab
             .as_ref()

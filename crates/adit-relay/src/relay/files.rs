@@ -4,7 +4,7 @@
 //! Called by `built.rs` for a relay that is to run, and by `trial.rs` for one that is looked at. Invariant: both read a file by the same
 //! call, so that what keeps a relay from starting is what `adit doctor` tells.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use adit_authority::{
     GitLabConfig, Secrets,
@@ -15,7 +15,7 @@ use adit_process::{
     secret_file::{Loaded, SecretError, load},
     tls::{CertificateFiles, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots},
 };
-use adit_traces::{Counts, Exporter, Instance, Traces};
+use adit_traces::{Counts, Exporter, Instance, Token, Traces, TracesConfig};
 
 use super::StartError;
 use crate::config::{Config, FrontDoorConfig, GitLabApiConfig};
@@ -73,9 +73,17 @@ pub(crate) fn admin_token(file: Option<&Path>) -> Named<Secrets> {
     named("admin.token_file", file, Secrets::new)
 }
 
+/// What the collector of traces is shown.
+pub(crate) fn traces_token(config: &Config) -> Result<Option<Loaded<Token>>, StartError> {
+    let token = config.traces.as_ref().map(TracesConfig::token);
+    let token = token.transpose().map_err(adit_traces::StartError::from)?;
+    Ok(token.flatten())
+}
+
 /// What tells the collector of requests; nothing without one.
 pub(crate) fn traces(
     config: &Config,
+    token: Option<Arc<Token>>,
     counts: Counts,
 ) -> Result<Option<(Traces, Exporter)>, StartError> {
     let instance = Instance {
@@ -84,7 +92,7 @@ pub(crate) fn traces(
         id: replica_name("relay"),
     };
     let config = config.traces.clone();
-    let traces = config.map(|config| Traces::new(config, instance, counts));
+    let traces = config.map(|config| Traces::new(config, token, instance, counts));
     Ok(traces.transpose()?)
 }
 
