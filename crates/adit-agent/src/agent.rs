@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_exchange::HeadLimits;
+use adit_otlp::{Counts, Exporter, Instance, Sending, Token, Traces, TracesConfig};
 use adit_process::admin::{Admin, Readiness};
 use adit_process::net::listen_advice;
 use adit_process::reread::keep;
 use adit_process::tls::TlsError;
 use adit_process::{Reread, Stop, chain};
-use adit_traces::{Counts, Exporter, Instance, Sending, Token, Traces, TracesConfig};
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -76,7 +76,7 @@ pub enum StartError {
     },
     /// The collector's roots, name or token cannot be used.
     #[error("requests cannot be traced")]
-    Traces(#[from] adit_traces::StartError),
+    Traces(#[from] adit_otlp::StartError),
 }
 
 impl Agent {
@@ -100,7 +100,7 @@ impl Agent {
         let transports = Transports::new(&config.relay, metrics.clone())?;
         let (reread, mut aside) = (Reread::default(), JoinSet::new());
         let token = config.traces.as_ref().map(TracesConfig::token).transpose();
-        let token = token.map_err(adit_traces::StartError::from)?.flatten();
+        let token = token.map_err(adit_otlp::StartError::from)?.flatten();
         let token = token.map(|loaded| {
             let (token, file) = loaded.kept(Token::replace, metrics.secret_reloads.clone());
             aside.spawn(keep(Arc::new(file), &reread));

@@ -15,10 +15,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adit_otlp::TracesConfig;
 use adit_process::backoff::BackoffTerms;
 use adit_process::logging::Filter;
 use adit_process::tls::TrustRoots;
-use adit_traces::TracesConfig;
 use secrecy::SecretString;
 
 pub(crate) use self::flux::{FluxConfig, GitLabUrl, ReceiverUrl};

@@ -9,9 +9,9 @@ use std::task::Poll;
 
 use adit_exchange::{AnswerError, Asked, BadHead, HeadLimits, answer, informational, switch};
 use adit_identity::operation::Target;
+use adit_otlp::{Span, Traces};
 use adit_process::chain;
 use adit_process::metrics::{Held, Label as _};
-use adit_traces::{Span, Traces};
 use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::uri::PathAndQuery;

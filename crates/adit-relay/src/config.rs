@@ -6,8 +6,8 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use adit_authority::{Agents, GitLabConfig, OidcConfig};
+use adit_otlp::TracesConfig;
 use adit_process::{logging::Filter, tls::CertificateFiles};
-use adit_traces::TracesConfig;
 
 mod audit;
 mod check;

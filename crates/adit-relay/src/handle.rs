@@ -7,8 +7,8 @@ use std::{fmt::Display, sync::Arc};
 
 use adit_authority::gitlab::AgentFiles;
 use adit_identity::operation;
+use adit_otlp::Traces;
 use adit_process::net::websocket;
-use adit_traces::Traces;
 use adit_tunnel::WEBSOCKET_PROTOCOL;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};

@@ -6,6 +6,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use adit_otlp::{Exporter, Sending};
 use adit_process::{
     Reread, ShardId, Shards, Stop,
     admin::{Admin, Condition},
@@ -13,7 +14,6 @@ use adit_process::{
     secret_file::SecretError,
     tls::TlsError,
 };
-use adit_traces::{Exporter, Sending};
 use adit_tunnel::CloseReason;
 use parking_lot::Mutex;
 use tokio::{
@@ -76,7 +76,7 @@ pub enum StartError {
     },
     /// The collector's roots, name or token cannot be used.
     #[error("requests cannot be traced")]
-    Traces(#[from] adit_traces::StartError),
+    Traces(#[from] adit_otlp::StartError),
     /// A shard's thread or runtime cannot be made.
     #[error("cannot start the shards")]
     Shards(#[source] io::Error),

@@ -4,7 +4,7 @@
 
 use adit_authority::{Caller, Who};
 use adit_identity::operation::{self, Object};
-use adit_traces::Traces;
+use adit_otlp::Traces;
 use http::Request;
 
 use crate::{audit::Entry, call::Call, target::Target};

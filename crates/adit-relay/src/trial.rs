@@ -10,8 +10,8 @@ use adit_authority::{
     gitlab::{ApiSecret, AskError, ReadToken, Trust},
     oidc::usable_keys,
 };
+use adit_otlp::Counts;
 use adit_process::{metrics::Durations, tls::Certificate};
-use adit_traces::Counts;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use tokio::time::timeout;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_identity::mistakes::{Key, Mistakes, Section};
+use adit_otlp::TracesConfig;
 use adit_process::backoff::BackoffTerms;
 use adit_process::replica_name;
 use adit_process::tls::TrustRoots;
-use adit_traces::TracesConfig;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use adit_traces::RawTraces;
+use adit_otlp::RawTraces;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;

@@ -12,7 +12,7 @@ use adit_identity::{
     ActAs, AgentId,
     operation::{Kind, Operation},
 };
-use adit_traces::Span;
+use adit_otlp::Span;
 use adit_tunnel::StreamError;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};

@@ -9,8 +9,8 @@ use std::{
 
 use adit_authority::{AccessAs, Agents, Authorities, GitLabConfig, OidcConfig, RawGitLab};
 use adit_identity::mistakes::{Key, Mistakes, Section};
+use adit_otlp::TracesConfig;
 use adit_process::Shards;
-use adit_traces::TracesConfig;
 use ipnet::IpNet;
 
 use super::{

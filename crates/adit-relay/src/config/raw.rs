@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use adit_authority::{RawAgent, RawGitLab, RawOidc};
 use adit_identity::mistakes::{Key, Mistakes};
-use adit_traces::RawTraces;
+use adit_otlp::RawTraces;
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
 

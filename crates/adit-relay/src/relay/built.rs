@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::SystemTime};
 
 use adit_authority::{Authoriser, FetchKeys, KeyRefresh, Oidc, Secrets};
+use adit_otlp::{Counts, Exporter, Token};
 use adit_process::{Stop, admin::Readiness};
-use adit_traces::{Counts, Exporter, Token};
 use adit_tunnel::Budget;
 use prometheus_client::registry::Registry as MetricsRegistry;
 

@@ -10,12 +10,12 @@ use adit_authority::{
     GitLabConfig, Secrets,
     gitlab::{AgentFilesConfig, ApiSecret, ReadToken},
 };
+use adit_otlp::{Counts, Exporter, Instance, Token, Traces, TracesConfig};
 use adit_process::{
     replica_name,
     secret_file::{Loaded, SecretError, load},
     tls::{CertificateFiles, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots},
 };
-use adit_traces::{Counts, Exporter, Instance, Token, Traces, TracesConfig};
 
 use super::StartError;
 use crate::config::{Config, FrontDoorConfig, GitLabApiConfig};
@@ -76,7 +76,7 @@ pub(crate) fn admin_token(file: Option<&Path>) -> Named<Secrets> {
 /// What the collector of traces is shown.
 pub(crate) fn traces_token(config: &Config) -> Result<Option<Loaded<Token>>, StartError> {
     let token = config.traces.as_ref().map(TracesConfig::token);
-    let token = token.transpose().map_err(adit_traces::StartError::from)?;
+    let token = token.transpose().map_err(adit_otlp::StartError::from)?;
     Ok(token.flatten())
 }
 
