@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_exchange::HeadLimits;
-use adit_otlp::{Counts, Exporter, Instance, Sending, Token, Traces, TracesConfig};
+use adit_otlp::{Collector, CollectorConfig, Counts, Exporter, Instance, Sending, Token, Traces};
 use adit_process::admin::{Admin, Readiness};
 use adit_process::net::listen_advice;
 use adit_process::reread::keep;
@@ -99,15 +99,18 @@ impl Agent {
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
         let transports = Transports::new(&config.relay, metrics.clone())?;
         let (reread, mut aside) = (Reread::default(), JoinSet::new());
-        let token = config.traces.as_ref().map(TracesConfig::token).transpose();
+        let collector = config.traces.as_ref().map(|traces| &traces.collector);
+        let token = collector.map(CollectorConfig::token).transpose();
         let token = token.map_err(adit_otlp::StartError::from)?.flatten();
         let token = token.map(|loaded| {
             let (token, file) = loaded.kept(Token::replace, metrics.secret_reloads.clone());
             aside.spawn(keep(Arc::new(file), &reread));
             token
         });
-        let traces = config.traces.clone();
-        let traces = traces.map(|to| Traces::new(to, token, instance(&config), counts));
+        let traces = config.traces.as_ref().map(|traces| {
+            let collector = Collector::new(&traces.collector, token, instance(&config))?;
+            Ok::<_, adit_otlp::StartError>(Traces::new(traces, collector, counts))
+        });
         let (traces, exporter) = traces.transpose()?.unzip();
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");

@@ -1,8 +1,9 @@
-//! Section `traces`, which relay and agent share: as it is written, and checked.
+//! How a collector is named in a configuration, as it is written, and checked: the section `audit.otlp`, and the same keys in `traces`.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use adit_identity::mistakes::{Mistakes, Section};
+use adit_identity::mistakes::Section;
 use adit_process::net::is_loopback;
 use adit_process::secret_file::{Loaded, SecretError, load};
 use adit_process::tls::TrustRoots;
@@ -11,35 +12,41 @@ use serde::Deserialize;
 
 use crate::Token;
 
-/// Section `traces`.
+/// A collector as a configuration names it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawTraces {
+pub struct RawCollector {
     /// `https://host:port` of a collector that takes OTLP over gRPC; port 4317 if none is said. Without TLS (`http://`) on loopback only.
     /// Required, if the section is there.
     pub endpoint: Option<String>,
     /// PEM bundle with the *only* authorities that may vouch for the collector. Default: the system's CAs.
     pub ca_file: Option<PathBuf>,
-    /// File with a token that the collector is shown (`Authorization: Bearer`). Read again when it
-    /// changes; a file that cannot be used changes nothing and is logged.
+    /// File with a token that the collector is shown (`Authorization: Bearer`). Read again when it changes; a file that cannot be used
+    /// changes nothing and is logged.
     pub token_file: Option<PathBuf>,
-    /// Share of the requests that are traced of which nobody has decided that before.
-    pub sample: Option<f64>,
-    /// Spans that may wait to be sent; more are dropped and counted. A request has 4 of some 400 bytes at the relay, 3 at the agent.
-    pub queue: Option<u64>,
 }
 
-/// Where spans are sent, and of which requests.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TracesConfig {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) roots: TrustRoots,
-    pub(crate) token_file: Option<PathBuf>,
-    pub(crate) sample: f64,
-    pub(crate) queue: usize,
+/// What a section's keys are called in whole, for what is only found wrong when a process starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// That of the endpoint.
+    pub endpoint: &'static str,
+    /// That of the roots.
+    pub ca_file: &'static str,
+    /// That of the token.
+    pub token_file: &'static str,
 }
 
 /// A collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorConfig {
+    pub(crate) keys: Keys,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) roots: TrustRoots,
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) is_tls: bool,
@@ -48,35 +55,48 @@ pub(crate) struct Endpoint {
     pub(crate) port: u16,
 }
 
-impl TracesConfig {
+impl CollectorConfig {
+    /// That of a section, or what is wrong with it.
+    pub fn check(raw: RawCollector, keys: Keys, section: &mut Section<'_>) -> Option<Self> {
+        let endpoint = match raw.endpoint {
+            Some(text) => section.check("endpoint", Endpoint::parse(&text)),
+            None => {
+                section.mistake(
+                    "endpoint",
+                    "needed: the collector's URL, such as https://collector.example.com:4317",
+                );
+                None
+            }
+        };
+        Some(Self {
+            keys,
+            endpoint: endpoint?,
+            roots: raw.ca_file.map_or(TrustRoots::System, TrustRoots::Only),
+            token_file: raw.token_file,
+        })
+    }
+
     /// Reads the token that the collector is shown; none where none is named.
     ///
     /// # Errors
     /// It cannot be used.
     pub fn token(&self) -> Result<Option<Loaded<Token>>, SecretError> {
-        let read = |file: &PathBuf| load("traces.token_file", file, Token::new);
+        let read = |file: &PathBuf| load(self.keys.token_file, file, Token::new);
         self.token_file.as_ref().map(read).transpose()
     }
+}
 
-    /// The section, or what is wrong with it.
-    pub fn check(raw: RawTraces, mistakes: &mut Mistakes) -> Option<Self> {
-        let mut section = Section::new("traces", mistakes);
-        let endpoint = match raw.endpoint {
-            Some(text) => section.check("endpoint", Endpoint::parse(&text)),
-            None => {
-                section.mistake("endpoint", "needed: where spans are sent");
-                None
-            }
-        };
-        let sample = section.share("sample", raw.sample, SAMPLE);
-        let queue = section.count("queue", raw.queue, QUEUE, 1..=1_000_000);
-        Some(Self {
-            endpoint: endpoint?,
-            roots: raw.ca_file.map_or(TrustRoots::System, TrustRoots::Only),
-            token_file: raw.token_file,
-            sample,
-            queue,
-        })
+/// With the key that says so.
+impl fmt::Display for CollectorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.endpoint, self.keys.endpoint)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 
@@ -87,13 +107,21 @@ pub(crate) enum BadEndpoint {
     NotAUrl,
     #[error("write it without a path, user or query: this is OTLP over gRPC")]
     Extra,
-    #[error(
-        "needs https://: without TLS spans are sent on loopback only, to a collector beside it"
-    )]
+    #[error("needs https://: without TLS a collector is called on loopback only, beside adit")]
     Plain,
 }
 
 impl Endpoint {
+    /// What the collector sees as its own name.
+    pub(crate) fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, BadEndpoint> {
         let uri: Uri = text.parse().map_err(|_| BadEndpoint::NotAUrl)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -134,8 +162,6 @@ impl Endpoint {
 
 /// OTLP over gRPC.
 const PORT: u16 = 4317;
-const SAMPLE: f64 = 0.01;
-const QUEUE: usize = 4096;
 
 #[cfg(test)]
 mod tests {

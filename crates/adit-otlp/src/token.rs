@@ -3,8 +3,7 @@
 use std::fmt;
 
 use parking_lot::Mutex;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::{Request, Status};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
 /// A token, which may be replaced.
 pub struct Token(Mutex<MetadataValue<Ascii>>);
@@ -33,10 +32,8 @@ impl Token {
     }
 
     /// Shows it with a call.
-    pub(crate) fn show(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let value = self.0.lock().clone();
-        request.metadata_mut().insert("authorization", value);
-        Ok(request)
+    pub(crate) fn show(&self, metadata: &mut MetadataMap) {
+        metadata.insert("authorization", self.0.lock().clone());
     }
 }
 
@@ -65,16 +62,15 @@ mod tests {
         let token = Token::new("one\n").unwrap();
         assert_eq!(token.replace("two lines\nof it"), Err(NoToken));
         assert_eq!(token.replace("\n"), Err(NoToken));
-        let shown = || token.show(Request::new(())).unwrap();
-        assert_eq!(
-            shown().metadata().get("authorization").unwrap(),
-            "Bearer one"
-        );
+        let shown = || {
+            let mut metadata = MetadataMap::new();
+            token.show(&mut metadata);
+            metadata
+        };
+        let value = || shown().get("authorization").unwrap().clone();
+        assert_eq!(value(), "Bearer one");
         token.replace("two").unwrap();
-        assert_eq!(
-            shown().metadata().get("authorization").unwrap(),
-            "Bearer two"
-        );
+        assert_eq!(value(), "Bearer two");
         assert_eq!(format!("{token:?}"), "Token");
         assert!(!format!("{:?}", shown()).contains("two"));
     }

@@ -75,8 +75,8 @@ pub enum StartError {
         source: io::Error,
     },
     /// The collector's roots, name or token cannot be used.
-    #[error("requests cannot be traced")]
-    Traces(#[from] adit_otlp::StartError),
+    #[error("a collector cannot be called")]
+    Collector(#[from] adit_otlp::StartError),
     /// A shard's thread or runtime cannot be made.
     #[error("cannot start the shards")]
     Shards(#[source] io::Error),
@@ -130,7 +130,7 @@ impl StartError {
             Self::Audit { .. } => {
                 "make the folder, and let the user that the relay runs as write there"
             }
-            Self::Traces(error) => error.advice(),
+            Self::Collector(error) => error.advice(),
             Self::Shards(_) => {
                 "the system gives no more threads: raise its limit, or lower `shards`"
             }

@@ -120,7 +120,9 @@ impl Trial {
     /// # Errors
     /// It cannot be used.
     pub fn traces(&self) -> Result<Option<()>, StartError> {
-        let token = files::traces_token(&self.config)?.map(|loaded| Arc::new(loaded.secret));
+        let collector = self.config.traces.as_ref().map(|traces| &traces.collector);
+        let token = files::collector_token(collector)?;
+        let token = token.map(|loaded| Arc::new(loaded.secret));
         let traces = files::traces(&self.config, token, Counts::default())?;
         Ok(traces.map(drop))
     }

@@ -65,7 +65,7 @@ pub(crate) fn start(
             StartError::Tls { .. }
             | StartError::Secret(_)
             | StartError::Audit { .. }
-            | StartError::Traces(_) => Exit::BadConfig,
+            | StartError::Collector(_) => Exit::BadConfig,
             StartError::Listen { .. } | StartError::Shards(_) => Exit::Unavailable,
         };
         let advice = error.advice();

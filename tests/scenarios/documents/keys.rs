@@ -25,11 +25,11 @@ const OF_THE_RELAY: [&str; 8] = [
     "crates/adit-authority/src/gitlab/files/config.rs",
     "crates/adit-authority/src/gitlab/gitaly/config.rs",
     "crates/adit-authority/src/oidc/config/raw.rs",
-    "crates/adit-otlp/src/config.rs",
+    "crates/adit-otlp/src/traces/config.rs",
 ];
 const OF_THE_AGENT: [&str; 2] = [
     "crates/adit-agent/src/config/raw.rs",
-    "crates/adit-otlp/src/config.rs",
+    "crates/adit-otlp/src/traces/config.rs",
 ];
 
 fn relay() -> Program {

@@ -84,7 +84,8 @@ impl Built {
         let to = config.audit.to.clone();
         let audit = Audit::start(config.audit.clone(), shards, metrics.audit.clone());
         let (audit, writer) = audit.map_err(|source| StartError::Audit { to, source })?;
-        let token = files::traces_token(&config)?;
+        let collector = config.traces.as_ref().map(|traces| &traces.collector);
+        let token = files::collector_token(collector)?;
         let token = token.map(|it| upkeep.secret(it, Token::replace));
         let traces = files::traces(&config, token, Counts::register(&mut registered))?;
         let (traces, exporter) = traces.unzip();

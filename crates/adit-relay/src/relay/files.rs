@@ -10,7 +10,7 @@ use adit_authority::{
     GitLabConfig, Secrets,
     gitlab::{AgentFilesConfig, ApiSecret, ReadToken},
 };
-use adit_otlp::{Counts, Exporter, Instance, Token, Traces, TracesConfig};
+use adit_otlp::{Collector, CollectorConfig, Counts, Exporter, Instance, Token, Traces};
 use adit_process::{
     replica_name,
     secret_file::{Loaded, SecretError, load},
@@ -73,11 +73,25 @@ pub(crate) fn admin_token(file: Option<&Path>) -> Named<Secrets> {
     named("admin.token_file", file, Secrets::new)
 }
 
-/// What the collector of traces is shown.
-pub(crate) fn traces_token(config: &Config) -> Result<Option<Loaded<Token>>, StartError> {
-    let token = config.traces.as_ref().map(TracesConfig::token);
-    let token = token.transpose().map_err(adit_otlp::StartError::from)?;
-    Ok(token.flatten())
+/// What a collector is shown.
+pub(crate) fn collector_token(
+    config: Option<&CollectorConfig>,
+) -> Result<Option<Loaded<Token>>, StartError> {
+    let token = config.map(CollectorConfig::token).transpose();
+    Ok(token.map_err(adit_otlp::StartError::from)?.flatten())
+}
+
+/// What is called there.
+pub(crate) fn collector(
+    config: &CollectorConfig,
+    token: Option<Arc<Token>>,
+) -> Result<Collector, StartError> {
+    let instance = Instance {
+        service: "adit-relay",
+        version: env!("CARGO_PKG_VERSION"),
+        id: replica_name("relay"),
+    };
+    Ok(Collector::new(config, token, instance)?)
 }
 
 /// What tells the collector of requests; nothing without one.
@@ -86,14 +100,11 @@ pub(crate) fn traces(
     token: Option<Arc<Token>>,
     counts: Counts,
 ) -> Result<Option<(Traces, Exporter)>, StartError> {
-    let instance = Instance {
-        service: "adit-relay",
-        version: env!("CARGO_PKG_VERSION"),
-        id: replica_name("relay"),
+    let Some(config) = &config.traces else {
+        return Ok(None);
     };
-    let config = config.traces.clone();
-    let traces = config.map(|config| Traces::new(config, token, instance, counts));
-    Ok(traces.transpose()?)
+    let collector = collector(&config.collector, token)?;
+    Ok(Some(Traces::new(config, collector, counts)))
 }
 
 /// What the relay proves itself with to GitLab.

@@ -1,4 +1,4 @@
-//! One span: what is told of a request or of one of its stages. Made by [`crate::Traces`] and by the span above. Invariant: a span is
+//! One span: what is told of a request or of one of its stages. Made by [`super::Traces`] and by the span above. Invariant: a span is
 //! told when it is dropped, however that comes about.
 
 use std::borrow::Cow;
@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 use opentelemetry::trace::{SpanContext, SpanKind, Status, TraceContextExt as _};
-use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry::{Context, InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use tokio::time::Instant;
 
-use crate::{Fate, Traces, context};
+use super::{Fate, Traces, context};
 
 /// What is told of a request, or of one of its stages, once it is dropped. One word: futures hold it that are many.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ impl Span {
             events: SpanEvents::default(),
             links: SpanLinks::default(),
             status: Status::Unset,
-            instrumentation_scope: traces.0.scope.clone(),
+            // The collector is told that of all.
+            instrumentation_scope: InstrumentationScope::default(),
         };
         Self(Box::new(Inner {
             data: Some(data),

@@ -1,5 +1,5 @@
-//! The context that a request comes with and takes along, as the headers `traceparent` and `tracestate` have it. Used by [`crate::Traces`]
-//! and [`crate::Span`]. Invariant: what cannot be read is as if it were not there (Trace Context, section 3.2.2.5).
+//! The context that a request comes with and takes along, as the headers `traceparent` and `tracestate` have it. Used by [`super::Traces`]
+//! and [`super::Span`]. Invariant: what cannot be read is as if it were not there (Trace Context, section 3.2.2.5).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
