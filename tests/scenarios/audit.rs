@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 mod full;
 mod lasting;
+mod otlp;
 mod refused;
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";

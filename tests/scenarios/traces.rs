@@ -10,6 +10,7 @@ use adit_tests::{
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use tonic::Status;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -192,13 +193,13 @@ fn a_watch_is_told_when_it_ends_and_that_an_agent_broke_it_off() {
 fn a_collector_that_takes_nothing_costs_spans_and_no_request() {
     scenario(async {
         let collector = Collector::start().await;
-        collector.be_sick(true);
+        collector.refuse(Status::internal("sick"));
         let world = traced(&collector, 1.0).await;
         world.job.get("/version").await.echo();
         let failed = r#"adit_spans_total{outcome="failed"}"#;
         world.relay.until_metric(failed, |spans| spans >= 4.0).await;
         world.agent.until_metric(failed, |spans| spans >= 3.0).await;
-        collector.be_sick(false);
+        collector.accept();
         world.job.get("/version").await.echo();
         let sent = r#"adit_spans_total{outcome="sent"}"#;
         world.relay.until_metric(sent, |spans| spans >= 4.0).await;

@@ -1,14 +1,6 @@
-//! A collector of traces that keeps what it is sent: OTLP over gRPC, on loopback, with TLS or without.
+//! A collector of spans and of records of logs that keeps what it is sent: OTLP over gRPC, on loopback, with TLS or without.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use hyper::server::conn::http2;
 use hyper_util::{
@@ -16,11 +8,18 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        logs::v1::{
+            ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
+            logs_service_server::{LogsService, LogsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
-    common::v1::{KeyValue, any_value::Value},
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    logs::v1::LogRecord,
     trace::v1::{Span, span::SpanKind, status::StatusCode},
 };
 use parking_lot::Mutex;
@@ -28,10 +27,11 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
     hex, pki,
@@ -63,11 +63,30 @@ pub struct Told {
     pub nanoseconds: u64,
 }
 
+/// A record of a log that it was sent.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Who sent it.
+    pub service: String,
+    pub event: String,
+    pub severity: String,
+    pub nanoseconds: u64,
+    /// Empty without one.
+    pub trace: String,
+    pub span: String,
+    pub attributes: BTreeMap<String, String>,
+    pub body: serde_json::Value,
+}
+
 #[derive(Default)]
 struct State {
     told: Mutex<Vec<Told>>,
+    kept: Mutex<Vec<Kept>>,
     token: Mutex<Option<String>>,
-    is_sick: AtomicBool,
+    refusal: Mutex<Option<Status>>,
+    /// Records that it will take and throw away.
+    to_reject: Mutex<usize>,
+    is_away: watch::Sender<bool>,
 }
 
 impl Collector {
@@ -118,9 +137,36 @@ impl Collector {
         self.folder.path().join("token")
     }
 
-    /// Takes none, or some again.
-    pub fn be_sick(&self, is_sick: bool) {
-        self.state.is_sick.store(is_sick, Ordering::Relaxed);
+    /// Takes none any more, and says so.
+    pub fn refuse(&self, refusal: Status) {
+        *self.state.refusal.lock() = Some(refusal);
+    }
+
+    /// Takes all that is sent from now on.
+    pub fn accept(&self) {
+        *self.state.refusal.lock() = None;
+    }
+
+    /// Throws so many records away that it is sent from now on.
+    pub fn reject(&self, records: usize) {
+        *self.state.to_reject.lock() = records;
+    }
+
+    /// Breaks all connections and hangs up on those who come, or does not any more.
+    pub fn be_away(&self, is_away: bool) {
+        self.state.is_away.send_replace(is_away);
+    }
+
+    /// All records that it was sent.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Kept> {
+        self.state.kept.lock().clone()
+    }
+
+    /// Waits until there are so many records.
+    pub async fn until_kept(&self, count: usize) -> Vec<Kept> {
+        until("the records have come", || self.kept().len() >= count).await;
+        self.kept()
     }
 
     /// All that it was sent.
@@ -143,13 +189,21 @@ async fn connection(
     state: Arc<State>,
     executor: Executor,
 ) {
-    match tls {
-        None => serve(socket, state, executor).await,
-        Some(tls) => {
-            if let Ok(io) = tls.accept(socket).await {
-                serve(io, state, executor).await;
+    let mut is_away = state.is_away.subscribe();
+    let served = async {
+        match tls {
+            None => serve(socket, state, executor).await,
+            Some(tls) => {
+                if let Ok(io) = tls.accept(socket).await {
+                    serve(io, state, executor).await;
+                }
             }
         }
+    };
+    tokio::select! {
+        biased;
+        _ = is_away.wait_for(|is_away| *is_away) => {}
+        () = served => {}
     }
 }
 
@@ -157,7 +211,9 @@ async fn serve<IO>(io: IO, state: Arc<State>, executor: Executor)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(TraceServiceServer::from_arc(state));
+    let services = Routes::new(TraceServiceServer::from_arc(Arc::clone(&state)));
+    let services = services.add_service(LogsServiceServer::from_arc(state));
+    let service = TowerToHyperService::new(services);
     let _ = http2::Builder::new(executor)
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(io), service)
@@ -170,14 +226,7 @@ impl TraceService for State {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        if self.is_sick.load(Ordering::Relaxed) {
-            return Err(Status::internal("sick"));
-        }
-        let shown = request.metadata().get("authorization");
-        let shown = shown.map(|shown| shown.to_str().unwrap().to_owned());
-        if shown != *self.token.lock() {
-            return Err(Status::unauthenticated("not that token"));
-        }
+        self.admit(&request)?;
         for of_resource in request.into_inner().resource_spans {
             let resource = of_resource.resource.unwrap();
             let service = texts(resource.attributes).remove("service.name").unwrap();
@@ -186,6 +235,66 @@ impl TraceService for State {
             self.told.lock().extend(told);
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for State {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        self.admit(&request)?;
+        let mut rejected = 0;
+        for of_resource in request.into_inner().resource_logs {
+            let resource = of_resource.resource.unwrap();
+            let service = texts(resource.attributes).remove("service.name").unwrap();
+            let logs = of_resource.scope_logs.into_iter();
+            for record in logs.flat_map(|it| it.log_records) {
+                let mut to_reject = self.to_reject.lock();
+                if *to_reject > 0 {
+                    *to_reject -= 1;
+                    rejected += 1;
+                    continue;
+                }
+                self.kept.lock().push(Kept::of(&service, record));
+            }
+        }
+        let partial_success = (rejected > 0).then(|| ExportLogsPartialSuccess {
+            rejected_log_records: rejected,
+            error_message: "not these".to_owned(),
+        });
+        Ok(Response::new(ExportLogsServiceResponse { partial_success }))
+    }
+}
+
+impl State {
+    fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let refusal = self.refusal.lock().clone();
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        let shown = request.metadata().get("authorization");
+        let shown = shown.map(|shown| shown.to_str().unwrap().to_owned());
+        if shown != *self.token.lock() {
+            return Err(Status::unauthenticated("not that token"));
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn of(service: &str, record: LogRecord) -> Self {
+        Self {
+            service: service.to_owned(),
+            event: record.event_name,
+            severity: record.severity_text,
+            nanoseconds: record.time_unix_nano,
+            trace: hex::encode(&record.trace_id),
+            span: hex::encode(&record.span_id),
+            attributes: texts(record.attributes),
+            body: json(record.body.unwrap()),
+        }
     }
 }
 
@@ -221,4 +330,19 @@ fn texts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
     pairs
         .filter_map(|pair| Some((pair.key, text(pair.value?.value?))))
         .collect()
+}
+
+fn json(value: AnyValue) -> serde_json::Value {
+    match value.value {
+        Some(Value::StringValue(text)) => text.into(),
+        Some(Value::IntValue(number)) => number.into(),
+        Some(Value::BoolValue(is_so)) => is_so.into(),
+        Some(Value::ArrayValue(array)) => array.values.into_iter().map(json).collect(),
+        Some(Value::KvlistValue(list)) => {
+            let fields = list.values.into_iter();
+            let fields = fields.map(|field| (field.key, json(field.value.unwrap())));
+            serde_json::Value::Object(fields.collect())
+        }
+        other => panic!("a record has no {other:?}"),
+    }
 }

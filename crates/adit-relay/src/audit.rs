@@ -27,8 +27,7 @@ pub(crate) use entry::{Ended, Entry};
 use json::Object;
 pub(crate) use queue::Stats;
 use queue::{Bounds, Queue};
-use sink::Sink;
-pub(crate) use sink::try_out;
+pub(crate) use sink::{Sink, try_out};
 use wake::Wake;
 pub(crate) use writer::Writer;
 
@@ -41,19 +40,15 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// Opens where it goes, and starts to write there.
+    /// Starts to write there, if it goes anywhere.
     pub(crate) fn start(
-        config: AuditConfig,
+        sink: Option<Sink>,
+        config: &AuditConfig,
         shards: usize,
         metrics: AuditMetrics,
     ) -> io::Result<(Self, Option<Writer>)> {
-        let sink = match config.to.clone() {
-            AuditTo::Nowhere => None,
-            AuditTo::Stdout => Some(Sink::stdout()?),
-            AuditTo::File(file) => Some(Sink::file(file)?),
-        };
         let wake = Arc::new(Wake::default());
-        let bounds = bounds(&config, shards);
+        let bounds = bounds(config, shards);
         let queue = |_| Queue::new(bounds, Arc::clone(&wake));
         let queues: Vec<_> = sink.iter().flat_map(|_| 0..shards).map(queue).collect();
         let writer = sink

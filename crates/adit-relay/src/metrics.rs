@@ -41,6 +41,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuditMetrics {
     pub(crate) write_failures: Counter,
+    /// By a collector.
+    pub(crate) records_rejected: Counter,
 }
 
 /// The relay's metrics.
@@ -215,7 +217,7 @@ impl Metrics {
         );
         registry.register(
             "secret_reloads",
-            "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file and agent_files.token_file, gitlab_api.secret_file, admin.token_file and traces.token_file that found another secret, or none that can be used",
+            "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file and agent_files.token_file, gitlab_api.secret_file, admin.token_file, traces.token_file and audit.otlp.token_file that found another secret, or none that can be used",
             self.secret_reloads.clone(),
         );
         registry.register(
@@ -227,6 +229,11 @@ impl Metrics {
             "audit_write_failures",
             "Attempts to write the audit log that failed",
             self.audit.write_failures.clone(),
+        );
+        registry.register(
+            "audit_records_rejected",
+            "Audit records that the collector threw away, instead of taking them or having them sent again",
+            self.audit.records_rejected.clone(),
         );
     }
 

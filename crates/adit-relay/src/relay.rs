@@ -70,7 +70,7 @@ pub enum StartError {
     #[error("cannot write the audit log to {to}")]
     Audit {
         /// Where.
-        to: AuditTo,
+        to: Box<AuditTo>,
         /// What the system said.
         source: io::Error,
     },

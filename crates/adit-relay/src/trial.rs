@@ -107,8 +107,13 @@ impl Trial {
         match to {
             AuditTo::Nowhere => return Ok(None),
             AuditTo::Stdout => {}
+            AuditTo::Collector(collector) => {
+                let token = files::collector_token(Some(collector))?;
+                let token = token.map(|loaded| Arc::new(loaded.secret));
+                files::collector(collector, token)?;
+            }
             AuditTo::File(file) => audit::try_out(file).map_err(|source| StartError::Audit {
-                to: to.clone(),
+                to: Box::new(to.clone()),
                 source,
             })?,
         }

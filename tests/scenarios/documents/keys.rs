@@ -17,7 +17,7 @@ mod tables;
 mod types;
 
 /// Where the types are that a relay's file is read into.
-const OF_THE_RELAY: [&str; 8] = [
+const OF_THE_RELAY: [&str; 9] = [
     "crates/adit-relay/src/config/raw.rs",
     "crates/adit-authority/src/agents.rs",
     "crates/adit-authority/src/ci_access/raw.rs",
@@ -25,6 +25,7 @@ const OF_THE_RELAY: [&str; 8] = [
     "crates/adit-authority/src/gitlab/files/config.rs",
     "crates/adit-authority/src/gitlab/gitaly/config.rs",
     "crates/adit-authority/src/oidc/config/raw.rs",
+    "crates/adit-otlp/src/config.rs",
     "crates/adit-otlp/src/traces/config.rs",
 ];
 const OF_THE_AGENT: [&str; 2] = [
@@ -84,6 +85,9 @@ fn files_of_the_relay() -> Vec<Value> {
     });
     let mut audited = file.clone();
     audited["audit"] = json!({ "to": "file", "file": "/audit.log" });
+    let mut sent = file.clone();
+    sent["audit"] =
+        json!({ "to": "otlp", "otlp": { "endpoint": "https://collector.example.com:4317" } });
     let mut as_somebody = file.clone();
     for entry in [
         "/agents/0/ci_access/projects/0",
@@ -107,7 +111,16 @@ fn files_of_the_relay() -> Vec<Value> {
     trusted["gitlab_api"] = json!({ "certificate": "/b.pem", "key": "/b.key" });
     let mut traced = file.clone();
     traced["traces"] = json!({ "endpoint": "https://collector.example.com:4317" });
-    vec![file, audited, as_somebody, asking, asked, trusted, traced]
+    vec![
+        file,
+        audited,
+        sent,
+        as_somebody,
+        asking,
+        asked,
+        trusted,
+        traced,
+    ]
 }
 
 fn files_of_the_agent() -> Vec<Value> {

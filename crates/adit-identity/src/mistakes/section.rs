@@ -31,6 +31,11 @@ impl<'a> Section<'a> {
         Self { key, mistakes }
     }
 
+    /// A section of this one.
+    pub fn below(&mut self, name: &str) -> Section<'_> {
+        Section::at(self.key.field(name), self.mistakes)
+    }
+
     /// Notes a mistake in one of its fields.
     pub fn mistake(&mut self, name: &str, what: impl fmt::Display) {
         self.mistakes.add(&self.key.field(name), what);

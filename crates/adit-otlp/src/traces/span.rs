@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
-use opentelemetry::trace::{SpanContext, SpanKind, Status, TraceContextExt as _};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceId};
 use opentelemetry::{Context, InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use tokio::time::Instant;
@@ -65,6 +65,13 @@ impl Span {
             stage: None,
             traces,
         }))
+    }
+
+    /// By what it is found: its trace, and itself. Nothing once it is told.
+    #[must_use]
+    pub fn ids(&self) -> Option<(TraceId, SpanId)> {
+        let context = &self.0.data.as_ref()?.span_context;
+        Some((context.trace_id(), context.span_id()))
     }
 
     /// A stage of it begins now; the one before it has ended.

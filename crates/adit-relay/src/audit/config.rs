@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use adit_otlp::CollectorConfig;
+
 /// Where records go, and what happens when they cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditConfig {
@@ -29,6 +31,8 @@ pub enum AuditTo {
     Stdout,
     /// A file.
     File(FileConfig),
+    /// A collector, by OTLP.
+    Collector(CollectorConfig),
 }
 
 /// A file with its predecessors.
@@ -61,6 +65,17 @@ impl fmt::Display for AuditTo {
             Self::Nowhere => f.write_str("nowhere (audit.to)"),
             Self::Stdout => f.write_str("standard output (audit.to)"),
             Self::File(file) => write!(f, "{} (audit.file)", file.path.display()),
+            Self::Collector(collector) => write!(f, "{collector}"),
+        }
+    }
+}
+
+impl AuditTo {
+    /// The collector, if there is one.
+    pub(crate) const fn collector(&self) -> Option<&CollectorConfig> {
+        match self {
+            Self::Collector(collector) => Some(collector),
+            Self::Nowhere | Self::Stdout | Self::File(_) => None,
         }
     }
 }

@@ -57,6 +57,9 @@ impl Entry {
 
     /// It is traced from here on.
     pub(crate) fn traced(&mut self, span: Span) {
+        if let Some(open) = &mut self.open {
+            open.span = span.ids();
+        }
         self.span = Some(span);
     }
 

@@ -1,4 +1,4 @@
-//! Where lines go: standard output, or a file that is replaced before it grows too large.
+//! Where lines go: standard output, a file that is replaced before it grows too large, or a collector.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,52 +8,95 @@ use std::{
         unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use super::config::FileConfig;
+use adit_otlp::{Collector, NotTaken};
+
+use self::otlp::ToCollector;
+use super::{config::FileConfig, wake::Wake};
+
+mod otlp;
 
 /// Takes lines.
 #[derive(Debug)]
-pub(super) enum Sink {
+pub(crate) enum Sink {
     Stdout(File),
     File(Rotated),
+    Collector(Box<ToCollector>),
+}
+
+/// What became of lines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// So many bytes of them are gone, from their beginning.
+    pub(super) bytes: usize,
+    /// So many of those lines nobody keeps.
+    pub(super) rejected: u64,
+}
+
+/// Why they were not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotWritten {
+    #[error(transparent)]
+    Here(#[from] io::Error),
+    #[error(transparent)]
+    There(#[from] NotTaken),
 }
 
 impl Sink {
     /// Not through the standard library's own buffer, which would split lines.
-    pub(super) fn stdout() -> io::Result<Self> {
+    pub(crate) fn stdout() -> io::Result<Self> {
         let own = io::stdout().as_fd().try_clone_to_owned()?;
         Ok(Self::Stdout(own.into()))
     }
 
-    pub(super) fn file(config: FileConfig) -> io::Result<Self> {
+    pub(crate) fn file(config: FileConfig) -> io::Result<Self> {
         Rotated::open(config).map(Self::File)
     }
 
-    /// Writes some of `lines`, at least a byte, and says how many. The rest must come next.
-    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let written = match self {
+    /// It is called once there is something to send.
+    pub(crate) fn collector(collector: Collector) -> Self {
+        Self::Collector(Box::new(ToCollector::new(collector)))
+    }
+
+    /// Writes some of `lines`, at least a byte, and says how many. The rest must come next. Waits as long as somebody does who has not
+    /// given up.
+    pub(super) fn write(&mut self, lines: &[u8], wake: &Wake) -> Result<Written, NotWritten> {
+        let bytes = match self {
             Self::Stdout(file) => file.write(lines)?,
             Self::File(file) => file.write(lines)?,
+            Self::Collector(collector) => return collector.write(lines, wake),
         };
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+        if bytes == 0 {
+            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
         }
-        Ok(written)
+        Ok(Written { bytes, rejected: 0 })
+    }
+
+    /// How long to wait before they are written again.
+    pub(super) fn pause(&mut self, why: &NotWritten) -> Duration {
+        match (self, why) {
+            (Self::Collector(collector), NotWritten::There(why)) => collector.pause(why),
+            (_, NotWritten::Here(_) | NotWritten::There(_)) => RETRY,
+        }
     }
 
     /// Has the disk keep what was written.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         match self {
-            Self::Stdout(_) => Ok(()),
+            Self::Stdout(_) | Self::Collector(_) => Ok(()),
             Self::File(file) => file.file.sync_data(),
         }
     }
 }
 
+/// Between two attempts.
+const RETRY: Duration = Duration::from_millis(500);
+
 /// A file and its predecessors: `audit.log`, `audit.log.1`, and so on, the oldest last. Lines are never split between them.
 #[derive(Debug)]
-pub(super) struct Rotated {
+pub(crate) struct Rotated {
     config: FileConfig,
     file: File,
     size: u64,

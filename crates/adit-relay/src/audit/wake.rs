@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use tokio_util::sync::CancellationToken;
 
 /// How long records gather before they are written.
 const GATHER: Duration = Duration::from_millis(100);
+/// Between two attempts when there will be no more.
+const AT_LAST: Duration = Duration::from_millis(500);
 
 /// How urgent it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,10 +31,15 @@ pub(super) enum Call {
 pub(super) struct Wake {
     call: Mutex<Call>,
     called: Condvar,
+    /// For whoever waits for something else meanwhile.
+    given_up: CancellationToken,
 }
 
 impl Wake {
     pub(super) fn call(&self, call: Call) {
+        if call == Call::GiveUp {
+            self.given_up.cancel();
+        }
         let mut most = self.call.lock();
         if call > *most {
             *most = call;
@@ -53,11 +61,22 @@ impl Wake {
         came
     }
 
-    /// Blocks for `time` at most, until there is an end to trying; says whether that has come.
+    /// Blocks for `time` at most, until there is an end to trying; says whether that has come. Before there will be no more, which may be
+    /// sooner, it is tried at once, and then without long waits.
     pub(super) fn pause(&self, time: Duration) -> bool {
         let mut call = self.call.lock();
+        let (enough, time) = if *call < Call::Last {
+            (Call::Last, time)
+        } else {
+            (Call::GiveUp, time.min(AT_LAST))
+        };
         self.called
-            .wait_while_for(&mut call, |call| *call < Call::GiveUp, time);
+            .wait_while_for(&mut call, |call| *call < enough, time);
         *call == Call::GiveUp
+    }
+
+    /// Waits until there is an end to trying. Cancel-safe.
+    pub(super) async fn given_up(&self) {
+        self.given_up.cancelled().await;
     }
 }

@@ -10,9 +10,11 @@ use std::{
     time::Duration,
 };
 
+use adit_process::chain;
+
 use super::{
     queue::Queue,
-    sink::Sink,
+    sink::{NotWritten, Sink, Written},
     wake::{Call, Wake},
 };
 use crate::metrics::AuditMetrics;
@@ -116,7 +118,7 @@ impl Work {
             }
         }
         if let Err(error) = self.sink.sync() {
-            self.failed(&error);
+            self.failed(&error.into());
         }
     }
 
@@ -125,15 +127,16 @@ impl Work {
         let lines = queue.take(std::mem::take(&mut self.spare));
         let mut left = lines.as_slice();
         while !left.is_empty() {
-            match self.sink.write(left) {
-                Ok(written) => {
-                    left = left.get(written..).unwrap_or_default();
-                    queue.gone(written);
+            match self.sink.write(left, &self.wake) {
+                Ok(Written { bytes, rejected }) => {
+                    left = left.get(bytes..).unwrap_or_default();
+                    queue.gone(bytes);
+                    self.metrics.records_rejected.inc_by(rejected);
                     self.succeeded();
                 }
                 Err(error) => {
                     self.failed(&error);
-                    if self.wake.pause(RETRY) {
+                    if self.wake.pause(self.sink.pause(&error)) {
                         self.give_up(queue, left);
                         break;
                     }
@@ -165,16 +168,17 @@ impl Work {
         }
     }
 
-    fn failed(&mut self, error: &io::Error) {
+    fn failed(&mut self, error: &NotWritten) {
         self.metrics.write_failures.inc();
         if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::error!(error = %error, "the audit log cannot be written, trying again");
+            tracing::error!(
+                error = chain(error),
+                "the audit log cannot be written, trying again"
+            );
         }
     }
 }
 
-/// Between two attempts.
-const RETRY: Duration = Duration::from_millis(500);
 /// For last words when there is no time.
 const IN_HASTE: Duration = Duration::from_millis(500);
 /// Of a buffer that is used again; larger ones were made in a stall.

@@ -1,6 +1,7 @@
 //! Decides whether section `audit` is right.
 
 use adit_identity::mistakes::{Mistakes, Section};
+use adit_otlp::{CollectorConfig, Keys, RawCollector};
 
 use super::raw::{RawAudit, RawAuditTo};
 use crate::audit::{AuditConfig, AuditTo, FileConfig};
@@ -37,7 +38,10 @@ fn to(raw: RawAudit, section: &mut Section<'_>) -> Option<AuditTo> {
         1 << 20..=1 << 40,
     );
     let keep = section.count("files", raw.files, 10, 1..=10_000);
-    match (raw.to.unwrap_or(RawAuditTo::Nowhere), raw.file) {
+    let to = raw.to.unwrap_or(RawAuditTo::Nowhere);
+    let collector = collector(to, raw.otlp, section);
+    match (to, raw.file) {
+        (RawAuditTo::Otlp, None) => collector.map(AuditTo::Collector),
         (RawAuditTo::Nowhere, None) => Some(AuditTo::Nowhere),
         (RawAuditTo::Stdout, None) => Some(AuditTo::Stdout),
         (RawAuditTo::File, Some(path)) => Some(AuditTo::File(FileConfig {
@@ -49,9 +53,39 @@ fn to(raw: RawAudit, section: &mut Section<'_>) -> Option<AuditTo> {
             section.mistake("file", "needed with `to: file`");
             None
         }
-        (RawAuditTo::Nowhere | RawAuditTo::Stdout, Some(_)) => {
+        (RawAuditTo::Nowhere | RawAuditTo::Stdout | RawAuditTo::Otlp, Some(_)) => {
             section.mistake("file", "only with `to: file`");
             None
         }
     }
 }
+
+fn collector(
+    to: RawAuditTo,
+    raw: Option<RawCollector>,
+    section: &mut Section<'_>,
+) -> Option<CollectorConfig> {
+    match (to, raw) {
+        (RawAuditTo::Otlp, Some(raw)) => {
+            CollectorConfig::check(raw, COLLECTOR, &mut section.below("otlp"))
+        }
+        (RawAuditTo::Otlp, None) => {
+            section.mistake(
+                "otlp",
+                "needed with `to: otlp`: the collector that takes the records",
+            );
+            None
+        }
+        (RawAuditTo::Nowhere | RawAuditTo::Stdout | RawAuditTo::File, Some(_)) => {
+            section.mistake("otlp", "only with `to: otlp`");
+            None
+        }
+        (RawAuditTo::Nowhere | RawAuditTo::Stdout | RawAuditTo::File, None) => None,
+    }
+}
+
+const COLLECTOR: Keys = Keys {
+    endpoint: "audit.otlp.endpoint",
+    ca_file: "audit.otlp.ca_file",
+    token_file: "audit.otlp.token_file",
+};

@@ -138,7 +138,12 @@ impl AuditTo {
                 keys.differ("audit.file_size", file.max_bytes != next.max_bytes);
                 keys.differ("audit.files", file.keep != next.keep);
             }
-            (Self::Nowhere | Self::Stdout | Self::File(_), _) => keys.differ("audit.to", true),
+            (Self::Collector(collector), Self::Collector(next)) => {
+                keys.differ("audit.otlp", collector != next);
+            }
+            (Self::Nowhere | Self::Stdout | Self::File(_) | Self::Collector(_), _) => {
+                keys.differ("audit.to", true)
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use adit_authority::{RawAgent, RawGitLab, RawOidc};
 use adit_identity::mistakes::{Key, Mistakes};
-use adit_otlp::RawTraces;
+use adit_otlp::{RawCollector, RawTraces};
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
 
@@ -225,6 +225,8 @@ pub struct RawAudit {
     /// Where records go. They name people: whoever wants them says where they may lie. The relay's log goes to standard error, so the two
     /// do not mix. Default: `nowhere`.
     pub to: Option<RawAuditTo>,
+    /// With `to: otlp`.
+    pub otlp: Option<RawCollector>,
     /// With `to: file`: its path, in a folder that the relay may write to.
     pub file: Option<PathBuf>,
     /// Size past which the next file begins. A file that tools still open: some 150,000 records.
@@ -253,6 +255,8 @@ pub enum RawAuditTo {
     Stdout,
     /// `file`.
     File,
+    /// The collector of `otlp`.
+    Otlp,
 }
 
 /// Section `log`.

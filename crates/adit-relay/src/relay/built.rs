@@ -82,8 +82,14 @@ impl Built {
             called,
         } = OfGitLab::new(&config, cuts, &metrics, &mut upkeep)?;
         let to = config.audit.to.clone();
-        let audit = Audit::start(config.audit.clone(), shards, metrics.audit.clone());
-        let (audit, writer) = audit.map_err(|source| StartError::Audit { to, source })?;
+        let token = files::collector_token(config.audit.to.collector())?;
+        let token = token.map(|it| upkeep.secret(it, Token::replace));
+        let sink = files::audit(&config, token)?;
+        let audit = Audit::start(sink, &config.audit, shards, metrics.audit.clone());
+        let (audit, writer) = audit.map_err(|source| StartError::Audit {
+            to: Box::new(to),
+            source,
+        })?;
         let collector = config.traces.as_ref().map(|traces| &traces.collector);
         let token = files::collector_token(collector)?;
         let token = token.map(|it| upkeep.secret(it, Token::replace));

@@ -18,7 +18,10 @@ use adit_process::{
 };
 
 use super::StartError;
-use crate::config::{Config, FrontDoorConfig, GitLabApiConfig};
+use crate::{
+    audit::{AuditTo, Sink},
+    config::{Config, FrontDoorConfig, GitLabApiConfig},
+};
 
 /// A secret, where one is named.
 type Named<T> = Result<Option<Loaded<T>>, SecretError>;
@@ -92,6 +95,25 @@ pub(crate) fn collector(
         id: replica_name("relay"),
     };
     Ok(Collector::new(config, token, instance)?)
+}
+
+/// Where the audit log goes, with what the collector is shown if that is one; nothing without an audit log.
+pub(crate) fn audit(
+    config: &Config,
+    token: Option<Arc<Token>>,
+) -> Result<Option<Sink>, StartError> {
+    let to = &config.audit.to;
+    let sink = match to {
+        AuditTo::Nowhere => return Ok(None),
+        AuditTo::Stdout => Sink::stdout(),
+        AuditTo::File(file) => Sink::file(file.clone()),
+        AuditTo::Collector(to) => Ok(Sink::collector(collector(to, token)?)),
+    };
+    let sink = sink.map_err(|source| StartError::Audit {
+        to: Box::new(to.clone()),
+        source,
+    })?;
+    Ok(Some(sink))
 }
 
 /// What tells the collector of requests; nothing without one.

@@ -10,6 +10,7 @@ use std::{
 
 use adit_authority::Caller;
 use adit_identity::AgentId;
+use adit_otlp::{SpanId, TraceId};
 use adit_tunnel::{Cause, ResetReason, StreamError};
 use http::StatusCode;
 use tokio::time::Instant;
@@ -38,6 +39,8 @@ pub(super) struct Open {
     /// The same; empty unless the connection was upgraded.
     pub(super) upgrade: Vec<u8>,
     pub(super) who: Who,
+    /// Its trace and its span, if it is traced.
+    pub(super) span: Option<(TraceId, SpanId)>,
     pub(super) is_read: bool,
     pub(super) lasts: bool,
     pub(super) room: Option<Room>,
@@ -105,6 +108,7 @@ impl Open {
             operation: Vec::new(),
             upgrade: Vec::new(),
             who: Who::Nobody,
+            span: None,
             is_read: false,
             lasts: false,
             room: None,
@@ -179,6 +183,10 @@ impl Open {
             self.fill_times(record, Some(self.began.elapsed()));
         }
         record.some_text("audit_id", &self.audit_id);
+        if let Some((trace, span)) = &self.span {
+            record.text("trace_id", &trace.to_string());
+            record.text("span_id", &span.to_string());
+        }
     }
 
     fn fill_times(&self, record: &mut Object<'_>, total: Option<Duration>) {

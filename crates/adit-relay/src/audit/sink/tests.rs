@@ -41,8 +41,8 @@ impl Place {
 
 fn write(sink: &mut Sink, mut lines: &[u8]) {
     while !lines.is_empty() {
-        let written = sink.write(lines).unwrap();
-        lines = &lines[written..];
+        let written = sink.write(lines, &Wake::default()).unwrap();
+        lines = &lines[written.bytes..];
     }
 }
 

@@ -5,9 +5,13 @@ use std::{
 };
 
 use super::*;
-use crate::audit::{
-    FileConfig,
-    queue::{Behalf, Bounds},
+use crate::{
+    audit::{
+        FileConfig,
+        queue::{Behalf, Bounds},
+    },
+    config::{Config, RawConfig},
+    relay::files,
 };
 
 struct Written {
@@ -94,4 +98,25 @@ async fn pipe_that_nobody_reads_holds_up_no_end_and_loses_nothing_when_it_is_rea
     { reader }.read_to_string(&mut text).unwrap();
     assert!(text.len() > 64 << 10);
     assert!(text.ends_with('\n'));
+}
+
+#[tokio::test]
+async fn what_a_mute_collector_is_sent_holds_up_no_end_and_is_counted_lost() {
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let yaml = format!(
+        "{{ listen: {{ address: '127.0.0.1:0' }}, audit: {{ to: otlp, otlp: {{ endpoint: 'http://{}' }} }} }}",
+        mute.local_addr().unwrap()
+    );
+    let config = Config::try_from(RawConfig::from_yaml(&yaml).unwrap()).unwrap();
+    let written = written_to(files::audit(&config, None).unwrap().unwrap());
+    add(&written.queues[0], 1);
+    add(&written.queues[1], 2);
+    // It is called.
+    let call = tokio::task::spawn_blocking(move || mute.accept().unwrap());
+    let _call = call.await.unwrap();
+    written.writer.finish(Duration::from_millis(1)).await;
+    let stats: Vec<_> = written.queues.iter().map(|queue| queue.stats()).collect();
+    let lost: Vec<_> = stats.iter().map(|stats| stats.missing.dropped).collect();
+    assert_eq!(lost, [1, 1, 0]);
+    assert!(stats.iter().all(|stats| stats.bytes == 0));
 }
