@@ -88,4 +88,4 @@ pub use config::{
     RawRoute, RawTunnel, RouteConfig, TunnelConfig,
 };
 pub use relay::{Configured, Relay, StartError};
-pub use trial::{IssuerKeys, NoGitLab, Reads, Trial};
+pub use trial::{IssuerKeys, NoGitLab, NoSink, Reads, Trial};

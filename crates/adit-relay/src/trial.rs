@@ -1,7 +1,7 @@
 //! What a relay does when it starts, and whom it depends on, each by itself and once: for `adit doctor`, which tells what of it fails.
 //!
-//! Invariant: it is done by the relay's own code, nothing listens, and nobody but GitLab is sent a token, which is the one that reads agents'
-//! files; of a secret a proof is.
+//! Invariant: it is done by the relay's own code, nothing listens, and of tokens GitLab is sent the one that reads agents' files, and a
+//! collector its own; of a secret a proof is. A collector is sent nothing else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use adit_authority::{
     gitlab::{ApiSecret, AskError, ReadToken, Trust},
     oidc::usable_keys,
 };
-use adit_otlp::Counts;
+use adit_otlp::{Collector, CollectorConfig, NotTaken, Spans, logs::Logs};
 use adit_process::{metrics::Durations, tls::Certificate};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -67,6 +67,40 @@ pub enum NoGitLab {
     Roots(#[from] StartError),
 }
 
+/// Why the audit log, or spans, could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSink {
+    /// The relay would not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The collector takes nothing.
+    #[error("{to} takes nothing")]
+    Collector {
+        /// Which.
+        to: Box<CollectorConfig>,
+        /// Why not.
+        source: NotTaken,
+    },
+}
+
+impl NoSink {
+    fn of(config: &CollectorConfig, source: NotTaken) -> Self {
+        Self::Collector {
+            to: Box::new(config.clone()),
+            source,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Start(error) => error.advice(),
+            Self::Collector { source, .. } => source.advice(),
+        }
+    }
+}
+
 impl Trial {
     /// Of what would run with this configuration.
     #[must_use]
@@ -98,38 +132,40 @@ impl Trial {
         Ok(token.map(drop))
     }
 
-    /// Tries whether the audit log could be opened, without leaving anything there; says where it is, if there is one.
+    /// Tries whether the audit log could be opened, without leaving anything there, and whether a collector would take its records; says
+    /// where it is, if there is one.
     ///
     /// # Errors
     /// It cannot, by this process.
-    pub fn audit(&self) -> Result<Option<&AuditTo>, StartError> {
+    pub async fn audit(&self) -> Result<Option<&AuditTo>, NoSink> {
         let to = &self.config.audit.to;
         match to {
             AuditTo::Nowhere => return Ok(None),
             AuditTo::Stdout => {}
-            AuditTo::Collector(collector) => {
-                let token = files::collector_token(Some(collector))?;
-                let token = token.map(|loaded| Arc::new(loaded.secret));
-                files::collector(collector, token)?;
-            }
             AuditTo::File(file) => audit::try_out(file).map_err(|source| StartError::Audit {
                 to: Box::new(to.clone()),
                 source,
             })?,
+            AuditTo::Collector(config) => {
+                let asked = Logs::new(collector(config)?).send(Vec::new()).await;
+                asked.map_err(|source| NoSink::of(config, source))?;
+            }
         }
         Ok(Some(to))
     }
 
-    /// Reads what is needed to tell a collector of requests; nothing when none is configured. Does not call it.
+    /// Asks the collector of requests whether it would take spans, and says where it is, if there is one.
     ///
     /// # Errors
-    /// It cannot be used.
-    pub fn traces(&self) -> Result<Option<()>, StartError> {
-        let collector = self.config.traces.as_ref().map(|traces| &traces.collector);
-        let token = files::collector_token(collector)?;
-        let token = token.map(|loaded| Arc::new(loaded.secret));
-        let traces = files::traces(&self.config, token, Counts::default())?;
-        Ok(traces.map(drop))
+    /// It would not.
+    pub async fn traces(&self) -> Result<Option<&CollectorConfig>, NoSink> {
+        let Some(traces) = &self.config.traces else {
+            return Ok(None);
+        };
+        let config = &traces.collector;
+        let asked = Spans::new(collector(config)?).ask().await;
+        asked.map_err(|source| NoSink::of(config, source))?;
+        Ok(Some(config))
     }
 
     /// Fetches the keys of each issuer.
@@ -254,6 +290,12 @@ impl Trial {
         let uncounted = Durations::default();
         Ok(Client::new(&gitlab.url, &tls, uncounted))
     }
+}
+
+fn collector(config: &CollectorConfig) -> Result<Collector, StartError> {
+    let token = files::collector_token(Some(config))?;
+    let token = token.map(|loaded| Arc::new(loaded.secret));
+    files::collector(config, token)
 }
 
 async fn in_time<T>(

@@ -63,7 +63,7 @@ pub(super) async fn examine(args: RelayArgs, report: &mut Report) {
                 report.warning(SETTINGS, format!("{file}: {doubt}"), advice);
             }
             certificate::check(&trial, report);
-            files::check(&trial, report);
+            files::check(&trial, report).await;
             let relay = running::check(&trial, report).await;
             authorities::check(&trial, report).await;
             gitlab_api::check(&trial, relay, report).await;

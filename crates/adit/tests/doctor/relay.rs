@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use adit_tests::collector::Collector;
 use adit_tests::pki::Pki;
 use adit_tests::{
     Endpoint, Fault, Role, TestIssuer, TestRelay, agent, gitlab, gitlab::arrange, kube, relay,
@@ -146,6 +147,42 @@ fn what_the_start_would_refuse_is_told() {
         let bundle = "gitlab: { gitaly: { ca_file: /nowhere/ca.pem },";
         let lost = examined(&config.replace("gitlab: {", bundle)).await;
         lost.is_broken_at("gitaly", "relay", "authorities.gitlab.gitaly.ca_file");
+        drop(relay);
+    });
+}
+
+#[test]
+fn collector_that_is_away_or_refuses_is_told() {
+    scenario(async {
+        let collector = Collector::start().await;
+        let token = collector.demand("collector-canary");
+        std::fs::write(&token, "collector-canary\n").unwrap();
+        let (config, relay) = ended(relay().start().await).await;
+        let keys = format!(
+            "{{ endpoint: 'http://{}', token_file: '{}' }}",
+            collector.address(),
+            token.display()
+        );
+        let config = format!("{config}audit: {{ to: otlp, otlp: {keys} }}\ntraces: {keys}\n");
+        let well = examined(&config).await;
+        assert!(well.what("audit").contains("takes records"), "{well}");
+        assert!(well.what("traces").contains("takes spans"), "{well}");
+        assert!(collector.kept().is_empty() && collector.told().is_empty());
+
+        std::fs::write(&token, "other-canary\n").unwrap();
+        let denied = examined(&config).await;
+        denied.is_broken_at("audit", "relay", "token_file");
+        assert!(
+            denied.what("audit").contains("(audit.otlp.endpoint)"),
+            "{denied}"
+        );
+        assert_eq!(denied.outcome("traces"), "warning", "{denied}");
+        assert!(!denied.to_string().contains("canary"), "{denied}");
+
+        collector.be_away(true);
+        let away = examined(&config).await;
+        away.is_broken_at("audit", "relay", "reaches the collector");
+        assert_eq!(away.outcome("traces"), "warning", "{away}");
         drop(relay);
     });
 }
