@@ -8,14 +8,18 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
+mod plain;
 mod query;
 mod verb;
 
+pub use plain::has_dot_segment;
 pub use verb::{Kind, Verb};
 
 /// A request's path, decoded, and its query, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
+    /// As it came.
+    raw: &'a str,
     path: Cow<'a, str>,
     query: &'a str,
 }
@@ -63,6 +67,7 @@ impl<'a> Target<'a> {
     pub fn new(target: &'a str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Self {
+            raw: path,
             path: percent_decode_str(path).decode_utf8_lossy(),
             query,
         }
@@ -71,33 +76,81 @@ impl<'a> Target<'a> {
     /// What a request with this method asks for.
     #[must_use]
     pub fn operation(&self, method: &str) -> Operation<'_> {
+        self.read(method).0
+    }
+
+    /// The same, but only if whatever stands between here and an API's server reads it alike, be it another proxy or a server of another
+    /// kind: for whoever would let a request pass because of what it says.
+    #[must_use]
+    pub fn plain_operation(&self, method: &str) -> Option<Operation<'_>> {
+        let (operation, unread) = self.read(method);
+        let read = segments(&self.path).count() - unread;
+        let (is_known, may_go_on) = match &operation.object {
+            Object::Resource(resource) => {
+                let Resource {
+                    resource,
+                    subresource,
+                    ..
+                } = resource;
+                (!resource.is_empty(), !subresource.is_empty())
+            }
+            Object::Path(path) => (!is_like_an_apis(path), false),
+        };
+        let is_plain = is_known
+            && verb::is_plain(operation.verb, method)
+            && plain::is_plain(self.raw, read, may_go_on);
+        is_plain.then_some(operation)
+    }
+
+    /// And how many segments were of no interest.
+    fn read(&self, method: &str) -> (Operation<'_>, usize) {
         let Some(parts) = Parts::of(&self.path) else {
-            return Operation {
+            let operation = Operation {
                 verb: Verb::of_method(method),
                 object: Object::Path(&self.path),
                 kind: Kind::Short,
             };
+            return (operation, 0);
         };
-        let (verb, resource) = parts.read(method, self.query);
-        Operation {
+        let (verb, resource, unread) = parts.read(method, self.query);
+        let operation = Operation {
             verb,
             kind: kind(verb, resource.subresource, self.query),
             object: Object::Resource(resource),
-        }
+        };
+        (operation, unread)
     }
+}
+
+/// As the API server splits a path.
+fn segments(path: &str) -> std::str::Split<'_, char> {
+    path.trim_matches('/').split('/')
+}
+
+/// Whether a path that the API server takes for none of an API's begins as one but for its case, which others may not mind.
+fn is_like_an_apis(path: &str) -> bool {
+    let first = segments(path).next().unwrap_or_default();
+    ["api", "apis"]
+        .iter()
+        .any(|prefix| first.eq_ignore_ascii_case(prefix) && first != *prefix)
 }
 
 impl Operation<'_> {
     /// Whether all it does is read. What runs something, or talks to a pod or a service, does not, whatever its verb.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        let reaches_in = match &self.object {
+        self.verb.is_read() && !self.reaches_in()
+    }
+
+    /// Whether it leads into a pod, a node, or to a service, whatever its verb: a GET runs a command there as well as a POST.
+    #[must_use]
+    pub fn reaches_in(&self) -> bool {
+        match &self.object {
             Object::Resource(Resource { subresource, .. }) => {
                 matches!(*subresource, "exec" | "attach" | "portforward" | "proxy")
             }
             Object::Path(_) => false,
-        };
-        self.verb.is_read() && !reaches_in
+        }
     }
 }
 
@@ -126,7 +179,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(path: &'a str) -> Option<Self> {
-        let mut rest = path.trim_matches('/').split('/');
+        let mut rest = segments(path);
         let group = match rest.next()? {
             "api" => "",
             "apis" => rest.next()?,
@@ -140,7 +193,8 @@ impl<'a> Parts<'a> {
         })
     }
 
-    fn read(self, method: &str, query: &'a str) -> (Verb, Resource<'a>) {
+    /// And how many segments are left.
+    fn read(self, method: &str, query: &'a str) -> (Verb, Resource<'a>, usize) {
         let Self {
             group,
             version,
@@ -193,7 +247,7 @@ impl<'a> Parts<'a> {
             subresource,
             name,
         };
-        (verb, resource)
+        (verb, resource, rest.count())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use adit_identity::AgentId;
+use adit_identity::{AgentId, operation::has_dot_segment};
 use adit_tunnel::WEBSOCKET_PATH;
 use http::{Uri, uri::PathAndQuery};
 
@@ -124,21 +124,6 @@ impl Target {
 pub(crate) fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix)
         .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether some decoder on the way could see a `.` or `..` segment: separators and dots count in their encoded forms too.
-fn has_dot_segment(path: &str) -> bool {
-    // Nearly every path: no dot at all, or none at the start of a segment.
-    if !path.contains("/.") && !path.contains(['%', '\\']) {
-        return false;
-    }
-    let mut plain = path.to_ascii_lowercase();
-    for (encoded, meant) in [("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("\\", "/")] {
-        plain = plain.replace(encoded, meant);
-    }
-    plain
-        .split('/')
-        .any(|segment| matches!(segment, "." | ".."))
 }
 
 #[cfg(test)]

@@ -230,7 +230,124 @@ fn what_lasts_is_told_from_what_is_short() {
     }
 }
 
+#[test]
+fn what_others_could_read_differently_is_not_plain() {
+    let plain = |method: &str, target: &str| Target::new(target).plain_operation(method).is_some();
+    for target in [
+        "/",
+        "/version",
+        "/version/",
+        "/api/v1",
+        "/apis/apps/v1/",
+        "/openapi/v3/apis/apps/v1?hash=0A%2F",
+        "/api/v1/namespaces",
+        "/api/v1/namespaces/a/pods?watch=1",
+        "/api/v1/watch/namespaces/a/pods",
+        "/api/v1/namespaces/a/pods/p/exec?command=a%2F..%2Fb&command=%00",
+        "/api/v1/namespaces/a/services/http:s:80/proxy",
+        "/api/v1/namespaces/a/services/http%3As%3A80/proxy/",
+        "/api/v1/namespaces/a/services/s/proxy//x%2Fy;z/%25",
+        "/apis/subresources.kubevirt.io/v1/namespaces/a/virtualmachineinstances/v/portforward/80/tcp",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node",
+    ] {
+        assert!(plain("GET", target), "{target}");
+    }
+    let long = format!("/api/v1/namespaces/{}/pods", "a".repeat(254));
+    for target in [
+        "",
+        "*",
+        "api/v1/pods",
+        "//api/v1/namespaces/a/pods",
+        "/api//v1/namespaces/a/pods",
+        "/api/v1//namespaces/a/pods",
+        "/api/v1/namespaces//pods",
+        "/api/v1/namespaces//",
+        "/api/v1/namespaces/a//pods",
+        "/api/v1/namespaces/a/pods//p",
+        "/api/v1/namespaces/a/pods//",
+        "/api/v1/namespaces/a/pods/p//exec",
+        "/api/v1/namespaces/a%2Fpods/p",
+        "/api/v1/namespaces/a%2fpods",
+        "/api/v1/namespaces/a%5Cpods",
+        "/api/v1/namespaces/a\\b/pods",
+        "/api/v1/namespaces/a%252Fpods/p",
+        "/api/v1/namespaces/a%/pods",
+        "/api/v1/namespaces/a%zz/pods",
+        "/api/v1/namespaces/a%3Fx/pods",
+        "/api/v1/namespaces/a%23/pods",
+        "/api/v1/namespaces/a;b/pods",
+        "/api/v1/namespaces/a%00/pods",
+        "/api/v1/namespaces/a%20/pods",
+        "/api/v1/namespaces/a%FF/pods",
+        "/api/v1/namespaces/\u{e9}/pods",
+        "/api/v1/namespaces/a/../b/pods",
+        "/api/v1/namespaces/a/./pods",
+        "/api/v1/namespaces/../pods",
+        "/api/v1/namespaces/%2e%2e/pods",
+        "/api/v1/namespaces/a%2f..%2fb/pods",
+        "/api/v1/namespaces/a/services/s/proxy/../x",
+        "/api/v1/namespaces/a/services/s/proxy/%2E%2E%2Fx",
+        "/%2Fapi/v1/namespaces/a/pods",
+        "/api/v1/namespaces/a/pods%2F",
+        "/API/v1/namespaces/a/pods",
+        "/Apis/apps/v1/namespaces/a/deployments",
+        "/api/v1/watch",
+        "/api/v1/watch/",
+        "/api/v1/proxy/namespaces/a/pods/p",
+        "/apis/apps/v1/proxy/x",
+        "/version//",
+        "/openapi//v3",
+        &long,
+    ] {
+        assert!(!plain("GET", target), "{target}");
+    }
+    let pods = "/api/v1/namespaces/a/pods";
+    for method in ["GET", "HEAD", "POST", "DELETE"] {
+        assert!(plain(method, pods), "{method}");
+    }
+    for method in ["OPTIONS", "CONNECT", "get", "post", "BREW", ""] {
+        assert!(!plain(method, pods), "{method}");
+    }
+    let watch = "/api/v1/watch/namespaces/a/pods";
+    assert!(!plain("POST", watch) && !plain("DELETE", watch));
+    assert!(plain("OPTIONS", "/version") && !plain("BREW", "/version"));
+}
+
 proptest! {
+    // Whoever splits before decoding, or resolves dots, or takes slashes together, finds the same names in the same places.
+    #[test]
+    fn what_is_plain_is_read_alike_by_all(target in "(/|//|/[.]/)(api/v1|apis/a/v1)(/(watch|namespaces|a|b|pods|exec|proxy|[.]{1,2}|%2[efEF]|a%2[fF]b|%61|a%25|a;b|)){1,6}") {
+        let target = Target::new(&target);
+        let Some(operation) = target.plain_operation("GET") else {
+            return Ok(());
+        };
+        let Object::Resource(found) = operation.object else {
+            return Ok(());
+        };
+        let mut names: Vec<String> = Vec::new();
+        for segment in target.raw.split('/') {
+            match percent_decode_str(segment).decode_utf8().unwrap().as_ref() {
+                "" | "." => {}
+                ".." => drop(names.pop()),
+                name => names.push(name.to_owned()),
+            }
+        }
+        let normal = format!("/{}", names.join("/"));
+        let normal = Target::new(&normal);
+        let Object::Resource(resource) = normal.operation("GET").object else {
+            panic!("{normal:?}");
+        };
+        prop_assert_eq!(found, resource);
+    }
+
+    #[test]
+    fn any_target_is_plain_or_not(method in "[A-Z]{0,6}", target in ".*") {
+        let target = Target::new(&target);
+        if let Some(plain) = target.plain_operation(&method) {
+            prop_assert_eq!(plain, target.operation(&method));
+        }
+    }
+
     #[test]
     fn any_target_is_read(method in "[A-Z]{0,6}", target in ".*") {
         let _ = read(&method, &target);

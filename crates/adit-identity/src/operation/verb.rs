@@ -97,6 +97,26 @@ impl Verb {
     }
 }
 
+/// Whether every API's server takes a request with this method for one with this verb. None has answered verbs in paths but for `watch`
+/// since Kubernetes 1.10, and one that still does could do more by them than it seems.
+pub(super) fn is_plain(verb: Verb, method: &str) -> bool {
+    match verb {
+        Verb::Proxy | Verb::Other => false,
+        Verb::Watch => matches!(method, "GET" | "HEAD"),
+        Verb::Get
+        | Verb::List
+        | Verb::Create
+        | Verb::Update
+        | Verb::Patch
+        | Verb::Delete
+        | Verb::DeleteCollection
+        | Verb::Head
+        | Verb::Options
+        | Verb::Post
+        | Verb::Put => true,
+    }
+}
+
 /// How an exchange runs: those other than short ones last for as long as somebody looks on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
