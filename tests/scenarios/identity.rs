@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 mod access;
 mod as_others;
+mod ceiling;
 mod expiry;
 mod keys;
 mod smuggling;

@@ -1,4 +1,4 @@
-//! Decides which `Impersonate-*` fields a request carries to the API server. [`crate::serve`] has each request's identity read by
+//! Decides which `Impersonate-*` fields a request carries to the API server, and whether it goes there. [`crate::serve`] has each request's identity read by
 //! [`Identities`], and calls [`Acting::apply`] after everything else was stripped or added, so that nothing can change the identity
 //! afterwards.
 //! Invariant: a request that leaves here on behalf of somebody carries exactly one `Impersonate-User`, and nothing of the
@@ -6,6 +6,7 @@
 //! has it for `access_as: agent`: then the ceiling holds for those names.
 
 mod ceiling;
+mod deed;
 mod fields;
 mod identities;
 
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use adit_identity::ActAs;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-pub(crate) use self::ceiling::{Beyond, Ceiling, Pattern};
+pub(crate) use self::ceiling::{BadPattern, Beyond, Ceiling, Pattern, cover_all};
+pub(crate) use self::deed::Deed;
 pub(crate) use self::identities::Identities;
 
 /// Why the agent does not act on a request.
@@ -24,7 +26,7 @@ pub(crate) enum NotActing {
     /// The relay let a field through that it must never forward: it is broken, or somebody else.
     #[error("the request came with the field `{0}`, which only the agent may set")]
     Smuggled(HeaderName),
-    /// The identity is above what this agent's owner allows.
+    /// The identity, or what is done for it, is above what this agent's owner allows.
     #[error(transparent)]
     Beyond(#[from] Beyond),
     /// A part of the identity cannot stand in a field. Never so for a checked [`Impersonation`].
@@ -74,7 +76,7 @@ impl Acting {
         named
     }
 
-    /// Whether another ceiling covers the identity, and whom a caller named beside it.
+    /// Whether another ceiling covers the identity, whom a caller named beside it, and what is done.
     ///
     /// # Errors
     /// It does not.
@@ -82,9 +84,10 @@ impl Acting {
         &self,
         ceiling: &Arc<Ceiling>,
         named: &HeaderMap,
+        deed: &Deed,
     ) -> Result<(), NotActing> {
         let acting = Self::new(self.0.act_as.clone(), Arc::clone(ceiling));
-        acting.apply(&mut named.clone())
+        acting.apply(&mut named.clone(), deed)
     }
 
     /// Whether it is that ceiling by which it was judged.
@@ -92,13 +95,15 @@ impl Acting {
         Arc::ptr_eq(&self.0.ceiling, ceiling)
     }
 
-    /// Writes the identity into `headers`, last.
+    /// Writes the identity into `headers`, last. `deed` is what the request with these headers does.
     ///
     /// # Errors
-    /// A field of the caller's is in the way, or the identity is not one this agent acts as. `headers` must not be sent then.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) -> Result<(), NotActing> {
+    /// A field of the caller's is in the way, or the identity is not one this agent acts as, or does that for. `headers` must not be sent
+    /// then.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, deed: &Deed) -> Result<(), NotActing> {
         refuse(headers, is_credential)?;
         let known = &*self.0;
+        known.ceiling.check_deed(deed)?;
         match known.act_as {
             ActAs::Agent => {
                 known.fields.as_ref().map_err(NotActing::clone)?;

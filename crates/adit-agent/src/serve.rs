@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::io::InspectReader;
 
-use crate::impersonate::{Acting, Ceiling, Identities, NotActing};
+use crate::impersonate::{Acting, Ceiling, Deed, Identities, NotActing};
 use crate::in_hand::{self, InHand};
 use crate::kube::{
     Answer, Call, CallError, Expectation, Kube, Lease, RequestBody, Upgrading, Window,
@@ -137,7 +137,7 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
 }
 
 impl Service {
-    /// Acts for whom this covers from now on, and for nobody else; says how many requests were reset that it does not cover.
+    /// Acts for whom this covers from now on, in what it covers, and for nobody else; says how many requests were reset that it does not cover.
     pub(crate) fn lower(&self, ceiling: Ceiling) -> usize {
         let ceiling = Arc::new(ceiling);
         self.identities.judge_by(Arc::clone(&ceiling));
@@ -172,7 +172,10 @@ impl Service {
         let (streams, max) = (&self.metrics.streams, self.max_streams);
         let _held = Held::within(streams, 1, max).ok_or(Unanswered::TooMany)?;
         let held = self.in_hand.take(head.len()).ok_or(Unanswered::HandsFull)?;
-        let _entered = self.running.enter(stream, &asked.act_as, &asked.headers);
+        let deed = Arc::new(Deed::of(asked.method.as_str(), asked.target.as_str()));
+        let _entered = self
+            .running
+            .enter(stream, &asked.act_as, &asked.headers, &deed);
         // Whoever lowers the ceiling does so first, and then looks at what was entered.
         if !self.identities.hold(&asked.act_as) {
             *asked = self.read(&head)?;
@@ -181,19 +184,20 @@ impl Service {
             bytes: head,
             _held: held,
         });
-        self.exchange(stream, asked, &mut head, span).await
+        self.exchange(stream, asked, &deed, &mut head, span).await
     }
 
     async fn exchange(
         &self,
         stream: &Arc<TunnelStream>,
         asked: &mut Asked<Acting>,
+        deed: &Deed,
         head: &mut Option<Head>,
         span: &mut Option<Span>,
     ) -> Result<(), Unanswered> {
         let mut attempts = 0;
         loop {
-            asked.act_as.apply(&mut asked.headers)?;
+            asked.act_as.apply(&mut asked.headers, deed)?;
             let outcome = match asked.upgrade.take() {
                 // Apart: it is several times as large, and rare.
                 Some(protocols) => {

@@ -177,8 +177,8 @@ pub(crate) enum Refusal {
         /// What the agent said.
         why: String,
     },
-    /// The agent's owner does not let it act as whom the permit names.
-    #[error("agent {name} refuses the identity: {why}")]
+    /// The agent's owner does not let it act as whom the permit names, or do that.
+    #[error("agent {name} refuses the request: {why}")]
     BeyondCeiling {
         /// Path and name, as in a context.
         name: String,

@@ -102,6 +102,49 @@ fn ceiling_that_is_lowered_resets_what_is_above_it_and_nothing_else() {
 }
 
 #[test]
+fn ceiling_that_is_lowered_resets_what_does_more_than_it_covers() {
+    scenario(async {
+        let mut world = world().await;
+        let http2 = world.job.http2().await;
+        let mut pods = http2
+            .send(get("/api/v1/namespaces/shop/pods?watch=1"))
+            .await
+            .unwrap();
+        let secrets = http2
+            .send(get("/api/v1/namespaces/other/secrets?watch=1"))
+            .await
+            .unwrap();
+        let exec = "POST /api/v1/namespaces/shop/pods/p/exec/upgrade";
+        let mut exec = world.job.raw_asking(exec, SPDY).await;
+        let head = within("101", exec.head()).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        world.kube.until_open(3).await;
+
+        world
+            .agent
+            .change(|settings| settings.set("ceiling", "namespaces", "[shop]"));
+        breaks_off(secrets).await;
+        world.kube.until_open(2).await;
+        world.kube.event("still here");
+        assert_eq!(next_piece(&mut pods).await, "still here\n");
+
+        world
+            .agent
+            .change(|settings| settings.set("ceiling", "subresources", "[]"));
+        assert!(within("its end", exec.rest()).await.0.is_empty());
+        world.kube.until_open(1).await;
+
+        world
+            .agent
+            .change(|settings| settings.set("ceiling", "verbs", "[get, list]"));
+        breaks_off(pods).await;
+        world.kube.until_open(0).await;
+        drop((exec, http2));
+        world.stop().await;
+    });
+}
+
+#[test]
 fn keys_of_an_agent_that_wait_for_its_start_are_told() {
     scenario(async {
         let mut world = world().await;

@@ -17,7 +17,7 @@ use super::{
     RawCeiling, RawConfig, RawKubernetes, RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
 };
 use crate::dial::proxy::{Proxy, ProxyEnvironment};
-use crate::impersonate::{Ceiling, Pattern};
+use crate::impersonate::{BadPattern, Ceiling, Pattern, cover_all};
 
 const DEFAULT_ADMIN: &str = "127.0.0.1:8152";
 const DEFAULT_GRACE: Duration = Duration::from_secs(25);
@@ -218,16 +218,37 @@ fn kubernetes(raw: RawKubernetes, mistakes: &mut Mistakes) -> KubernetesConfig {
 fn ceiling(raw: RawCeiling, mistakes: &mut Mistakes) -> Ceiling {
     let default = Ceiling::default();
     let mut section = Section::new("ceiling", mistakes);
-    let mut patterns = |name, texts: Option<Vec<String>>, default: Vec<Pattern>| match texts {
-        Some(texts) => section.each(name, &texts, str::parse::<Pattern>),
+    let mut patterns = |name, texts: Option<Vec<String>>, parse: Parse, default| match texts {
+        Some(texts) => section.each(name, &texts, parse),
         None => default,
     };
+    let users = patterns("users", raw.users, str::parse, default.users);
+    let groups = patterns("groups", raw.groups, str::parse, default.groups);
+    let namespaces = patterns(
+        "namespaces",
+        raw.namespaces,
+        Pattern::of_namespaces,
+        default.namespaces,
+    );
+    let verbs = patterns("verbs", raw.verbs, Pattern::of_verbs, default.verbs);
+    let subresources = patterns(
+        "subresources",
+        raw.subresources,
+        Pattern::of_subresources,
+        default.subresources,
+    );
     Ceiling {
         agent: raw.agent.unwrap_or(default.agent),
-        users: patterns("users", raw.users, default.users),
-        groups: patterns("groups", raw.groups, default.groups),
+        users,
+        groups,
+        cluster_scope: raw.cluster_scope.unwrap_or_else(|| cover_all(&namespaces)),
+        namespaces,
+        verbs,
+        subresources,
     }
 }
+
+type Parse = fn(&str) -> Result<Pattern, BadPattern>;
 
 fn limits(raw: &RawLimits, mistakes: &mut Mistakes) -> Limits {
     let default = Limits::DEFAULT;

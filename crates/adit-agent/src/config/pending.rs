@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(started.pending(&started), [""; 0]);
         let taken_up = config(
             url,
-            "ceiling: {agent: false, users: ['a'], groups: ['b']}\nlog: {filter: debug}\ndrain_grace: 1s",
+            "ceiling: {agent: false, users: ['a'], groups: ['b'], namespaces: ['c'], verbs: [get]}\nlog: {filter: debug}\ndrain_grace: 1s",
         );
         assert_eq!(started.pending(&taken_up), [""; 0]);
         let pending = config(

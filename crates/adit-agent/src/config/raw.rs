@@ -16,7 +16,7 @@ pub struct RawConfig {
     pub relay: RawRelay,
     /// How the API server is reached.
     pub kubernetes: RawKubernetes,
-    /// As whom the agent ever acts, whatever the relay asks.
+    /// As whom the agent ever acts, and what it ever does, whatever the relay asks.
     pub ceiling: RawCeiling,
     /// What the relay may ask at once.
     pub limits: RawLimits,
@@ -111,6 +111,16 @@ pub struct RawCeiling {
     pub users: Option<Vec<String>>,
     /// Groups it acts for, likewise. Default: `["*"]`; manifests and chart: `["gitlab:*"]`.
     pub groups: Option<Vec<String>>,
+    /// Namespaces it acts in, likewise ([what counts as that](agent.md#what-a-ceiling-limits)). Default: `["*"]`; of an agent for named
+    /// namespaces, from command or chart: those.
+    pub namespaces: Option<Vec<String>>,
+    /// Whether it acts outside of namespaces, and on what is in all of them at once. Default: `false` if `namespaces` is limited, else
+    /// `true`.
+    pub cluster_scope: Option<bool>,
+    /// Verbs it carries out: those of RBAC. Default: `["*"]`.
+    pub verbs: Option<Vec<String>>,
+    /// Subresources it touches, such as `exec` and `log`; requests for whole objects need none. Default: `["*"]`.
+    pub subresources: Option<Vec<String>>,
 }
 
 /// `limits:`

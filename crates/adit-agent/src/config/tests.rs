@@ -33,7 +33,7 @@ fn all_mistakes_are_told_at_once() {
     let yaml = "
 relay: { url: 'http://relay.example.com', proxy: 'socks5://proxy.example.com', backoff_base: 5, ping_interval: 20s }
 kubernetes: { max_connections: 0, connect_timeout: 0s }
-ceiling: { groups: [ok, 'a*b'] }
+ceiling: { groups: [ok, 'a*b'], namespaces: [Shop], verbs: [get, exec], subresources: [pods/exec] }
 limits: { max_head_bytes: 100, max_queued_bytes: 0, stream_credit_bytes: 8192, max_stream_credit_bytes: 4096 }
 admin: { address: localhost }
 ";
@@ -51,6 +51,9 @@ admin: { address: localhost }
         "kubernetes.connect_timeout",
         "kubernetes.max_connections",
         "ceiling.groups[1]",
+        "ceiling.namespaces[0]",
+        "ceiling.verbs[1]",
+        "ceiling.subresources[0]",
         "limits.max_head_bytes",
         "limits.max_queued_bytes",
         "limits.max_stream_credit_bytes",
@@ -61,6 +64,22 @@ admin: { address: localhost }
         keys.join(" ")
     };
     assert_eq!(sorted(keys), sorted(want.to_vec()), "{mistakes:#?}");
+}
+
+#[test]
+fn limited_namespaces_shut_the_cluster_unless_it_is_opened() {
+    for (said, is_open) in [
+        ("", true),
+        ("namespaces: ['*']", true),
+        ("namespaces: ['*'], cluster_scope: false", false),
+        ("namespaces: [shop]", false),
+        ("namespaces: []", false),
+        ("namespaces: [shop], cluster_scope: true", true),
+        ("verbs: [get]", true),
+    ] {
+        let config = check(&format!("{LEAST}ceiling: {{ {said} }}")).unwrap();
+        assert_eq!(config.ceiling.cluster_scope, is_open, "{said}");
+    }
 }
 
 #[test]

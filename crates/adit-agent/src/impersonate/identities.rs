@@ -102,7 +102,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::impersonate::NotActing;
+    use crate::impersonate::{Deed, NotActing};
 
     fn encoded(user: &str, groups: &[&str]) -> Vec<u8> {
         let impersonation = Impersonation {
@@ -116,7 +116,7 @@ mod tests {
 
     fn user(acting: &Acting) -> String {
         let mut headers = http::HeaderMap::new();
-        acting.apply(&mut headers).unwrap();
+        acting.apply(&mut headers, &Deed::Discovery).unwrap();
         headers["impersonate-user"].to_str().unwrap().to_owned()
     }
 
@@ -136,7 +136,7 @@ mod tests {
         let masters = encoded("jane", &["system:masters"]);
         for _ in 0..2 {
             let acting = identities.read(&masters).unwrap();
-            let refused = acting.apply(&mut http::HeaderMap::new());
+            let refused = acting.apply(&mut http::HeaderMap::new(), &Deed::Discovery);
             assert!(matches!(refused, Err(NotActing::Beyond(_))), "{refused:?}");
         }
     }
@@ -155,7 +155,7 @@ mod tests {
         assert!(!identities.hold(&before));
         let after = identities.read(&jane).unwrap();
         assert!(identities.hold(&after));
-        let refused = after.apply(&mut http::HeaderMap::new());
+        let refused = after.apply(&mut http::HeaderMap::new(), &Deed::Discovery);
         assert!(matches!(refused, Err(NotActing::Beyond(_))), "{refused:?}");
     }
 

@@ -25,7 +25,7 @@ fn job() -> Impersonation {
 }
 
 fn apply(headers: &mut HeaderMap, act_as: ActAs) -> Result<(), NotActing> {
-    Acting::new(act_as, Arc::new(Ceiling::default())).apply(headers)
+    Acting::new(act_as, Arc::new(Ceiling::default())).apply(headers, &Deed::Discovery)
 }
 
 fn written(headers: &HeaderMap) -> Vec<(String, String)> {

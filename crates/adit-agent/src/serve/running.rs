@@ -1,4 +1,4 @@
-//! Which requests are being served, and as whom they act, so that those can be ended that a lower ceiling no longer covers.
+//! Which requests are being served, as whom they act, and what they do, so that those can be ended that a lower ceiling no longer covers.
 //! Entered by [`super::Service`] before the request may leave. Invariant: an entry is there as long as its request is served.
 
 use std::sync::{Arc, Weak};
@@ -8,7 +8,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use crate::impersonate::{Acting, Ceiling};
+use crate::impersonate::{Acting, Ceiling, Deed};
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -26,6 +26,7 @@ struct Entry {
     acting: Acting,
     /// Whom a caller names that acts as the agent itself.
     named: HeaderMap,
+    deed: Arc<Deed>,
 }
 
 impl Running {
@@ -35,11 +36,13 @@ impl Running {
         stream: &Arc<TunnelStream>,
         acting: &Acting,
         headers: &HeaderMap,
+        deed: &Arc<Deed>,
     ) -> Entered<'_> {
         let entry = Entry {
             stream: Arc::downgrade(stream),
             acting: acting.clone(),
             named: acting.named(headers),
+            deed: Arc::clone(deed),
         };
         let mut entries = self.0.lock();
         let place = entries.next;
@@ -52,7 +55,10 @@ impl Running {
     /// Resets those that this ceiling does not cover, and says how many that were.
     pub(crate) fn lower(&self, ceiling: &Arc<Ceiling>) -> usize {
         let beyond = |entry: &Entry| {
-            let why = entry.acting.covered_by(ceiling, &entry.named).err()?;
+            let why = entry
+                .acting
+                .covered_by(ceiling, &entry.named, &entry.deed)
+                .err()?;
             Some((entry.stream.upgrade()?, why))
         };
         // Not judged while others wait for the lock.

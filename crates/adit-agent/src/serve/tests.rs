@@ -28,11 +28,11 @@ struct Near {
     _tasks: JoinSet<()>,
 }
 
-fn service(kube: Kube) -> Service {
+fn service(kube: Kube, ceiling: Ceiling) -> Service {
     let metrics = Metrics::default();
     Service {
         kube: Arc::new(kube),
-        identities: Identities::new(Ceiling::default()),
+        identities: Identities::new(ceiling),
         running: Running::default(),
         head_limits: HeadLimits::default(),
         max_streams: 200,
@@ -50,7 +50,11 @@ async fn serving(server: &ApiServer) -> Near {
 }
 
 async fn serving_with(kube: Kube) -> Near {
-    let service = service(kube);
+    serving_below(kube, Ceiling::default()).await
+}
+
+async fn serving_below(kube: Kube, ceiling: Ceiling) -> Near {
+    let service = service(kube, ceiling);
     let metrics = service.metrics.clone();
     let (near, far, driver) = soon(testing::pair(Options::default(), Options::default())).await;
     let mut tasks = JoinSet::new();
@@ -96,8 +100,19 @@ impl Near {
         act_as: &ActAs,
         upgrade: Option<&HeaderValue>,
     ) -> Answered {
+        self.put_at("/api/v1/pods?watch=1", request, act_as, upgrade)
+            .await
+    }
+
+    async fn put_at(
+        &self,
+        target: &str,
+        request: Request<Body>,
+        act_as: &ActAs,
+        upgrade: Option<&HeaderValue>,
+    ) -> Answered {
         let how = Ask {
-            target: "/api/v1/pods?watch=1",
+            target,
             act_as,
             request_id: "0123456789abcdef",
             upgrade,

@@ -246,7 +246,7 @@ fn either(names: &[String]) -> String {
 }
 
 /// Some of which every key takes one or two.
-fn others() -> [Value; 23] {
+fn others() -> [Value; 24] {
     [
         json!(true),
         json!(false),
@@ -270,6 +270,7 @@ fn others() -> [Value; 23] {
         json!(["10.9.0.0/16"]),
         json!(["https://other.example.com"]),
         json!(["x-other"]),
+        json!(["get"]),
         json!({ "other": 7 }),
     ]
 }

@@ -1,6 +1,6 @@
 //! Requests that are answered: with the right identity, while bodies flow, many at once, within bounds.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
@@ -47,6 +47,121 @@ async fn identity_beyond_the_ceiling_is_refused_and_never_sent() {
     assert_eq!(reason, ResetReason::BeyondCeiling);
     assert!(message.contains("system:masters"), "{message}");
     assert!(!asked.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn relay_that_was_taken_over_gets_nothing_past_the_ceiling() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = ApiServer::start(Speaks::default(), move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async { empty() }
+    })
+    .await;
+    let only = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+    let ceiling = Ceiling {
+        agent: false,
+        users: only(&["gitlab:*"]),
+        groups: only(&["gitlab:*"]),
+        namespaces: only(&["shop"]),
+        cluster_scope: false,
+        verbs: only(&["get", "list", "watch", "create"]),
+        subresources: only(&["log"]),
+    };
+    let near = serving_below(server.kube().await, ceiling).await;
+    let job = as_user("gitlab:ci_job:1", &["gitlab:ci_job"]);
+    let pod = "/api/v1/namespaces/shop/pods/p";
+    let as_others = [
+        ("agent", pod.to_owned(), ActAs::Agent),
+        ("users", pod.to_owned(), as_user("root", &[])),
+        ("groups", pod.to_owned(), as_user("gitlab:a", &["admins"])),
+    ];
+    let others = as_others.map(|(key, target, act_as)| ("GET", key, target, act_as, None));
+    let deeds = [
+        (
+            "GET",
+            "namespaces",
+            "/api/v1/namespaces/kube-system/secrets",
+        ),
+        (
+            "GET",
+            "namespaces",
+            "/api/v1/watch/namespaces/default/secrets",
+        ),
+        (
+            "GET",
+            "namespaces",
+            "/api/v1/namespaces/shop/../default/secrets",
+        ),
+        (
+            "GET",
+            "namespaces",
+            "/api/v1/namespaces/shop%2f..%2fdefault/secrets",
+        ),
+        ("GET", "namespaces", "//api/v1/namespaces/default/secrets"),
+        ("GET", "namespaces", "/api/v1/namespaces//secrets"),
+        (
+            "GET",
+            "namespaces",
+            "/api/v1/proxy/namespaces/default/services/s",
+        ),
+        ("GET", "cluster_scope", "/api/v1/secrets"),
+        ("GET", "cluster_scope", "/api/v1/nodes/n/proxy/runningpods/"),
+        ("POST", "cluster_scope", "/api/v1/namespaces"),
+        ("GET", "cluster_scope", "/metrics"),
+        ("DELETE", "verbs", pod),
+        ("PATCH", "verbs", "/api/v1/namespaces/shop"),
+        ("DELETE", "verbs", "/api/v1/namespaces/shop/pods?watch=1"),
+        (
+            "POST",
+            "subresources",
+            "/api/v1/namespaces/shop/pods/p/eviction",
+        ),
+        (
+            "POST",
+            "subresources",
+            "/api/v1/namespaces/shop/serviceaccounts/a/token",
+        ),
+        (
+            "GET",
+            "subresources",
+            "/api/v1/namespaces/shop/pods/p/%65xec",
+        ),
+    ];
+    let deeds =
+        deeds.map(|(method, key, target)| (method, key, target.to_owned(), job.clone(), None));
+    let upgrades = ["exec", "attach", "portforward", "proxy/x"].map(|below| {
+        let websocket = HeaderValue::from_static("websocket");
+        (
+            "GET",
+            "subresources",
+            format!("{pod}/{below}"),
+            job.clone(),
+            Some(websocket),
+        )
+    });
+    for (method, key, target, act_as, upgrade) in others.into_iter().chain(deeds).chain(upgrades) {
+        let mut request = get();
+        *request.method_mut() = method.parse().unwrap();
+        let refused = near
+            .put_at(&target, request, &act_as, upgrade.as_ref())
+            .await;
+        let (reason, message) = reset(refused.unwrap_err());
+        assert_eq!(reason, ResetReason::BeyondCeiling, "{method} {target}");
+        assert!(
+            message.contains(&format!("`ceiling.{key}")),
+            "{target}: {message}"
+        );
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    for target in [
+        pod,
+        "/api/v1/namespaces/shop/pods/p/log?follow=1",
+        "/version",
+    ] {
+        near.put_at(target, get(), &job, None).await.unwrap();
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
@@ -135,7 +250,7 @@ async fn handler_of_a_plain_request_is_small() {
         .open(Bytes::new(), adit_tunnel::RequestBody::Absent, terms)
         .unwrap();
     let size = size_of_val(&handle(
-        Arc::new(service(server.kube().await)),
+        Arc::new(service(server.kube().await, Ceiling::default())),
         stream,
         Bytes::new(),
     ));

@@ -108,6 +108,13 @@ fn refused(answer: &Answer, namespace: &str, report: &mut Report) {
     let what = format!("{} {}", answer.status, said.message);
     if let Some(hop) = said.hop {
         let hop = Hop::named(&hop).unwrap_or(Hop::Relay);
+        if hop == Hop::Agent && answer.status == StatusCode::FORBIDDEN {
+            let why = format!(
+                "tried by a watch of pods in `{namespace}`: {what}; name a namespace where it is allowed by --namespace"
+            );
+            report.not_run(UPGRADE, why);
+            return;
+        }
         report.failed(at(UPGRADE, hop), what, REFUSED);
     } else if !is_json(answer) {
         report.failed(

@@ -171,7 +171,23 @@ fn agent_whose_ceiling_keeps_the_job_out_is_told() {
         let below = |agent: AgentBuilder| agent.with("ceiling", "users", "[nobody]");
         let world = World::with(cluster(), relay(), below).await;
         let examined = in_world(&world, &[]).await;
-        examined.is_broken_at("tunnel", "agent", "refuses the identity");
+        examined.is_broken_at("tunnel", "agent", "`ceiling.users`");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn upgrade_that_the_agents_ceiling_refuses_is_no_fault_of_the_way() {
+    scenario(async {
+        let elsewhere = |agent: AgentBuilder| agent.with("ceiling", "namespaces", "[other]");
+        let world = World::with(cluster(), relay(), elsewhere).await;
+        let examined = in_world(&world, &[]).await;
+        examined.is_well_but_for(&["upgrade", "idle"]);
+        let said = examined.what("upgrade");
+        assert!(
+            said.contains("`ceiling.namespaces`") && said.contains("--namespace"),
+            "{examined}"
+        );
         world.stop().await;
     });
 }
