@@ -71,7 +71,8 @@ pub(crate) struct AgentArgs {
     /// Let it set a user's uid
     #[arg(long, help_heading = RIGHTS)]
     uids: bool,
-    /// The cluster's version. Before 1.36 the API server cannot hold what the agent does, and groups must be named
+    /// The cluster's version. Before 1.36 the API server cannot hold what the agent does, but for its ceiling nothing holds where,
+    /// and groups must be named
     #[arg(long, value_name = "VERSION", default_value_t, help_heading = RIGHTS)]
     kubernetes: Version,
 
@@ -127,10 +128,10 @@ impl AgentArgs {
                  (--read-everywhere, --allow-everywhere)"
             ));
         }
-        if is_allowed {
+        if !self.allow.is_empty() || self.read_everywhere || !self.allow_everywhere.is_empty() {
             return Err(anyhow!(
-                "Kubernetes {} cannot hold what an agent does for others, only as whom: leave out --namespace, --allow, \
-                 --read-everywhere and --allow-everywhere; the roles of the jobs' groups decide alone",
+                "Kubernetes {} cannot hold what an agent does for others, only as whom: leave out --allow, --read-everywhere and \
+                 --allow-everywhere; the roles of the jobs' groups decide alone, and what --namespace puts into the agent's own ceiling",
                 self.kubernetes
             ));
         }

@@ -3,7 +3,7 @@
 //! Called for `--allow` and its like. Invariant: a verb is one that requests have, and a resource outside the core group has
 //! its group, so that a rule that is taken is not one that never holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use serde_json::{Value, json};
@@ -56,6 +56,28 @@ impl Rule {
             })
             .collect()
     }
+}
+
+/// The verbs of these rules, unless that is all of them.
+pub(super) fn verbs(rules: &[Rule]) -> Option<Vec<&'static str>> {
+    let is_of_some = |verb: &&str| rules.iter().any(|rule| rule.verbs.contains(verb));
+    let verbs: Vec<_> = VERBS.into_iter().filter(is_of_some).collect();
+    (verbs.len() < VERBS.len()).then_some(verbs)
+}
+
+/// The subresources of these rules' resources, unless one has all of its own.
+pub(super) fn subresources(rules: &[Rule]) -> Option<BTreeSet<&str>> {
+    let resources = rules.iter().flat_map(|rule| &rule.resources);
+    let mut subresources = BTreeSet::new();
+    for Resource { name, .. } in resources {
+        match name.split_once('/') {
+            Some((_, "*")) => return None,
+            None if name == "*" => return None,
+            Some((_, subresource)) => drop(subresources.insert(subresource)),
+            None => {}
+        }
+    }
+    Some(subresources)
 }
 
 impl FromStr for Rule {
@@ -198,6 +220,24 @@ mod tests {
         assert_eq!(verbs.len(), 8);
         assert!(!verbs.contains(&json!("*")));
         assert_eq!(rules("get:*.apps")[0]["apiGroups"], json!(["apps"]));
+    }
+
+    #[test]
+    fn rules_have_verbs_and_subresources_for_a_ceiling() {
+        let of = |texts: &[&str]| {
+            let rules: Vec<Rule> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            json!([verbs(&rules), subresources(&rules)])
+        };
+        assert_eq!(
+            of(&[
+                "create,get:pods/exec,secrets",
+                "get,watch:pods/log,deployments.apps/scale"
+            ]),
+            json!([["get", "watch", "create"], ["exec", "log", "scale"]])
+        );
+        assert_eq!(of(&["delete:secrets"]), json!([["delete"], []]));
+        assert_eq!(of(&["*:*"]), json!([null, null]));
+        assert_eq!(of(&["get:*.apps"]), json!([["get"], null]));
     }
 
     #[test]

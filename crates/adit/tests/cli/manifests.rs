@@ -102,15 +102,62 @@ fn agents_manifests_have_roles_and_configuration_for_flux_where_it_is_asked_for(
 }
 
 #[test]
+fn agents_ceiling_agrees_with_what_it_is_allowed() {
+    let ceiling = |more: &str| -> serde_json::Value {
+        let printed = adit(&["manifests", "agent", "--relay", "https://relay.example.com"])
+            .args(more.split(' '))
+            .output()
+            .unwrap();
+        let objects: Vec<serde_json::Value> =
+            serde_saphyr::from_multiple(&stdout(&printed)).unwrap();
+        let is_map = |object: &&serde_json::Value| object["kind"] == "ConfigMap";
+        let map = objects.iter().find(is_map).unwrap();
+        let config: serde_json::Value =
+            serde_saphyr::from_str(map["data"]["agent.yaml"].as_str().unwrap()).unwrap();
+        config["ceiling"].clone()
+    };
+    let identities = serde_json::json!({
+        "agent": false, "users": ["gitlab:*"], "groups": ["gitlab:*"],
+    });
+    let with = |limits: serde_json::Value| {
+        let mut all = identities.clone();
+        let limits = limits.as_object().unwrap().clone();
+        all.as_object_mut().unwrap().extend(limits);
+        all
+    };
+    assert_eq!(
+        ceiling("--namespace shop --namespace review"),
+        with(serde_json::json!({ "namespaces": ["shop", "review"] }))
+    );
+    assert_eq!(
+        ceiling("--namespace shop --allow create,delete:secrets --allow get:pods/log"),
+        with(serde_json::json!({
+            "namespaces": ["shop"], "verbs": ["get", "create", "delete"], "subresources": ["log"],
+        }))
+    );
+    for more in [
+        "--read-everywhere",
+        "--namespace shop --read-everywhere",
+        "--namespace shop --allow-everywhere get:nodes",
+    ] {
+        assert_eq!(ceiling(more), identities, "{more}");
+    }
+    assert_eq!(
+        ceiling("--kubernetes 1.35 --group gitlab:ci_job --namespace shop"),
+        with(serde_json::json!({ "groups": ["gitlab:ci_job"], "namespaces": ["shop"] }))
+    );
+}
+
+#[test]
 fn manifests_say_what_is_missing() {
     let agent = ["manifests", "agent", "--relay", "https://relay.example.com"];
     for (more, code, because) in [
         (&[][..], 64, "--namespace"),
         (&["--kubernetes", "1.35"], 64, "name each group"),
         (
-            &["--kubernetes", "1.35", "--group", "a", "--namespace", "b"],
+            &["--kubernetes", "1.35", "--group", "a", "--read-everywhere"],
             64,
-            "leave out --namespace",
+            "leave out --allow",
         ),
         (
             &["--namespace", "a", "--relay", "http://relay.example.com"],

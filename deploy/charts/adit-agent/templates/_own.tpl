@@ -7,6 +7,43 @@
 {{ regexFind ":[0-9]+$" (urlParse .Values.relay.url).host | trimPrefix ":" | default "443" }}
 {{- end }}
 
+{{/* As whom the agent acts, and what it does: for an agent for named namespaces alone, what its roles say, unless the values say it. */}}
+{{- define "adit.ceiling" -}}
+{{- $ceiling := pick .Values.ceiling "agent" "users" "groups" -}}
+{{- $rbac := .Values.rbac -}}
+{{- $isPlain := eq $rbac.impersonation "plain" -}}
+{{- if and $rbac.create $rbac.namespaces (or $isPlain (not $rbac.everywhere)) -}}
+{{- $_ := set $ceiling "namespaces" $rbac.namespaces -}}
+{{- if not $isPlain -}}
+{{- $verbs := list -}}
+{{- $subresources := list -}}
+{{- $hasAll := false -}}
+{{- range $rbac.inNamespace -}}
+{{- $verbs = concat $verbs .verbs -}}
+{{- range .resources -}}
+{{- if or (eq . "*") (hasSuffix "/*" .) -}}
+{{- $hasAll = true -}}
+{{- else if contains "/" . -}}
+{{- $subresources = append $subresources (splitList "/" . | last) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if lt (len (uniq $verbs)) 8 -}}
+{{- $_ := set $ceiling "verbs" (uniq $verbs) -}}
+{{- end -}}
+{{- if not $hasAll -}}
+{{- $_ := set $ceiling "subresources" (uniq $subresources | sortAlpha) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := dict "namespaces" .Values.ceiling.namespaces "cluster_scope" .Values.ceiling.clusterScope "verbs" .Values.ceiling.verbs "subresources" .Values.ceiling.subresources -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $ceiling $key $value -}}
+{{- end -}}
+{{- end -}}
+{{ $ceiling | toYaml }}
+{{- end }}
+
 {{/* What the chart writes, with the user's keys over it. */}}
 {{- define "adit.config" -}}
 {{- $relay := dict "url" .Values.relay.url "token_file" "/etc/adit/token/token" -}}
@@ -17,7 +54,7 @@
   "relay" $relay
   "kubernetes" (dict "max_connections" 64 "max_upgrades" 250)
   "limits" (dict "max_streams" 2000)
-  "ceiling" (pick .Values.ceiling "agent" "users" "groups")
+  "ceiling" (include "adit.ceiling" . | fromYaml)
   "admin" (dict "address" (printf "0.0.0.0:%s" (include "adit.adminPort" .)))
 -}}
 {{- with .Values.flux.gitlabUrl -}}

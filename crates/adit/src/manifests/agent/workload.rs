@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::AgentArgs;
 use crate::failure::{Ends, Failure};
 use crate::manifests::document::{Document, Documents};
-use crate::manifests::{checksum, read_pem};
+use crate::manifests::{checksum, read_pem, rule};
 
 impl AgentArgs {
     pub(super) fn workload(&self, token: &SecretString) -> Result<Documents, Failure> {
@@ -51,6 +51,9 @@ impl AgentArgs {
                 config.set(key, names.clone());
             }
         }
+        for (key, limit) in self.limits() {
+            config.add("/ceiling", key, limit);
+        }
         if let Some(flux) = self.flux_config() {
             config.add("", "flux", flux);
         }
@@ -59,6 +62,21 @@ impl AgentArgs {
             .context("the agent could not use what it is told")
             .ends(Exit::BadConfig)?;
         Ok(text)
+    }
+
+    /// What its ceiling says of an agent for named namespaces alone: what its roles say, too, or, before Kubernetes 1.36, nobody else.
+    fn limits(&self) -> Vec<(&'static str, Value)> {
+        let is_for_more = self.read_everywhere || !self.allow_everywhere.is_empty();
+        if self.namespaces.is_empty() || is_for_more {
+            return Vec::new();
+        }
+        let mut limits = vec![("namespaces", json!(self.namespaces))];
+        if !self.allow.is_empty() {
+            limits.extend(rule::verbs(&self.allow).map(|verbs| ("verbs", json!(verbs))));
+            let subresources = rule::subresources(&self.allow);
+            limits.extend(subresources.map(|names| ("subresources", json!(names))));
+        }
+        limits
     }
 
     fn pods(&self, data: &Value) -> Documents {
