@@ -118,7 +118,7 @@ async fn serve_one(stream: Arc<TunnelStream>, head: Bytes) {
     let asked = Asked::read(&head, HeadLimits::default()).unwrap();
     body::length(asked.body(&stream)).await.unwrap();
     let bytes = asked.target.path().trim_start_matches('/').parse().unwrap();
-    answer(&stream, Response::new(body::pieces(bytes)))
+    answer(&stream, Response::new(body::pieces(bytes)), None)
         .await
         .unwrap();
 }

@@ -1,5 +1,11 @@
 //! The audit log: every kind of request leaves the right record, and nothing of it is lost without a word.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use adit_identity::{Environment, Tier};
 use adit_tests::{
     AuditLog, World, body,
     caller::{get, request},
@@ -8,6 +14,7 @@ use adit_tests::{
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 mod full;
 mod lasting;
@@ -53,15 +60,25 @@ fn record_says_who_did_what_where_and_as_whom() {
     scenario(async {
         let log = AuditLog::default();
         let path = format!("{PODS}/web-0/status");
-        let kube = kube().answer(&path, |request| async {
-            request.into_body().collect().await.unwrap();
-            let mut answer = Response::new(body::full("changed"));
-            let id = HeaderValue::from_static("0b8c1a5e-3f0b-4c2b-9a51-5e3c8f4e2c11");
-            answer.headers_mut().insert("audit-id", id);
-            answer
+        let took = Arc::new(AtomicU64::new(0));
+        let of_api_server = Arc::clone(&took);
+        let kube = kube().answer(&path, move |request| {
+            let took = Arc::clone(&of_api_server);
+            async move {
+                let began = Instant::now();
+                request.into_body().collect().await.unwrap();
+                took.store(began.elapsed().as_micros() as u64, Ordering::Relaxed);
+                let mut answer = Response::new(body::full("changed"));
+                let id = HeaderValue::from_static("0b8c1a5e-3f0b-4c2b-9a51-5e3c8f4e2c11");
+                answer.headers_mut().insert("audit-id", id);
+                answer
+            }
         });
         let world = World::of(kube, log.of(relay())).await;
-        let http2 = world.job.http2().await;
+        let mut deploying = job(9001);
+        let environment = Environment::named("review/a", Tier::Development, false);
+        deploying.environment = Some(environment.unwrap());
+        let http2 = world.relay.caller(&deploying, "prod").http2().await;
         let asked = format!("{path}?fieldManager=canary&dryRun=All");
         http2
             .answer(request(Method::PATCH, &asked, body::full("0123456789")))
@@ -77,6 +94,7 @@ fn record_says_who_did_what_where_and_as_whom() {
             json!({
                 "authority": job(9001).issuer, "id": 9001, "pipeline": 880, "project": 150,
                 "project_path": "group/sub/app", "user": 12, "login": "dev1",
+                "environment": "review/a",
             })
         );
         assert_eq!(
@@ -92,7 +110,10 @@ fn record_says_who_did_what_where_and_as_whom() {
             json!(sent.values("impersonate-group"))
         );
         let micros = |stage| record["microseconds"][stage].as_u64().unwrap();
-        assert!(micros("authenticate") > 0 && micros("answer") >= micros("authenticate"));
+        assert!(micros("authenticate") > 0 && micros("tunnel") > 0);
+        assert!(micros("api_server") >= took.load(Ordering::Relaxed).max(1));
+        let hops = micros("authenticate") + micros("tunnel") + micros("api_server");
+        assert!(micros("answer") >= hops, "{record}");
         assert!(micros("total") >= micros("answer"));
         assert_eq!(
             told(record),

@@ -234,7 +234,7 @@ impl Service {
         }
         let lease =
             unless_left(stream, pin!(self.kube.lease(Window::wished(&asked.target)))).await??;
-        called(span, &mut asked.headers);
+        let called = called(span, &mut asked.headers);
         let Answer {
             response,
             mut upload,
@@ -243,8 +243,9 @@ impl Service {
             unless_left(stream, calling).await??
         };
         *head = None;
+        let took = called.elapsed();
         self.answered(response.status(), began, span);
-        let mut answering = pin!(answer(stream, response));
+        let mut answering = pin!(answer(stream, response, Some(took)));
         let both = poll_fn(|cx| {
             // Whether it is done shows in itself.
             let _: Option<Poll<()>> = upload.as_mut().map(|upload| upload.poll(cx));
@@ -288,20 +289,21 @@ impl Service {
         span: &mut Option<Span>,
     ) -> Result<(), Unanswered> {
         let began = Instant::now();
-        called(span, &mut asked.headers);
+        let called = called(span, &mut asked.headers);
         let calling = pin!(self.kube.upgrade(take(asked), protocols));
         let (upgrading, _held) = unless_left(stream, calling).await??;
+        let took = Some(called.elapsed());
         *head = None;
         let (headers, upgraded, listening) = match upgrading {
             Upgrading::Answered(response) => {
                 self.answered(response.status(), began, span);
-                let answered = unless_left(stream, pin!(answer(stream, response))).await?;
+                let answered = unless_left(stream, pin!(answer(stream, response, took))).await?;
                 return Ok(answered?);
             }
             Upgrading::Switched(headers, upgraded, listening) => (headers, upgraded, listening),
         };
         self.answered(StatusCode::SWITCHING_PROTOCOLS, began, span);
-        let mut ours = switch(stream, &headers)?;
+        let mut ours = switch(stream, &headers, took)?;
         let failed = ours.failure();
         let heard = listening.heard().clone();
         let mut theirs = InspectReader::new(upgraded, |_: &[u8]| heard.now());
@@ -405,10 +407,11 @@ fn early(
 }
 
 /// The API server is asked now, and continues there.
-fn called(span: &mut Option<Span>, headers: &mut HeaderMap) {
+fn called(span: &mut Option<Span>, headers: &mut HeaderMap) -> Instant {
     if let Some(span) = span {
         span.call("api_server", headers);
     }
+    Instant::now()
 }
 
 /// What is asked of the API server. Nothing of the head stays behind, which it would pin.

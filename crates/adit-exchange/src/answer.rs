@@ -1,7 +1,9 @@
 //! The agent's side: reads what was asked and sends what the API server answers. The agent calls it once per accepted stream.
 //! Invariant: an answer that the API server did not finish is reset, never ended.
 
-use std::{borrow::Borrow, fmt::Display, future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{
+    borrow::Borrow, fmt::Display, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration,
+};
 
 use adit_identity::ActAs;
 use adit_tunnel::{ResetReason, StreamError, TunnelStream};
@@ -74,11 +76,16 @@ impl<I: Borrow<ActAs>> Asked<I> {
     }
 }
 
-/// Sends the final answer, body and all. Dropping the future before its end cancels the exchange.
+/// Sends the final answer, body and all, and tells the relay how long the API server took for its head, if that is known. Dropping the
+/// future before its end cancels the exchange.
 ///
 /// # Errors
 /// The answer was not sent to its end; the stream has been reset already.
-pub async fn answer<B>(stream: &TunnelStream, response: Response<B>) -> Result<(), AnswerError>
+pub async fn answer<B>(
+    stream: &TunnelStream,
+    response: Response<B>,
+    api_server: Option<Duration>,
+) -> Result<(), AnswerError>
 where
     B: Body<Data = Bytes>,
     B::Error: Display,
@@ -87,7 +94,7 @@ where
         stream,
         is_finished: false,
     };
-    let outcome = send(stream, response).await;
+    let outcome = send(stream, response, api_server).await;
     match &outcome {
         Ok(()) => under_way.is_finished = true,
         Err(AnswerError::ApiServerLost(why)) => stream.reset(ResetReason::ApiServerLost, why),
@@ -115,15 +122,20 @@ pub fn informational(
     if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(AnswerError::Status(status));
     }
-    let head = response::encode(status, headers, b"", HeadLimits::default())?;
+    let head = response::encode(status, headers, b"", None, HeadLimits::default())?;
     Ok(stream.send_head(head)?)
 }
 
-/// Sends the API server's 101, whose `Upgrade` names the protocol. From here the stream is the upgraded connection.
+/// Sends the API server's 101, whose `Upgrade` names the protocol, and how long the API server took for it, as [`answer`] does. From
+/// here the stream is the upgraded connection.
 ///
 /// # Errors
 /// There is no `Upgrade`, the head is too large, or the stream over. Nothing was sent.
-pub fn switch(stream: &Arc<TunnelStream>, headers: &HeaderMap) -> Result<Upgraded, AnswerError> {
+pub fn switch(
+    stream: &Arc<TunnelStream>,
+    headers: &HeaderMap,
+    api_server: Option<Duration>,
+) -> Result<Upgraded, AnswerError> {
     let protocol = headers
         .get(header::UPGRADE)
         .filter(|protocol| !protocol.is_empty())
@@ -132,6 +144,7 @@ pub fn switch(stream: &Arc<TunnelStream>, headers: &HeaderMap) -> Result<Upgrade
         StatusCode::SWITCHING_PROTOCOLS,
         headers,
         protocol.as_bytes(),
+        api_server,
         HeadLimits::default(),
     )?;
     stream.send_head(head)?;
@@ -164,7 +177,7 @@ pub(crate) fn send_informational(
     status: StatusCode,
     headers: &HeaderMap,
 ) -> Result<(), StreamError> {
-    match response::encode(status, headers, b"", HeadLimits::default()) {
+    match response::encode(status, headers, b"", None, HeadLimits::default()) {
         Ok(head) => stream.send_head(head),
         Err(error) => Err(StreamError::Cut {
             reason: ResetReason::Internal,
@@ -173,7 +186,11 @@ pub(crate) fn send_informational(
     }
 }
 
-async fn send<B>(stream: &TunnelStream, response: Response<B>) -> Result<(), AnswerError>
+async fn send<B>(
+    stream: &TunnelStream,
+    response: Response<B>,
+    api_server: Option<Duration>,
+) -> Result<(), AnswerError>
 where
     B: Body<Data = Bytes>,
     B::Error: Display,
@@ -186,6 +203,7 @@ where
         parts.status,
         &parts.headers,
         b"",
+        api_server,
         HeadLimits::default(),
     )?)?;
     if body.is_end_stream() {

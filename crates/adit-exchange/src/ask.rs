@@ -194,7 +194,7 @@ where
         may_pour: bool,
     ) -> Result<Response<AnswerBody>, AskError> {
         let body = match (head.upgrade.is_some(), self.flow) {
-            (true, Flow::Upgrade) => AnswerBody::switched(stream),
+            (true, Flow::Upgrade) => AnswerBody::switched(stream, head.api_server),
             (true, Flow::Nothing | Flow::Body | Flow::BodyWhenTold) => {
                 return Err(refuse(&stream, BadHead::Upgrade));
             }
@@ -203,7 +203,7 @@ where
                 stream
                     .write(Bytes::new(), true)
                     .map_err(AskError::NoAnswer)?;
-                AnswerBody::new(stream, None)
+                AnswerBody::new(stream, None, head.api_server)
             }
             (false, Flow::Nothing | Flow::Body | Flow::BodyWhenTold) => {
                 let rest = self.body.take();
@@ -211,7 +211,7 @@ where
                 // A body that was not told to come is not read at all; the front closes the connection it is on.
                 let rest = rest.filter(|_| may_pour);
                 let upload = rest.map(|body| upload(Arc::clone(&stream), body));
-                AnswerBody::new(stream, upload)
+                AnswerBody::new(stream, upload, head.api_server)
             }
         };
         Ok(response(head, body))

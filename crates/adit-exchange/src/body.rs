@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use adit_tunnel::{Cutter, Read, ResetReason, StreamError, TunnelStream};
@@ -24,6 +25,7 @@ use crate::{
 pub struct AnswerBody {
     stream: Arc<TunnelStream>,
     state: Answering,
+    api_server: Option<Duration>,
     /// What is left of the request's body is sent here. It ends with the answer: nobody waits for it any more.
     upload: Option<JoinSet<()>>,
 }
@@ -38,20 +40,32 @@ enum Answering {
 }
 
 impl AnswerBody {
-    pub(crate) fn new(stream: Arc<TunnelStream>, upload: Option<JoinSet<()>>) -> Self {
+    pub(crate) fn new(
+        stream: Arc<TunnelStream>,
+        upload: Option<JoinSet<()>>,
+        api_server: Option<Duration>,
+    ) -> Self {
         Self {
             stream,
             state: Answering::Reading,
+            api_server,
             upload,
         }
     }
 
-    pub(crate) fn switched(stream: Arc<TunnelStream>) -> Self {
+    pub(crate) fn switched(stream: Arc<TunnelStream>, api_server: Option<Duration>) -> Self {
         Self {
             stream,
             state: Answering::Switched,
+            api_server,
             upload: None,
         }
+    }
+
+    /// How long the API server took for the answer's head, as the agent says, if it does.
+    #[must_use]
+    pub const fn api_server(&self) -> Option<Duration> {
+        self.api_server
     }
 
     /// The upgraded connection; `None` unless the status was 101.

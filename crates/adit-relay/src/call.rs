@@ -53,6 +53,10 @@ impl<'a> Call<'a> {
 pub(crate) struct Took {
     pub(crate) authenticate: Lap,
     pub(crate) route: Lap,
+    /// The way to the API server and back, the agent's share included; told with the next.
+    pub(crate) tunnel: Lap,
+    /// Told by the agent.
+    pub(crate) api_server: Lap,
 }
 
 /// A time that is told later, through a shared reference.

@@ -91,7 +91,14 @@ impl Forward {
             asked = self.put(&mut question, &hold.place, errand).await;
         }
         let mut response = asked.map_err(|error| refusal(error, errand))?;
-        self.metrics.stage(Stage::Forward).observe(began.elapsed());
+        let took = began.elapsed();
+        self.metrics.stage(Stage::Forward).observe(took);
+        if let Some(api_server) = response.body().api_server() {
+            // An agent's word: it cannot make it more than it was.
+            let api_server = api_server.min(took);
+            call.took.api_server.set(api_server);
+            call.took.tunnel.set(took.saturating_sub(api_server));
+        }
         // A mark of the relay's own.
         response.headers_mut().remove(UNAUTHORIZED);
         if hold.streaming.lasts() || response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -126,6 +126,7 @@ fn upgraded_connections_are_counted_both_ways() {
                     (&operation["verb"], &operation["subresource"]),
                     (&json!("create"), &json!(subresource))
                 );
+                assert!(record["microseconds"]["api_server"].is_u64(), "{record}");
                 assert_eq!(operation["kind"], kind);
                 assert_eq!(
                     record["upgrade"],

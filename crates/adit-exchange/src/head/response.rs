@@ -1,5 +1,7 @@
 //! An answer's head: [`encode`] at the agent, [`read`] at the relay.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -19,13 +21,16 @@ pub(crate) struct ResponseHead {
     pub(crate) headers: HeaderMap,
     /// With 101, and only then: the protocol.
     pub(crate) upgrade: Option<HeaderValue>,
+    /// How long the API server took, if the agent tells it.
+    pub(crate) api_server: Option<Duration>,
 }
 
-/// Writes a head without what belongs to one hop. `upgrade` is empty but with 101.
+/// Writes a head without what belongs to one hop. `upgrade` is empty but with 101, `api_server` how long the API server took for it.
 pub(crate) fn encode(
     status: StatusCode,
     headers: &HeaderMap,
     upgrade: &[u8],
+    api_server: Option<Duration>,
     limits: HeadLimits,
 ) -> Result<Bytes, HeadTooLarge> {
     let listed = hop::Listed::of_answer(headers);
@@ -36,6 +41,10 @@ pub(crate) fn encode(
         Ok::<_, HeadTooLarge>(hop::kind(name) != hop::Kind::HopByHop && !listed.contains(name))
     })?;
     put_bytes_unless_empty(&mut out, bytes_key(3), upgrade);
+    if let Some(took) = api_server {
+        out.extend_from_slice(&[varint_key(4)]);
+        put_varint(&mut out, microseconds(took));
+    }
     finish(out, limits)
 }
 
@@ -43,7 +52,7 @@ pub(crate) fn encode(
 pub(crate) fn read(head: &Bytes, limits: HeadLimits) -> Result<ResponseHead, BadHead> {
     check_len(head, limits)?;
     let mut fields = Fields::new(head, limits);
-    let (mut status, mut upgrade) = (0, &[][..]);
+    let (mut status, mut upgrade, mut api_server) = (0, &[][..], 0);
     let mut reader = Reader::new(head);
     while let Some((number, value)) = reader.field()? {
         match number {
@@ -52,6 +61,7 @@ pub(crate) fn read(head: &Bytes, limits: HeadLimits) -> Result<ResponseHead, Bad
                 hop::kind(name) != hop::Kind::HopByHop
             })?,
             3 => upgrade = value.bytes()?,
+            4 => api_server = value.varint()?,
             _ => {}
         }
     }
@@ -64,6 +74,7 @@ pub(crate) fn read(head: &Bytes, limits: HeadLimits) -> Result<ResponseHead, Bad
         status,
         headers: fields.headers,
         upgrade,
+        api_server: (api_server > 0).then(|| Duration::from_micros(api_server)),
     })
 }
 
@@ -74,5 +85,10 @@ fn read_status(status: u64) -> Result<StatusCode, BadHead> {
         .ok_or(BadHead::Status(status))
 }
 
-/// Keys and lengths of the scalar fields.
-const SCALARS_LEN: usize = 8;
+/// At least one: none would be as if it were not told.
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Keys and lengths of the scalar fields, and an hour in microseconds.
+const SCALARS_LEN: usize = 16;

@@ -1,5 +1,7 @@
 //! How bodies flow: at once, at whose pace, and how they end.
 
+use std::time::Duration;
+
 use adit_exchange::{AnswerError, AskError, answer, informational};
 use adit_tunnel::{OpenError, ResetReason};
 use bytes::Bytes;
@@ -18,7 +20,7 @@ fn post<B>(body: B) -> Request<B> {
 async fn an_upload_and_a_download_flow_at_the_same_time() {
     let agent = async |pair: &Pair| {
         let (asked, stream) = pair.asked().await;
-        answer(&stream, Response::new(asked.body(&stream)))
+        answer(&stream, Response::new(asked.body(&stream)), None)
             .await
             .unwrap();
     };
@@ -31,6 +33,25 @@ async fn an_upload_and_a_download_flow_at_the_same_time() {
         assert!(came == sent, "{} of {} bytes", came.len(), sent.len());
     };
     side_by_side(agent, relay).await;
+}
+
+#[tokio::test]
+async fn what_the_agent_says_of_the_api_server_is_told_beside_the_answer() {
+    for took in [Some(Duration::from_micros(1234)), None] {
+        let agent = async |pair: &Pair| {
+            let (_, stream) = pair.asked().await;
+            let response = Response::new(Full::new(Bytes::new()));
+            answer(&stream, response, took).await.unwrap();
+        };
+        let relay = async |pair: &Pair| {
+            let request = Request::get("/api").body(Full::default()).unwrap();
+            let response = pair.ask(request).await.unwrap();
+            assert_eq!(response.body().api_server(), took);
+            assert!(response.headers().is_empty());
+            whole(response).await;
+        };
+        side_by_side(agent, relay).await;
+    }
 }
 
 #[tokio::test]
@@ -81,6 +102,7 @@ async fn an_answer_may_begin_and_end_while_the_body_still_flows() {
         answer(
             &stream,
             Response::new(Full::new(Bytes::from_static(b"enough"))),
+            None,
         )
         .await
         .unwrap();
@@ -148,7 +170,7 @@ async fn trailers_cross_both_ways_without_what_must_not() {
         assert_eq!(collected.to_bytes(), "up");
         tokio::join!(
             async {
-                answer(&stream, Response::new(Box::pin(answered)))
+                answer(&stream, Response::new(Box::pin(answered)), None)
                     .await
                     .unwrap()
             },
@@ -215,7 +237,7 @@ async fn a_body_that_waits_for_100_is_not_touched_before() {
         );
         was_polled.await.unwrap();
         let came = asked.body(&stream).collect().await.unwrap().to_bytes();
-        answer(&stream, Response::new(Full::new(came)))
+        answer(&stream, Response::new(Full::new(came)), None)
             .await
             .unwrap();
     };
@@ -251,7 +273,7 @@ async fn a_final_answer_instead_of_100_leaves_the_body_alone() {
             .status(401)
             .body(Full::new(Bytes::from_static(b"no")))
             .unwrap();
-        answer(&stream, response).await.unwrap();
+        answer(&stream, response, None).await.unwrap();
     };
     let relay = async |pair: &Pair| {
         let response = pair.ask(request).await.unwrap();
@@ -271,7 +293,7 @@ async fn informational_heads_come_before_the_answer() {
         informational(&stream, StatusCode::PROCESSING, &HeaderMap::new()).unwrap();
         let not = informational(&stream, StatusCode::SWITCHING_PROTOCOLS, &hints);
         assert!(matches!(not, Err(AnswerError::Status(_))));
-        answer(&stream, Response::new(Full::new(Bytes::new())))
+        answer(&stream, Response::new(Full::new(Bytes::new())), None)
             .await
             .unwrap();
     };

@@ -45,7 +45,9 @@ async fn an_upload_that_breaks_off_after_the_answers_head_cuts_the_answer() {
     let (_download, answered) = fed();
     let agent = async |pair: &Pair| {
         let (_, stream) = pair.asked().await;
-        let error = answer(&stream, Response::new(answered)).await.unwrap_err();
+        let error = answer(&stream, Response::new(answered), None)
+            .await
+            .unwrap_err();
         assert!(
             matches!(&error, AnswerError::Stream(error) if is_reset(error, ResetReason::Cancelled)),
             "{error:?}"
@@ -77,7 +79,7 @@ async fn an_answer_that_breaks_off_never_looks_complete() {
     let (download, answered) = fed();
     let agent = async |pair: &Pair| {
         let (_, stream) = pair.asked().await;
-        let (error, ()) = tokio::join!(answer(&stream, Response::new(answered)), async {
+        let (error, ()) = tokio::join!(answer(&stream, Response::new(answered), None), async {
             download.data("half").await;
             download.fail().await;
         });
@@ -105,7 +107,7 @@ async fn a_caller_that_leaves_ends_the_answer_under_way() {
         let (download, answered) = fed();
         let agent = async {
             let (_, stream) = pair.asked().await;
-            let (error, ()) = tokio::join!(answer(&stream, Response::new(answered)), async {
+            let (error, ()) = tokio::join!(answer(&stream, Response::new(answered), None), async {
                 download.data("event").await;
                 // And then nothing, as in a quiet watch.
                 download.frames.closed().await;
@@ -148,7 +150,7 @@ async fn an_answer_that_the_agent_gives_up_is_cut() {
     let (_download, answered) = fed();
     let agent = async |pair: &Pair| {
         let (_, stream) = pair.asked().await;
-        let mut answering = Box::pin(answer(&stream, Response::new(answered)));
+        let mut answering = Box::pin(answer(&stream, Response::new(answered), None));
         assert!((&mut answering).now_or_never().is_none());
         drop(answering);
         stream
@@ -174,7 +176,7 @@ async fn a_tunnel_that_ends_cuts_the_answer() {
             _ = &mut asking => panic!("nobody answered"),
             asked = pair.asked() => asked,
         };
-        let agent = async { drop(answer(&stream, Response::new(answered)).await) };
+        let agent = async { drop(answer(&stream, Response::new(answered), None).await) };
         let relay = async {
             let mut body = asking.await.unwrap().into_body();
             download.data("half").await;
@@ -254,7 +256,7 @@ async fn an_exchange_that_ended_well_leaves_nothing_behind() {
         for _ in 0..20 {
             let agent = async {
                 let (asked, stream) = pair.asked().await;
-                answer(&stream, Response::new(asked.body(&stream)))
+                answer(&stream, Response::new(asked.body(&stream)), None)
                     .await
                     .unwrap();
             };

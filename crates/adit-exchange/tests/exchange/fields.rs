@@ -47,7 +47,7 @@ async fn a_request_and_its_answer_cross_as_they_were() {
             ("warning", "299 - two"),
             ("connection", "close"),
         ]);
-        answer(&stream, response).await.unwrap();
+        answer(&stream, response, None).await.unwrap();
     };
     let relay = async |pair: &Pair| {
         let mut request = get(&[
@@ -85,7 +85,7 @@ async fn an_answer_without_body_keeps_its_content_length() {
             .header("content-length", "77")
             .body(Empty::<Bytes>::new())
             .unwrap();
-        answer(&stream, response).await.unwrap();
+        answer(&stream, response, None).await.unwrap();
     };
     let relay = async |pair: &Pair| {
         let response = pair.ask(get(&[])).await.unwrap();
@@ -273,7 +273,9 @@ async fn identities_never_cross_over() {
                     panic!("nobody asked that")
                 };
                 let body = Full::new(Bytes::from(format!("{} {}", user.user(), asked.target)));
-                answers.spawn(async move { answer(&stream, Response::new(body)).await.unwrap() });
+                answers.spawn(
+                    async move { answer(&stream, Response::new(body), None).await.unwrap() },
+                );
             }
         });
         let mut callers = JoinSet::new();

@@ -43,6 +43,7 @@ async fn upgraded(pair: &Pair) -> (Upgraded, Upgraded) {
                 ("upgrade", "SPDY/3.1"),
                 ("x-own", "1"),
             ]),
+            None,
         )
         .unwrap()
     };
@@ -137,7 +138,7 @@ async fn a_switched_connection_that_nobody_takes_is_cancelled() {
         let pair = pair().await;
         let agent = async {
             let (_, stream) = pair.asked().await;
-            let mut server = switch(&stream, &headers(&[("upgrade", "SPDY/3.1")])).unwrap();
+            let mut server = switch(&stream, &headers(&[("upgrade", "SPDY/3.1")]), None).unwrap();
             server.read(&mut [0; 8]).await.unwrap_err()
         };
         let (error, ()) = tokio::join!(agent, async { drop(pair.ask(exec()).await.unwrap()) });
@@ -156,7 +157,7 @@ async fn an_upgrade_that_is_refused_is_an_ordinary_answer() {
                 .status(403)
                 .body(Full::new(Bytes::from_static(b"no")))
                 .unwrap();
-            answer(&stream, response).await.unwrap();
+            answer(&stream, response, None).await.unwrap();
         };
         let relay = async {
             let response = pair.ask(exec()).await.unwrap();
@@ -181,7 +182,7 @@ async fn a_101_that_nobody_asked_for_is_no_answer() {
         let pair = pair().await;
         let agent = async {
             let (_, stream) = pair.asked().await;
-            let _server = switch(&stream, &headers(&[("upgrade", "SPDY/3.1")])).unwrap();
+            let _server = switch(&stream, &headers(&[("upgrade", "SPDY/3.1")]), None).unwrap();
             lost(&stream).await
         };
         let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
@@ -198,7 +199,7 @@ async fn a_101_that_names_no_protocol_is_not_sent() {
         let agent = async {
             let (_, stream) = pair.asked().await;
             assert!(matches!(
-                switch(&stream, &headers(&[("x-own", "1")])),
+                switch(&stream, &headers(&[("x-own", "1")]), None),
                 Err(AnswerError::NoProtocol)
             ));
             stream.reset(ResetReason::ApiServerLost, "no protocol");

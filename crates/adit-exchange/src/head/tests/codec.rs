@@ -1,5 +1,7 @@
 //! Any head is written as the generated types write it, and read as they read it; any other bytes are no panic.
 
+use std::time::Duration;
+
 use proptest::{collection::vec, prelude::*};
 
 use super::{
@@ -19,13 +21,20 @@ proptest! {
     }
 
     #[test]
-    fn response_heads_are_those_of_the_generated_types(headers in headers(), status in 200..600_u16) {
+    fn response_heads_are_those_of_the_generated_types(headers in headers(), status in 200..600_u16, micros: u64) {
         let status = StatusCode::from_u16(status).unwrap();
-        let ours = response::encode(status, &headers, b"", LIMITS).unwrap();
-        let theirs = proto::ResponseHead { status: status.as_u16().into(), fields: fields(&headers), upgrade: String::new() };
+        let took = (micros > 0).then(|| Duration::from_micros(micros));
+        let ours = response::encode(status, &headers, b"", took, LIMITS).unwrap();
+        let theirs = proto::ResponseHead {
+            status: status.as_u16().into(),
+            fields: fields(&headers),
+            upgrade: String::new(),
+            api_server_microseconds: micros,
+        };
         prop_assert_eq!(&ours[..], &theirs.encode_to_vec()[..]);
         let read = response::read(&ours, LIMITS).unwrap();
         prop_assert_eq!(read.status, status);
+        prop_assert_eq!(read.api_server, took);
         prop_assert!(read.headers.iter().eq(headers.iter()));
     }
 
@@ -88,7 +97,7 @@ fn an_answer_loses_what_belongs_to_its_hop() {
     ] {
         headers.append(name, HeaderValue::from_static(value));
     }
-    let head = response::encode(StatusCode::OK, &headers, b"", LIMITS).unwrap();
+    let head = response::encode(StatusCode::OK, &headers, b"", None, LIMITS).unwrap();
     let read = response::read(&head, LIMITS).unwrap().headers;
     assert_eq!(
         read.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
@@ -100,7 +109,7 @@ fn an_answer_loses_what_belongs_to_its_hop() {
 fn values_are_slices_of_the_head() {
     let mut headers = HeaderMap::new();
     headers.append("x-a", HeaderValue::from_static("value"));
-    let head = response::encode(StatusCode::OK, &headers, b"", LIMITS).unwrap();
+    let head = response::encode(StatusCode::OK, &headers, b"", None, LIMITS).unwrap();
     let read = response::read(&head, LIMITS).unwrap();
     let range = head.as_ptr_range();
     assert!(range.contains(&read.headers["x-a"].as_bytes().as_ptr()));

@@ -172,14 +172,14 @@ fn limits_hold_in_both_directions() {
     let mut headers = HeaderMap::new();
     headers.append("a", HeaderValue::from_static("1"));
     headers.append("a", HeaderValue::from_static("2"));
-    let fits = response::encode(StatusCode::OK, &headers, b"", limits).unwrap();
+    let fits = response::encode(StatusCode::OK, &headers, b"", None, limits).unwrap();
     assert!(response::read(&fits, limits).is_ok());
     headers.append("b", HeaderValue::from_static("3"));
     assert_eq!(
-        response::encode(StatusCode::OK, &headers, b"", limits),
+        response::encode(StatusCode::OK, &headers, b"", None, limits),
         Err(HeadTooLarge::Fields(2))
     );
-    let three = response::encode(StatusCode::OK, &headers, b"", LIMITS).unwrap();
+    let three = response::encode(StatusCode::OK, &headers, b"", None, LIMITS).unwrap();
     assert_eq!(
         response::read(&three, limits).unwrap_err(),
         BadHead::TooLarge(HeadTooLarge::Fields(2))
@@ -187,7 +187,7 @@ fn limits_hold_in_both_directions() {
     headers.clear();
     headers.append("a", HeaderValue::from_str(&"x".repeat(60)).unwrap());
     assert_eq!(
-        response::encode(StatusCode::OK, &headers, b"", limits),
+        response::encode(StatusCode::OK, &headers, b"", None, limits),
         Err(HeadTooLarge::Bytes(60))
     );
     assert_eq!(
@@ -203,6 +203,7 @@ fn an_answer_with_an_impossible_status_or_hop_is_refused() {
             status,
             fields: vec![named(name, "x")],
             upgrade: upgrade.to_owned(),
+            api_server_microseconds: 0,
         };
         response::read(&head.encode_to_vec().into(), LIMITS).map(|head| head.status.as_u16())
     };

@@ -67,6 +67,8 @@ pub(super) enum Who {
 struct Times {
     authenticate: u64,
     route: u64,
+    tunnel: u64,
+    api_server: u64,
     answer: u64,
 }
 
@@ -127,6 +129,8 @@ impl Open {
         self.times = Times {
             authenticate: call.took.authenticate.micros(),
             route: call.took.route.micros(),
+            tunnel: call.took.tunnel.micros(),
+            api_server: call.took.api_server.micros(),
             answer: micros(after),
         };
     }
@@ -194,6 +198,8 @@ impl Open {
             let stages = [
                 ("authenticate", self.times.authenticate),
                 ("route", self.times.route),
+                ("tunnel", self.times.tunnel),
+                ("api_server", self.times.api_server),
                 ("answer", self.times.answer),
             ];
             for (stage, micros) in stages {

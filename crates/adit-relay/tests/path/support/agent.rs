@@ -145,7 +145,7 @@ async fn serve(stream: Arc<TunnelStream>, head: Bytes, seen: Arc<Seen>) {
         *response.body_mut() = full(Vec::new());
     }
     // The client may have left.
-    let _ = answer(&stream, response).await;
+    let _ = answer(&stream, response, None).await;
     if path == "/watch" {
         seen.cancelled.notify_one();
     }
@@ -220,13 +220,13 @@ fn fields(fields: &[(&str, &'static str)]) -> HeaderMap {
 }
 
 async fn flood(stream: &Arc<TunnelStream>) {
-    let mut upgraded = switch(stream, &fields(&[("upgrade", "tcp")])).unwrap();
+    let mut upgraded = switch(stream, &fields(&[("upgrade", "tcp")]), None).unwrap();
     while upgraded.write_all(&[b'x'; 32 << 10]).await.is_ok() {}
 }
 
 async fn exec(stream: &Arc<TunnelStream>) {
     let fields = fields(&[("upgrade", "SPDY/3.1"), ("x-stream-protocol-version", "v4")]);
-    let mut upgraded = switch(stream, &fields).unwrap();
+    let mut upgraded = switch(stream, &fields, None).unwrap();
     let mut buffer = [0; 1024];
     loop {
         match upgraded.read(&mut buffer).await.unwrap() {
