@@ -2,18 +2,22 @@
 //! the programs built with it there is no control plane, without root on Linux pods are only simulated.
 
 use std::{
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::Result;
+use serde_json::Value;
 use xtask::{
-    cluster::{Cluster as Running, Node as Kind, Options},
+    cluster::{Cluster as Running, Node as Kind, Observed, Options, User},
     image::{self, Packing},
     tools::{self, Module, Tools},
     workspace,
 };
+
+use crate::{traces::Traces, until::until};
 
 pub struct Cluster {
     running: Mutex<Running>,
@@ -26,6 +30,9 @@ pub struct Cluster {
     /// Why its node is not real, if it is not.
     missing: Result<(), String>,
     agent_image: OnceLock<()>,
+    /// Where the API server's spans go, and may go whoever's else.
+    pub traces: Traces,
+    audit_log: PathBuf,
 }
 
 /// Why this machine cannot have a control plane, and how it could.
@@ -46,9 +53,14 @@ impl Cluster {
     /// It does not start.
     pub fn start() -> Result<Self> {
         let missing = Kind::Real.missing();
+        let traces = Traces::start();
         let running = Running::start(Options {
             node: Kind::best(),
-            ..Options::default()
+            users: vec![User::new(MONITORED, &[MONITORING])],
+            observed: Some(Observed {
+                audited: vec![AGENTS.to_owned(), MONITORING.to_owned()],
+                collector: traces.address(),
+            }),
         })?;
         Ok(Self {
             server: running.server().to_owned(),
@@ -58,6 +70,8 @@ impl Cluster {
             other_kubectl: tools::other_kubectl().map_err(|why| format!("{why:#}")),
             missing: missing.map_err(|why| format!("{why:#}")),
             agent_image: OnceLock::new(),
+            traces,
+            audit_log: running.audit_log(),
             running: Mutex::new(running),
         })
     }
@@ -93,6 +107,27 @@ impl Cluster {
     /// When its URL has none.
     pub fn address(&self) -> SocketAddr {
         self.server.trim_start_matches("https://").parse().unwrap()
+    }
+
+    /// This user's bearer token.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such user.
+    pub fn token(&self, user: &str) -> String {
+        self.running().token(user).unwrap().to_owned()
+    }
+
+    /// Waits for what the API server has written down of the request that it calls so.
+    pub fn audited(&self, id: &str) -> Value {
+        let mark = format!("\"auditID\":\"{id}\"");
+        until("the API server has written the request down", || {
+            let log = fs::read_to_string(&self.audit_log).unwrap_or_default();
+            // The last line may be on its way.
+            let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            let line = whole.lines().find(|line| line.contains(&mark))?;
+            Some(serde_json::from_str(line).unwrap())
+        })
     }
 
     /// # Panics
@@ -134,4 +169,9 @@ pub fn app_image(tag: u32) -> String {
     format!("adit.local/app:{tag}")
 }
 
+/// A user in whose traces the API server goes on, if it has been given an agent's rights.
+pub const MONITORED: &str = "agent-in-system-monitoring";
+const MONITORING: &str = "system:monitoring";
+/// Of the service account that the tests' agents have.
+const AGENTS: &str = "system:serviceaccounts:adit-agent";
 const AGENT_IMAGE: &str = "adit.local/adit:test";

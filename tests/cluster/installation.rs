@@ -112,18 +112,27 @@ impl Front {
 impl Relay {
     /// On loopback.
     pub fn start(world: &World) -> Self {
+        Self::set(world, Settings::default())
+    }
+
+    /// On loopback, with settings beside those that every relay here has.
+    pub fn set(world: &World, settings: Settings) -> Self {
         let folder = world.new_folder("relay");
-        Self::behind(world, Front::loopback(&folder), folder)
+        Self::of_issuer(world, Front::loopback(&folder), folder, settings)
     }
 
     pub fn behind(world: &World, front: Front, folder: PathBuf) -> Self {
+        Self::of_issuer(world, front, folder, Settings::default())
+    }
+
+    /// Of the tests' issuer.
+    fn of_issuer(world: &World, front: Front, folder: PathBuf, mut settings: Settings) -> Self {
         let keys = folder.join("keys.json");
         fs::write(&keys, world.jwks()).unwrap();
         let oidc = json!({ "issuers": [{
             "url": ISSUER, "audiences": [AUDIENCE], "jwks_file": keys, "leeway": "0s",
             "group_ids": { "group": 23, "group/sub": 25 },
         }] });
-        let mut settings = Settings::default();
         settings.set("authorities", "oidc", oidc);
         Self::with(world, front, folder, settings, &agents())
     }
@@ -256,11 +265,13 @@ pub struct Agent {
     admin: SocketAddr,
 }
 
-/// Where an agent connects, if not straight to its relay and its API server.
+/// Where an agent connects, if not straight to its relay and its API server, and as whom.
 #[derive(Default)]
 pub struct Ways {
     pub to_relay: Option<SocketAddr>,
     pub to_api_server: Option<SocketAddr>,
+    /// A user of the cluster's, instead of the service account.
+    pub user: Option<&'static str>,
 }
 
 impl Agent {
@@ -350,11 +361,13 @@ pub fn agents() -> Value {
     json!([own(7, "prod"), own(8, "away"), foreign])
 }
 
-/// The agent's own kubeconfig: its service account's token, which may act as others and nothing else.
+/// The agent's own kubeconfig: its service account's token, which may act as others and nothing else; or that of a user.
 fn kubeconfig(world: &World, folder: &Path, ways: &Ways) -> PathBuf {
-    let token = world
-        .admin("create token adit-agent --namespace adit-agent --duration 2h")
-        .ok();
+    let of_account = "create token adit-agent --namespace adit-agent --duration 2h";
+    let token = ways.user.map_or_else(
+        || world.admin(of_account).ok(),
+        |user| world.cluster.token(user),
+    );
     let admins = world
         .admin("config view --raw --minify --flatten --output json")
         .ok();

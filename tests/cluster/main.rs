@@ -28,6 +28,7 @@ mod job;
 mod process;
 mod running;
 mod terminal;
+mod traces;
 mod until;
 mod world;
 
@@ -50,6 +51,7 @@ mod large;
 mod logs;
 mod manifests;
 mod objects;
+mod observed;
 mod pipelines;
 mod port_forward;
 mod replicas;
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         logs::trials(),
         manifests::trials(),
         objects::trials(),
+        observed::trials(),
         pipelines::trials(),
         port_forward::trials(),
         replicas::trials(),

@@ -50,7 +50,7 @@ pub struct Collector {
 /// A span that it was sent.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// Who sent it: `adit-relay` or `adit-agent`.
+    /// Who sent it: `adit-relay`, `adit-agent`, or `apiserver`.
     pub service: String,
     pub trace: String,
     pub id: String,
@@ -311,24 +311,29 @@ impl Told {
                 .is_some_and(|status| status.code() == StatusCode::Error),
             name: span.name,
             attributes: texts(span.attributes),
-            nanoseconds: span.end_time_unix_nano - span.start_time_unix_nano,
+            nanoseconds: span
+                .end_time_unix_nano
+                .saturating_sub(span.start_time_unix_nano),
         }
     }
 }
 
 fn texts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
+    // Of lists and the like, which adit does not tell, nobody asks.
     let text = |value| {
         if let Value::StringValue(text) = value {
-            text
+            Some(text)
         } else if let Value::IntValue(number) = value {
-            number.to_string()
+            Some(number.to_string())
+        } else if let Value::BoolValue(truth) = value {
+            Some(truth.to_string())
         } else {
-            panic!("adit tells no {value:?}")
+            None
         }
     };
     let pairs = attributes.into_iter();
     pairs
-        .filter_map(|pair| Some((pair.key, text(pair.value?.value?))))
+        .filter_map(|pair| Some((pair.key, text(pair.value?.value?)?)))
         .collect()
 }
 

@@ -11,6 +11,7 @@ mod control_plane;
 mod daemon;
 mod guard;
 mod node;
+mod observed;
 mod processes;
 mod record;
 mod sweep;
@@ -32,6 +33,7 @@ pub use self::daemon::Daemon;
 use self::guard::Guard;
 pub use self::guard::{clean_up_after, take_down};
 use self::node::Running;
+pub use self::observed::Observed;
 pub use self::processes::Processes;
 use self::record::Record;
 use crate::tools::{Module, Tools};
@@ -57,6 +59,8 @@ pub struct Options {
     pub node: Node,
     /// Users beside `admin`, who is in `system:masters`.
     pub users: Vec<User>,
+    /// Who is told what the API server does: nobody, unless somebody is named.
+    pub observed: Option<Observed>,
 }
 
 /// A running cluster. Dropped, it is gone without a trace.
@@ -117,7 +121,8 @@ impl Cluster {
         let network = node::Network::set_up(options.node, &record)?;
         let authority = Authority::new("adit cluster")?;
         let access = Access::prepare(&record, address, &authority, options.users)?;
-        let mut control_plane = ControlPlane::prepare(&record, &tools, &access, &authority)?;
+        let mut control_plane =
+            ControlPlane::prepare(&record, &tools, &access, &authority, options.observed)?;
         control_plane.start_store()?;
         let node = Running::start_runtime(network, &record, &tools)?;
         let mut cluster = Self {
@@ -169,6 +174,12 @@ impl Cluster {
     /// There is no such user.
     pub fn token(&self, user: &str) -> Result<&str> {
         self.access.token(user)
+    }
+
+    /// What the API server writes down of requests, a JSON object per line, if it was told to ([`Options::observed`]).
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        observed::audit_log(&self.record)
     }
 
     /// The programs it was started from.

@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::access::Access;
 use super::certificates::{Authority, write_signing_key};
 use super::daemon::Daemon;
+use super::observed::Observed;
 use super::record::Record;
 use crate::ports;
 use crate::tools::{Module, Tools};
@@ -21,6 +22,7 @@ pub(super) struct ControlPlane {
     tools: Tools,
     etcd: [u16; 2],
     api_server_flags: Vec<String>,
+    observed: Option<Observed>,
     admin: String,
     api_server: Option<Daemon>,
     others: Vec<Daemon>,
@@ -33,6 +35,7 @@ impl ControlPlane {
         tools: &Tools,
         access: &Access,
         authority: &Authority,
+        observed: Option<Observed>,
     ) -> Result<Self> {
         let folder = record.folder();
         let names = [
@@ -55,6 +58,7 @@ impl ControlPlane {
             tools: tools.clone(),
             etcd,
             api_server_flags: api_server_flags(folder, access, etcd[0]),
+            observed,
             admin: access.admin_kubeconfig().display().to_string(),
             api_server: None,
             others: Vec::new(),
@@ -88,6 +92,9 @@ impl ControlPlane {
     pub(super) fn start_api_server(&mut self) -> Result<()> {
         let mut command = Command::new(self.tools.program(Module::Kubernetes, "kube-apiserver"));
         command.args(&self.api_server_flags);
+        if let Some(observed) = &self.observed {
+            observed.apply(&self.record, &mut command)?;
+        }
         self.api_server = Some(Daemon::start(&self.record, "kube-apiserver", command)?);
         Ok(())
     }
