@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde_json::Value;
 use xtask::{
     cluster::{Cluster as Running, Node as Kind, Observed, Options, User},
-    image::{self, Packing},
+    image::{self, Image, Packing, Sbom},
     tools::{self, Module, Tools},
     workspace,
 };
@@ -29,7 +29,7 @@ pub struct Cluster {
     other_kubectl: Result<PathBuf, String>,
     /// Why its node is not real, if it is not.
     missing: Result<(), String>,
-    agent_image: OnceLock<()>,
+    image: OnceLock<()>,
     /// Where the API server's spans go, and may go whoever's else.
     pub traces: Traces,
     audit_log: PathBuf,
@@ -69,7 +69,7 @@ impl Cluster {
             helm: Tools::ready(&[Module::Helm])?.helm(),
             other_kubectl: tools::other_kubectl().map_err(|why| format!("{why:#}")),
             missing: missing.map_err(|why| format!("{why:#}")),
-            agent_image: OnceLock::new(),
+            image: OnceLock::new(),
             traces,
             audit_log: running.audit_log(),
             running: Mutex::new(running),
@@ -144,19 +144,24 @@ impl Cluster {
         self.running().start_api_server().unwrap();
     }
 
-    /// The name of an image of `adit`, which the node is given when somebody first asks.
-    pub fn agent_image(&self) -> &'static str {
-        self.agent_image.get_or_init(|| {
+    /// Gives the node the image of `adit`, once, under the tags [`VERSION`] and [`NEXT_VERSION`]: what `cargo xtask image` writes, but
+    /// around a binary that was not built for hours. Gives its name without a tag.
+    pub fn image(&self) -> &'static str {
+        self.image.get_or_init(|| {
             let adit = workspace::static_adit().unwrap();
+            let image = image::released(&adit, Sbom::new().unwrap().text()).unwrap();
             let running = self.running();
             let file = running.folder().join("adit.tar");
-            image::adit(&adit)
-                .unwrap()
-                .write(&file, AGENT_IMAGE, Packing::Plain)
-                .unwrap();
-            running.import_image(&file).unwrap();
+            let give = |image: &Image, tag: &str| {
+                let name = format!("{IMAGE}:{tag}");
+                image.write(&file, &name, Packing::Plain).unwrap();
+                running.import_image(&file).unwrap();
+            };
+            give(&image, VERSION);
+            // Another digest, as another version has.
+            give(&image.environment("ADIT_TEST_VERSION=next"), NEXT_VERSION);
         });
-        AGENT_IMAGE
+        IMAGE
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Running> {
@@ -174,4 +179,8 @@ pub const MONITORED: &str = "agent-in-system-monitoring";
 const MONITORING: &str = "system:monitoring";
 /// Of the service account that the tests' agents have.
 const AGENTS: &str = "system:serviceaccounts:adit-agent";
-const AGENT_IMAGE: &str = "adit.local/adit:test";
+/// What the charts and manifests have for their version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The same thing once more, as if it were released after it.
+pub const NEXT_VERSION: &str = "99.0.0";
+const IMAGE: &str = "adit.local/adit";

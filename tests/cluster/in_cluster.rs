@@ -97,7 +97,7 @@ fn kustomization(world: &World, relay: &Relay) -> PathBuf {
     symlink(World::manifests(), folder.join("manifests")).unwrap();
     let own = folder.join("own");
     fs::create_dir(&own).unwrap();
-    let (image, tag) = world.cluster.agent_image().rsplit_once(':').unwrap();
+    let image = world.cluster.image();
     let server = world.cluster.address();
     let (host, port) = (server.ip().to_string(), server.port().to_string());
     let change = |name: &str, value: &str| json!({ "op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": { "name": name, "value": value } });
@@ -112,7 +112,7 @@ fn kustomization(world: &World, relay: &Relay) -> PathBuf {
     ]);
     let kustomization = json!({
         "resources": ["../manifests/agent/cluster-wide"],
-        "images": [{ "name": "adit", "newName": image, "newTag": tag }],
+        "images": [{ "name": "adit", "newName": image }],
         "configMapGenerator": [{
             "name": "adit-agent", "namespace": "adit-agent", "behavior": "replace", "files": ["agent.yaml", "ca.pem"],
         }],

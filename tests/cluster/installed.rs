@@ -4,7 +4,7 @@
 use std::{
     fs,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
@@ -17,6 +17,7 @@ use xtask::workspace;
 use crate::{
     balancer::Balancer,
     client::Client,
+    cluster::{NEXT_VERSION, VERSION},
     harness::{Needs, trials},
     installation::{self, AGENT_TOKEN, Front},
     job::{Call, Job},
@@ -31,7 +32,7 @@ pub fn trials() -> Vec<Trial> {
 fn charts_are_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
     let place = Place::new(world);
     place.install_relay();
-    let balancer = Balancer::start(world, place.address, &place.name, "adit-relay");
+    let balancer = Balancer::start(world, place.address, &place.name, RELAY);
     balancer.until_ready();
     let url = format!("https://{}", balancer.address);
     place.install_agent(&url);
@@ -41,26 +42,17 @@ fn charts_are_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
         let job = Job::at_url(world, &url, ca, &Client::ours(world));
         (job.kubectl("get configmaps").run().code == Some(0)).then_some(job)
     });
-    let upgrade = |chart: &str| {
-        place
-            .helm("upgrade --reuse-values --set podAnnotations.again=yes --wait --timeout 120s")
-            .args(chart)
-            .arg(charts().join(chart))
-            .ok();
-    };
-    let rollback = |chart: &str| {
-        place
-            .helm("rollback --wait --timeout 120s")
-            .args(chart)
-            .args("1")
-            .ok();
-    };
-    while_working(&job, || upgrade("adit-agent"));
-    while_working(&job, || upgrade("adit-relay"));
-    while_working(&job, || rollback("adit-relay"));
-    while_working(&job, || rollback("adit-agent"));
+    world.bench();
+    for chart in [AGENT, RELAY] {
+        while_working(world, &job, || place.upgrade(chart));
+        place.is_at(chart, NEXT_VERSION);
+    }
+    for chart in [RELAY, AGENT] {
+        while_working(world, &job, || place.rollback(chart));
+        place.is_at(chart, VERSION);
+    }
 
-    for chart in ["adit-agent", "adit-relay"] {
+    for chart in [AGENT, RELAY] {
         place
             .helm("uninstall --wait --timeout 120s")
             .args(chart)
@@ -73,8 +65,21 @@ fn charts_are_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
     assert_eq!(place.left_over(), Vec::<String>::new());
 }
 
-/// A job's requests one after the other, all the while; none of them fails.
-fn while_working(job: &Job, change: impl FnOnce()) {
+/// A job at work all the while: it sends one request after the other, none of which fails; and what it began before the change, a watch
+/// and a command, goes on beyond it to its own end.
+fn while_working(world: &World, job: &Job, change: impl FnOnce()) {
+    let made = || {
+        let name = world.name("made");
+        job.kubectl("create configmap").arg(&name).ok();
+        format!("configmap/{name}\n")
+    };
+    let mut watch = job.kubectl("get configmaps --watch --output=name").start();
+    watch.hears("configmap/");
+    watch.hears(&made());
+    let command = "echo begun; read line; echo $line; exit 7";
+    let mut exec = job.kubectl("exec -i bench -- sh -c").arg(command).start();
+    exec.hears("begun\n");
+
     let (is_over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let working = scope.spawn(|| {
@@ -88,6 +93,15 @@ fn while_working(job: &Job, change: impl FnOnce()) {
         working.join().unwrap();
     });
     assert!(done.into_inner() > 0);
+
+    watch.hears(&made());
+    exec.say("over\n");
+    let ended = exec.ended();
+    assert_eq!(
+        (ended.code, ended.text().as_str()),
+        (Some(7), "begun\nover\n"),
+        "{ended}"
+    );
 }
 
 /// A namespace for both.
@@ -97,6 +111,8 @@ struct Place<'a> {
     address: IpAddr,
     front: Front,
     folder: PathBuf,
+    /// The charts of a later version.
+    next: PathBuf,
 }
 
 impl<'a> Place<'a> {
@@ -111,12 +127,15 @@ impl<'a> Place<'a> {
         // A real node's API server listens where pods reach this machine.
         let address = world.cluster.address().ip();
         let front = Front::own(address, &name, &folder);
+        let next = folder.join("charts");
+        later(&next);
         Self {
             world,
             name,
             address,
             front,
             folder,
+            next,
         }
     }
 
@@ -135,18 +154,18 @@ impl<'a> Place<'a> {
             "group_ids": { "group": 23, "group/sub": 25 },
         });
         let values = json!({
-            "image": self.image(),
+            "image": { "repository": self.world.cluster.image() },
             "service": { "type": "ClusterIP" },
             "config": {
                 "authorities": { "oidc": { "issuers": [issuer] } },
                 "agents": installation::agents(),
-                "drain": { "grace": "30s" },
+                "drain": { "grace": "60s" },
             },
-            "terminationGracePeriodSeconds": 45,
+            "terminationGracePeriodSeconds": 80,
             "extraVolumes": [{ "name": "keys", "configMap": { "name": "keys" } }],
             "extraVolumeMounts": [{ "name": "keys", "mountPath": "/etc/adit/keys", "readOnly": true }],
         });
-        self.install("adit-relay", &values);
+        self.install(RELAY, &values);
     }
 
     fn install_agent(&self, url: &str) {
@@ -157,34 +176,73 @@ impl<'a> Place<'a> {
             .ok();
         let server = self.world.cluster.address();
         let values = json!({
-            "image": self.image(),
+            "image": { "repository": self.world.cluster.image() },
             "fullnameOverride": self.name,
             "relay": { "url": url, "ca": fs::read_to_string(&self.front.ca).unwrap() },
             "rbac": { "namespaces": ["shop"] },
+            "config": { "drain_grace": "50s" },
+            "terminationGracePeriodSeconds": 55,
             // The cluster has no service addresses.
             "extraEnv": [
                 { "name": "KUBERNETES_SERVICE_HOST", "value": server.ip() },
                 { "name": "KUBERNETES_SERVICE_PORT", "value": server.port().to_string() },
             ],
         });
-        self.install("adit-agent", &values);
+        self.install(AGENT, &values);
     }
 
     fn install(&self, chart: &str, values: &Value) {
-        let file = self.folder.join(format!("{chart}.yaml"));
-        fs::write(&file, values.to_string()).unwrap();
+        fs::write(self.values(chart), values.to_string()).unwrap();
         self.helm("install --wait --timeout 120s")
             .arg("--values")
-            .arg(file)
+            .arg(self.values(chart))
             .args(chart)
             .arg(charts().join(chart))
             .ok();
     }
 
-    fn image(&self) -> Value {
-        let image = self.world.cluster.agent_image();
-        let (repository, tag) = image.rsplit_once(':').unwrap();
-        json!({ "repository": repository, "tag": tag })
+    /// As docs/upgrade.md says: with the same values, to the image that the later chart has.
+    fn upgrade(&self, chart: &str) {
+        self.helm("upgrade")
+            .arg("--values")
+            .arg(self.values(chart))
+            .args(chart)
+            .arg(self.next.join(chart))
+            .ok();
+        self.until_rolled_out(chart);
+    }
+
+    fn rollback(&self, chart: &str) {
+        self.helm("rollback").args(chart).ok();
+        self.until_rolled_out(chart);
+    }
+
+    fn until_rolled_out(&self, chart: &str) {
+        self.admin("rollout status --timeout=55s")
+            .arg(format!("deployment/{}", self.deployment(chart)))
+            .ok();
+    }
+
+    /// What runs is of this version, and says so.
+    fn is_at(&self, chart: &str, version: &str) {
+        let deployment = self
+            .admin("get deployment --output=json")
+            .arg(self.deployment(chart))
+            .ok();
+        let deployment: Value = serde_json::from_str(&deployment).unwrap();
+        let label = &deployment["metadata"]["labels"]["app.kubernetes.io/version"];
+        assert_eq!(label, version);
+        let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+        let named = format!("{}:{version}", self.world.cluster.image());
+        assert_eq!(*image, named.as_str());
+    }
+
+    fn deployment<'n>(&'n self, chart: &'n str) -> &'n str {
+        if chart == AGENT { &self.name } else { chart }
+    }
+
+    fn values(&self, chart: &str) -> PathBuf {
+        self.folder.join(format!("{chart}.yaml"))
     }
 
     fn admin(&self, line: &str) -> Call {
@@ -201,36 +259,37 @@ impl<'a> Place<'a> {
         Call::new(helm, line).arg(format!("--namespace={}", self.name))
     }
 
-    /// What bears the mark of a release, of any kind, wherever it is.
+    /// What bears the mark of a release, and pods.
     fn left_over(&self) -> Vec<String> {
-        let kinds = |is_namespaced: bool| {
-            self.world
-                .admin("api-resources --verbs=list,delete --output=name")
-                .arg(format!("--namespaced={is_namespaced}"))
-                .ok()
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(",")
-        };
-        let mine = |call: Call| {
-            let selector = "app.kubernetes.io/instance in (adit-agent, adit-relay),app.kubernetes.io/managed-by=Helm";
-            let found = call.arg("--selector").arg(selector).ok();
-            found.lines().map(str::to_owned).collect::<Vec<_>>()
-        };
-        let mut left = mine(self.admin("get --output=name").arg(kinds(true)));
-        left.extend(mine(
-            self.world.admin("get --output=name").arg(kinds(false)),
-        ));
-        left.extend(mine(
-            self.world
-                .admin("get rolebindings --output=name --namespace=shop"),
-        ));
+        let releases = "app.kubernetes.io/instance in (adit-agent, adit-relay)";
+        let selector = format!("{releases},app.kubernetes.io/managed-by=Helm");
+        let mut left = self.world.marked(&selector);
         let pods = self.admin("get pods --output=name").ok();
         left.extend(pods.lines().map(str::to_owned));
         left
     }
 }
 
+/// The charts as they would be of the version after this one.
+fn later(folder: &Path) {
+    let mut copy = Command::new("cp");
+    copy.args(["--recursive", "--dereference"]);
+    Call::new(copy, "").arg(charts()).arg(folder).ok();
+    for chart in [AGENT, RELAY] {
+        let file = folder.join(chart).join("Chart.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        let later = text.replace(
+            &format!("ersion: {VERSION}"),
+            &format!("ersion: {NEXT_VERSION}"),
+        );
+        assert_ne!(text, later);
+        fs::write(file, later).unwrap();
+    }
+}
+
 fn charts() -> PathBuf {
     workspace::root().join("deploy/charts")
 }
+
+const AGENT: &str = "adit-agent";
+const RELAY: &str = "adit-relay";

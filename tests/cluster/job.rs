@@ -173,6 +173,11 @@ impl Call {
         self
     }
 
+    /// The bare command, without what it was to find on its standard input.
+    pub fn command(self) -> Command {
+        self.command
+    }
+
     /// Starts it; its standard input stays open unless there is something on it.
     pub fn start(self) -> Running {
         let mut running = Running::start(self.command);

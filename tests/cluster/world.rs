@@ -200,6 +200,25 @@ impl World {
         format!("{what}-{}", self.jobs.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// What bears these labels, of any kind, wherever it is.
+    pub fn marked(&self, selector: &str) -> Vec<String> {
+        let mut marked = Vec::new();
+        for is_namespaced in [true, false] {
+            let kinds = self
+                .admin("api-resources --verbs=list,delete --output=name")
+                .arg(format!("--namespaced={is_namespaced}"))
+                .ok();
+            let found = self
+                .admin("get --all-namespaces --output=name")
+                .arg(kinds.split_whitespace().collect::<Vec<_>>().join(","))
+                .arg("--selector")
+                .arg(selector)
+                .ok();
+            marked.extend(found.lines().map(str::to_owned));
+        }
+        marked
+    }
+
     /// The project's manifests.
     pub fn manifests() -> PathBuf {
         workspace::root().join("deploy/manifests")

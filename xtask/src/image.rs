@@ -8,6 +8,7 @@ mod layer;
 mod layout;
 mod linking;
 mod name;
+mod sbom;
 
 use std::fs;
 use std::path::Path;
@@ -18,6 +19,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::json;
 
 pub use self::layer::{Layer, Packing};
+pub use self::sbom::Sbom;
 use crate::command;
 use crate::tools::{Module, Tools};
 

@@ -5,17 +5,15 @@
 
 mod binary;
 mod dist;
-mod sbom;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use xtask::image::{self, Packing};
+use xtask::image::{self, Packing, Sbom};
 use xtask::progress::{line, step};
 
 pub(crate) use self::dist::run as dist;
-use self::sbom::Sbom;
 
 /// `cargo xtask image`: the released binary in an image, and beside it the list of what the binary is made of.
 pub(crate) fn image(name: &str, output: &Path) -> Result<()> {

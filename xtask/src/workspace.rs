@@ -16,6 +16,12 @@ pub fn root() -> &'static Path {
         .expect("xtask lies in the repository's top folder")
 }
 
+/// What the released binary is built for.
+#[must_use]
+pub fn triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
 /// A cargo that runs in the repository.
 #[must_use]
 pub fn cargo() -> Command {

@@ -15,17 +15,12 @@ pub(super) fn build() -> Result<PathBuf> {
     cargo.env("CARGO_BUILD_BUILD_DIR", TARGET_FOLDER);
     cargo
         .args(["build", "--locked", "--release", "--package", "adit"])
-        .args(["--bin", "adit", "--target", &target()])
+        .args(["--bin", "adit", "--target", &workspace::triple()])
         .args(["--target-dir", TARGET_FOLDER]);
     settle(&mut cargo)?;
     let built = step("adit built", || workspace::executables(&mut cargo))?;
     let binary = built.into_iter().next().context("cargo built no adit")?;
     Ok(binary.path)
-}
-
-/// What it is built for.
-pub(super) fn target() -> String {
-    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
 /// Flags of both compilers, instead of those that happen to be in the environment.

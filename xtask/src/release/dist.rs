@@ -8,12 +8,11 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use xtask::hex::hex;
-use xtask::image::Layer;
+use xtask::image::{Layer, Sbom};
 use xtask::progress::{line, step};
 use xtask::{command, workspace};
 
 use super::binary;
-use super::sbom::Sbom;
 
 /// Writes it all; what was in the folder before is gone.
 pub(crate) fn run(output: &Path) -> Result<()> {
@@ -23,7 +22,7 @@ pub(crate) fn run(output: &Path) -> Result<()> {
     let sbom = step("components listed", Sbom::new)?;
     folder.write(&format!("adit-{VERSION}.cdx.json"), sbom.text().as_bytes())?;
     step("archive written", || {
-        let name = format!("adit-{VERSION}-{}", binary::target());
+        let name = format!("adit-{VERSION}-{}", workspace::triple());
         let archive = archive(&binary, &name)?.packed()?;
         folder.write(&format!("{name}.tar.gz"), &archive)
     })?;

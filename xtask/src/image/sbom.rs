@@ -5,30 +5,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
+use crate::{command, workspace};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use xtask::{command, workspace};
-
-use super::binary;
 
 /// The list, as JSON.
 #[derive(Debug)]
-pub(super) struct Sbom(String);
+pub struct Sbom(String);
 
 impl Sbom {
     /// Of the binary `adit` at this moment's lock file.
-    pub(super) fn new() -> Result<Self> {
+    ///
+    /// # Errors
+    /// Cargo or the C library do not tell what it is made of.
+    pub fn new() -> Result<Self> {
         let mut cargo = workspace::cargo();
         cargo
             .args(["metadata", "--locked", "--format-version=1"])
-            .args(["--filter-platform", &binary::target()]);
+            .args(["--filter-platform", &workspace::triple()]);
         let metadata = serde_json::from_str(&command::text(&mut cargo)?)?;
         let lock = fs::read_to_string(workspace::root().join("Cargo.lock"))?;
         let list = listed(&metadata, &checksums(&lock), &c_library()?)?;
         Ok(Self(serde_json::to_string_pretty(&list)? + "\n"))
     }
 
-    pub(super) fn text(&self) -> &str {
+    /// The list.
+    #[must_use]
+    pub fn text(&self) -> &str {
         &self.0
     }
 }
