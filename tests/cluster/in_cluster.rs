@@ -1,22 +1,30 @@
-//! The agent where it belongs: in the cluster, from the project's own manifests, its service account, and an image of the
-//! binary. Its relay shows a certificate for the address that pods reach this machine at, and for a name that the pod looks up.
+//! Agent and relay where they belong: in the cluster, from the project's own kustomizations and an image of the binary. The relay
+//! shows a certificate for the address that pods reach this machine at.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use libtest_mimic::Trial;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
+    balancer::Balancer,
     client::Client,
     harness::{Needs, trials},
-    installation::{AGENT_TOKEN, Front, Relay},
+    installation::{AGENT_TOKEN, Front, Relay, agents},
     job::Job,
     until::until,
-    world::World,
+    world::{AUDIENCE, ISSUER, World},
 };
 
 pub fn trials() -> Vec<Trial> {
-    trials![Needs::Pods; agent_runs_in_the_cluster_from_its_manifests]
+    trials![Needs::Pods;
+        agent_runs_in_the_cluster_from_its_manifests,
+        relay_and_namespaced_agent_are_applied_serve_and_leave_nothing,
+    ]
 }
 
 fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
@@ -33,7 +41,13 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
         .ok();
     world
         .admin("apply --kustomize")
-        .arg(kustomization(world, &relay))
+        .arg(agent(
+            world,
+            "cluster-wide",
+            &relay.url_at(RELAY_HOST),
+            &relay.ca,
+            &json!({}),
+        ))
         .ok();
     world
         .admin("rollout status deployment/adit-agent --namespace adit-agent --timeout=60s")
@@ -90,14 +104,99 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
         .ok();
 }
 
-/// The project's kustomization with what an operator changes in it, and where this cluster differs: it has no service
+/// The relay with both of its components, and an agent that acts in named namespaces; of another name than the one above.
+fn relay_and_namespaced_agent_are_applied_serve_and_leave_nothing(world: &World) {
+    let (own, folder) = (world.name("kustomized"), world.new_folder("front"));
+    let mark = json!([{ "pairs": { (MARK): own } }]);
+    let address = world.cluster.address().ip();
+    let front = Front::own(address, &own, &folder);
+    let relay = relay(world, &front, &mark);
+    world.admin("apply --kustomize").arg(&relay).ok();
+    let balancer = Balancer::start(world, address, "adit-relay", "adit-relay");
+    balancer.until_ready();
+    Balancer::start(world, address, "adit-relay", "adit-relay-gitlab").until_ready();
+
+    let url = format!("https://{}", balancer.address);
+    let more = json!({
+        "namespace": own, "nameSuffix": format!("-{own}"), "labels": mark,
+        "secretGenerator": [{ "name": "adit-agent-token", "namespace": "adit-agent", "files": ["token"] }],
+    });
+    let agent = agent(world, "namespaced", &url, &front.ca, &more);
+    world.admin("apply --kustomize").arg(&agent).ok();
+    let binding = binding_of(&own);
+    world
+        .admin("apply --namespace shop -f -")
+        .input(binding.to_string())
+        .ok();
+    world
+        .admin("rollout status --timeout=55s --namespace")
+        .arg(&own)
+        .arg(format!("deployment/adit-agent-{own}"))
+        .ok();
+
+    let job = Job::at_url(world, &url, &front.ca, &Client::ours(world));
+    job.kubectl("get configmaps").ok();
+    // Jobs may there, and this agent may not for them.
+    let elsewhere = job.kubectl("create secret generic kustomized --namespace vault");
+    let said = elsewhere.failure();
+    assert!(said.contains("orbidden"), "{said}");
+
+    world
+        .admin("delete --namespace shop -f -")
+        .input(binding.to_string())
+        .ok();
+    for part in [agent, relay] {
+        world
+            .admin("delete --timeout=55s --kustomize")
+            .arg(part)
+            .ok();
+    }
+    assert_eq!(world.marked(&format!("{MARK}={own}")), Vec::<String>::new());
+}
+
+/// The relay's kustomization with what an operator changes in it, and its Secrets.
+fn relay(world: &World, front: &Front, mark: &Value) -> PathBuf {
+    let own = beside_manifests(world);
+    let given = World::manifests().join("relay/relay.yaml");
+    let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(given).unwrap()).unwrap();
+    config["agents"] = agents();
+    config["authorities"] = json!({
+        "oidc": { "issuers": [{
+            "url": ISSUER, "audiences": [AUDIENCE], "jwks_file": "/etc/adit/config/keys.json",
+            "group_ids": { "group": 23, "group/sub": 25 },
+        }] },
+        // It is not there, and nobody's word is asked for.
+        "gitlab": { "url": "https://gitlab.invalid", "api_secret_file": "/etc/adit/secrets/gitlab" },
+    });
+    config["gitlab_api"] = json!({
+        "address": "0.0.0.0:8153", "certificate": "/etc/adit/tls/tls.crt", "key": "/etc/adit/tls/tls.key",
+    });
+    fs::write(own.join("relay.yaml"), config.to_string()).unwrap();
+    fs::write(own.join("keys.json"), world.jwks()).unwrap();
+    fs::write(own.join("gitlab"), SECRET).unwrap();
+    fs::copy(&front.certificate, own.join("tls.crt")).unwrap();
+    fs::copy(&front.key, own.join("tls.key")).unwrap();
+    let kustomization = json!({
+        "resources": ["../manifests/relay"],
+        "components": ["../manifests/relay/secrets", "../manifests/relay/gitlab-api"],
+        "images": [{ "name": "adit", "newName": world.cluster.image() }],
+        "configMapGenerator": [{
+            "name": "adit-relay", "namespace": "adit-relay", "behavior": "replace", "files": ["relay.yaml", "keys.json"],
+        }],
+        "secretGenerator": [
+            { "name": "adit-relay-tls", "namespace": "adit-relay", "type": "kubernetes.io/tls", "files": ["tls.crt", "tls.key"] },
+            { "name": "adit-relay-secrets", "namespace": "adit-relay", "files": ["gitlab"] },
+        ],
+        "labels": mark,
+    });
+    fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    own
+}
+
+/// An agent's kustomization with what an operator changes in it, and where this cluster differs: it has no service
 /// addresses, so the pod is told where the API server is.
-fn kustomization(world: &World, relay: &Relay) -> PathBuf {
-    let folder = world.new_folder("kustomization");
-    symlink(World::manifests(), folder.join("manifests")).unwrap();
-    let own = folder.join("own");
-    fs::create_dir(&own).unwrap();
-    let image = world.cluster.image();
+fn agent(world: &World, whole: &str, url: &str, ca: &Path, more: &Value) -> PathBuf {
+    let own = beside_manifests(world);
     let server = world.cluster.address();
     let (host, port) = (server.ip().to_string(), server.port().to_string());
     let change = |name: &str, value: &str| json!({ "op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": { "name": name, "value": value } });
@@ -110,28 +209,53 @@ fn kustomization(world: &World, relay: &Relay) -> PathBuf {
             "value": [{ "ip": host, "hostnames": [RELAY_HOST] }],
         },
     ]);
-    let kustomization = json!({
-        "resources": ["../manifests/agent/cluster-wide"],
-        "images": [{ "name": "adit", "newName": image }],
+    let mut kustomization = json!({
+        "resources": [format!("../manifests/agent/{whole}")],
+        "images": [{ "name": "adit", "newName": world.cluster.image() }],
         "configMapGenerator": [{
             "name": "adit-agent", "namespace": "adit-agent", "behavior": "replace", "files": ["agent.yaml", "ca.pem"],
         }],
         "patches": [{ "target": { "kind": "Deployment" }, "patch": patch.to_string() }],
     });
+    let keys = kustomization.as_object_mut().unwrap();
+    keys.extend(more.as_object().unwrap().clone());
     let config = fs::read_to_string(World::manifests().join("agent/workload/agent.yaml")).unwrap();
     let changed = config.replace(
         "  url: https://relay.example.com",
-        &format!(
-            "  url: {}\n  ca_file: /etc/adit/config/ca.pem",
-            relay.url_at(RELAY_HOST)
-        ),
+        &format!("  url: {url}\n  ca_file: /etc/adit/config/ca.pem"),
     );
     assert_ne!(config, changed);
     fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
     fs::write(own.join("agent.yaml"), changed).unwrap();
-    fs::copy(&relay.ca, own.join("ca.pem")).unwrap();
+    fs::write(own.join("token"), AGENT_TOKEN).unwrap();
+    fs::copy(ca, own.join("ca.pem")).unwrap();
+    own
+}
+
+/// What lets the agent of this namespace act in another one.
+fn binding_of(own: &str) -> Value {
+    let given = World::manifests().join("agent/namespaced/role-binding.yaml");
+    let mut binding: Value = serde_saphyr::from_str(&fs::read_to_string(given).unwrap()).unwrap();
+    for name in ["/metadata/name", "/roleRef/name", "/subjects/0/name"] {
+        let name = binding.pointer_mut(name).unwrap();
+        *name = format!("{}-{own}", name.as_str().unwrap()).into();
+    }
+    binding["subjects"][0]["namespace"] = own.into();
+    binding
+}
+
+/// An operator's folder, from which the manifests are `../manifests`.
+fn beside_manifests(world: &World) -> PathBuf {
+    let folder = world.new_folder("kustomization");
+    symlink(World::manifests(), folder.join("manifests")).unwrap();
+    let own = folder.join("own");
+    fs::create_dir(&own).unwrap();
     own
 }
 
 /// The relay's name in the pod; nothing else knows it.
 const RELAY_HOST: &str = "relay.test";
+/// What everything of a kustomization bears.
+const MARK: &str = "adit.local/test";
+/// As GitLab and its agent server share one: 32 bytes in base64.
+const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
