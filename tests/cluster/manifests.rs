@@ -10,6 +10,7 @@ use xtask::workspace;
 use crate::{
     harness::{Needs, trials},
     job::Call,
+    until::until,
     world::World,
 };
 
@@ -29,7 +30,9 @@ pub fn trials() -> Vec<Trial> {
 
 fn kustomizations_are_accepted(world: &World) {
     for whole in ["agent/namespaced", "agent/cluster-wide", "relay"] {
-        Namespace::new(world).accepts(&kustomized(world, whole, &[]));
+        let objects = kustomized(world, whole, &[]);
+        is_believed(world, &objects);
+        Namespace::new(world).accepts(&objects);
     }
     let before = kustomized(world, "agent/cluster-wide", &["agent/before-1.36"]);
     Namespace::new(world).accepts(&before);
@@ -60,11 +63,12 @@ fn printed_manifests_are_accepted(world: &World) {
 }
 
 fn charts_are_accepted_whatever_their_values(world: &World) {
-    world.admin("apply -f -").input(MONITORS).ok();
-    world
-        .admin("wait crd --for=condition=Established --timeout=30s")
-        .args("podmonitors.monitoring.coreos.com servicemonitors.monitoring.coreos.com")
-        .ok();
+    monitors(world);
+    let sandbox = json!({
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "handler": "runc",
+        "metadata": { "name": "adit-chart" },
+    });
+    world.admin("apply -f -").input(sandbox.to_string()).ok();
     for chart in ["adit-agent", "adit-relay"] {
         let folder = charts().join(chart);
         let mut values: Vec<_> = fs::read_dir(folder.join("ci"))
@@ -79,9 +83,74 @@ fn charts_are_accepted_whatever_their_values(world: &World) {
                 .arg("--values")
                 .arg(&values)
                 .ok();
-            Namespace::new(world).accepts(&templated(world, chart, &values));
+            let objects = templated(world, chart, &values);
+            is_believed(world, &objects);
+            Namespace::new(world).accepts(&objects);
         }
     }
+}
+
+/// The Prometheus operator's kinds, which refuse what it would not know.
+fn monitors(world: &World) {
+    world.admin("apply -f -").input(MONITORS).ok();
+    world
+        .admin("wait crd --for=condition=Established --timeout=30s")
+        .args("podmonitors.monitoring.coreos.com servicemonitors.monitoring.coreos.com")
+        .ok();
+    for (kind, spec, because) in [
+        (
+            "PodMonitor",
+            json!({ "selector": {}, "endpoints": [{ "port": "admin" }] }),
+            "endpoints",
+        ),
+        (
+            "PodMonitor",
+            json!({ "selector": {}, "podMetricsEndpoints": [{ "port": 8151 }] }),
+            "podMetricsEndpoints[0].port",
+        ),
+        (
+            "ServiceMonitor",
+            json!({ "selector": {}, "endpoints": [{ "port": "admin", "interval": "often" }] }),
+            "endpoints[0].interval",
+        ),
+    ] {
+        let wrong = json!({
+            "apiVersion": "monitoring.coreos.com/v1", "kind": kind,
+            "metadata": { "name": "wrong", "namespace": "default" }, "spec": spec,
+        });
+        let refused = until("the kind is served", || {
+            let apply = world.admin("apply --dry-run=server -f -");
+            let said = apply.input(wrong.to_string()).failure();
+            (!said.contains("no matches for kind")).then_some(said)
+        });
+        assert!(refused.contains(because), "{refused}");
+    }
+}
+
+/// What they configure is what a relay and an agent take.
+fn is_believed(world: &World, objects: &Objects) {
+    let is_map = |object: &&Value| object["kind"] == "ConfigMap";
+    let maps = objects.values().filter(is_map);
+    let files = maps.flat_map(|map| map["data"].as_object().unwrap());
+    let mut looked_at = 0;
+    for (name, text) in files {
+        let text = text.as_str().unwrap();
+        match name.as_str() {
+            "relay.yaml" => {
+                let mut adit = Command::new(&world.adit);
+                adit.env_clear();
+                Call::new(adit, "config check -").input(text).ok();
+            }
+            "agent.yaml" => {
+                let raw = adit_agent::RawConfig::from_yaml(text).unwrap();
+                let mistakes = adit_agent::Config::try_from(raw).err();
+                assert!(mistakes.is_none(), "{mistakes:?} in {text}");
+            }
+            _ => continue,
+        }
+        looked_at += 1;
+    }
+    assert_eq!(looked_at, 1);
 }
 
 fn charts_refuse_values_that_would_not_work(world: &World) {
@@ -405,5 +474,5 @@ const MARKS: [&str; 3] = [
     "app.kubernetes.io/version",
 ];
 
-/// Stand-ins for the Prometheus operator's kinds, of which only the names are looked at.
+/// Stand-ins for the Prometheus operator's kinds, which know what the charts use of them.
 const MONITORS: &str = include_str!("monitors.yaml");
