@@ -277,6 +277,7 @@ pub(crate) fn options(config: &Config) -> Options {
     Options {
         about,
         ping_interval: config.relay.ping_interval,
+        busy_ping_interval: config.relay.dead_after * 2 / 3,
         dead_after: config.relay.dead_after,
         handshake_timeout: config.relay.connect_timeout,
         max_streams: config.limits.max_streams,

@@ -135,7 +135,7 @@ impl PoolLimits {
         max_upgrades: 1000,
         max_read_ahead_bytes: 64 << 20,
         max_streams_per_connection: 1000,
-        ping_interval: PING_INTERVAL,
+        ping_interval: Duration::from_secs(10),
         dead_after: DEAD_AFTER,
         idle_after: Duration::from_secs(90),
     };
@@ -155,8 +155,7 @@ impl Limits {
     };
 }
 
-/// Of the relay and of the API server: how often each is asked, and when it is given up.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Of the relay and of the API server.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 
 #[cfg(test)]

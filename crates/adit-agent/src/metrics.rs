@@ -174,7 +174,7 @@ impl Metrics {
         );
         registry.register(
             "tunnel_ends",
-            "Tunnels that ended; the agent connects again unless it is stopping. drained: the relay asked for it; closed: it ended it without asking; silent: nothing was heard for relay.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: the relay no longer accepts the token; cut_by_operator: an operator of the relay cut it",
+            "Tunnels that ended; the agent connects again unless it is stopping. drained: the relay asked for it; closed: it ended it without asking; silent: nothing was heard in time, see relay.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: the relay no longer accepts the token; cut_by_operator: an operator of the relay cut it",
             self.ends.clone(),
         );
     }

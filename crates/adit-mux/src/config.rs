@@ -20,9 +20,12 @@ pub struct Config {
     pub stream_queue_bytes: usize,
     /// Bytes a stream may send in one turn. Default 16 KiB.
     pub quantum: usize,
-    /// How long the peer may say nothing before it is pinged. Default 10 s.
+    /// How long the peer may say nothing before it is pinged. Default 25 s: balancers forget what is silent after 30 s, or later.
     pub ping_interval: Duration,
-    /// How long the peer may say nothing before it is given up. Default 15 s.
+    /// The same while streams are open, if it is shorter. Default 10 s.
+    pub busy_ping_interval: Duration,
+    /// How long the peer may say nothing before it is given up while streams are open. Default 15 s. What is left of it after
+    /// `busy_ping_interval` is how long the answer to a ping may take at any time.
     pub dead_after: Duration,
     /// How long the handshake may take. Default 10 s.
     pub handshake_timeout: Duration,
@@ -39,7 +42,8 @@ impl Default for Config {
             max_queued_bytes: 64 << 20,
             stream_queue_bytes: 128 << 10,
             quantum: 16 << 10,
-            ping_interval: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(25),
+            busy_ping_interval: Duration::from_secs(10),
             dead_after: Duration::from_secs(15),
             handshake_timeout: Duration::from_secs(10),
             about: proto::About::default(),

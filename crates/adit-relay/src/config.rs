@@ -102,10 +102,11 @@ pub struct FrontDoorConfig {
 /// Sessions with agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelConfig {
-    /// Silence after which an agent is pinged. Default 12 s: agents ask after 10 s by themselves, so that of an idle tunnel the relay
-    /// has one question to answer in that time, and none to put.
+    /// Silence after which an agent is pinged. Default 27 s: agents ask after 25 s by themselves, so that of an idle tunnel the relay
+    /// has one question to answer in that time, and none to put. While requests run, four fifths of `dead_after` if that is shorter.
     pub ping_interval: Duration,
-    /// Silence after which an agent is given up and its requests are ended. Default 15 s.
+    /// Silence after which an agent is given up and its requests are ended. Default 15 s. While none runs, what is left of it after
+    /// four fifths is how long an answer may take.
     pub dead_after: Duration,
     /// Longest time for opening a session. Default 10 s.
     pub handshake_timeout: Duration,

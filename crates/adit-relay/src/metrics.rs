@@ -194,7 +194,7 @@ impl Metrics {
         );
         registry.register(
             "tunnel_ends",
-            "Tunnels that ended. closed: in good order; silent: nothing was heard for tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token, or the configuration no longer lists it; cut_by_operator: on the private port",
+            "Tunnels that ended. closed: in good order; silent: nothing was heard in time, see tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token, or the configuration no longer lists it; cut_by_operator: on the private port",
             self.tunnel_ends.clone(),
         );
     }

@@ -71,6 +71,8 @@ fn options(tunnel: TunnelConfig, budget: Arc<Budget>) -> Options {
             ..About::default()
         },
         ping_interval: tunnel.ping_interval,
+        // Agents ask after two thirds: as with `ping_interval`, only one that is late is asked.
+        busy_ping_interval: tunnel.dead_after * 4 / 5,
         dead_after: tunnel.dead_after,
         handshake_timeout: tunnel.handshake_timeout,
         stream_credit: tunnel.stream_credit,

@@ -10,9 +10,12 @@ use adit_proto::tunnel::About;
 pub struct Options {
     /// What the peer is told about this process.
     pub about: About,
-    /// How long the peer may be silent before it is pinged. Default 10 s.
+    /// How long the peer may be silent before it is pinged. Default 25 s.
     pub ping_interval: Duration,
-    /// How long it may be silent before it is given up. Default 15 s.
+    /// The same while streams are open, if it is shorter. Default 10 s.
+    pub busy_ping_interval: Duration,
+    /// How long it may be silent before it is given up while streams are open. Default 15 s. What is left of it after
+    /// `busy_ping_interval` is how long the answer to a ping may take at any time.
     pub dead_after: Duration,
     /// How long opening the tunnel may take. Default 10 s.
     pub handshake_timeout: Duration,
@@ -44,6 +47,7 @@ impl Default for Options {
             max_queued_bytes,
             stream_queue_bytes,
             ping_interval,
+            busy_ping_interval,
             dead_after,
             handshake_timeout,
             about,
@@ -52,6 +56,7 @@ impl Default for Options {
         Self {
             about,
             ping_interval,
+            busy_ping_interval,
             dead_after,
             handshake_timeout,
             max_streams: limits.max_streams,
@@ -85,6 +90,7 @@ impl Options {
             max_queued_bytes: self.max_queued_bytes,
             stream_queue_bytes: self.stream_queue_bytes,
             ping_interval: self.ping_interval,
+            busy_ping_interval: self.busy_ping_interval,
             dead_after: self.dead_after,
             handshake_timeout: self.handshake_timeout,
             about: self.about.clone(),

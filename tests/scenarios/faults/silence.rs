@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use adit_tests::{
-    Answer, Direction, body,
+    Answer, Direction, agent, body,
     caller::{get, next_piece, request},
     job,
     lonely::{alone, memory, peak_memory},
@@ -105,6 +105,56 @@ fn silent_agent_is_given_up() {
             lined.stop().await;
         });
     }
+}
+
+/// On a tunnel that carries nothing, twenty seconds of silence are no death yet.
+#[test]
+fn request_on_a_tunnel_that_died_unused_is_told_soon() {
+    scenario(async {
+        let lined = Lined::start().await;
+        let http2 = lined.job.http2().await;
+        http2.get("/api").await.echo();
+        tokio::time::pause();
+        lined.to_relay.swallow(&BOTH);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let began = Instant::now();
+        let refused = http2.get("/api").await.refused();
+        assert_eq!(refused.told(), (502, "agent_lost", "agent", None));
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        tokio::time::resume();
+        lined.to_relay.mend();
+        lined.to_relay.cut();
+        recovers(&lined).await;
+        drop(http2);
+        lined.stop().await;
+    });
+}
+
+#[test]
+fn safe_request_on_a_tunnel_that_died_unused_moves_to_another_replica() {
+    scenario(async {
+        let lined = Lined::start().await;
+        let other = agent("prod").to(&lined.relay).serving(&lined.kube);
+        let other = other.start().await;
+        let http2 = lined.job.http2().await;
+        tokio::time::pause();
+        lined.to_relay.swallow(&BOTH);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let began = Instant::now();
+        // As many on one tunnel as on the other.
+        for answer in join_all((0..4).map(|_| http2.get("/api"))).await {
+            answer.echo();
+        }
+        let took = began.elapsed();
+        assert!(took > Duration::from_secs(2), "none was on the dead one");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        tokio::time::resume();
+        drop(http2);
+        lined.to_relay.mend();
+        lined.stop().await;
+        other.stop().await;
+    });
 }
 
 #[test]

@@ -13,8 +13,8 @@ use adit_process::tls::TrustRoots;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Config, DEAD_AFTER, FluxConfig, KubernetesConfig, Limits, PING_INTERVAL, PoolLimits, RawAdmin,
-    RawCeiling, RawConfig, RawKubernetes, RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
+    Config, DEAD_AFTER, FluxConfig, KubernetesConfig, Limits, PoolLimits, RawAdmin, RawCeiling,
+    RawConfig, RawKubernetes, RawLimits, RawRelay, RelayConfig, RelayUrl, TokenSource,
 };
 use crate::dial::proxy::{Proxy, ProxyEnvironment};
 use crate::impersonate::{BadPattern, Ceiling, Pattern, cover_all};
@@ -108,11 +108,12 @@ fn relay(
         raw.healthy_after.as_deref(),
         Duration::from_secs(30),
     );
-    let (ping_interval, dead_after) = liveness(
+    let ping_interval = section.time(
+        "ping_interval",
         raw.ping_interval.as_deref(),
-        raw.dead_after.as_deref(),
-        &mut section,
+        adit_tunnel::Options::default().ping_interval,
     );
+    let dead_after = section.time("dead_after", raw.dead_after.as_deref(), DEAD_AFTER);
     Some(RelayConfig {
         url: url?,
         roots: raw.ca_file.map_or(TrustRoots::System, TrustRoots::Only),
@@ -170,11 +171,18 @@ fn token(
 fn kubernetes(raw: RawKubernetes, mistakes: &mut Mistakes) -> KubernetesConfig {
     let default = PoolLimits::DEFAULT;
     let mut section = Section::new("kubernetes", mistakes);
-    let (ping_interval, dead_after) = liveness(
+    let ping_interval = section.time(
+        "ping_interval",
         raw.ping_interval.as_deref(),
-        raw.dead_after.as_deref(),
-        &mut section,
+        default.ping_interval,
     );
+    let dead_after = section.time("dead_after", raw.dead_after.as_deref(), default.dead_after);
+    if dead_after <= ping_interval {
+        section.mistake(
+            "dead_after",
+            "must be longer than ping_interval: the answer needs time to come",
+        );
+    }
     KubernetesConfig {
         kubeconfig: raw.kubeconfig,
         context: raw.context,
@@ -319,21 +327,4 @@ fn admin(raw: &RawAdmin, mistakes: &mut Mistakes) -> Option<SocketAddr> {
         .parse()
         .map_err(|_| "not an address and port, such as 127.0.0.1:8152");
     Section::new("admin", mistakes).check("address", checked)
-}
-
-/// Ping interval and the silence that means death; the second must leave time for an answer.
-fn liveness(
-    ping: Option<&str>,
-    dead: Option<&str>,
-    section: &mut Section<'_>,
-) -> (Duration, Duration) {
-    let ping = section.time("ping_interval", ping, PING_INTERVAL);
-    let dead = section.time("dead_after", dead, DEAD_AFTER);
-    if dead <= ping {
-        section.mistake(
-            "dead_after",
-            "must be longer than ping_interval: the answer needs time to come",
-        );
-    }
-    (ping, dead)
 }

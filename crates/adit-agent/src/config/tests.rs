@@ -20,6 +20,7 @@ fn least_config_has_the_documented_defaults() {
     assert_eq!(config.admin, "127.0.0.1:8152".parse().unwrap());
     assert_eq!(config.relay.backoff.base, Duration::from_millis(500));
     assert_eq!(config.relay.backoff.cap, Duration::from_secs(10));
+    assert_eq!(config.relay.ping_interval, Duration::from_secs(25));
     assert_eq!(config.relay.dead_after, Duration::from_secs(15));
     assert_eq!(config.relay.roots, TrustRoots::System);
     assert!(config.relay.proxy.is_none());
@@ -31,8 +32,8 @@ fn least_config_has_the_documented_defaults() {
 #[test]
 fn all_mistakes_are_told_at_once() {
     let yaml = "
-relay: { url: 'http://relay.example.com', proxy: 'socks5://proxy.example.com', backoff_base: 5, ping_interval: 20s }
-kubernetes: { max_connections: 0, connect_timeout: 0s }
+relay: { url: 'http://relay.example.com', proxy: 'socks5://proxy.example.com', backoff_base: 5, ping_interval: 0s }
+kubernetes: { max_connections: 0, connect_timeout: 0s, ping_interval: 20s }
 ceiling: { groups: [ok, 'a*b'], namespaces: [Shop], verbs: [get, exec], subresources: [pods/exec] }
 limits: { max_head_bytes: 100, max_queued_bytes: 0, stream_credit_bytes: 8192, max_stream_credit_bytes: 4096 }
 admin: { address: localhost }
@@ -47,8 +48,9 @@ admin: { address: localhost }
         "relay.proxy",
         "relay.token_file",
         "relay.backoff_base",
-        "relay.dead_after",
+        "relay.ping_interval",
         "kubernetes.connect_timeout",
+        "kubernetes.dead_after",
         "kubernetes.max_connections",
         "ceiling.groups[1]",
         "ceiling.namespaces[0]",

@@ -13,25 +13,50 @@ pub(super) struct Liveness {
     /// The round trips of the last pings, newest first. The least of them is the path; the rest is waiting.
     round_trips: [Option<Moment>; 4],
     last_sample: Option<Moment>,
+    /// When the peer was first asked whether it is there, of all that it has not been heard since.
+    asked: Option<Moment>,
+    use_of_it: Use,
     interval: Moment,
-    dead_after: Moment,
+    busy_interval: Moment,
+    /// How long the peer's answer may take.
+    patience: Moment,
+}
+
+/// Whether anybody waits for the peer. It is not asked the moment a stream ends and the next begins, so that an alarm is not set anew for
+/// each of many that follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// A stream is open, or was since the peer was last heard.
+    Busy,
+    /// None was for all of the busy interval.
+    Idle,
 }
 
 impl Liveness {
     pub(super) fn new(config: &Config, now: Moment) -> Self {
+        let busy_interval = config.busy_ping_interval.min(config.ping_interval);
         Self {
             last_heard: now,
             pinged: None,
             token: 0,
             round_trips: [None; 4],
             last_sample: None,
+            asked: None,
+            use_of_it: Use::Idle,
             interval: config.ping_interval,
-            dead_after: config.dead_after,
+            busy_interval,
+            patience: config.dead_after.saturating_sub(busy_interval),
         }
     }
 
     pub(super) fn heard(&mut self, now: Moment) {
         self.last_heard = now;
+        self.asked = None;
+    }
+
+    /// A stream was opened: somebody waits for the peer from now on.
+    pub(super) fn used(&mut self) {
+        self.use_of_it = Use::Busy;
     }
 
     pub(super) fn round_trip(&self) -> Option<Moment> {
@@ -58,12 +83,17 @@ impl Liveness {
             .is_none_or(|at| now.saturating_sub(at) >= age)
     }
 
-    fn dead_at(&self) -> Moment {
-        self.last_heard + self.dead_after
+    /// `None` as long as it was not asked: not having been heard is its fault only then.
+    fn dead_at(&self) -> Option<Moment> {
+        Some(self.asked? + self.patience)
     }
 
     fn ping_at(&self) -> Moment {
-        self.last_heard.max(self.pinged.unwrap_or_default()) + self.interval
+        let interval = match self.use_of_it {
+            Use::Busy => self.busy_interval,
+            Use::Idle => self.interval,
+        };
+        self.last_heard.max(self.pinged.unwrap_or_default()) + interval
     }
 }
 
@@ -71,12 +101,14 @@ impl Session {
     /// When [`Session::handle_timeout`] wants to be called next, if nothing happens before. `None` once the session is over.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Moment> {
-        let dead_at = self.liveness.dead_at();
         match self.phase {
             Phase::Over(_) => None,
             Phase::Handshake { .. } | Phase::Open if self.account.is_called() => Some(self.now),
-            Phase::Handshake { deadline } => Some(deadline.min(dead_at)),
-            Phase::Open => Some(dead_at.min(self.liveness.ping_at()).min(self.next_deadline)),
+            Phase::Handshake { deadline } => Some(deadline),
+            Phase::Open => {
+                let dead_at = self.liveness.dead_at().unwrap_or(Moment::MAX);
+                Some(dead_at.min(self.liveness.ping_at()).min(self.next_deadline))
+            }
         }
     }
 
@@ -99,14 +131,26 @@ impl Session {
         if self.account.come() {
             self.relieve();
         }
-        if now >= self.liveness.dead_at() {
-            return self.close(SessionError::Silent(self.liveness.dead_after.as_secs()));
+        if self.liveness.dead_at().is_some_and(|dead| now >= dead) {
+            let silence = now.saturating_sub(self.liveness.last_heard);
+            return self.close(SessionError::Silent(silence.as_secs()));
         }
         if self.is_open() && now >= self.liveness.ping_at() {
-            self.ping();
+            self.ask();
         }
         if now >= self.next_deadline {
             self.cut_expired();
+        }
+    }
+
+    /// Asks a peer that was silent for long, if that is too long for what is open.
+    fn ask(&mut self) {
+        if self.streams.is_empty() {
+            self.liveness.use_of_it = Use::Idle;
+        }
+        if self.now >= self.liveness.ping_at() {
+            self.liveness.asked.get_or_insert(self.now);
+            self.ping();
         }
     }
 
@@ -172,8 +216,9 @@ impl Session {
 /// A round trip older than this is measured again before a window is judged by it.
 const SAMPLE_AGE: Moment = Moment::from_secs(1);
 
-/// A round trip older than this is measured again when nothing else happens, for whoever looks at it.
-const IDLE_SAMPLE_AGE: Moment = Moment::from_secs(60);
+/// A round trip older than this is measured again when nothing else happens, for whoever looks at it: each measure wakes a tunnel that
+/// has nothing else to do.
+const IDLE_SAMPLE_AGE: Moment = Moment::from_secs(300);
 
 /// Deadlines are kept to this precision: looking at all streams costs something.
 pub(super) const DEADLINE_STEP: Moment = Moment::from_millis(250);

@@ -121,6 +121,7 @@ impl Session {
         stream.is_held = false;
         let cost = stream.recv.push_head(head);
         self.streams.insert(id, stream);
+        self.liveness.used();
         self.counted.opened += 1;
         self.enqueue_accept(id);
         self.count_buffered(cost);

@@ -98,6 +98,7 @@ impl Session {
             self.next_deadline = self.next_deadline.min(deadline);
         }
         self.streams.insert(id, stream);
+        self.liveness.used();
         self.counted.opened += 1;
         self.outgoing.heads.push_back(id);
         self.wakes.extend(self.outgoing.waker.take());

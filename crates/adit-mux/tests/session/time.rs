@@ -2,20 +2,34 @@
 
 use std::task::{Context, Waker};
 
-use adit_mux::{Config, Moment, RequestBody, ResetReason, SessionError, StreamError, Terms};
-use adit_proto::tunnel::frame::Kind;
+use adit_mux::{
+    Config, Moment, RequestBody, ResetReason, Session, SessionError, StreamError, Terms,
+};
+use adit_proto::tunnel::{Frame, frame::Kind};
 use bytes::Bytes;
 
 use crate::support::{
     alarm::ring,
     pair::{Pair, Side},
-    rogue::{Rogue, frame, ping},
+    rogue::{Rogue, frame, ping, reset},
     user::{Found, Sent},
     world::World,
 };
 
 fn seconds(count: u64) -> Moment {
     Moment::from_secs(count)
+}
+
+fn is_a_ping(heard: &[Frame]) -> bool {
+    matches!(heard, [frame] if matches!(frame.kind, Some(Kind::Ping(_))))
+}
+
+fn assert_silent(session: &Session, seconds: u64) {
+    let end = session.end().expect("an end");
+    assert!(
+        matches!(**end, SessionError::Silent(silence) if silence == seconds),
+        "{end:?}"
+    );
 }
 
 fn ended(rogue: &Rogue) -> String {
@@ -36,17 +50,79 @@ fn a_handshake_that_does_not_come_is_given_up_after_ten_seconds() {
 
 #[test]
 fn a_silent_peer_is_pinged_after_ten_seconds_and_given_up_after_fifteen() {
-    let mut rogue = Rogue::agent().greeted();
+    let (mut rogue, _) = Rogue::agent_with_stream();
     rogue.advance(Moment::from_millis(9_999));
     assert!(rogue.heard().is_empty());
     rogue.advance(Moment::from_millis(1));
-    let heard = rogue.heard();
-    assert!(matches!(&heard[..], [frame] if matches!(frame.kind, Some(Kind::Ping(_)))));
+    assert!(is_a_ping(&rogue.heard()));
     rogue.advance(Moment::from_millis(4_999));
     rogue.assert_unharmed();
     rogue.advance(Moment::from_millis(1));
-    let end = rogue.session.end().expect("an end");
-    assert!(matches!(**end, SessionError::Silent(15)), "{end:?}");
+    assert_silent(&rogue.session, 15);
+}
+
+#[test]
+fn a_silent_peer_of_whom_nothing_is_wanted_is_pinged_later_and_has_as_long_to_answer() {
+    let mut rogue = Rogue::agent().greeted();
+    rogue.advance(Moment::from_millis(24_999));
+    assert!(rogue.heard().is_empty());
+    rogue.advance(Moment::from_millis(1));
+    assert!(is_a_ping(&rogue.heard()));
+    rogue.advance(Moment::from_millis(4_999));
+    rogue.assert_unharmed();
+    rogue.advance(Moment::from_millis(1));
+    assert_silent(&rogue.session, 30);
+}
+
+/// Whoever opens it wants to know whether anybody is there.
+#[test]
+fn the_first_stream_after_a_long_silence_has_the_peer_asked_in_the_same_batch() {
+    let mut rogue = Rogue::agent().greeted();
+    rogue.advance(seconds(20));
+    assert!(rogue.heard().is_empty());
+    let session = &mut rogue.session;
+    let opened = session.open(Bytes::new(), RequestBody::Absent, Terms::default());
+    opened.unwrap();
+    assert!(rogue.session.next_timeout() <= Some(rogue.now));
+    rogue.advance(Moment::ZERO);
+    let heard = rogue.heard();
+    let kinds = |kind: &Option<Kind>| matches!(kind, Some(Kind::Ping(_) | Kind::Open(_)));
+    assert!(heard.iter().all(|frame| kinds(&frame.kind)), "{heard:?}");
+    assert_eq!(heard.len(), 2);
+    rogue.advance(Moment::from_millis(4_999));
+    rogue.assert_unharmed();
+    rogue.advance(Moment::from_millis(1));
+    assert_silent(&rogue.session, 25);
+}
+
+#[test]
+fn a_stream_that_is_opened_soon_after_a_sign_of_life_asks_for_none() {
+    let mut rogue = Rogue::agent().greeted();
+    rogue.advance(seconds(9));
+    let session = &mut rogue.session;
+    let opened = session.open(Bytes::new(), RequestBody::Absent, Terms::default());
+    let id = opened.unwrap();
+    rogue.advance(Moment::ZERO);
+    assert_eq!(rogue.heard().len(), 1);
+    // It has gone by the time at which the peer would be asked for its sake.
+    rogue.send(id, reset(""));
+    rogue.session.release(id);
+    rogue.heard();
+    rogue.advance(seconds(10));
+    assert!(rogue.heard().is_empty());
+    rogue.advance(seconds(15));
+    assert!(is_a_ping(&rogue.heard()));
+}
+
+/// A machine that was asleep, or a process that was stopped: what came meanwhile was not read yet.
+#[test]
+fn nobody_is_given_up_who_was_not_asked() {
+    let (mut rogue, _) = Rogue::agent_with_stream();
+    rogue.advance(seconds(3_600));
+    assert!(is_a_ping(&rogue.heard()));
+    rogue.assert_unharmed();
+    rogue.advance(seconds(5));
+    assert_silent(&rogue.session, 3_605);
 }
 
 #[test]
@@ -77,15 +153,15 @@ fn an_idle_pair_lives_for_ever_on_pings() {
         assert!(session.is_open());
         assert_eq!(session.stats().round_trip, Some(Moment::from_millis(100)));
     }
-    // A ping or a pong in ten seconds: 13 bytes.
-    assert!(pair.end(Side::Opener).wire.carried - carried < 360 * 2 * 14);
+    // A ping or a pong in 25 seconds: 13 bytes.
+    assert!(pair.end(Side::Opener).wire.carried - carried < 144 * 2 * 14);
 }
 
 /// The relay's interval is the longer one: it has thousands of idle tunnels where an agent has one.
 #[test]
 fn whoever_asks_later_never_asks_and_knows_the_round_trip_all_the_same() {
     let patient = Config {
-        ping_interval: seconds(12),
+        ping_interval: seconds(27),
         ..Config::default()
     };
     let mut pair = Pair::open_with(patient, Config::default());
@@ -96,9 +172,9 @@ fn whoever_asks_later_never_asks_and_knows_the_round_trip_all_the_same() {
     pair.run_until(pair.now + seconds(3_600), |_| false);
     pair.check();
     for (side, before) in Side::BOTH.into_iter().zip(before) {
-        // One question and its answer in ten seconds, and one more of each in a minute: 13 bytes.
+        // One question and its answer in 25 seconds, and one more of each in five minutes: 13 bytes.
         let carried = pair.end(side).wire.carried - before;
-        assert!(carried <= (360 + 60) * 13, "{side:?}: {carried}");
+        assert!(carried <= (144 + 12) * 13, "{side:?}: {carried}");
         let round_trip = pair.session(side).stats().round_trip;
         assert_eq!(round_trip, Some(Moment::from_millis(200)), "{side:?}");
     }
@@ -114,13 +190,41 @@ fn a_lost_connection_is_noticed_within_fifteen_seconds_at_both_ends() {
     let pair = &mut world.pair;
     pair.run_until(pair.now + seconds(15), |_| false);
     for side in Side::BOTH {
-        let end = pair.session(side).end().expect("an end");
-        assert!(matches!(**end, SessionError::Silent(15)), "{end:?}");
+        assert_silent(pair.session(side), 15);
     }
     let exchange = &mut world.exchanges[0];
     assert_eq!(exchange.opener.read(pair, &Sent::default()), Found::Failure);
     let acceptor = exchange.acceptor.as_mut().unwrap();
     assert_eq!(acceptor.read(pair, &Sent::default()), Found::Failure);
+}
+
+#[test]
+fn a_lost_connection_that_nobody_uses_is_noticed_within_thirty_seconds_at_both_ends() {
+    let mut pair = Pair::open();
+    pair.lose_connection();
+    pair.run_until(pair.now + seconds(30), |_| false);
+    for side in Side::BOTH {
+        assert_silent(pair.session(side), 30);
+    }
+}
+
+/// The alarm would be set anew with each of them.
+#[test]
+fn streams_that_follow_one_another_do_not_move_what_is_due() {
+    let mut rogue = Rogue::agent().greeted();
+    let due = Some(rogue.now + seconds(10));
+    for _ in 0..10 {
+        let session = &mut rogue.session;
+        let opened = session.open(Bytes::new(), RequestBody::Absent, Terms::default());
+        let id = opened.unwrap();
+        rogue.heard();
+        assert_eq!(rogue.session.next_timeout(), due);
+        rogue.send(id, reset(""));
+        rogue.session.release(id);
+        rogue.heard();
+        assert_eq!(rogue.session.stats().streams, 0);
+        assert_eq!(rogue.session.next_timeout(), due);
+    }
 }
 
 #[test]
@@ -165,12 +269,12 @@ fn a_stream_is_cut_at_its_deadline_and_others_live_on() {
 #[test]
 fn time_that_goes_backwards_is_ignored() {
     let mut rogue = Rogue::agent().greeted();
-    rogue.advance(seconds(9));
+    rogue.advance(seconds(24));
     rogue.session.handle_timeout(Moment::ZERO);
     rogue
         .session
         .receive(Bytes::from_static(&[0x0a, 0x00]), Moment::ZERO);
-    rogue.advance(seconds(9));
+    rogue.advance(seconds(24));
     rogue.assert_unharmed();
     rogue.advance(seconds(1));
     assert_eq!(rogue.heard().len(), 1);

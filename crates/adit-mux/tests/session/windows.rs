@@ -25,7 +25,7 @@ fn download(round_trip: Moment, bytes_per_second: Option<u64>) -> World {
     // The path is known by the last pings, which an idle session sends; those of the handshake took no time.
     world
         .pair
-        .run_until(world.pair.now + Moment::from_secs(60), |_| false);
+        .run_until(world.pair.now + Moment::from_secs(150), |_| false);
     world.open(10, false, Terms::default());
     world.pair.settle();
     world.accept().unwrap();

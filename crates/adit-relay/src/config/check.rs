@@ -271,12 +271,6 @@ fn tunnel(raw: &RawTunnel, mistakes: &mut Mistakes) -> TunnelConfig {
             16 << 10..=1 << 30,
         ),
     };
-    if config.dead_after <= config.ping_interval {
-        section.mistake(
-            "dead_after",
-            "must be longer than ping_interval, or a silent agent is never asked",
-        );
-    }
     if config.max_stream_credit < config.stream_credit {
         section.mistake(
             "max_stream_credit",

@@ -163,10 +163,12 @@ pub struct RawRoute {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTunnel {
-    /// Silence after which an agent is pinged. Agents ask by themselves after 10 s (their `relay.ping_interval`), well inside the minute
-    /// after which balancers forget a connection; so the relay asks only one that is late, and an idle tunnel costs it one wake-up in 10 s.
+    /// Silence after which an agent is pinged. Agents ask by themselves after 25 s (their `relay.ping_interval`), well inside the minute
+    /// after which balancers forget a connection; so the relay asks only one that is late, and an idle tunnel costs it one wake-up in 25 s.
+    /// While requests run, four fifths of `dead_after` if that is shorter.
     pub ping_interval: Option<String>,
-    /// Silence after which it is given up, and its requests end with `agent_lost`.
+    /// Silence after which it is given up while requests run, and they end with `agent_lost`. While none does, its answer may take as long as
+    /// it may then: a fifth of this, unless `ping_interval` leaves more.
     pub dead_after: Option<String>,
     /// Longest time for opening a session. An agent that says nothing holds a connection.
     pub handshake_timeout: Option<String>,

@@ -18,6 +18,7 @@ fn mistakes(yaml: &str) -> BTreeSet<String> {
 fn defaults_are_those_that_are_documented() {
     let config = check("listen: {address: '127.0.0.1:0'}").unwrap();
     assert_eq!(config.admin.to_string(), "127.0.0.1:8151");
+    assert_eq!(config.tunnel.ping_interval, Duration::from_secs(27));
     assert_eq!(config.tunnel.dead_after, Duration::from_secs(15));
     assert_eq!(config.drain_grace, Duration::from_secs(300));
     assert_eq!(config.limits, LimitsConfig::default());
@@ -50,7 +51,7 @@ fn all_mistakes_are_told_at_once() {
         admin: {address: '8151'}
         shards: 0
         route: {wait: soon}
-        tunnel: {ping_interval: 20s, max_stream_credit: 1B, stream_queue: 1B, max_queued: 1B}
+        tunnel: {ping_interval: 0s, max_stream_credit: 1B, stream_queue: 1B, max_queued: 1B}
         limits: {connections: 0, head_size: 64}
         drain: {grace: -1s}
         ",
@@ -64,7 +65,7 @@ fn all_mistakes_are_told_at_once() {
         "listen.proxy_protocol_from[1]",
         "route.wait",
         "shards",
-        "tunnel.dead_after",
+        "tunnel.ping_interval",
         "tunnel.max_queued",
         "tunnel.max_stream_credit",
         "tunnel.stream_queue",
