@@ -87,7 +87,7 @@ pub struct Effort {
     pub agents: usize,
     /// Requests one after the other, after which nothing may stay.
     pub churn: u64,
-    /// For which agents are watched while they do nothing: whole times the ten seconds after which a silent tunnel is pinged.
+    /// For which agents are watched while they do nothing: whole times the 25 seconds after which a silent tunnel is pinged.
     pub idle_seconds: u64,
 }
 
@@ -98,7 +98,7 @@ impl Effort {
         watches: 10_000,
         agents: 10_000,
         churn: 100_000,
-        idle_seconds: 20,
+        idle_seconds: 75,
     };
     pub const QUICK: Self = Self {
         rounds: 1,
@@ -106,7 +106,7 @@ impl Effort {
         watches: 1_000,
         agents: 1_000,
         churn: 20_000,
-        idle_seconds: 10,
+        idle_seconds: 25,
     };
 
     /// For what needs fewer rounds: three where others have five.

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tokio::net::TcpStream;
 
+mod crowds;
 mod unread;
 
 #[test]

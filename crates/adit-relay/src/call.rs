@@ -52,6 +52,7 @@ impl<'a> Call<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Took {
     pub(crate) authenticate: Lap,
+    pub(crate) turn: Lap,
     pub(crate) route: Lap,
     /// The way to the API server and back, the agent's share included; told with the next.
     pub(crate) tunnel: Lap,

@@ -140,6 +140,9 @@ pub struct LimitsConfig {
     pub streams_per_job: u32,
     /// Requests begun in one second by one job. Default 2,000: kubectl sends 50 at most, by its own limit.
     pub opens_per_second: u32,
+    /// Requests of one job that may wait for their answer's head at once while other jobs have requests, too. Default 16: that many small
+    /// ones fill what there is between here and an API server, and a helm or kubectl has fewer; see `turns.rs`.
+    pub turns_per_job: u32,
     /// Requests at once on one tunnel. Default 10,000, what an agent takes.
     pub streams_per_tunnel: u32,
     /// Tunnels at once of one agent, that is, replicas, and their predecessors while they reconnect. Default 32.
@@ -171,6 +174,7 @@ impl Default for LimitsConfig {
             credential_bytes: adit_authority::DEFAULT_MAX_CREDENTIAL_BYTES,
             streams_per_job: 4_000,
             opens_per_second: 2_000,
+            turns_per_job: 16,
             streams_per_tunnel: 10_000,
             tunnels_per_agent: 32,
         }

@@ -3,7 +3,7 @@
 //! Both fronts (`front_door/http1.rs`, `front_door/http2.rs`) call [`Handler::answer`]; [`Handler::handle`] is the walk
 //! that the crate's documentation tells. Invariant: every request leaves with an answer, a log line, a count, and a record of it.
 
-use std::{fmt::Display, sync::Arc};
+use std::{fmt::Display, pin::pin, sync::Arc};
 
 use adit_authority::gitlab::AgentFiles;
 use adit_identity::operation;
@@ -13,23 +13,26 @@ use adit_tunnel::WEBSOCKET_PROTOCOL;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
+use tokio::time::Instant;
 
 use crate::{
     audit::Entry,
     authenticate::{AGENT_ID, Authenticate, Bearer, CSRF_PARAMETER},
-    authorise,
+    authorise::{self, Errand},
     browsers::{self, Browsers, Page, is_preflight},
     call::Call,
     contexts,
     forward::{Counted, Forward, Forwarded, Hold},
     gitlab::Events,
     in_flight::InFlight,
+    jobs::OfJob,
     metrics::{Class, Direction, Metrics, Outcome, Running, Stage, StreamKind, Streaming},
     refusal::{Facts, Refusal},
     respond::{Format, respond},
     route::Route,
     spans,
     target::{Purpose, Target},
+    turns::{self, Turn, Waiting},
 };
 
 mod body;
@@ -50,6 +53,8 @@ pub(crate) struct Handler {
     /// If agents' files at GitLab are read: they say why GitLab does not let a job in.
     pub(crate) agent_files: Option<Arc<AgentFiles>>,
     pub(crate) in_flight: InFlight,
+    /// Those that wait for their turn.
+    pub(crate) waiting: InFlight,
     /// If requests are traced.
     pub(crate) traces: Option<Traces>,
     pub(crate) metrics: Arc<Metrics>,
@@ -190,10 +195,45 @@ impl Handler {
         entry.permitted(&errand.permit, request.headers());
         let audit = &errand.bearer.rules.audit;
         entry.admitted(audit, errand.bearer.ends).await?;
+        let turn = match bearer.job_use.turn(call.began, &bearer.rules.limits) {
+            Ok(turn) => turn,
+            // Boxed: most requests need not wait.
+            Err(waiting) => Box::pin(self.turn(waiting, call, entry)).await,
+        };
+        let answer = pin!(self.ask(&errand, request, (kind, of_job), call, entry));
+        turns::held(turn, answer).await
+    }
+
+    /// The turn of a request that must wait for it.
+    async fn turn(&self, waiting: Waiting, call: &Call<'_>, entry: &mut Entry) -> Option<Turn> {
+        if let Some(span) = entry.span() {
+            span.enter("turn");
+        }
+        let (_waits, began) = (self.waiting.begin(), Instant::now());
+        let turn = waiting.turn().await;
+        let took = began.elapsed();
+        call.took.turn.set(took);
+        self.metrics.stage(Stage::Turn).observe(took);
+        turn
+    }
+
+    /// From a permit to the answer's head.
+    async fn ask<B>(
+        &self,
+        errand: &Errand,
+        mut request: Request<B>,
+        (kind, of_job): (StreamKind, OfJob),
+        call: &Call<'_>,
+        entry: &mut Entry,
+    ) -> Result<Response<Forwarded>, Refusal>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Display,
+    {
         if let Some(span) = entry.span() {
             span.enter("route");
         }
-        let place = self.route.tunnel(&errand, call).await?;
+        let place = self.route.tunnel(errand, call).await?;
         let hold = Hold {
             place,
             bearer: Arc::clone(&errand.bearer),
@@ -206,7 +246,7 @@ impl Handler {
             span.call("forward", request.headers_mut());
         }
         let request = request.map(|body| counted(body, &hold.streaming, entry));
-        let answer = self.forward.request(hold, &errand, request, call);
+        let answer = self.forward.request(hold, errand, request, call);
         let mut answer = answer.await?;
         if let Some(browsers) = &self.browsers {
             browsers.sift(answer.headers_mut(), errand.bearer.is_of_browser());

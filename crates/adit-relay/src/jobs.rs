@@ -1,4 +1,4 @@
-//! Decides how much one job may do at once and in a second.
+//! Decides how much one job may do at once and in a second; when, where it is much, `turns.rs` decides.
 //!
 //! `authenticate.rs` looks a token's [`JobUse`] up once per connection, `handle.rs` begins each exchange on it as soon as it is known
 //! whose it is. Shared by all shards. Invariant: an exchange is counted from then until its last byte, what waits for an agent and
@@ -16,12 +16,18 @@ use adit_authority::Caller;
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use crate::{config::LimitsConfig, refusal::Refusal, seldom::Seldom};
+use crate::{
+    config::LimitsConfig,
+    refusal::Refusal,
+    seldom::Seldom,
+    turns::{Bustle, Turn, Turns, Waiting},
+};
 
 /// The use of every job whose token is still good.
 #[derive(Debug)]
 pub(crate) struct Jobs {
     by_owner: DashMap<u64, Arc<JobUse>>,
+    bustle: Arc<Bustle>,
     started: Instant,
     /// Entries after which expired ones are swept out; twice what the last sweep left.
     sweep_at: AtomicUsize,
@@ -33,6 +39,7 @@ impl Jobs {
     pub(crate) fn new() -> Self {
         Self {
             by_owner: DashMap::new(),
+            bustle: Arc::default(),
             started: Instant::now(),
             sweep_at: AtomicUsize::new(SMALLEST_SWEEP),
         }
@@ -57,10 +64,13 @@ impl Jobs {
         self.sweep();
         let new = || {
             Arc::new(JobUse {
+                owner,
                 started: self.started,
                 expires_at,
                 streams: AtomicU32::new(0),
                 second: AtomicU64::new(0),
+                turns: Arc::default(),
+                bustle: Arc::clone(&self.bustle),
                 refusals: Seldom::default(),
             })
         };
@@ -86,11 +96,14 @@ impl Jobs {
 /// What one job uses now.
 #[derive(Debug)]
 pub(crate) struct JobUse {
+    owner: u64,
     started: Instant,
     expires_at: Option<SystemTime>,
     streams: AtomicU32,
     /// The second (upper half, since `started`) and the exchanges begun in it (lower half).
     second: AtomicU64,
+    turns: Arc<Turns>,
+    bustle: Arc<Bustle>,
     /// Which of its refusals are logged: where GitLab vouches for everybody's jobs, many of them are strangers.
     pub(crate) refusals: Seldom,
 }
@@ -115,6 +128,19 @@ impl JobUse {
             });
         }
         Ok(exchange)
+    }
+
+    /// The turn of an exchange that may go on; `None` when the job has the relay to itself, and needs none.
+    pub(crate) fn turn(
+        &self,
+        now: Instant,
+        limits: &LimitsConfig,
+    ) -> Result<Option<Turn>, Waiting> {
+        if self.bustle.is_shared_by(self.owner, now) {
+            self.turns.take(limits.turns_per_job).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn begun_in_this_second(&self, now: Instant) -> u32 {

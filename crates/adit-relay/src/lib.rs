@@ -10,7 +10,8 @@
 //! 3. [`authenticate`]: an issuer's key vouches for the token, or GitLab itself does, so the caller is a job, or a user with
 //!    `Bearer pat:7:<token>`, a [`Caller`](adit_authority::Caller);
 //! 4. [`authorise`]: the agent's `ci_access` lets that job in, or GitLab's list does, as a certain user there and until the token
-//!    expires or the job ends, a [`Permit`](adit_authority::Permit);
+//!    expires or the job ends, a [`Permit`](adit_authority::Permit).
+//!    Beside other jobs, one that has many requests waits for its turn here: [`turns`];
 //! 5. [`route`]: the [`registry`] has a tunnel of that agent, or one arrives within moments, a
 //!    [`Tunnel`](adit_tunnel::Tunnel);
 //! 6. [`forward`]: `adit-exchange` strips the credential, writes head and body to a new stream of the tunnel, and brings
@@ -59,6 +60,7 @@ mod jobs;
 mod registry;
 mod route;
 mod target;
+mod turns;
 
 mod agents;
 mod browsers;

@@ -157,6 +157,8 @@ pub struct Relay {
     shards: Shards,
     registry: Arc<Registry>,
     in_flight: InFlight,
+    /// Of them those that wait for their turn.
+    waiting: InFlight,
     gitlab_api: Option<gitlab_api::Open>,
     /// What keeps files, and GitLab's work.
     upkeep: Upkeep,
@@ -232,9 +234,14 @@ impl Relay {
         tracing::info!(exchanges = self.in_flight.running(), "draining");
         self.accepting.unmet();
         self.stop.drain();
-        self.registry
-            .each_tunnel(|_, tunnel| tunnel.drain("the relay is stopping"));
-        if timeout(grace, self.in_flight.none()).await.is_err() {
+        let done = async {
+            // What waits for its turn was begun, and a tunnel that drains takes nothing more; no wait is longer than a second.
+            self.waiting.none().await;
+            self.registry
+                .each_tunnel(|_, tunnel| tunnel.drain("the relay is stopping"));
+            self.in_flight.none().await;
+        };
+        if timeout(grace, done).await.is_err() {
             tracing::warn!(
                 exchanges = self.in_flight.running(),
                 "the grace is over, cutting what still runs"
@@ -293,6 +300,7 @@ impl Relay {
             door,
             registry,
             in_flight,
+            waiting,
             stop,
             readiness,
             metrics,
@@ -337,6 +345,7 @@ impl Relay {
             shards,
             registry,
             in_flight,
+            waiting,
             gitlab_api,
             upkeep,
             configured,

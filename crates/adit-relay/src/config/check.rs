@@ -314,6 +314,12 @@ fn limits(raw: &RawLimits, mistakes: &mut Mistakes) -> LimitsConfig {
             default.opens_per_second,
             1..=10_000_000,
         ),
+        turns_per_job: section.count(
+            "turns_per_job",
+            raw.turns_per_job,
+            default.turns_per_job,
+            1..=10_000_000,
+        ),
         streams_per_tunnel: section.count(
             "streams_per_tunnel",
             raw.streams_per_tunnel,

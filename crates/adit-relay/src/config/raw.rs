@@ -214,6 +214,10 @@ pub struct RawLimits {
     pub streams_per_job: Option<u64>,
     /// Requests begun in one second by one job. kubectl keeps itself to 50. 429 beyond it. Raise it to measure.
     pub opens_per_second: Option<u64>,
+    /// Requests of one job that go on at once while other jobs have requests, too; the rest of them follow in turn, so that a job with
+    /// hundreds makes nobody else slow. One that has waited for its answer for 50 ms is the API server's and counts no more, and none waits
+    /// for its turn for more than a second: `adit_relay_requests_waiting`.
+    pub turns_per_job: Option<u64>,
     /// Requests at once on one tunnel. 503 beyond it, unless a replica has room.
     pub streams_per_tunnel: Option<u64>,
     /// Tunnels of one agent: its replicas, and their predecessors while they reconnect.

@@ -35,6 +35,7 @@ pub(crate) struct Scraped {
     pub(crate) gitaly: Option<Arc<Gitaly>>,
     pub(crate) agent_files: Option<Arc<AgentFiles>>,
     pub(crate) in_flight: InFlight,
+    pub(crate) waiting: InFlight,
     pub(crate) audit: Audit,
 }
 
@@ -79,6 +80,11 @@ impl Scraped {
             "exchanges_open",
             "Requests that run, from their head to their answer's last byte",
             self.in_flight.running(),
+        )?;
+        scrape.gauge(
+            "requests_waiting",
+            "Those of them that wait behind others of the same job: limits.turns_per_job",
+            self.waiting.running(),
         )?;
         scrape.gauge(
             "connections_limit",

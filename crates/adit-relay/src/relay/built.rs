@@ -37,6 +37,7 @@ pub(super) struct Built {
     pub(super) door: Arc<FrontDoor>,
     pub(super) registry: Arc<Registry>,
     pub(super) in_flight: InFlight,
+    pub(super) waiting: InFlight,
     pub(super) stop: Stop,
     pub(super) readiness: Readiness,
     pub(super) metrics: MetricsRegistry,
@@ -66,7 +67,7 @@ impl Built {
         let (oidc, refreshes) = oidc(&config)?;
 
         let stop = Stop::new();
-        let in_flight = InFlight::default();
+        let (in_flight, waiting) = (InFlight::default(), InFlight::default());
         let registry = Arc::new(Registry::new());
         let jobs = Arc::new(Jobs::new());
         let cuts = Cuts {
@@ -123,6 +124,7 @@ impl Built {
             gitaly,
             agent_files: agent_files.clone(),
             in_flight: in_flight.clone(),
+            waiting: waiting.clone(),
             audit: audit.clone(),
         };
         Metrics::register_scraped(&mut registered, scraped);
@@ -196,6 +198,7 @@ impl Built {
             agent_files,
             route,
             in_flight: in_flight.clone(),
+            waiting: waiting.clone(),
             traces,
             metrics,
         };
@@ -212,6 +215,7 @@ impl Built {
             door,
             registry,
             in_flight,
+            waiting,
             stop,
             readiness,
             metrics: registered,

@@ -66,6 +66,7 @@ pub(super) enum Who {
 #[derive(Clone, Copy, Default)]
 struct Times {
     authenticate: u64,
+    turn: u64,
     route: u64,
     tunnel: u64,
     api_server: u64,
@@ -128,6 +129,7 @@ impl Open {
     pub(super) fn timed(&mut self, call: &Call<'_>, after: Duration) {
         self.times = Times {
             authenticate: call.took.authenticate.micros(),
+            turn: call.took.turn.micros(),
             route: call.took.route.micros(),
             tunnel: call.took.tunnel.micros(),
             api_server: call.took.api_server.micros(),
@@ -197,6 +199,7 @@ impl Open {
         record.object("microseconds", |fields| {
             let stages = [
                 ("authenticate", self.times.authenticate),
+                ("turn", self.times.turn),
                 ("route", self.times.route),
                 ("tunnel", self.times.tunnel),
                 ("api_server", self.times.api_server),
