@@ -1,8 +1,11 @@
 //! Agents behind real balancers, nginx and HAProxy, with the settings that `docs/networks.md` prints: by what the tunnel gets through,
-//! that it carries what it must, and that it outlives their patience with the silent.
+//! that it carries what it must, and that it outlives their patience with the silent; with TLS up to the relay, and with TLS that ends
+//! before it.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use adit_tests::{
-    Kube, TestAgent, TestRelay, agent,
+    AuditLog, Caller, Kube, Raw, TestAgent, TestRelay, agent,
     balancer::{Balancer, Program},
     body,
     caller::{get, next_piece, request},
@@ -10,6 +13,8 @@ use adit_tests::{
 };
 use adit_tunnel::WEBSOCKET_PATH;
 use http::{Method, StatusCode};
+use tokio::net::TcpStream;
+use xtask::skip;
 
 use crate::{
     hostile::frames::PREFACE,
@@ -21,6 +26,7 @@ use crate::{
 const NGINX: &str = "nginx";
 const HAPROXY_TCP: &str = "HAProxy, at the level of TCP";
 const HAPROXY_HTTP: &str = "HAProxy, HTTP";
+const TLS_ENDS: &str = "TLS that ends before the relay";
 
 /// As it is printed.
 fn same(settings: String) -> String {
@@ -171,7 +177,7 @@ fn jobs_get_through_an_nginx_of_http1() {
     scenario(async {
         let world = adit_tests::world().await;
         let balancer = Balancer::start(Program::Nginx, &world.relay, NGINX, same).await;
-        work_by(&world, &balancer).await;
+        work_by(&world.kube, &world.job.via(balancer.address())).await;
         world.stop().await;
     });
 }
@@ -184,24 +190,146 @@ fn jobs_get_through_a_haproxy_of_http() {
     scenario(async {
         let world = adit_tests::world().await;
         let balancer = Balancer::start(Program::HaProxy, &world.relay, HAPROXY_HTTP, same).await;
-        work_by(&world, &balancer).await;
+        work_by(&world.kube, &world.job.via(balancer.address())).await;
         world.stop().await;
     });
 }
 
 /// A job's request, its watch event by event, and its session, all over HTTP/1.1.
-async fn work_by(world: &adit_tests::World, balancer: &Balancer) {
-    let job = world.job.via(balancer.address());
+async fn work_by(kube: &Kube, job: &Caller) {
     let mut http1 = job.http1().await;
     http1.get("/api").await.echo();
     let mut watch = http1.send(get("/watch")).await.unwrap();
     for event in ["one", "two"] {
-        world.kube.event(event);
+        kube.event(event);
         assert_eq!(next_piece(&mut watch).await, format!("{event}\n"));
     }
-    let (session, _) = upgrade(&job, SPDY).await;
+    let (session, _) = upgrade(job, SPDY).await;
     drop((watch, http1, session));
-    world.kube.until_open(0).await;
+    kube.until_open(0).await;
+}
+
+/// By a balancer at which TLS ends, an agent and a job get through, and both are known by the addresses that it tells; its own is another.
+fn ends_tls(
+    program: Program,
+    heading: &str,
+    change: impl FnOnce(String) -> String,
+    believed: &str,
+    transport: &str,
+) {
+    scenario(async {
+        let (kube, log) = (kube().start().await, AuditLog::default());
+        let relay = log.of(relay().behind_tls());
+        let relay = relay.with("listen", believed, "[127.0.0.9]");
+        let relay = relay.start().await;
+        let balancer = Balancer::start(program, &relay, heading, change).await;
+        let agent = dialling(format!("https://{}", balancer.address()), &relay, &kube).await;
+        let up = format!("transport=\"{transport}\"");
+        assert!(logs().contains(&up), "not {up}:\n{}", logs());
+        let opened = format!(
+            "client.addr=127.0.0.1{}",
+            if believed == FORWARDED { " " } else { ":" }
+        );
+        let logs = logs();
+        let mut lines = logs.lines();
+        assert!(
+            lines.any(|line| line.contains("tunnel opened") && line.contains(&opened)),
+            "{logs}"
+        );
+        work_by(&kube, &relay.job(9001).via(balancer.address())).await;
+        for record in log.until(4).await {
+            let client = record["client"].as_str().unwrap();
+            let (address, port) = client.split_once(':').unwrap_or((client, ""));
+            assert_eq!(address, "127.0.0.1", "{record}");
+            assert_eq!(port.is_empty(), believed == FORWARDED, "{record}");
+        }
+        let metrics = relay.metrics().await;
+        assert_eq!(metrics.sum("adit_relay_connections_refused_total"), 0.0);
+        stop(relay, agent, kube).await;
+    });
+}
+
+const FORWARDED: &str = "forwarded_for_from";
+const PROXY_PROTOCOL: &str = "proxy_protocol_from";
+
+#[test]
+fn tls_may_end_at_nginx() {
+    if Program::Nginx.is_there("tls_may_end_at_nginx") {
+        let plain = |settings: String| {
+            let lines = settings.lines();
+            let kept = lines.filter(|line| !line.trim_start().starts_with("proxy_ssl_"));
+            let kept = kept.collect::<Vec<_>>().join("\n");
+            let from = "proxy_http_version 1.1;\nproxy_bind 127.0.0.9;";
+            kept.replace("https://relay", "http://relay")
+                .replace("proxy_http_version 1.1;", from)
+        };
+        ends_tls(Program::Nginx, NGINX, plain, FORWARDED, "websocket");
+    }
+}
+
+#[test]
+fn tls_may_end_at_haproxy_which_says_so_by_version_2_of_its_protocol() {
+    if Program::HaProxy
+        .is_there("tls_may_end_at_haproxy_which_says_so_by_version_2_of_its_protocol")
+    {
+        let apart =
+            |settings: String| settings.replace("send-proxy-v2", "send-proxy-v2 source 127.0.0.9");
+        ends_tls(Program::HaProxy, TLS_ENDS, apart, PROXY_PROTOCOL, "http2");
+    }
+}
+
+#[test]
+fn tls_may_end_at_haproxy_which_says_so_by_version_1_of_its_protocol() {
+    if Program::HaProxy
+        .is_there("tls_may_end_at_haproxy_which_says_so_by_version_1_of_its_protocol")
+    {
+        let apart =
+            |settings: String| settings.replace("send-proxy-v2", "send-proxy source 127.0.0.9");
+        ends_tls(Program::HaProxy, TLS_ENDS, apart, PROXY_PROTOCOL, "http2");
+    }
+}
+
+/// Else a token could go in clear that nobody meant to send so.
+#[test]
+fn who_comes_past_the_balancer_at_which_tls_ends_is_hung_up_on() {
+    let Some(own) = beyond_loopback() else {
+        let test = "who_comes_past_the_balancer_at_which_tls_ends_is_hung_up_on";
+        skip::skipped(test, "this machine has no address but loopback");
+        return;
+    };
+    scenario(async {
+        let relay = relay().behind_tls().with("listen", "address", "0.0.0.0:0");
+        let mut relay = relay
+            .with("listen", FORWARDED, "[192.0.2.77]")
+            .start()
+            .await;
+        let (port, job) = (relay.address().port(), relay.job(9001));
+        let ask = job.head("GET /api", "");
+        let asking = async || {
+            let socket = TcpStream::connect(SocketAddr::new(own, port)).await;
+            let mut socket = Raw::new(socket.unwrap());
+            // It may be gone already.
+            let _ = socket.write(ask.clone()).await;
+            within("an answer, or the end", socket.head()).await
+        };
+        assert_eq!(asking().await, None);
+        let refused = "adit_relay_connections_refused_total{reason=\"past_balancer\"}";
+        assert_eq!(relay.metrics().await.value(refused), 1.0);
+        assert!(logs().contains("hung up on who came past"), "{}", logs());
+        relay.change(|told| told.set("listen", FORWARDED, format!("[192.0.2.77, {own}]")));
+        let answer = asking().await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert_eq!(relay.metrics().await.value(refused), 1.0);
+        relay.stop().await;
+    });
+}
+
+/// An address of this machine's that others reach it by. Nothing is sent.
+fn beyond_loopback() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let own = socket.local_addr().ok()?.ip();
+    (!own.is_loopback()).then_some(own)
 }
 
 /// Nothing of a tunnel's own goes by until somebody who is as silent, and does not ping, was hung up on.

@@ -34,6 +34,7 @@ pub fn relay() -> RelayBuilder {
         told: Told { settings, agents },
         issuer: None,
         cached_tokens: None,
+        has_tls: true,
     }
 }
 
@@ -43,6 +44,7 @@ pub struct RelayBuilder {
     told: Told,
     issuer: Option<TestIssuer>,
     cached_tokens: Option<usize>,
+    has_tls: bool,
 }
 
 /// What a relay's configuration says.
@@ -230,6 +232,13 @@ impl RelayBuilder {
         self
     }
 
+    /// Speaks plain HTTP, since TLS ends before it.
+    #[must_use]
+    pub fn behind_tls(mut self) -> Self {
+        self.has_tls = false;
+        self.with("listen", "tls_ended_before", true)
+    }
+
     /// Finds out quickly that an agent is silent, and says so at once: for scenarios about lost agents.
     #[must_use]
     pub fn impatient(self) -> Self {
@@ -265,8 +274,10 @@ impl RelayBuilder {
             .map(|tokens| format!(", max_cached_tokens: {tokens}"))
             .unwrap_or_default();
         let mut told = self.told;
-        told.set("listen", "certificate", certificate.display());
-        told.set("listen", "key", key.display());
+        if self.has_tls {
+            told.set("listen", "certificate", certificate.display());
+            told.set("listen", "key", key.display());
+        }
         told.set("authorities", "ca_file", ca.display());
         told.set(
             "authorities",

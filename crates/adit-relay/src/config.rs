@@ -3,7 +3,11 @@
 //! `config/raw.rs` mirrors the file, `config/check.rs` turns one into the other and reports all mistakes at once.
 //! Invariant: values here are within their bounds; no secret is among them, only paths of files that hold one.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use adit_authority::{Agents, GitLabConfig, OidcConfig};
 use adit_otlp::TracesConfig;
@@ -73,8 +77,10 @@ pub struct Config {
 pub struct FrontDoorConfig {
     /// Address and port; 0 takes any free one. Default 0.0.0.0:8150.
     pub address: SocketAddr,
-    /// Certificate and key, reread when the files change. None: no TLS, and then the address must be loopback.
+    /// Certificate and key, reread when the files change. None: no TLS, and then the address must be loopback, or TLS end before the relay.
     pub tls: Option<CertificateFiles>,
+    /// TLS ends at a balancer. Default: it does not.
+    pub tls_ended_before: bool,
     /// Longest TLS handshake. Default 10 s: ten round trips of a bad line; a peer that says nothing holds a place.
     pub handshake_timeout: Duration,
     /// Longest time from the first byte of a request's head to its last. Default 10 s, against slow heads.
@@ -188,6 +194,7 @@ impl FrontDoorConfig {
         Self {
             address,
             tls,
+            tls_ended_before: false,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
@@ -199,6 +206,13 @@ impl FrontDoorConfig {
             max_streams_per_connection: 1_000,
             max_cancels_per_second: 100,
         }
+    }
+
+    /// Whether a plain connection from there is one that was meant: of a balancer at which TLS has ended, or of this machine.
+    pub(crate) fn takes_plain_from(&self, ip: IpAddr) -> bool {
+        ip.is_loopback()
+            || self.proxy_protocol_from.contains(ip)
+            || self.forwarded_for_from.contains(ip)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     handle::Handler,
     metrics::{NoConnection, Protocol},
     rules::Current,
+    seldom::Seldom,
 };
 
 mod accept;
@@ -44,6 +45,8 @@ pub(crate) struct FrontDoor {
     pub(crate) agents: Arc<Agents>,
     pub(crate) audit: Audit,
     pub(crate) stop: Stop,
+    /// How often it is told that somebody came past the balancer.
+    pub(crate) strangers: Seldom,
 }
 
 impl FrontDoor {
@@ -51,10 +54,31 @@ impl FrontDoor {
     pub(crate) async fn run(self: Arc<Self>, shard: ShardId, listener: Listener) {
         connections::take(listener, &self.stop, |socket, from| {
             let from = Client::from(from);
+            if !self.is_expected(from) {
+                return None;
+            }
             let place = self.place(from)?;
             Some(Arc::clone(&self).serve(shard, socket, from, place))
         })
         .await;
+    }
+
+    /// Whether TLS keeps what somebody from there says to himself, or a balancer that is named has done so as far as itself. Else he is
+    /// hung up on before a byte is read: whoever was set up to come past it finds out before anybody else can have read his token.
+    fn is_expected(&self, from: Client) -> bool {
+        if self.tls.is_some() || self.rules.load().front_door.takes_plain_from(from.ip) {
+            return true;
+        }
+        let refused = NoConnection::PastBalancer;
+        self.handler.metrics.connection_refused(refused);
+        if let Some(unlogged) = self.strangers.told(Instant::now()) {
+            tracing::warn!(
+                client.addr = %from,
+                unlogged,
+                "hung up on who came past the balancer at which TLS ends: listen.proxy_protocol_from and listen.forwarded_for_from do not have this address"
+            );
+        }
+        false
     }
 
     /// A place for a connection, counted for its address unless a balancer is about to say another.

@@ -161,7 +161,7 @@ impl Metrics {
         );
         registry.register(
             "connections_refused",
-            "Connections that were hung up on. relay: limits.connections; address: limits.connections_per_address; hasty: limits.cancels_per_second; gitlab_api: gitlab_api.connections",
+            "Connections that were hung up on. relay: limits.connections; address: limits.connections_per_address; hasty: limits.cancels_per_second; gitlab_api: gitlab_api.connections; past_balancer: listen.tls_ended_before",
             self.connections_refused.clone(),
         );
         registry.register(

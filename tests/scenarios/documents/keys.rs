@@ -111,6 +111,8 @@ fn files_of_the_relay() -> Vec<Value> {
     trusted["gitlab_api"] = json!({ "certificate": "/b.pem", "key": "/b.key" });
     let mut traced = file.clone();
     traced["traces"] = json!({ "endpoint": "https://collector.example.com:4317" });
+    let mut behind = file.clone();
+    behind["listen"] = json!({ "address": "127.0.0.1:1", "forwarded_for_from": ["10.0.0.0/8"] });
     vec![
         file,
         audited,
@@ -120,6 +122,7 @@ fn files_of_the_relay() -> Vec<Value> {
         asked,
         trusted,
         traced,
+        behind,
     ]
 }
 

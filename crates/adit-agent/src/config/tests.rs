@@ -29,6 +29,13 @@ fn least_config_has_the_documented_defaults() {
     assert!(!config.replica.is_empty());
 }
 
+/// HAProxy's in Debian is 50 s, nginx's 60 s. One question may be late, or two lost.
+#[test]
+fn relay_is_asked_well_within_the_patience_of_balancers() {
+    let config = check(LEAST).unwrap();
+    assert!(config.relay.ping_interval * 3 < Duration::from_secs(50));
+}
+
 #[test]
 fn all_mistakes_are_told_at_once() {
     let yaml = "

@@ -27,8 +27,11 @@ const DEFAULT_ADMIN: &str = "127.0.0.1:8151";
 /// Two series each: what a Prometheus takes from one target without complaint.
 const MOST_AGENT_SERIES: u64 = 10_000;
 /// Why the public port needs TLS.
-const PLAIN: &str =
-    "needed: without TLS the relay listens on loopback only, and kubectl sends no token without it";
+const PLAIN: &str = "needed: without TLS the relay listens on loopback only, and kubectl sends no token without it; where TLS ends at a balancer before the relay, say so by listen.tls_ended_before instead";
+/// Why it has either a certificate or a balancer that has one.
+const WITH_CERTIFICATE: &str = "either TLS ends before the relay, or the relay has a certificate: take this out, or listen.certificate and listen.key";
+const BY_WHOM: &str = "needs the addresses of what ends TLS, in proxy_protocol_from or forwarded_for_from: plain connections are taken from there alone";
+const EVERYBODY: &str = "names everybody, who could then send tokens in clear: with tls_ended_before, name the addresses of what ends TLS";
 const DEFAULT_GRACE: Duration = Duration::from_secs(300);
 
 impl TryFrom<RawConfig> for Config {
@@ -142,7 +145,7 @@ fn front_door(
         default_address: DEFAULT_ADDRESS,
         certificate: raw.certificate.as_ref(),
         key: raw.key.as_ref(),
-        plain: PLAIN,
+        plain: (!raw.tls_ended_before).then_some(PLAIN),
     };
     let (address, tls) = port.check(&mut listen);
     // A wrong address does not hide what else is wrong.
@@ -165,6 +168,9 @@ fn front_door(
     let keepalive = listen.time("keepalive", raw.keepalive.as_deref(), default.keepalive);
     let proxy_protocol_from = proxies(&mut listen, "proxy_protocol_from", &raw.proxy_protocol_from);
     let forwarded_for_from = proxies(&mut listen, "forwarded_for_from", &raw.forwarded_for_from);
+    if raw.tls_ended_before {
+        ended_before(&raw, &mut listen);
+    }
     let mut section = Section::new("limits", mistakes);
     let max_head_bytes = section.size(
         "head_size",
@@ -191,6 +197,7 @@ fn front_door(
         1..=100_000,
     );
     address.map(|_| FrontDoorConfig {
+        tls_ended_before: raw.tls_ended_before,
         handshake_timeout,
         head_timeout,
         idle_timeout,
@@ -203,6 +210,26 @@ fn front_door(
         max_cancels_per_second,
         ..default
     })
+}
+
+/// Plain text beyond loopback: from those alone who are named, or a token would be in clear that nobody meant to be.
+fn ended_before(raw: &RawListen, listen: &mut Section<'_>) {
+    let key = "tls_ended_before";
+    if raw.certificate.is_some() || raw.key.is_some() {
+        listen.mistake(key, WITH_CERTIFICATE);
+    }
+    let named = [
+        ("proxy_protocol_from", &raw.proxy_protocol_from),
+        ("forwarded_for_from", &raw.forwarded_for_from),
+    ];
+    if named.iter().all(|(_, from)| from.is_empty()) {
+        listen.mistake(key, BY_WHOM);
+    }
+    for (name, from) in named {
+        if from.iter().any(|net| net.ends_with("/0")) {
+            listen.mistake(name, EVERYBODY);
+        }
+    }
 }
 
 fn route(raw: &RawRoute, mistakes: &mut Mistakes) -> RouteConfig {

@@ -41,7 +41,7 @@ impl GitLabApiConfig {
             default_address: DEFAULT_ADDRESS,
             certificate: raw.certificate.as_ref(),
             key: raw.key.as_ref(),
-            plain: PLAIN,
+            plain: Some(PLAIN),
         };
         let (address, tls) = port.check(&mut section);
         let connections = section.count("connections", raw.connections, 1_000, 1..=100_000);

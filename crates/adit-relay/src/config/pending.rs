@@ -103,6 +103,8 @@ impl FrontDoorConfig {
     fn pending(&self, next: &Self, keys: &mut Keys) {
         keys.differ("listen.address", self.address != next.address);
         keys.of_files("listen", self.tls.as_ref(), next.tls.as_ref());
+        let ended_before = self.tls_ended_before != next.tls_ended_before;
+        keys.differ("listen.tls_ended_before", ended_before);
     }
 }
 

@@ -1,5 +1,5 @@
 //! Decides where a port listens, and which certificate it shows. Each section of the file that is about a port asks here.
-//! Invariant: what is not on loopback has TLS.
+//! Invariant: what is not on loopback has TLS, unless it was said that it is to have none.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -13,12 +13,13 @@ pub(super) struct RawPort<'a> {
     pub(super) default_address: &'a str,
     pub(super) certificate: Option<&'a PathBuf>,
     pub(super) key: Option<&'a PathBuf>,
-    /// Why it needs TLS beyond loopback.
-    pub(super) plain: &'a str,
+    /// Why it needs TLS beyond loopback. Nothing: it was said on purpose that it does not.
+    pub(super) plain: Option<&'a str>,
 }
 
 impl RawPort<'_> {
-    /// An address that cannot be read hides no mistake about TLS. None for TLS: the port is plain, and on loopback.
+    /// An address that cannot be read hides no mistake about TLS. None for TLS: the port is plain, and on loopback or on
+    /// purpose.
     pub(super) fn check(
         self,
         section: &mut Section<'_>,
@@ -36,8 +37,11 @@ impl RawPort<'_> {
                     key: key.clone(),
                 });
             }
-            (None, None) if is_open => section.mistake("certificate", self.plain),
-            (None, None) => {}
+            (None, None) => {
+                if let Some(why) = self.plain.filter(|_| is_open) {
+                    section.mistake("certificate", why);
+                }
+            }
             (Some(_), None) => section.mistake("key", "needed with a certificate"),
             (None, Some(_)) => section.mistake("certificate", "needed with a key"),
         }

@@ -72,11 +72,16 @@ impl RawConfig {
 pub struct RawListen {
     /// Address and port. On all interfaces: jobs and agents come from elsewhere. Default: `0.0.0.0:8150`.
     pub address: Option<String>,
-    /// PEM file: the chain, the server's own certificate first; reread when it changes. Without it the relay speaks plain HTTP and refuses
-    /// any address but loopback; kubectl sends no token over plain HTTP anyway.
+    /// PEM file: the chain, the server's own certificate first; reread when it changes. Without it the relay speaks plain HTTP, and refuses
+    /// any address but loopback unless `tls_ended_before` says that this is meant.
     pub certificate: Option<PathBuf>,
     /// PEM file with the certificate's key: PKCS#8, PKCS#1 or SEC1, as tools write them.
     pub key: Option<PathBuf>,
+    /// TLS ends at a balancer before the relay, which speaks plain HTTP to it: instead of a certificate, and on purpose, since tokens then pass
+    /// between the two [for whoever is on the way to read](networks.md#tls-that-ends-before-the-relay). `proxy_protocol_from` or
+    /// `forwarded_for_from` must name the balancer: who connects from elsewhere, this machine aside, is hung up on unread,
+    /// `adit_relay_connections_refused_total{reason="past_balancer"}`. Default: `false`.
+    pub tls_ended_before: bool,
     /// Longest TLS handshake. A peer that says nothing holds a place among the connections.
     pub handshake_timeout: Option<String>,
     /// From the first byte of a request's head to its last: slow heads are hung up on.

@@ -25,6 +25,13 @@ fn defaults_are_those_that_are_documented() {
     assert_eq!(config.route, RouteConfig::default());
 }
 
+/// HAProxy's in Debian is 50 s, nginx's 60 s. One question may be late, or two lost.
+#[test]
+fn agents_are_asked_well_within_the_patience_of_balancers() {
+    let config = check("listen: {address: '127.0.0.1:0'}").unwrap();
+    assert!(config.tunnel.ping_interval * 3 < Duration::from_secs(50));
+}
+
 #[test]
 fn plain_text_is_for_loopback_only() {
     assert!(check("listen: {address: '127.0.0.1:80'}").is_ok());
@@ -41,6 +48,53 @@ fn plain_text_is_for_loopback_only() {
         mistakes("listen: {address: '127.0.0.1:80', certificate: a.pem}"),
         BTreeSet::from(["listen.key".to_owned()])
     );
+}
+
+#[test]
+fn plain_text_beyond_loopback_is_on_purpose_and_for_balancers_that_are_named() {
+    let told = check("listen: {address: '10.0.0.1:80'}").unwrap_err();
+    assert!(told.contains("listen.tls_ended_before"), "{told}");
+    let behind = |rest: &str| {
+        let yaml = format!("listen: {{address: '10.0.0.1:80', tls_ended_before: true, {rest}}}");
+        check(&yaml)
+    };
+    let door = behind("proxy_protocol_from: [10.1.0.0/16], forwarded_for_from: ['fd00::7']");
+    let door = door.unwrap().front_door;
+    for (from, is_taken) in [
+        ("10.1.2.3", true),
+        ("fd00::7", true),
+        ("127.0.0.5", true),
+        ("::1", true),
+        ("10.2.0.1", false),
+        ("10.0.0.1", false),
+        ("fd00::8", false),
+    ] {
+        assert_eq!(
+            door.takes_plain_from(from.parse().unwrap()),
+            is_taken,
+            "{from}"
+        );
+    }
+    let cases = [
+        ("", "listen.tls_ended_before: needs the addresses"),
+        (
+            "forwarded_for_from: [10.1.0.1], certificate: a.pem, key: a.key",
+            "listen.tls_ended_before: either",
+        ),
+        (
+            "forwarded_for_from: [10.1.0.1, 0.0.0.0/0]",
+            "listen.forwarded_for_from: names everybody",
+        ),
+        (
+            "proxy_protocol_from: ['::/0']",
+            "listen.proxy_protocol_from: names everybody",
+        ),
+    ];
+    for (rest, expected) in cases {
+        let told = behind(rest).unwrap_err();
+        assert!(told.starts_with(expected), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
 }
 
 #[test]

@@ -186,7 +186,7 @@ async fn accept_tls(mut socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io,
 
 const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 50\r\nConnection: close\r\n\r\nThis port speaks TLS: its URL begins with https://";
 
-/// Plain connections exist on loopback only; there the client preface tells HTTP/2 from HTTP/1 (RFC 9113 section 3.4).
+/// Plain connections exist on loopback only, and behind a balancer at which TLS ends; there the client preface tells HTTP/2 from HTTP/1 (RFC 9113 section 3.4).
 async fn accept_plain(socket: TcpStream) -> io::Result<(Io, Protocol)> {
     let mut start = [0; 3];
     let seen = socket.peek(&mut start).await?;

@@ -93,6 +93,8 @@ label! {
         Hasty = "hasty",
         /// GitLab has as many as it may.
         GitLabApi = "gitlab_api",
+        /// It is plain, and not of the balancer at which TLS ends.
+        PastBalancer = "past_balancer",
     }
 }
 

@@ -210,6 +210,7 @@ impl Built {
             agents: Arc::new(agents),
             audit,
             stop: stop.clone(),
+            strangers: Seldom::default(),
         });
         Ok(Self {
             door,

@@ -6,12 +6,26 @@
 8153
 {{- end }}
 
+{{/* Empty unless TLS ends before the relay, which then shows no certificate on its public port. */}}
+{{- define "adit.tlsEndedBefore" -}}
+{{- if (.Values.config.listen | default dict).tls_ended_before }}yes{{ end }}
+{{- end }}
+
+{{/* Empty unless the certificate of `tls.secretName` is shown on some port. */}}
+{{- define "adit.showsCertificate" -}}
+{{- $forGitlab := and (hasKey .Values.config "gitlab_api") (not (.Values.config.gitlab_api | default dict).certificate) }}
+{{- if or (not (include "adit.tlsEndedBefore" .)) $forGitlab }}yes{{ end }}
+{{- end }}
+
 {{/* What the chart writes, over the user's keys: these are where it mounts and probes. */}}
 {{- define "adit.config" -}}
 {{- $own := dict
-  "listen" (dict "address" "0.0.0.0:8150" "certificate" "/etc/adit/tls/tls.crt" "key" "/etc/adit/tls/tls.key")
+  "listen" (dict "address" "0.0.0.0:8150")
   "admin" (dict "address" (printf "0.0.0.0:%s" (include "adit.adminPort" .)))
 -}}
+{{- if not (include "adit.tlsEndedBefore" .) }}
+{{- $_ := set $own "listen" (merge $own.listen (dict "certificate" "/etc/adit/tls/tls.crt" "key" "/etc/adit/tls/tls.key")) }}
+{{- end }}
 {{- $config := deepCopy .Values.config }}
 {{- if hasKey $config "gitlab_api" }}
 {{- $shown := dict "certificate" "/etc/adit/tls/tls.crt" "key" "/etc/adit/tls/tls.key" }}

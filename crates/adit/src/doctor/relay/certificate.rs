@@ -14,10 +14,12 @@ pub(super) fn check(trial: &Trial, report: &mut Report) {
     let certificate = match trial.certificate() {
         Ok(Some(certificate)) => certificate,
         Ok(None) => {
-            report.ok(
-                CERTIFICATE,
-                "none: the relay listens on loopback, without TLS",
-            );
+            let why = if trial.config().front_door.tls_ended_before {
+                "none: TLS ends before the relay, at those whom listen.proxy_protocol_from and listen.forwarded_for_from name"
+            } else {
+                "none: the relay listens on loopback, without TLS"
+            };
+            report.ok(CERTIFICATE, why);
             return;
         }
         Err(error) => {
