@@ -5,6 +5,7 @@ mod agent;
 mod dev;
 mod kube;
 mod ours;
+mod pair;
 mod process;
 mod proxy;
 mod relay;
