@@ -2,11 +2,11 @@
 
 mod cluster;
 
-use adit_tests::pki::{self, HTTP1};
-use adit_tests::{AgentBuilder, Kube, TestRelay, agent, relay, scenario};
+use adit_tests::pki::{self, HTTP1, HTTP2, Pki};
+use adit_tests::{AgentBuilder, ConnectProxy, Kube, TestRelay, agent, relay, scenario};
 
 use self::cluster::{all, cluster};
-use crate::support::{Doctor, Examined, Impostor, closed_port};
+use crate::support::{Doctor, Examined, Impostor, Terminator, closed_port, full_port};
 
 /// Beside the agent `prod` of this relay, whose configuration is changed so.
 async fn examined(
@@ -120,6 +120,111 @@ fn way_to_the_relay_is_told_and_does_not_hide_the_cluster() {
         kube.stop().await;
     });
 }
+
+#[test]
+fn name_proxy_certificate_and_clock_are_told_apart() {
+    scenario(async {
+        let kube = cluster("v1.36.0", all).start().await;
+        let relay = relay().start().await;
+        let unnamed = |agent: AgentBuilder| agent.with("relay", "url", "https://relay.invalid");
+        let examined_so = examined(&relay, &kube, unnamed).await;
+        examined_so.is_broken_at("name", "network", "relay.invalid");
+        examined_so.did_not_run(&["connect", "proxy", "tls", "tunnel"], "name");
+
+        let proxy = ConnectProxy::start("Basic nobodys").await;
+        let through = format!("'http://user:canary-wrong-password@{}'", proxy.address());
+        let through = |agent: AgentBuilder| agent.with("relay", "proxy", through);
+        let examined_so = examined(&relay, &kube, through).await;
+        examined_so.is_broken_at("proxy", "network", "a user and a password");
+        examined_so.did_not_run(&["tls", "http", "clock", "tunnel"], "proxy");
+        assert!(!examined_so.to_string().contains("canary"), "{examined_so}");
+        drop(proxy);
+
+        let folder = tempfile::tempdir().unwrap();
+        let others = Pki::new("somebody else").write_ca(folder.path());
+        let believing = |agent: AgentBuilder| agent.with("relay", "ca_file", others.display());
+        let examined_so = examined(&relay, &kube, believing).await;
+        examined_so.is_broken_at("tls", "network", "issued by `adit test CA`");
+        examined_so.did_not_run(&["http", "clock", "tunnel", "version"], "tls");
+
+        let late = "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n";
+        let late = Impostor::at("127.0.0.1", pki::shared().server(&[HTTP1]), late).await;
+        let examined_so = examined(&relay, &kube, |agent| agent.via(late.address)).await;
+        examined_so.is_broken_at("clock", "agent", "NTP");
+        assert_eq!(examined_so.outcome("namespaces"), "ok", "{examined_so}");
+        drop(late);
+        relay.stop().await;
+        kube.stop().await;
+    });
+}
+
+/// A firewall that drops what comes looks the same.
+#[test]
+fn relay_that_takes_no_connection_and_refuses_none_is_told() {
+    scenario(async {
+        let kube = cluster("v1.36.0", all).start().await;
+        let relay = relay().start().await;
+        let (listener, first) = full_port().await;
+        let at = listener.local_addr().unwrap();
+        let into_nothing = |agent: AgentBuilder| {
+            let agent = agent.via(at);
+            agent.with("relay", "connect_timeout", "300ms")
+        };
+        let examined_so = examined(&relay, &kube, into_nothing).await;
+        examined_so.is_broken_at("connect", "network", "came about in 300ms");
+        examined_so.did_not_run(&["proxy", "tls", "tunnel"], "connect");
+        drop((first, listener));
+        relay.stop().await;
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn http2_that_does_not_get_through_is_told() {
+    scenario(async {
+        let kube = cluster("v1.36.0", all).start().await;
+        let relay = relay().start().await;
+        let http1 = Terminator::before(&relay, HTTP1, |_| ()).await;
+        let examined = examined(&relay, &kube, |agent| agent.via(http1.address)).await;
+        assert_eq!(examined.code, 0, "{examined}");
+        examined.warns("http", "ALPN h2");
+        examined.warns(
+            "tunnel",
+            "opens in a WebSocket; HTTP/2 does not get through",
+        );
+        drop(http1);
+        relay.stop().await;
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn relay_of_another_version_is_told() {
+    scenario(async {
+        let kube = cluster("v1.36.0", all).start().await;
+        let relay = relay().start().await;
+        let other = Terminator::before(&relay, HTTP2, |sent| {
+            let ours = env!("CARGO_PKG_VERSION").as_bytes();
+            let at = sent.windows(ours.len()).position(|bytes| bytes == ours);
+            if let Some(at) = at {
+                sent[at..at + ours.len()].copy_from_slice(OTHER.as_bytes());
+            }
+        })
+        .await;
+        let examined = examined(&relay, &kube, |agent| agent.via(other.address)).await;
+        assert_eq!(examined.code, 0, "{examined}");
+        let ours = env!("CARGO_PKG_VERSION");
+        let words = format!("the relay is adit {OTHER}, and this is {ours}");
+        examined.warns("version", &words);
+        assert_eq!(examined.outcome("tunnel"), "ok", "{examined}");
+        drop(other);
+        relay.stop().await;
+        kube.stop().await;
+    });
+}
+
+/// As long as ours.
+const OTHER: &str = "0.0.7";
 
 #[test]
 fn what_carries_the_tunnel_is_told() {

@@ -52,6 +52,57 @@ fn job_without_settings_is_told_what_to_set() {
     });
 }
 
+#[test]
+fn settings_that_cannot_be_used_are_told() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let (path, garbage) = (folder.path().join("config"), folder.path().join("ca.pem"));
+        std::fs::write(&garbage, "no certificate").unwrap();
+        for ca in ["/nowhere/ca.pem", garbage.to_str().unwrap()] {
+            let doctor = Doctor::at("job")
+                .env("ADIT_RELAY_URL", "https://relay.test")
+                .env("ADIT_ID_TOKEN", "glcbt-64_canary")
+                .env("ADIT_RELAY_CA", ca);
+            let examined = doctor.examine().await;
+            examined.is_broken_at("settings", "client", ca);
+            examined.did_not_run(&["token", "name"], "settings");
+        }
+
+        let token = "token: 'ci:41:glcbt-64_canary'";
+        let cluster = "server: 'https://relay.test/k8s-proxy'";
+        let context = "context: { cluster: gitlab, user: me }";
+        for (cluster, user, contexts, words) in [
+            (
+                format!("{cluster}, proxy-url: 'socks5://user:canary@proxy.test'"),
+                token,
+                format!("{{ name: a, {context} }}"),
+                "(proxy-url in the kubeconfig)",
+            ),
+            (
+                cluster.to_owned(),
+                "exec: { apiVersion: client.authentication.k8s.io/v1, command: glab }",
+                format!("{{ name: a, {context} }}"),
+                "comes from a program",
+            ),
+            (
+                cluster.to_owned(),
+                token,
+                format!("{{ name: a, {context} }}, {{ name: b, {context} }}"),
+                "of several contexts none is current, which kubectl needs: a, b",
+            ),
+        ] {
+            let file = format!(
+                "{{ clusters: [{{ name: gitlab, cluster: {{ {cluster} }} }}], users: [{{ name: me, user: {{ {user} }} }}], contexts: [{contexts}] }}"
+            );
+            std::fs::write(&path, file).unwrap();
+            let doctor = Doctor::at("job").env("KUBECONFIG", path.to_str().unwrap());
+            let examined = doctor.examine().await;
+            examined.is_broken_at("settings", "client", words);
+            assert!(!examined.to_string().contains("canary"), "{examined}");
+        }
+    });
+}
+
 /// What kubectl would get a 404 for, and GitLab's agent server in the relay's place.
 #[test]
 fn kubeconfig_for_another_path_is_told() {
@@ -241,9 +292,15 @@ fn whoever_answers_in_the_relays_place_is_told() {
 fn clock_that_is_wrong_is_told() {
     scenario(async {
         let relay = relay().start().await;
+        let apart = |seconds| {
+            let there = SystemTime::now() + Duration::from_secs(seconds);
+            httpdate::fmt_http_date(there)
+        };
         for (date, outcome) in [
             ("Sun, 06 Nov 1994 08:49:37 GMT", "failed"),
             ("Sat, 06 Nov 2094 08:49:37 GMT", "failed"),
+            // Not much, however long the doctor takes to ask.
+            (&*apart(58), "warning"),
             ("yesterday", "not_run"),
         ] {
             let answer = refusal(&format!("Date: {date}"));
@@ -251,8 +308,10 @@ fn clock_that_is_wrong_is_told() {
             let doctor = Doctor::of_job(&relay).calling(impostor.address);
             let examined = doctor.examine().await;
             assert_eq!(examined.outcome("clock"), outcome, "{examined}");
-            if outcome == "failed" {
-                examined.is_broken_at("clock", "client", "NTP");
+            match outcome {
+                "failed" => examined.is_broken_at("clock", "client", "NTP"),
+                "warning" => examined.warns("clock", "behind the relay's"),
+                _ => {}
             }
         }
         relay.stop().await;
@@ -285,6 +344,14 @@ fn job_that_no_agent_lets_in_is_told() {
         examined.did_not_run(
             &["tunnel", "api-server", "identity", "upgrade", "idle"],
             "grant",
+        );
+
+        let foreign = Doctor::of_job_for(&relay, "other/project:foreign");
+        let examined = foreign.examine().await;
+        examined.is_broken_at("grant", "client", "not the agent that is asked for");
+        assert!(
+            examined.what("grant").contains("group/sub/app:prod"),
+            "{examined}"
         );
         relay.stop().await;
     });

@@ -1,18 +1,20 @@
 //! Beside a relay: one that runs, one that does not, and whom it depends on.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use adit_tests::caller::get;
 use adit_tests::collector::Collector;
 use adit_tests::pki::Pki;
 use adit_tests::{
     Endpoint, Fault, Role, TestIssuer, TestRelay, agent, gitlab, gitlab::arrange, kube, relay,
-    scenario,
+    scenario, until, world,
 };
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::support::{Doctor, Examined};
+use crate::support::{AdminPort, Doctor, Examined, closed_port};
 
 /// With this configuration.
 async fn examined(config: &str) -> Examined {
@@ -94,6 +96,92 @@ fn port_that_is_taken_is_told() {
         examined.is_broken_at("port", "relay", "something else listens there");
         assert_eq!(examined.outcome("admin"), "ok", "{examined}");
         drop(taken);
+    });
+}
+
+#[test]
+fn admin_port_that_is_taken_is_told() {
+    scenario(async {
+        let (config, relay) = ended(relay().start().await).await;
+        let somebody = AdminPort::telling(&[]).await;
+        let taken = somebody.address.to_string();
+        let examined = examined(&config.replace(&relay.admin().to_string(), &taken)).await;
+        examined.is_broken_at("admin", "relay", "something else listens there");
+        assert!(examined.what("admin").contains(&taken), "{examined}");
+        assert_eq!(examined.outcome("port"), "ok", "{examined}");
+        assert_eq!(examined.outcome("ready"), "not_run", "{examined}");
+    });
+}
+
+#[test]
+fn relay_of_another_version_is_told() {
+    scenario(async {
+        let relay = relay().start().await;
+        let other = AdminPort::telling(&[
+            ("/livez", "live\n"),
+            ("/readyz", "ready\n"),
+            ("/metrics", "adit_build_info{version=\"0.0.7\"} 1\n# EOF\n"),
+        ])
+        .await;
+        let at = other.address.to_string();
+        let examined = examined(&relay.config().replace(&relay.admin().to_string(), &at)).await;
+        assert_eq!(examined.code, 0, "{examined}");
+        let ours = env!("CARGO_PKG_VERSION");
+        examined.warns("version", &format!("is adit 0.0.7, and this is {ours}"));
+        relay.stop().await;
+    });
+}
+
+/// It lets a watch finish, and nobody else in.
+#[test]
+fn relay_that_is_stopping_is_told() {
+    scenario(async {
+        let mut world = world().await;
+        let (config, address) = (world.relay.config(), world.relay.address());
+        let http2 = world.job.http2().await;
+        let watch = http2.send(get("/watch")).await.unwrap();
+        let ((), examined) = tokio::join!(world.relay.drain(Duration::from_secs(50)), async {
+            until("nobody is let in", || {
+                std::net::TcpStream::connect(address).is_err()
+            })
+            .await;
+            let examined = examined(&config).await;
+            drop(watch);
+            examined
+        });
+        let stopping = format!("{address} (listen.address) takes no connection");
+        examined.is_broken_at("port", "relay", &stopping);
+        assert_eq!(examined.outcome("ready"), "failed", "{examined}");
+        let missing = examined.what("ready");
+        assert_eq!(missing, "it is not ready: missing: accepting", "{examined}");
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn port_for_gitlab_that_the_relay_does_not_have_is_told() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let keys = format!("api_secret_file: '{}'", gitlab.secret_file().display());
+        let relay = relay().asking(&gitlab, &keys).start().await;
+        let at = closed_port().await;
+        let port = format!("gitlab_api: {{ address: '{at}' }}\n");
+        let examined = examined(&format!("{}{port}", relay.config())).await;
+        let words = format!("{at} (gitlab_api.address) takes no connection");
+        examined.is_broken_at("gitlab_api", "relay", &words);
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn settings_that_keep_everybody_out_are_told() {
+    scenario(async {
+        let relay = relay().without_agents().start().await;
+        let examined = examined(&relay.config()).await;
+        assert_eq!(examined.code, 0, "{examined}");
+        examined.warns("settings", "agents: none is named");
+        relay.stop().await;
     });
 }
 
@@ -220,15 +308,29 @@ fn certificate_that_is_of_no_use_is_told() {
             "cannot be used with the certificate",
         );
 
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        params.not_after = date_time_ymd(2001, 1, 1);
-        std::fs::write(&certificate, params.self_signed(&key).unwrap().pem()).unwrap();
-        let key_file = folder.path().join("other.key");
-        std::fs::write(&key_file, key.serialize_pem()).unwrap();
-        let expired = replaced(&with("certificate", &certificate), "key", &key_file);
+        let made = |change: fn(&mut CertificateParams)| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            change(&mut params);
+            std::fs::write(&certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+            let key_file = folder.path().join("other.key");
+            std::fs::write(&key_file, key.serialize_pem()).unwrap();
+            replaced(&with("certificate", &certificate), "key", &key_file)
+        };
+        let expired = made(|params| params.not_after = date_time_ymd(2001, 1, 1));
         let expired = examined(&expired).await;
         expired.is_broken_at("certificate", "relay", "renew it");
+        let early = made(|params| params.not_before = date_time_ymd(2090, 1, 1));
+        let early = examined(&early).await;
+        early.is_broken_at("certificate", "relay", "does not hold yet");
+        // Its life began in 1975.
+        let nearly_over = made(|params| {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            params.not_after = date_time_ymd(1970, 1, 1) + since_1970 + Duration::from_hours(24);
+        });
+        let nearly_over = examined(&nearly_over).await;
+        assert_eq!(nearly_over.code, 0, "{nearly_over}");
+        nearly_over.warns("certificate", "ends soon: renew it");
         drop(relay);
     });
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use adit_tests::{Raw, TestRelay, job};
+use adit_tests::{Caller, CallerIo, Raw, TestRelay, job, pki};
 use rustls::ServerConfig;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -33,12 +34,17 @@ impl Doctor {
 
     /// In a job that may use `prod` of this relay.
     pub(crate) fn of_job(relay: &TestRelay) -> Self {
+        Self::of_job_for(relay, "group/sub/app:prod")
+    }
+
+    /// In that job, for the sake of this context.
+    pub(crate) fn of_job_for(relay: &TestRelay, context: &str) -> Self {
         Self::at("job")
             .calling(relay.address())
             .env("ADIT_RELAY_CA", relay.ca().to_str().unwrap())
             .env("ADIT_ID_TOKEN", &relay.issuer().token(&job(9001)))
             .arg("--context")
-            .arg("group/sub/app:prod")
+            .arg(context)
     }
 
     /// Calls this address instead.
@@ -139,6 +145,18 @@ impl Examined {
         assert!(!broken["advice"].as_str().unwrap().is_empty(), "{self}");
     }
 
+    /// This check has a warning with these words, and with something to do.
+    pub(crate) fn warns(&self, check: &str, words: &str) {
+        let findings = self.told["findings"].as_array().unwrap();
+        let warned = findings.iter().any(|finding| {
+            finding["check"] == check
+                && finding["outcome"] == "warning"
+                && finding.to_string().contains(words)
+                && finding["advice"].is_string()
+        });
+        assert!(warned, "{check}: {words}: {self}");
+    }
+
     /// None of these came to run, because of that.
     pub(crate) fn did_not_run(&self, checks: &[&str], because_of: &str) {
         for check in checks {
@@ -202,4 +220,111 @@ impl Impostor {
             _tasks: tasks,
         }
     }
+}
+
+/// Ends TLS before a relay, as a balancer does, with one HTTP that it offers; ends when it is dropped.
+pub(crate) struct Terminator {
+    pub(crate) address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl Terminator {
+    /// What the relay sends is changed on its way.
+    pub(crate) async fn before(
+        relay: &TestRelay,
+        alpn: &'static [u8],
+        change: fn(&mut [u8]),
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tls = TlsAcceptor::from(pki::shared().server(&[alpn]));
+        let relay = relay.job(9001);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (tls, relay) = (tls.clone(), relay.clone());
+                connections.spawn(async move {
+                    // Whoever looks at the certificate alone hangs up.
+                    if let Ok(near) = tls.accept(socket).await {
+                        pass_on(near, &relay, alpn, change).await;
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            _tasks: tasks,
+        }
+    }
+}
+
+async fn pass_on(
+    near: impl AsyncRead + AsyncWrite,
+    relay: &Caller,
+    alpn: &'static [u8],
+    change: fn(&mut [u8]),
+) {
+    let far: CallerIo = relay.tls(alpn).await;
+    let (mut near_in, mut near_out) = tokio::io::split(near);
+    let (mut far_in, mut far_out) = tokio::io::split(far);
+    let asked = async {
+        let _ = tokio::io::copy(&mut near_in, &mut far_out).await;
+        let _ = far_out.shutdown().await;
+    };
+    let answered = async {
+        let mut piece = vec![0; 16 * 1024];
+        while let Ok(len @ 1..) = far_in.read(&mut piece).await {
+            change(&mut piece[..len]);
+            if near_out.write_all(&piece[..len]).await.is_err() {
+                break;
+            }
+            let _ = near_out.flush().await;
+        }
+        let _ = near_out.shutdown().await;
+    };
+    tokio::join!(asked, answered);
+}
+
+/// What answers in the place of a relay's admin port; ends when it is dropped.
+pub(crate) struct AdminPort {
+    pub(crate) address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl AdminPort {
+    /// With these texts at these paths, and with 404 elsewhere.
+    pub(crate) async fn telling(pages: &'static [(&'static str, &'static str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let mut connection = Raw::new(socket);
+                let head = connection.head().await.unwrap_or_default();
+                let path = head.split(' ').nth(1).unwrap_or_default();
+                let page = pages.iter().find(|(at, _)| *at == path);
+                let (status, text) = page.map_or(("404 Not Found", ""), |page| ("200 OK", page.1));
+                let length = text.len();
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{text}");
+                let _ = connection.write(answer).await;
+                let _ = connection.shut().await;
+            }
+        });
+        Self {
+            address,
+            _tasks: tasks,
+        }
+    }
+}
+
+/// A port whose queue is full: it takes no connection, and refuses none. The second holds it so.
+pub(crate) async fn full_port() -> (TcpListener, TcpStream) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let first = TcpStream::connect(listener.local_addr().unwrap()).await;
+    (listener, first.unwrap())
 }

@@ -1,5 +1,6 @@
 //! Beyond the relay: the agent, the API server, and upgraded connections to it.
 
+use adit_tests::balancer::{Balancer, Program};
 use adit_tests::body::full;
 use adit_tests::{
     AgentBuilder, Io, KubeBuilder, Raw, World, gitlab, gitlab::arrange, job, kube, relay, scenario,
@@ -12,7 +13,11 @@ use crate::support::{Doctor, Examined, closed_port, kubeconfig_for};
 
 /// An API server that knows its version and who asks, and whose WebSockets answer pings.
 fn cluster() -> KubeBuilder {
-    api_server(StatusCode::CREATED, WHO).raw(|mut connection: Raw<Io>| async move {
+    answering_pings(api_server(StatusCode::CREATED, WHO))
+}
+
+fn answering_pings(kube: KubeBuilder) -> KubeBuilder {
+    kube.raw(|mut connection: Raw<Io>| async move {
         let head = connection.head().await.unwrap_or_default();
         assert!(head.contains("/namespaces/shop/pods?watch=true"), "{head}");
         connection.write(SWITCHES).await.unwrap();
@@ -166,6 +171,20 @@ fn agent_that_may_not_impersonate_is_told() {
 }
 
 #[test]
+fn api_server_that_does_not_say_who_asks_is_told() {
+    scenario(async {
+        let older = api_server(
+            StatusCode::NOT_FOUND,
+            r#"{"message":"the server could not find it"}"#,
+        );
+        let examined = examined(answering_pings(older), &[]).await;
+        assert_eq!(examined.code, 0, "{examined}");
+        examined.warns("identity", "404 Not Found the server could not find it");
+        assert_eq!(examined.outcome("upgrade"), "ok", "{examined}");
+    });
+}
+
+#[test]
 fn agent_whose_ceiling_keeps_the_job_out_is_told() {
     scenario(async {
         let below = |agent: AgentBuilder| agent.with("ceiling", "users", "[nobody]");
@@ -231,6 +250,42 @@ fn silent_connection_that_is_cut_is_told() {
         let examined = examined(cutting_after(1), &["--idle", "1h"]).await;
         examined.is_broken_at("idle", "network", "idle timeout");
         assert_eq!(examined.outcome("upgrade"), "ok", "{examined}");
+    });
+}
+
+/// By an nginx with the settings that `docs/networks.md` prints, and these changed.
+async fn behind_nginx(world: &World, from: &str, to: &str, more: &[&str]) -> Examined {
+    let nginx = Balancer::start(Program::Nginx, &world.relay, "nginx", |settings| {
+        assert!(settings.contains(from), "{from}: {settings}");
+        settings.replace(from, to)
+    });
+    let nginx = nginx.await;
+    let doctor = Doctor::of_job(&world.relay).calling(nginx.address());
+    let doctor = doctor.arg("--namespace").arg("shop");
+    let doctor = more.iter().fold(doctor, |doctor, more| doctor.arg(more));
+    doctor.examine().await
+}
+
+#[test]
+fn nginx_that_keeps_upgrades_back_or_cuts_the_silent_is_told() {
+    let name = "job::cluster::nginx_that_keeps_upgrades_back_or_cuts_the_silent_is_told";
+    if !Program::Nginx.is_there(name) {
+        return;
+    }
+    scenario(async {
+        let world = World::of(cluster(), relay()).await;
+        let (read, short) = ("proxy_read_timeout      1h", "proxy_read_timeout 1s");
+        let well = behind_nginx(&world, read, read, &["--idle", "50ms"]).await;
+        assert_eq!((well.code, well.outcome("idle")), (0, "ok"), "{well}");
+        well.warns("http", "ends TLS");
+        let cutting = behind_nginx(&world, read, short, &["--idle", "1h"]).await;
+        cutting.is_broken_at("idle", "network", "raise the idle timeout");
+        assert_eq!(cutting.outcome("upgrade"), "ok", "{cutting}");
+        let upgrade = "proxy_set_header Upgrade         $http_upgrade;";
+        let keeping = behind_nginx(&world, upgrade, "", &[]).await;
+        keeping.is_broken_at("upgrade", "network", "takes the field Upgrade out");
+        keeping.did_not_run(&["idle"], "upgrade");
+        world.stop().await;
     });
 }
 
