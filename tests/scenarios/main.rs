@@ -11,6 +11,7 @@
 
 mod audit;
 mod bytes;
+mod certificates;
 mod clients;
 mod documents;
 mod double;

@@ -22,6 +22,8 @@ pub const HTTP1: &[u8] = b"http/1.1";
 pub const HTTP2: &[u8] = b"h2";
 /// The file of a server's certificate.
 pub(crate) const CERTIFICATE: &str = "server.pem";
+/// The file of its key.
+pub(crate) const KEY: &str = "server.key";
 
 static SHARED: LazyLock<Pki> = LazyLock::new(|| Pki::new("adit test CA"));
 
@@ -71,7 +73,7 @@ impl Pki {
         let (certificate, key) = self.sign(end);
         (
             write(folder, CERTIFICATE, &certificate.pem()),
-            write(folder, "server.key", &key.serialize_pem()),
+            write(folder, KEY, &key.serialize_pem()),
         )
     }
 

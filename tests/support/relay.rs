@@ -413,6 +413,12 @@ impl TestRelay {
         std::fs::write(self.folder.path().join(pki::CERTIFICATE), "spoilt").unwrap();
     }
 
+    /// The files of its certificate and key.
+    #[must_use]
+    pub fn certificate(&self) -> [PathBuf; 2] {
+        [pki::CERTIFICATE, pki::KEY].map(|name| self.folder.path().join(name))
+    }
+
     /// The file with the CA of its certificate.
     #[must_use]
     pub fn ca(&self) -> &std::path::Path {
