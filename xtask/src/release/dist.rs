@@ -19,11 +19,21 @@ pub(crate) fn run(output: &Path) -> Result<()> {
     // Before the build, which takes minutes.
     let folder = Folder::new(output)?;
     let binary = binary::build()?;
+    let digest = pack(&binary, &folder)?;
+    line(format_args!(
+        "\nall of it is in {}; the image is {digest}",
+        output.display()
+    ));
+    Ok(())
+}
+
+/// Gives the image's digest.
+fn pack(binary: &Path, folder: &Folder) -> Result<String> {
     let sbom = step("components listed", Sbom::new)?;
     folder.write(&format!("adit-{VERSION}.cdx.json"), sbom.text().as_bytes())?;
     step("archive written", || {
         let name = format!("adit-{VERSION}-{}", workspace::triple());
-        let archive = archive(&binary, &name)?.packed()?;
+        let archive = archive(binary, &name)?.packed()?;
         folder.write(&format!("{name}.tar.gz"), &archive)
     })?;
     step("charts written", || {
@@ -37,14 +47,10 @@ pub(crate) fn run(output: &Path) -> Result<()> {
     })?;
     let image = folder.path(&format!("adit-{VERSION}-image.tar"));
     let digest = step("image written", || {
-        super::write(super::IMAGE, &image, &binary, &sbom)
+        super::write(super::IMAGE, &image, binary, &sbom)
     })?;
     folder.write("SHA256SUMS", folder.checksums()?.as_bytes())?;
-    line(format_args!(
-        "\nall of it is in {}; the image is {digest}",
-        output.display()
-    ));
-    Ok(())
+    Ok(digest)
 }
 
 /// The binary, and everything that goes with it on a machine.
@@ -138,7 +144,126 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::Value;
+
     use super::*;
+
+    /// Says what `adit` does, for the commands that packing calls.
+    const PROGRAM: &str = r#"#!/bin/sh
+case $1 in
+    completions) echo "script for $2" ;;
+    man) echo ".TH adit 1" > "$2/adit.1" ;;
+esac
+"#;
+
+    /// The files of a packed tar, with mode and content.
+    fn unpacked(packed: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+        let packed = fs::File::open(packed).unwrap();
+        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed));
+        let entries = tar.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            (name, (entry.header().mode().unwrap(), content))
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn all_that_is_given_to_others_is_there_and_has_its_checksum() {
+        let place = tempfile::tempdir().unwrap();
+        let program = place.path().join("program");
+        fs::write(&program, PROGRAM).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let dist = place.path().join("dist");
+        let folder = Folder::new(&dist).unwrap();
+        let digest = pack(&program, &folder).unwrap();
+        assert!(digest.starts_with("sha256:"), "{digest}");
+
+        let archive = format!("adit-{VERSION}-{}", workspace::triple());
+        let files = unpacked(&dist.join(format!("{archive}.tar.gz")));
+        let file = |name: &str| &files[&format!("{archive}/{name}")];
+        assert_eq!(file("adit"), &(0o755, PROGRAM.as_bytes().to_vec()));
+        for name in [
+            "LICENSE",
+            "README.md",
+            "CHANGELOG.md",
+            "docs/install.md",
+            "docs/runbooks/AditNoTunnels.md",
+            "deploy/relay.example.yaml",
+            "deploy/systemd/adit-relay.service",
+            "deploy/systemd/adit.sysusers",
+            "deploy/prometheus/alerts.yaml",
+            "deploy/grafana/fleet.json",
+            "deploy/manifests/relay/kustomization.yaml",
+            "deploy/manifests/agent/cluster-wide/kustomization.yaml",
+        ] {
+            let there = fs::read(workspace::root().join(name)).unwrap();
+            assert_eq!(file(name), &(0o644, there), "{name}");
+        }
+        for (name, text) in [
+            ("completions/bash/adit", "script for bash\n"),
+            ("completions/zsh/_adit", "script for zsh\n"),
+            ("completions/fish/adit.fish", "script for fish\n"),
+            ("man/man1/adit.1", ".TH adit 1\n"),
+        ] {
+            assert_eq!(file(name).1, text.as_bytes(), "{name}");
+        }
+        for chart in ["adit-agent", "adit-relay"] {
+            let files = unpacked(&dist.join(format!("{chart}-{VERSION}.tgz")));
+            for name in ["Chart.yaml", "values.yaml", "values.schema.json"] {
+                assert!(files.contains_key(&format!("{chart}/{name}")), "{files:?}");
+            }
+            assert!(!files.keys().any(|name| name.contains("/ci/")));
+        }
+
+        let mut check = Command::new("sha256sum");
+        let check = check.args(["--check", "--strict", "SHA256SUMS"]);
+        let said = command::text(check.current_dir(&dist)).unwrap();
+        let sums = dist.join("SHA256SUMS");
+        let written = fs::read_dir(&dist).unwrap().count();
+        assert_eq!(said.lines().count(), written - 1, "{said}");
+        assert_eq!(written, 6);
+        let spoilt = fs::read_to_string(&sums).unwrap().replacen('a', "b", 1);
+        fs::write(&sums, spoilt).unwrap();
+        let mut check = Command::new("sha256sum");
+        let check = check.args(["--check", "--strict", "SHA256SUMS"]);
+        command::text(check.current_dir(&dist)).unwrap_err();
+    }
+
+    #[test]
+    fn components_are_those_of_the_workspace() {
+        let sbom = Sbom::new().unwrap();
+        let list: Value = serde_json::from_str(sbom.text()).unwrap();
+        let components = list["components"].as_array().unwrap();
+        let of = |name: &str| components.iter().find(|one| one["name"] == name);
+        let lock = fs::read_to_string(workspace::root().join("Cargo.lock")).unwrap();
+        for name in ["rustls", "h2", "tokio"] {
+            let locked = format!("name = \"{name}\"\nversion = \"");
+            let (_, rest) = lock.split_once(&locked).unwrap();
+            let (version, rest) = rest.split_once('"').unwrap();
+            let (_, rest) = rest.split_once("checksum = \"").unwrap();
+            let (checksum, _) = rest.split_once('"').unwrap();
+            let listed = of(name).unwrap();
+            assert_eq!(listed["version"], version, "{name}");
+            assert_eq!(listed["hashes"][0]["content"], checksum, "{name}");
+            assert!(listed["licenses"][0]["expression"].is_string(), "{name}");
+        }
+        assert_eq!(of("adit-relay").unwrap()["version"], VERSION);
+        // Of tests and builds alone.
+        for name in ["libtest-mimic", "adit-tests", "xtask"] {
+            assert_eq!(of(name), None);
+        }
+        for one in components {
+            let licence = one["licenses"][0]["expression"].as_str().unwrap();
+            assert!(!licence.is_empty(), "{one}");
+        }
+    }
 
     #[test]
     fn charts_and_manifests_have_the_version_of_the_binary() {
