@@ -1,9 +1,11 @@
 //! What the binary says of itself: help, exit codes, completions, the manual.
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use xtask::{command, skip};
 
 use crate::process::{adit, stderr, stdout};
 
@@ -72,12 +74,60 @@ fn wrong_command_line_ends_with_2() {
     assert_eq!(adit(&["nonsense"]).output().unwrap().status.code(), Some(2));
 }
 
+/// As the help lists them, those of commands with commands too.
+fn commands() -> Vec<Vec<String>> {
+    let mut found: Vec<Vec<String>> = Vec::new();
+    let mut ahead = vec![Vec::new()];
+    while let Some(of) = ahead.pop() {
+        let asked: Vec<_> = of.iter().map(String::as_str).chain(["--help"]).collect();
+        let help = stdout(&adit(&asked).output().unwrap());
+        let below = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+        let below = below.lines().take_while(|line| line.starts_with("  "));
+        // What is further in goes on from the line above.
+        let names = below.filter_map(|line| line[2..].split(' ').next());
+        for name in names.filter(|name| !["", "help"].contains(name)) {
+            let command = [of.clone(), vec![name.to_owned()]].concat();
+            ahead.push(command.clone());
+            found.push(command);
+        }
+    }
+    found
+}
+
 #[test]
 fn completions_know_the_commands() {
+    let commands = commands();
+    assert!(
+        commands.contains(&vec!["manifests".into(), "agent".into()]),
+        "{commands:?}"
+    );
     for shell in ["bash", "zsh", "fish"] {
         let script = adit(&["completions", shell]).output().unwrap();
         assert!(script.status.success());
-        assert!(stdout(&script).contains("kubeconfig"), "{shell}");
+        let script = stdout(&script);
+        for name in commands.iter().flatten() {
+            let is_word = |word: &str| word.trim_matches(['"', '\'']) == name;
+            let mut words = script.split(|c: char| c.is_whitespace() || "(:)".contains(c));
+            assert!(words.any(is_word), "{shell}: {name}");
+        }
+    }
+}
+
+/// The shell reads the script and runs nothing of it.
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    let folder = TempDir::new().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        if command::find(shell).is_none() {
+            skip::left_out("what zsh or fish say of their completions", shell);
+            continue;
+        }
+        let script = folder.path().join(shell);
+        let made = adit(&["completions", shell]).output().unwrap();
+        fs::write(&script, made.stdout).unwrap();
+        let read = Command::new(shell).arg("-n").arg(&script).output().unwrap();
+        let said = stderr(&read);
+        assert!(read.status.success() && said.is_empty(), "{shell}: {said}");
     }
 }
 
@@ -106,8 +156,48 @@ fn manual_has_a_page_for_each_command() {
     let folder = TempDir::new().unwrap();
     let written = adit(&["man"]).arg(folder.path()).output().unwrap();
     assert!(written.status.success(), "{}", stderr(&written));
-    for page in ["adit.1", "adit-relay.1", "adit-manifests-agent.1"] {
-        let text = fs::read_to_string(folder.path().join(page)).unwrap();
-        assert!(text.contains(".SH OPTIONS"), "{page}: {text}");
+    for command in commands() {
+        let page = format!("adit-{}.1", command.join("-"));
+        let text = fs::read_to_string(folder.path().join(&page)).unwrap();
+        assert!(
+            text.contains(".SH OPTIONS") && text.contains(".SH SYNOPSIS"),
+            "{page}: {text}"
+        );
     }
+}
+
+#[test]
+fn manual_is_set_without_a_warning() {
+    let name = "help::manual_is_set_without_a_warning";
+    if command::find("groff").is_none() {
+        return skip::skipped(name, "there is no groff (Debian: groff-base)");
+    }
+    let folder = TempDir::new().unwrap();
+    let written = adit(&["man"]).arg(folder.path()).output().unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    let mut pages = 0;
+    for page in fs::read_dir(folder.path()).unwrap() {
+        let page = page.unwrap().path();
+        let set = set(&page);
+        let said = stderr(&set);
+        assert!(
+            set.status.success() && said.is_empty(),
+            "{}: {said}",
+            page.display()
+        );
+        assert!(stdout(&set).lines().count() > 20, "{}", page.display());
+        pages += 1;
+    }
+    assert_eq!(pages, 1 + commands().len());
+    // It would be told.
+    let wrong = folder.path().join("wrong.1");
+    fs::write(&wrong, ".TH wrong 1\n.NONSENSE\n").unwrap();
+    assert!(stderr(&set(&wrong)).contains("NONSENSE"));
+}
+
+/// A page for a terminal, as `man --warnings` has it set.
+fn set(page: &Path) -> Output {
+    let mut groff = Command::new("groff");
+    groff.args(["-ww", "-man", "-Tutf8"]).arg(page);
+    groff.output().unwrap()
 }
