@@ -1,4 +1,4 @@
-//! The systemd unit is one that systemd takes, and stays as closed as it is.
+//! The systemd unit and its user are what systemd takes, and the unit stays as closed as it is.
 #![allow(clippy::unwrap_used, reason = "a test's way to fail")]
 
 use std::fs;
@@ -25,6 +25,32 @@ fn unit_of_the_relay_is_valid_and_closed() {
     // Tenths: what is left is the network, a port below 1024, and the host's own files, to read.
     let most = "--threshold=16";
     analyze(&["security", "--offline=true", "--no-pager", most], &unit);
+}
+
+#[test]
+fn user_of_the_unit_is_made() {
+    let name = "user_of_the_unit_is_made";
+    if command::find("systemd-sysusers").is_none() {
+        return skip::skipped(name, "there is no systemd-sysusers (Debian: systemd)");
+    }
+    let systemd = workspace::root().join("deploy/systemd");
+    // A machine without users.
+    let machine = tempfile::tempdir().unwrap();
+    fs::create_dir(machine.path().join("etc")).unwrap();
+    let mut sysusers = Command::new("systemd-sysusers");
+    sysusers.arg("--dry-run").arg("--root").arg(machine.path());
+    sysusers.arg(systemd.join("adit.sysusers"));
+    let ended = command::finish(&mut sysusers, "", Duration::from_secs(60)).unwrap();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let unit = fs::read_to_string(systemd.join("adit-relay.service")).unwrap();
+    for (key, made) in [("User=", "Creating user '"), ("Group=", "Creating group '")] {
+        let name = unit
+            .lines()
+            .find_map(|line| line.strip_prefix(key))
+            .unwrap();
+        let made = format!("{made}{name}'");
+        assert!(ended.stderr.contains(&made), "{made}: {}", ended.stderr);
+    }
 }
 
 /// What it says to standard error.

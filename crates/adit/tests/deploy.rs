@@ -2,8 +2,9 @@
 //! `tests/cluster/manifests.rs` to see, which has helm and kubectl.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail")]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
+use adit_relay::{Config, RawConfig};
 use serde_json::{Map, Value};
 
 const CHARTS: [&str; 2] = ["adit-agent", "adit-relay"];
@@ -63,4 +64,17 @@ fn images_and_charts_are_of_this_version() {
         assert_eq!(chart["version"], version);
         assert_eq!(chart["appVersion"], version);
     }
+}
+
+/// It kills what does not end in time, and with it what a job waits for.
+#[test]
+fn systemd_waits_longer_than_the_relay_drains() {
+    let unit = read("systemd/adit-relay.service");
+    let waits = unit.lines().find_map(|line| {
+        let seconds = line.strip_prefix("TimeoutStopSec=")?.strip_suffix('s')?;
+        Some(Duration::from_secs(seconds.parse().unwrap()))
+    });
+    let least =
+        RawConfig::from_yaml("listen: { address: '127.0.0.1:0' }").and_then(Config::try_from);
+    assert!(waits.unwrap() > least.unwrap().drain_grace);
 }
