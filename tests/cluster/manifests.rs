@@ -170,7 +170,7 @@ fn charts_refuse_values_that_would_not_work(world: &World) {
         (
             "adit-agent",
             "--set relay.url=http://relay.example.com".into(),
-            "relay",
+            "at '/relay/url': ",
         ),
         (
             "adit-agent",
@@ -180,19 +180,33 @@ fn charts_refuse_values_that_would_not_work(world: &World) {
         (
             "adit-agent",
             format!("{url} --set rbac.everywhere[0].verbs={{*}}"),
-            "verbs",
+            "at '/rbac/everywhere/0/verbs/0': ",
         ),
-        ("adit-agent", format!("{url} --set replica=3"), "replica"),
+        (
+            "adit-agent",
+            format!("{url} --set replica=3"),
+            "at '': additional properties 'replica' not allowed",
+        ),
+        (
+            "adit-agent",
+            format!("{url} --set image.pullPolicy=Sometimes"),
+            "at '/image/pullPolicy': ",
+        ),
         ("adit-relay", String::new(), "config.authorities: say whose"),
         (
             "adit-relay",
             "--set config.authorities.a.b=c,config.listen.address=a".into(),
-            "listen",
+            "at '/config/listen/address': ",
         ),
         (
             "adit-relay",
             "--set config.authorities.a.b=c,config.gitlab_api.address=a".into(),
-            "gitlab_api",
+            "at '/config/gitlab_api/address': ",
+        ),
+        (
+            "adit-relay",
+            "--set config.authorities.a.b=c,service.port=0".into(),
+            "at '/service/port': ",
         ),
     ] {
         let said = template(chart, &set);
