@@ -14,6 +14,7 @@ use adit_tests::{World, gitlab, kube, reference, relay, scenario};
 
 pub(crate) mod alerts;
 pub(crate) mod dashboards;
+mod fences;
 mod keys;
 mod proofs;
 mod queries;
