@@ -160,6 +160,9 @@ fn relay(world: &World, front: &Front, mark: &Value) -> PathBuf {
     let given = World::manifests().join("relay/relay.yaml");
     let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(given).unwrap()).unwrap();
     config["agents"] = agents();
+    for agent in config["agents"].as_array_mut().unwrap() {
+        agent["authorities"] = json!(["oidc"]);
+    }
     config["authorities"] = json!({
         "oidc": { "issuers": [{
             "url": ISSUER, "audiences": [AUDIENCE], "jwks_file": "/etc/adit/config/keys.json",
