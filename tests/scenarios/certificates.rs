@@ -60,7 +60,8 @@ async fn shown(world: &World) -> Vec<u8> {
 /// What the relay does by itself, with time.
 async fn reloads(world: &World, outcome: &str, count: f64) {
     pass(Duration::from_secs(20)).await;
-    let reloads = format!("adit_tls_certificate_reloads_total{{outcome=\"{outcome}\"}}");
+    let reloads =
+        format!("adit_tls_certificate_reloads_total{{port=\"public\",outcome=\"{outcome}\"}}");
     world
         .relay
         .until_metric(&reloads, |so_far| so_far >= count)
@@ -112,7 +113,7 @@ fn certificate_is_renewed_as_a_kubernetes_secret_is() {
         reloads(&world, "replaced", 2.0).await;
         let third = shown(&world).await;
         assert!(first != second && second != third);
-        let failed = "adit_tls_certificate_reloads_total{outcome=\"failed\"}";
+        let failed = "adit_tls_certificate_reloads_total{port=\"public\",outcome=\"failed\"}";
         assert_eq!(world.relay.metrics().await.value(failed), 0.0);
         world.job.get("/api").await.echo();
         world.stop().await;

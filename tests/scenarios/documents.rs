@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adit_tests::{World, gitlab, kube, reference, relay, scenario};
+use adit_tests::{World, gitlab, kube, pki, reference, relay, scenario};
 
 pub(crate) mod alerts;
 pub(crate) mod dashboards;
@@ -116,6 +116,13 @@ fn metrics_are_documented_as_they_are_registered() {
         let secret = gitlab.secret_file().display();
         let keys = format!("api_secret_file: '{secret}', agent_files: {{}}");
         let relay = relay().asking(&gitlab, &keys).with("metrics", "agents", 1);
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = pki::shared().write_server(folder.path());
+        let relay = relay
+            .with_admin_certificate(folder.path())
+            .with("gitlab_api", "address", "127.0.0.1:0")
+            .with("gitlab_api", "certificate", certificate.display())
+            .with("gitlab_api", "key", key.display());
         let world = World::of(kube(), relay).await;
         let (relay, agent) = (world.relay.metrics().await, world.agent.metrics().await);
         world.stop().await;

@@ -377,7 +377,7 @@ fn certificate_and_its_renewal_are_told() {
             .relay
             .metrics()
             .await
-            .value("adit_tls_certificate_expiry_timestamp_seconds");
+            .value("adit_tls_certificate_expiry_timestamp_seconds{port=\"public\"}");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         assert!(ends > now.as_secs_f64());
         world.relay.renew_certificate();
@@ -385,7 +385,7 @@ fn certificate_and_its_renewal_are_told() {
         world
             .relay
             .until_metric(
-                "adit_tls_certificate_reloads_total{outcome=\"replaced\"}",
+                "adit_tls_certificate_reloads_total{port=\"public\",outcome=\"replaced\"}",
                 |replaced| replaced == 1.0,
             )
             .await;

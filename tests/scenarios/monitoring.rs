@@ -470,7 +470,7 @@ impl Place {
         let denied = self.of_staging().get("/api/denied").await;
         assert_eq!(denied.status, StatusCode::UNAUTHORIZED);
         pass(Duration::from_secs(40)).await;
-        let replaced = r#"adit_tls_certificate_reloads_total{outcome="replaced"}"#;
+        let replaced = r#"adit_tls_certificate_reloads_total{port="public",outcome="replaced"}"#;
         self.relay.until_metric(replaced, |count| count > 0.0).await;
     }
 

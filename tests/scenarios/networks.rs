@@ -2,12 +2,12 @@
 //! that it carries what it must, and that it outlives their patience with the silent; with TLS up to the relay, and with TLS that ends
 //! before it.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use adit_tests::{
     AuditLog, Caller, Kube, Raw, TestAgent, TestRelay, agent,
     balancer::{Balancer, Program},
-    body,
+    beyond_loopback, body,
     caller::{get, next_piece, request},
     kube, logs, relay, scenario, within,
 };
@@ -322,14 +322,6 @@ fn who_comes_past_the_balancer_at_which_tls_ends_is_hung_up_on() {
         assert_eq!(relay.metrics().await.value(refused), 1.0);
         relay.stop().await;
     });
-}
-
-/// An address of this machine's that others reach it by. Nothing is sent.
-fn beyond_loopback() -> Option<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    let own = socket.local_addr().ok()?.ip();
-    (!own.is_loopback()).then_some(own)
 }
 
 /// Nothing of a tunnel's own goes by until somebody who is as silent, and does not ping, was hung up on.

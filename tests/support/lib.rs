@@ -73,6 +73,8 @@ pub use metrics::{Metrics, admin_get};
 pub use prometheus::Prometheus;
 pub use raw::Raw;
 pub use relay::{RelayBuilder, TestRelay, Told, relay};
-pub use scenario::{SOON, pass, scenario, scenario_logging, until, within, without_time};
+pub use scenario::{
+    SOON, beyond_loopback, pass, scenario, scenario_logging, until, within, without_time,
+};
 pub use settings::Settings;
 pub use world::{World, world};

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::TlsConnector;
 
-use crate::SOON;
+use crate::{SOON, pki};
 
 /// One reading.
 #[derive(Clone, Debug)]
@@ -119,11 +120,21 @@ pub(crate) async fn until(admin: SocketAddr, sample: &str, is_so: impl Fn(f64) -
 ///
 /// When nobody answers there.
 pub async fn admin_get(admin: SocketAddr, path: &str) -> (u16, String) {
-    let mut socket = TcpStream::connect(admin).await.unwrap();
+    ask(TcpStream::connect(admin).await.unwrap(), path).await
+}
+
+/// The same, of one that has a certificate.
+pub(crate) async fn admin_get_over_tls(admin: SocketAddr, path: &str) -> (u16, String) {
+    let socket = TcpStream::connect(admin).await.unwrap();
+    let tls = TlsConnector::from(pki::shared().client(&[pki::HTTP1]));
+    ask(tls.connect(pki::localhost(), socket).await.unwrap(), path).await
+}
+
+async fn ask(mut io: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.unwrap();
+    io.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
+    io.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, body.to_owned())

@@ -239,6 +239,14 @@ impl RelayBuilder {
         self.with("listen", "tls_ended_before", true)
     }
 
+    /// Has a certificate on its admin port, too; its files are in the folder.
+    #[must_use]
+    pub fn with_admin_certificate(self, folder: &std::path::Path) -> Self {
+        let (certificate, key) = pki::shared().write_server(folder);
+        self.with("admin", "certificate", certificate.display())
+            .with("admin", "key", key.display())
+    }
+
     /// Finds out quickly that an agent is silent, and says so at once: for scenarios about lost agents.
     #[must_use]
     pub fn impatient(self) -> Self {
@@ -455,11 +463,14 @@ impl TestRelay {
     }
 
     pub async fn metrics(&self) -> Metrics {
-        Metrics::read(self.admin).await
+        Metrics(self.admin_get("/metrics").await.1)
     }
 
-    /// Status and body of a GET to its admin port.
+    /// Status and body of a GET to its admin port, by TLS where that has a certificate.
     pub async fn admin_get(&self, path: &str) -> (u16, String) {
+        if self.told.settings.has("admin", "certificate") {
+            return metrics::admin_get_over_tls(self.admin, path).await;
+        }
         metrics::admin_get(self.admin, path).await
     }
 

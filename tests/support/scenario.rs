@@ -6,7 +6,10 @@
     reason = "a deadline must hold while a test has tokio's clock paused"
 )]
 
-use std::time::{Duration, Instant};
+use std::{
+    net::{IpAddr, UdpSocket},
+    time::{Duration, Instant},
+};
 
 use tokio::{
     runtime::{Builder, Handle},
@@ -124,4 +127,13 @@ async fn nothing_is_left() {
         assert!(began.elapsed() < SOON, "{left} tasks are left over");
         sleep(POLL).await;
     }
+}
+
+/// An address of this machine's that others reach it by. Nothing is sent.
+#[must_use]
+pub fn beyond_loopback() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let own = socket.local_addr().ok()?.ip();
+    (!own.is_loopback()).then_some(own)
 }

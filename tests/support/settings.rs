@@ -15,6 +15,14 @@ impl Settings {
             .insert(key.to_owned(), value.to_string());
     }
 
+    /// Whether it is set.
+    #[must_use]
+    pub fn has(&self, section: &str, key: &str) -> bool {
+        self.0
+            .get(section)
+            .is_some_and(|keys| keys.contains_key(key))
+    }
+
     #[must_use]
     pub fn to_yaml(&self) -> String {
         let mut yaml = String::new();

@@ -116,6 +116,7 @@ impl Agent {
         let ready = readiness.condition("tunnel");
         let admin = Admin::bind(
             config.admin,
+            None,
             Arc::new(registry),
             readiness,
             Default::default(),

@@ -1,9 +1,10 @@
 //! Decides what operators and probes see: `/livez`, `/readyz` and `/metrics`, on a listener apart
 //! from the public one.
 //!
-//! The relay and the agent bind it first and stop it last, so that a drain can be watched. There
-//! is no authentication: bind it to loopback or to an address only operators reach.
+//! The relay and the agent bind it first and stop it last, so that a drain can be watched. These
+//! three ask nobody who he is; a caller's own routes may, by what [`Asker`] tells of him.
 
+mod port;
 mod readiness;
 
 use std::future::Future;
@@ -14,38 +15,29 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::extract::connect_info::Connected;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::IncomingStream;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 
+use self::port::Port;
+pub use self::port::{Asker, Way};
 pub use self::readiness::{Condition, Readiness};
 use crate::net::{Listener, ReusePort, listen};
+use crate::tls::ServerTls;
 
 /// The admin listener, bound but not yet served.
 #[derive(Debug)]
 pub struct Admin {
-    listener: Listener,
+    port: Port,
     local_addr: SocketAddr,
     router: Router,
 }
 
-/// Who asks, for the caller's own routes: axum's `ConnectInfo` holds it.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker(pub SocketAddr);
-
-impl Connected<IncomingStream<'_, Listener>> for Asker {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
 impl Admin {
-    /// Binds `addr` and builds the routes; `extra` adds the caller's own.
+    /// Binds `addr` and builds the routes; `extra` adds the caller's own. Without `tls` it speaks plain HTTP.
     ///
     /// # Errors
     /// When the address cannot be bound.
@@ -54,14 +46,16 @@ impl Admin {
     /// When `extra` has one of this listener's own paths, or outside a tokio runtime.
     pub fn bind(
         addr: SocketAddr,
+        tls: Option<ServerTls>,
         registry: Arc<Registry>,
         readiness: Readiness,
         extra: Router,
     ) -> io::Result<Self> {
         let listener = Listener::new(listen(addr, ReusePort::Exclusive)?)?;
-        let local_addr = listener.local_addr()?;
+        let port = Port::new(listener, tls);
+        let local_addr = port.local_addr()?;
         Ok(Self {
-            listener,
+            port,
             local_addr,
             router: router(registry, readiness).merge(extra),
         })
@@ -78,7 +72,7 @@ impl Admin {
         // axum leaves its wait for the signal to a task of its own: what that waits for must end with this future, too.
         let (stopping, stopped) = oneshot::channel::<()>();
         let service = self.router.into_make_service_with_connect_info::<Asker>();
-        let server = axum::serve(self.listener, service).with_graceful_shutdown(async move {
+        let server = axum::serve(self.port, service).with_graceful_shutdown(async move {
             let _ = stopped.await;
         });
         let overdue = async {

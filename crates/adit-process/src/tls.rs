@@ -8,6 +8,8 @@ mod certificate;
 mod client;
 mod error;
 mod pem;
+mod pinned;
+mod plain;
 mod server;
 mod witness;
 
@@ -18,6 +20,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, TrustRoots};
 pub use self::error::TlsError;
+pub use self::plain::refuse_plain;
 pub use self::server::{CertificateFiles, Material, ServerTls};
 pub use self::witness::Witness;
 

@@ -13,6 +13,7 @@ use adit_authority::{Agents, GitLabConfig, OidcConfig};
 use adit_otlp::TracesConfig;
 use adit_process::{logging::Filter, tls::CertificateFiles};
 
+mod admin;
 mod audit;
 mod check;
 mod doubts;
@@ -21,6 +22,7 @@ mod pending;
 mod port;
 mod raw;
 
+pub use admin::AdminConfig;
 pub use gitlab_api::GitLabApiConfig;
 pub(crate) use pending::Pending;
 pub use raw::{
@@ -36,11 +38,8 @@ use crate::{audit::AuditConfig, client::Proxies};
 pub struct Config {
     /// The public port.
     pub front_door: FrontDoorConfig,
-    /// The private port for probes, metrics and the status. Default 127.0.0.1:8151: what it shows is not for everyone.
-    pub admin: SocketAddr,
-    /// A file with the token that opens `/status` on the private port. Default: none, and then it is open on loopback, and shut
-    /// elsewhere.
-    pub admin_token_file: Option<PathBuf>,
+    /// The private port for probes, metrics and the status.
+    pub admin: AdminConfig,
     /// The port that GitLab calls. Default: there is none.
     pub gitlab_api: Option<GitLabApiConfig>,
     /// Agents that have metrics of their own. Default: none; each costs two series.

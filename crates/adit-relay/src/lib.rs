@@ -85,9 +85,9 @@ mod trial;
 pub use audit::{AuditConfig, AuditTo, FileConfig, WhenFull};
 pub use client::Proxies;
 pub use config::{
-    Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawAdmin, RawAudit, RawAuditTo,
-    RawAuthorities, RawConfig, RawDrain, RawGitLabApi, RawLimits, RawListen, RawLog, RawMetrics,
-    RawRoute, RawTunnel, RouteConfig, TunnelConfig,
+    AdminConfig, Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawAdmin, RawAudit,
+    RawAuditTo, RawAuthorities, RawConfig, RawDrain, RawGitLabApi, RawLimits, RawListen, RawLog,
+    RawMetrics, RawRoute, RawTunnel, RouteConfig, TunnelConfig,
 };
 pub use relay::{Configured, Relay, StartError};
 pub use trial::{IssuerKeys, NoGitLab, NoSink, Reads, Trial};

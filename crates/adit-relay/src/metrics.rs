@@ -14,22 +14,24 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+mod certificates;
 mod gitlab;
 mod history;
 mod labels;
 mod refusals;
 mod scraped;
 
-use self::{
-    history::{Counts, Past},
-    refusals::Refusals,
-};
 pub(crate) use self::{
+    certificates::Certificates,
     labels::{
         ApiCall, ApiOutcome, Class, Cut, Direction, Event, NoConnection, NoHandshake, NoHead,
         NoTunnel, Outcome, Protocol, Stage, StreamKind, Telling, TunnelEnd,
     },
     scraped::Scraped,
+};
+use self::{
+    history::{Counts, Past},
+    refusals::Refusals,
 };
 
 use crate::status::History;

@@ -290,7 +290,7 @@ impl Relay {
 
     fn launch(config: Config, ground: Ground) -> Result<Self, StartError> {
         configured::tell_doubts(&config);
-        let (admin_addr, address) = (config.admin, config.front_door.address);
+        let (admin_addr, address) = (config.admin.address, config.front_door.address);
         let count = if ground == Ground::Here {
             1
         } else {
@@ -310,12 +310,13 @@ impl Relay {
             rules,
             configured,
             gitlab_api,
+            admin_tls,
             status,
         } = Built::new(config, count)?;
         let accepting = readiness.condition("accepting");
         let keys = readiness.condition("keys");
 
-        let admin = Admin::bind(admin_addr, Arc::new(metrics), readiness, status);
+        let admin = Admin::bind(admin_addr, admin_tls, Arc::new(metrics), readiness, status);
         let admin = admin.map_err(|source| StartError::admin(admin_addr, source))?;
         let admin_addr = admin.local_addr();
         let admin_stop = Arc::new(Notify::new());

@@ -15,11 +15,15 @@ use adit_identity::{
     AgentId,
     operation::{self, Object},
 };
-use adit_process::{Stop, admin::Readiness, tls::ServerTls};
+use adit_process::{
+    Stop,
+    admin::{Asker, Readiness},
+    tls::ServerTls,
+};
 use adit_tunnel::Tunnel;
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State},
+    extract::{ConnectInfo, DefaultBodyLimit, State},
     http::HeaderMap,
     response::{IntoResponse as _, Response},
     routing::get,
@@ -69,6 +73,7 @@ pub(crate) struct Status {
     pub(crate) in_flight: InFlight,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<ServerTls>,
+    pub(crate) admin_tls: Option<ServerTls>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) audit: Audit,
 }
@@ -158,7 +163,7 @@ impl Status {
             .map(|name| problem("readiness", format!("not ready: {name}")));
         unready
             .chain(self.of_config())
-            .chain(self.tls.as_ref().and_then(of_certificate))
+            .chain(self.of_certificates())
             .chain(rules.oidc.unfetched().into_iter().map(of_issuer))
             .chain(self.gitlab.as_deref().and_then(of_gitlab))
             .chain(self.of_audit())
@@ -182,6 +187,15 @@ impl Status {
             .collect()
     }
 
+    fn of_certificates(&self) -> impl Iterator<Item = Problem> {
+        let shown = [
+            ("certificate", &self.tls),
+            ("admin_certificate", &self.admin_tls),
+        ];
+        let shown = shown.into_iter();
+        shown.filter_map(|(about, tls)| of_certificate(about, tls.as_ref()?))
+    }
+
     fn of_audit(&self) -> Option<Problem> {
         let (waiting, most) = (self.audit.stats().bytes, self.audit.most_bytes());
         let is_full = most > 0 && waiting >= most / 2;
@@ -194,9 +208,13 @@ impl Status {
     }
 }
 
-async fn show(State(of): State<Arc<(Status, Gate)>>, headers: HeaderMap) -> Response {
+async fn show(
+    State(of): State<Arc<(Status, Gate)>>,
+    ConnectInfo(asker): ConnectInfo<Asker>,
+    headers: HeaderMap,
+) -> Response {
     let (status, gate) = &*of;
-    match gate.check(&headers) {
+    match gate.check(&asker, &headers) {
         Ok(()) => Json(status.report()).into_response(),
         Err(outside) => outside.into_response(),
     }
@@ -258,8 +276,7 @@ fn stream(exchange: &Exchange) -> Stream {
     }
 }
 
-fn of_certificate(tls: &ServerTls) -> Option<Problem> {
-    let about = "certificate";
+fn of_certificate(about: &str, tls: &ServerTls) -> Option<Problem> {
     if let Some(trouble) = tls.trouble() {
         let message = format!("it cannot be read again, the old one stays: {trouble}");
         return Some(problem(about, message));

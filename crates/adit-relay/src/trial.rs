@@ -123,12 +123,21 @@ impl Trial {
         Ok(tls.map(|tls| tls.certificate()))
     }
 
+    /// The certificate that the private port would show; nothing without TLS.
+    ///
+    /// # Errors
+    /// It cannot be used, or its key is another's.
+    pub fn admin_certificate(&self) -> Result<Option<Certificate>, StartError> {
+        let tls = files::admin_certificate(&self.config.admin)?;
+        Ok(tls.map(|tls| tls.certificate()))
+    }
+
     /// Reads the token that opens the private port to operators; nothing when none is configured.
     ///
     /// # Errors
     /// It cannot be used.
     pub fn admin_token(&self) -> Result<Option<()>, StartError> {
-        let token = files::admin_token(self.config.admin_token_file.as_deref())?;
+        let token = files::admin_token(self.config.admin.token_file.as_deref())?;
         Ok(token.map(drop))
     }
 

@@ -1,30 +1,31 @@
 //! Asks a relay's private port: `adit status` for what is there, `adit cut` to have it cut.
 
-use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use adit_agent::dial::{Dialler, Tls};
 use adit_process::Exit;
+use adit_process::net::is_loopback;
+use adit_process::tls::{ClientTls, HTTP_1_1, TlsError, TrustRoots};
 use adit_relay::status::{CONFIRM, Report};
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use http::header::AUTHORIZATION;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::timeout;
 
+use crate::exchange::{NoAnswer, exchange};
 use crate::failure::{Ends, Failure};
 use crate::kubernetes_status::printable;
 
 /// Where a relay's private port is, and what opens it.
 #[derive(Debug, Args)]
 pub(crate) struct AdminArgs {
-    /// The relay's private port
+    /// The relay's private port, with `https://` before it where that has a certificate
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -35,32 +36,47 @@ pub(crate) struct AdminArgs {
     /// Show the token in this file, which the relay demands with `admin.token_file`
     #[arg(long, value_name = "FILE", env = "ADIT_RELAY_ADMIN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// Believe this CA for the private port instead of the system's (PEM)
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_ADMIN_CA")]
+    ca: Option<PathBuf>,
 }
 
 /// A relay's private port, as the flags name it.
 #[derive(Debug)]
 pub(crate) struct AdminPort {
-    address: String,
+    /// As it was named.
+    named: String,
+    authority: Authority,
+    dialler: Dialler,
     token: Option<SecretString>,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
-    #[error("`{0}` is no address: a host and a port are wanted, such as 127.0.0.1:8151")]
+    #[error(
+        "`{0}` is no address: a host and a port are wanted, such as 127.0.0.1:8151 or https://relay.example.com:8151"
+    )]
     Address(String),
+    #[error(
+        "the token would cross the network in clear: say https:// before the address, or come by the relay's loopback"
+    )]
+    InClear,
+    #[error("a CA is believed over TLS alone: say https:// before the address")]
+    NoTls,
+    #[error("TLS cannot be set up")]
+    Tls(#[source] TlsError),
     #[error("the token holds a character that no token has")]
     Token,
     #[error(
-        "it cannot be reached: is it running, and is this its `admin.address`, which speaks HTTP without TLS?"
+        "it cannot be reached: is it running, and is this its `admin.address`, which speaks {speaks}?"
     )]
-    Unreachable(#[source] hyper_util::client::legacy::Error),
-    #[error("it did not answer within {} s", DEADLINE.as_secs())]
-    Late,
+    Unreachable {
+        speaks: &'static str,
+        source: NoAnswer,
+    },
     #[error("it answered {status}: {message}")]
     Refused { status: StatusCode, message: String },
-    #[error("its answer broke off, or is longer than {MOST_BYTES} bytes")]
-    Body(#[source] Box<dyn Error + Send + Sync>),
     #[error("its answer is no status: is this the private port of an adit relay?")]
     Answer(#[source] serde_json::Error),
 }
@@ -69,22 +85,61 @@ impl AskError {
     /// The code to end with.
     fn exit(&self) -> Exit {
         match self {
-            Self::Address(_) | Self::Token => Exit::BadConfig,
-            Self::Unreachable(_) | Self::Late => Exit::Unavailable,
+            Self::Address(_) | Self::InClear | Self::NoTls | Self::Tls(_) | Self::Token => {
+                Exit::BadConfig
+            }
+            Self::Unreachable {
+                source: NoAnswer::Body(_),
+                ..
+            } => Exit::Failed,
+            Self::Unreachable { .. } => Exit::Unavailable,
             Self::Refused {
                 status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
                 ..
             } => Exit::NotPermitted,
-            Self::Refused { .. } | Self::Body(_) | Self::Answer(_) => Exit::Failed,
+            Self::Refused { .. } | Self::Answer(_) => Exit::Failed,
         }
     }
 }
 
 impl AdminPort {
     pub(crate) fn of(args: &AdminArgs) -> Result<Self, Failure> {
+        let token = args.token_file.as_deref().map(token).transpose()?;
+        Self::new(args, token).map_err(|error| {
+            let failed = format!("the relay at {} cannot be asked", args.admin);
+            Failure::new(error.exit(), anyhow::Error::from(error).context(failed))
+        })
+    }
+
+    fn new(args: &AdminArgs, token: Option<SecretString>) -> Result<Self, AskError> {
+        let named = args.admin.trim_end_matches('/');
+        let secure = named.strip_prefix("https://");
+        let bare = secure.unwrap_or_else(|| named.strip_prefix("http://").unwrap_or(named));
+        let no_address = || AskError::Address(args.admin.clone());
+        let authority: Authority = bare.parse().map_err(|_| no_address())?;
+        let (host, port) = (authority.host().to_owned(), authority.port_u16());
+        let port = port.ok_or_else(no_address)?;
+        let tls = if secure.is_some() {
+            let tls = tls(args).map_err(AskError::Tls)?;
+            Some(Tls::new(&tls, host.trim_matches(['[', ']'])).ok_or_else(no_address)?)
+        } else if args.ca.is_some() {
+            return Err(AskError::NoTls);
+        } else if token.is_some() && !is_loopback(&host) {
+            return Err(AskError::InClear);
+        } else {
+            None
+        };
         Ok(Self {
-            address: args.admin.clone(),
-            token: args.token_file.as_ref().map(token).transpose()?,
+            named: named.to_owned(),
+            authority,
+            dialler: Dialler {
+                host,
+                port,
+                tls,
+                proxy: None,
+                timeout: PATIENCE,
+            },
+            token,
         })
     }
 
@@ -108,7 +163,7 @@ impl AdminPort {
     }
 
     fn failed(&self, error: AskError, what: &str) -> Failure {
-        let failed = format!("the relay at {} {what}", self.address);
+        let failed = format!("the relay at {} {what}", self.named);
         Failure::new(error.exit(), anyhow::Error::from(error).context(failed))
     }
 
@@ -119,24 +174,20 @@ impl AdminPort {
         path: &str,
         confirm: Option<&str>,
     ) -> Result<Bytes, AskError> {
-        let asked = async {
-            let request = self.request(method, path, confirm)?;
-            let http = Client::builder(TokioExecutor::new()).build_http();
-            let answer = http.request(request).await.map_err(AskError::Unreachable)?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await;
-            let body = body.map_err(AskError::Body)?.to_bytes();
-            if status != StatusCode::OK {
-                return Err(AskError::Refused {
-                    status,
-                    message: printable(String::from_utf8_lossy(&body).trim_end()),
-                });
-            }
-            Ok(body)
+        let request = self.request(method, path, confirm)?;
+        let speaks = match self.dialler.tls {
+            Some(_) => "TLS where admin.certificate is set",
+            None => "HTTP without TLS unless admin.certificate is set",
         };
-        timeout(DEADLINE, asked)
-            .await
-            .unwrap_or(Err(AskError::Late))
+        let answer = exchange(&self.dialler, request).await;
+        let answer = answer.map_err(|source| AskError::Unreachable { speaks, source })?;
+        if answer.status != StatusCode::OK {
+            return Err(AskError::Refused {
+                status: answer.status,
+                message: printable(String::from_utf8_lossy(&answer.body).trim_end()),
+            });
+        }
+        Ok(answer.body)
     }
 
     fn request(
@@ -144,18 +195,15 @@ impl AdminPort {
         method: Method,
         path: &str,
         confirm: Option<&str>,
-    ) -> Result<Request<Empty<Bytes>>, AskError> {
-        let no_address = || AskError::Address(self.address.clone());
+    ) -> Result<Request<Full<Bytes>>, AskError> {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.address));
+            .uri(format!("http://{}{path}", self.authority));
         if let Some(id) = confirm {
             request = request.header(CONFIRM, id);
         }
-        let mut request = request.body(Empty::new()).map_err(|_| no_address())?;
-        if request.uri().port_u16().is_none() {
-            return Err(no_address());
-        }
+        let request = request.body(Full::default());
+        let mut request = request.map_err(|_| AskError::Address(self.named.clone()))?;
         if let Some(token) = &self.token {
             let text = format!("Bearer {}", token.expose_secret());
             let mut value = HeaderValue::try_from(text).map_err(|_| AskError::Token)?;
@@ -166,7 +214,13 @@ impl AdminPort {
     }
 }
 
-fn token(path: &PathBuf) -> Result<SecretString, Failure> {
+/// What the relay must prove.
+fn tls(args: &AdminArgs) -> Result<ClientTls, TlsError> {
+    let roots = args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only);
+    ClientTls::new(&roots, &[HTTP_1_1])
+}
+
+fn token(path: &Path) -> Result<SecretString, Failure> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .ends(Exit::BadConfig)?;
@@ -176,6 +230,5 @@ fn token(path: &PathBuf) -> Result<SecretString, Failure> {
     Ok(SecretString::from(first.trim()))
 }
 
-const DEADLINE: Duration = Duration::from_secs(10);
-/// A thousand agents and a thousand streams take less than half of it.
-const MOST_BYTES: usize = 4 << 20;
+/// For a connection, TLS included.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -113,6 +113,7 @@ fn files_of_the_relay() -> Vec<Value> {
     traced["traces"] = json!({ "endpoint": "https://collector.example.com:4317" });
     let mut behind = file.clone();
     behind["listen"] = json!({ "address": "127.0.0.1:1", "forwarded_for_from": ["10.0.0.0/8"] });
+    behind["admin"] = json!({ "certificate": "/c.pem", "key": "/c.key" });
     vec![
         file,
         audited,

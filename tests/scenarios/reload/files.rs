@@ -90,7 +90,7 @@ fn certificate_is_read_again_with_the_rest_when_asked() {
         let world = world().await;
         world.relay.renew_certificate();
         world.relay.reread();
-        let replaced = "adit_tls_certificate_reloads_total{outcome=\"replaced\"}";
+        let replaced = "adit_tls_certificate_reloads_total{port=\"public\",outcome=\"replaced\"}";
         world
             .relay
             .until_metric(replaced, |count| count == 1.0)

@@ -25,7 +25,7 @@ fn fixture(extra: Router) -> Fixture {
     served.inc();
     let (readiness, stop) = (Readiness::new(), Stop::new());
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let admin = Admin::bind(any_port, Arc::new(registry), readiness.clone(), extra).unwrap();
+    let admin = Admin::bind(any_port, None, Arc::new(registry), readiness.clone(), extra).unwrap();
     let (addr, stopping) = (admin.local_addr(), stop.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(admin.serve(async move { stopping.draining().await }));

@@ -125,19 +125,6 @@ impl Listener {
     }
 }
 
-impl axum::serve::Listener for Listener {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        Self::accept(self).await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-}
-
 /// How long to wait after `error` when the last wait was `last`; `None` when the error says
 /// something about one connection only.
 fn pause_after(error: &io::Error, last: Duration) -> Option<Duration> {

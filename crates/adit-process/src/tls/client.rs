@@ -13,7 +13,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::{TlsError, Witness, pem, protocols, provider};
+use super::{TlsError, Witness, pem, pinned::Pinned, protocols, provider};
 
 /// Which root certificates are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,21 @@ impl ClientTls {
     /// As [`new`](Self::new).
     pub fn witnessed(roots: &TrustRoots, alpn: &[&[u8]]) -> Result<(Self, Arc<Witness>), TlsError> {
         let witness = Arc::new(Witness::of(verifier(roots)?));
+        let tls = Self::checking_by(Arc::<Witness>::clone(&witness), alpn)?;
+        Ok((tls, witness))
+    }
+
+    /// Believes who shows the first certificate of this file, byte for byte, under whatever name; and what was shown, believed or not.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn pinned(certificate: &Path, alpn: &[&[u8]]) -> Result<(Self, Arc<Witness>), TlsError> {
+        let chain = pem::certificates(certificate, &pem::read(certificate)?)?;
+        let none = || TlsError::NoCertificate {
+            path: certificate.to_owned(),
+        };
+        let own = chain.into_iter().next().ok_or_else(none)?;
+        let witness = Arc::new(Witness::of(Arc::new(Pinned(own))));
         let tls = Self::checking_by(Arc::<Witness>::clone(&witness), alpn)?;
         Ok((tls, witness))
     }

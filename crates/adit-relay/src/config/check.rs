@@ -14,16 +14,14 @@ use adit_process::Shards;
 use ipnet::IpNet;
 
 use super::{
-    Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawConfig, RawLimits, RawListen,
-    RawRoute, RawTunnel, RouteConfig, TunnelConfig, audit,
-    gitlab_api::Around,
-    port::{self, RawPort},
+    AdminConfig, Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawConfig, RawLimits,
+    RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig, audit, gitlab_api::Around,
+    port::RawPort,
 };
 use crate::client::Proxies;
 
 const DEFAULT_ADDRESS: &str = "0.0.0.0:8150";
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-const DEFAULT_ADMIN: &str = "127.0.0.1:8151";
 /// Two series each: what a Prometheus takes from one target without complaint.
 const MOST_AGENT_SERIES: u64 = 10_000;
 /// Why the public port needs TLS.
@@ -47,11 +45,7 @@ impl TryFrom<RawConfig> for Config {
 fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let root = Key::root();
     let front_door = front_door(raw.listen, &raw.limits, mistakes);
-    let admin = port::address(
-        raw.admin.address.as_deref(),
-        DEFAULT_ADMIN,
-        &mut Section::new("admin", mistakes),
-    );
+    let admin = AdminConfig::check(raw.admin, mistakes);
     let agent_series = Section::new("metrics", mistakes).count(
         "agents",
         raw.metrics.agents,
@@ -108,7 +102,6 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     Some(Config {
         front_door: front_door?,
         admin: admin?,
-        admin_token_file: raw.admin.token_file,
         gitlab_api: if_checked(gitlab_api)?,
         agent_series,
         shards,

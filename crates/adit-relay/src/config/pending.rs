@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adit_process::tls::CertificateFiles;
 use arc_swap::ArcSwap;
 
-use super::{Config, FrontDoorConfig, GitLabApiConfig, TunnelConfig};
+use super::{AdminConfig, Config, FrontDoorConfig, GitLabApiConfig, TunnelConfig};
 use crate::audit::AuditTo;
 
 /// The keys that wait. Clones share them.
@@ -30,7 +30,6 @@ impl Config {
         let Self {
             front_door,
             admin,
-            admin_token_file,
             gitlab_api,
             agent_series: _,
             shards,
@@ -48,9 +47,7 @@ impl Config {
         } = self;
         let mut keys = Keys::default();
         front_door.pending(&next.front_door, &mut keys);
-        keys.differ("admin.address", *admin != next.admin);
-        let token_file = *admin_token_file != next.admin_token_file;
-        keys.differ("admin.token_file", token_file);
+        admin.pending(&next.admin, &mut keys);
         match (gitlab_api, &next.gitlab_api) {
             (Some(api), Some(next)) => api.pending(next, &mut keys),
             (api, next) => keys.differ("gitlab_api", api.is_some() != next.is_some()),
@@ -105,6 +102,19 @@ impl FrontDoorConfig {
         keys.of_files("listen", self.tls.as_ref(), next.tls.as_ref());
         let ended_before = self.tls_ended_before != next.tls_ended_before;
         keys.differ("listen.tls_ended_before", ended_before);
+    }
+}
+
+impl AdminConfig {
+    fn pending(&self, next: &Self, keys: &mut Keys) {
+        let Self {
+            address,
+            tls,
+            token_file,
+        } = self;
+        keys.differ("admin.address", *address != next.address);
+        keys.of_files("admin", tls.as_ref(), next.tls.as_ref());
+        keys.differ("admin.token_file", *token_file != next.token_file);
     }
 }
 

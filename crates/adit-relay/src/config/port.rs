@@ -50,11 +50,7 @@ impl RawPort<'_> {
 }
 
 /// A section's address.
-pub(super) fn address(
-    text: Option<&str>,
-    default: &str,
-    section: &mut Section<'_>,
-) -> Option<SocketAddr> {
+fn address(text: Option<&str>, default: &str, section: &mut Section<'_>) -> Option<SocketAddr> {
     let parsed = text.unwrap_or(default).parse::<SocketAddr>();
     section.check(
         "address",

@@ -107,6 +107,11 @@ pub struct RawAdmin {
     /// `/livez`, `/readyz`, `/metrics`, without authentication: bind it where only operators reach; and the [status](status.md). `/readyz`
     /// is green once the issuers' keys are there and the public port accepts, and red from the start of a drain. Default: `127.0.0.1:8151`.
     pub address: Option<String>,
+    /// PEM file: the chain, the server's own certificate first; reread when it changes. Without it the port speaks plain HTTP, and whoever
+    /// does not come by loopback has health and metrics alone, so that no token crosses a network in clear.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    pub key: Option<PathBuf>,
     /// File with the token that opens the status, one to four lines of 16 or more visible characters, any of which will do (`openssl rand
     /// -hex 32`). Reread within ten seconds of a change. Without it the status is open to everybody on the machine while `address` is
     /// loopback, and shown to nobody when it is not.

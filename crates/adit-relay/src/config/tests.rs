@@ -17,7 +17,7 @@ fn mistakes(yaml: &str) -> BTreeSet<String> {
 #[test]
 fn defaults_are_those_that_are_documented() {
     let config = check("listen: {address: '127.0.0.1:0'}").unwrap();
-    assert_eq!(config.admin.to_string(), "127.0.0.1:8151");
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:8151");
     assert_eq!(config.tunnel.ping_interval, Duration::from_secs(27));
     assert_eq!(config.tunnel.dead_after, Duration::from_secs(15));
     assert_eq!(config.drain_grace, Duration::from_secs(300));
@@ -94,6 +94,24 @@ fn plain_text_beyond_loopback_is_on_purpose_and_for_balancers_that_are_named() {
         let told = behind(rest).unwrap_err();
         assert!(told.starts_with(expected), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn private_port_has_a_certificate_or_none_wherever_it_is() {
+    let admin = |keys: &str| {
+        let yaml = format!("{{listen: {{address: '127.0.0.1:0'}}, admin: {{{keys}}}}}");
+        Ok::<_, String>(check(&yaml)?.admin)
+    };
+    assert_eq!(admin("address: '0.0.0.0:8151'").unwrap().tls, None);
+    let both = admin("certificate: a.pem, key: a.key").unwrap();
+    assert!(both.tls.is_some());
+    for (keys, expected) in [
+        ("certificate: a.pem", "admin.key: needed"),
+        ("key: a.key", "admin.certificate: needed"),
+    ] {
+        let told = admin(keys).unwrap_err();
+        assert!(told.starts_with(expected), "{told}");
     }
 }
 

@@ -15,12 +15,11 @@ use std::{
 
 use adit_process::{
     net::{BufferedStream, WebSocket},
-    tls::H2,
+    tls::{H2, refuse_plain},
 };
 use dashmap::DashMap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
@@ -161,21 +160,7 @@ pub(crate) async fn accept(
 }
 
 async fn accept_tls(mut socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io, Protocol)> {
-    let mut start = [0];
-    socket.peek(&mut start).await?;
-    let [first] = start;
-    // A method's first letter, and no kind of record of TLS: a URL begins with the wrong scheme.
-    if first.is_ascii_uppercase() {
-        let mut unread = [0; 4096];
-        // What is left unread when a socket closes can cost the peer the answer.
-        let _ = socket.read(&mut unread).await?;
-        socket.write_all(SPEAKS_TLS).await?;
-        socket.shutdown().await?;
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "plain HTTP where TLS is spoken",
-        ));
-    }
+    refuse_plain(&mut socket).await?;
     let stream = tls.accept(BufferedStream::new(socket)).await?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(H2) => Protocol::Http2,
@@ -183,8 +168,6 @@ async fn accept_tls(mut socket: TcpStream, tls: &TlsAcceptor) -> io::Result<(Io,
     };
     Ok((Io::Right(Box::new(stream)), protocol))
 }
-
-const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 50\r\nConnection: close\r\n\r\nThis port speaks TLS: its URL begins with https://";
 
 /// Plain connections exist on loopback only, and behind a balancer at which TLS ends; there the client preface tells HTTP/2 from HTTP/1 (RFC 9113 section 3.4).
 async fn accept_plain(socket: TcpStream) -> io::Result<(Io, Protocol)> {

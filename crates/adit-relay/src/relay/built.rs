@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use adit_authority::{Authoriser, FetchKeys, KeyRefresh, Oidc, Secrets};
 use adit_otlp::{Counts, Exporter, Token};
-use adit_process::{Stop, admin::Readiness};
+use adit_process::{Stop, admin::Readiness, tls::ServerTls};
 use adit_tunnel::Budget;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
@@ -24,7 +24,7 @@ use crate::{
     in_flight::InFlight,
     jobs::Jobs,
     lasting::Lasting,
-    metrics::{Metrics, Scraped},
+    metrics::{Certificates, Metrics, Scraped},
     registry::Registry,
     route::Route,
     rules::{Current, Rules},
@@ -47,6 +47,7 @@ pub(super) struct Built {
     pub(super) rules: Current,
     pub(super) configured: Configured,
     pub(super) gitlab_api: Option<gitlab_api::Unopened>,
+    pub(super) admin_tls: Option<ServerTls>,
     /// What operators see, beside metrics.
     pub(super) status: axum::Router,
 }
@@ -60,9 +61,13 @@ impl Built {
         upkeep.spawn(metrics.remember_refusals());
         upkeep.spawn(metrics.remember_history());
         let tls = files::certificate(&config.front_door)?;
-        if let Some(tls) = &tls {
-            tls.register(&mut registered);
-            upkeep.keep(tls.clone());
+        let admin_tls = files::admin_certificate(&config.admin)?;
+        let mut certificates = Certificates::default();
+        for (port, tls) in [("public", &tls), ("admin", &admin_tls)] {
+            if let Some(tls) = tls {
+                certificates.add(port, tls);
+                upkeep.keep(tls.clone());
+            }
         }
         let (oidc, refreshes) = oidc(&config)?;
 
@@ -130,9 +135,9 @@ impl Built {
         Metrics::register_scraped(&mut registered, scraped);
         let readiness = Readiness::new();
         let lasting = Lasting::default();
-        let shown = files::admin_token(config.admin_token_file.as_deref())?;
+        let shown = files::admin_token(config.admin.token_file.as_deref())?;
         let shown = shown.map(|it| upkeep.secret(it, Secrets::replace));
-        let gate = Gate::new(config.admin, shown);
+        let gate = Gate::new(config.admin.address, shown);
         let status = Status {
             started: SystemTime::now(),
             stop: stop.clone(),
@@ -144,6 +149,7 @@ impl Built {
             in_flight: in_flight.clone(),
             metrics: Arc::clone(&metrics),
             tls: tls.clone(),
+            admin_tls: admin_tls.clone(),
             gitlab: gitlab.clone(),
             audit: audit.clone(),
         };
@@ -167,10 +173,16 @@ impl Built {
                     stop: stop.clone(),
                     metrics: Arc::clone(&metrics),
                 };
-                Some(gitlab_api::Unopened::new(api, parts, &mut upkeep)?)
+                Some(gitlab_api::Unopened::new(
+                    api,
+                    parts,
+                    &mut upkeep,
+                    &mut certificates,
+                )?)
             }
             (Some(_) | None, _) => None,
         };
+        certificates.register(&mut registered);
         let route = Route::new(Arc::clone(&registry), stop.clone(), Arc::clone(&metrics));
         let route = Arc::new(route);
         let browsers = config.gitlab.and_then(|gitlab| gitlab.browsers);
@@ -226,6 +238,7 @@ impl Built {
             rules,
             configured,
             gitlab_api,
+            admin_tls,
             status: status.router(gate),
         })
     }

@@ -20,7 +20,7 @@ use adit_process::{
 use super::StartError;
 use crate::{
     audit::{AuditTo, Sink},
-    config::{Config, FrontDoorConfig, GitLabApiConfig},
+    config::{AdminConfig, Config, FrontDoorConfig, GitLabApiConfig},
 };
 
 /// A secret, where one is named.
@@ -32,6 +32,15 @@ pub(crate) fn certificate(config: &FrontDoorConfig) -> Result<Option<ServerTls>,
         config.tls.as_ref(),
         "listen.certificate, listen.key",
         &[H2, HTTP_1_1],
+    )
+}
+
+/// What the private port shows; nothing without TLS.
+pub(crate) fn admin_certificate(config: &AdminConfig) -> Result<Option<ServerTls>, StartError> {
+    server_tls(
+        config.tls.as_ref(),
+        "admin.certificate, admin.key",
+        &[HTTP_1_1],
     )
 }
 

@@ -14,7 +14,7 @@ use crate::{
     config::GitLabApiConfig,
     front_door::Places,
     gitlab::{Api, Calls},
-    metrics::Metrics,
+    metrics::{Certificates, Metrics},
     registry::Registry,
     rules::Current,
     seldom::Seldom,
@@ -48,9 +48,11 @@ impl Unopened {
         config: GitLabApiConfig,
         parts: Parts,
         upkeep: &mut Upkeep,
+        certificates: &mut Certificates,
     ) -> Result<Self, StartError> {
         let tls = files::gitlab_api_certificate(&config)?;
         if let Some(tls) = &tls {
+            certificates.add("gitlab_api", tls);
             upkeep.keep(tls.clone());
         }
         let calls = Calls {

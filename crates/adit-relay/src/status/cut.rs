@@ -3,7 +3,7 @@
 //!
 //! Routed by `status.rs`. Invariant: nothing is cut that was not let in by the gate, confirmed, found, and written down, in this order.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use adit_identity::AgentId;
 use adit_process::admin::Asker;
@@ -56,49 +56,54 @@ type Shared = State<Arc<(Status, Gate)>>;
 
 pub(super) async fn stream(
     State(of): Shared,
-    ConnectInfo(Asker(client)): ConnectInfo<Asker>,
+    ConnectInfo(asker): ConnectInfo<Asker>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    answer(&of, client, What::Stream(&id), &headers, &body).await
+    answer(&of, &asker, What::Stream(&id), &headers, &body).await
 }
 
 pub(super) async fn tunnel(
     State(of): Shared,
-    ConnectInfo(Asker(client)): ConnectInfo<Asker>,
+    ConnectInfo(asker): ConnectInfo<Asker>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    answer(&of, client, What::Tunnel(&id), &headers, &body).await
+    answer(&of, &asker, What::Tunnel(&id), &headers, &body).await
 }
 
 pub(super) async fn ask_stream(
     State(of): Shared,
+    ConnectInfo(asker): ConnectInfo<Asker>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    ask(&of, What::Stream(&id), &headers)
+    ask(&of, &asker, What::Stream(&id), &headers)
 }
 
 pub(super) async fn ask_tunnel(
     State(of): Shared,
+    ConnectInfo(asker): ConnectInfo<Asker>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    ask(&of, What::Tunnel(&id), &headers)
+    ask(&of, &asker, What::Tunnel(&id), &headers)
 }
 
 async fn answer(
     (status, gate): &(Status, Gate),
-    client: SocketAddr,
+    asker: &Asker,
     what: What<'_>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Response {
+    let client = asker.from;
     let cutting = Cutting { client, what };
-    match status.cut(gate, &cutting, headers, body).await {
+    let let_in = gate.check(asker, headers).map_err(NotCut::from);
+    let meant = let_in.and_then(|()| Ok(confirm::check(what.id(), headers, body)?));
+    match status.cut(meant, &cutting).await {
         Ok(By::Header) => format!("{what} is cut\n").into_response(),
         Ok(By::Form) => Redirect::to("/").into_response(),
         Err(not) => {
@@ -108,8 +113,13 @@ async fn answer(
     }
 }
 
-fn ask((status, gate): &(Status, Gate), what: What<'_>, headers: &HeaderMap) -> Response {
-    let found = gate.check(headers).map_err(NotCut::from);
+fn ask(
+    (status, gate): &(Status, Gate),
+    asker: &Asker,
+    what: What<'_>,
+    headers: &HeaderMap,
+) -> Response {
+    let found = gate.check(asker, headers).map_err(NotCut::from);
     match found.and_then(|()| status.find(what)) {
         Ok(found) => page::answer(StatusCode::OK, &found.confirm(what)),
         Err(not) => not.told(headers),
@@ -117,15 +127,9 @@ fn ask((status, gate): &(Status, Gate), what: What<'_>, headers: &HeaderMap) -> 
 }
 
 impl Status {
-    async fn cut(
-        &self,
-        gate: &Gate,
-        cutting: &Cutting<'_>,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<By, NotCut> {
-        let let_in = let_in(gate, cutting.what, headers, body);
-        let by = let_in.inspect_err(|not| self.audit.not_let(cutting, not.reason()))?;
+    /// If it is meant by somebody who may, which is told either way.
+    async fn cut(&self, meant: Result<By, NotCut>, cutting: &Cutting<'_>) -> Result<By, NotCut> {
+        let by = meant.inspect_err(|not| self.audit.not_let(cutting, not.reason()))?;
         let found = self.find(cutting.what);
         let found = found.inspect_err(|_| self.audit.unknown(cutting))?;
         let when_full = self.rules.load().audit.changes_when_full;
@@ -160,11 +164,6 @@ impl Status {
             }
         }
     }
-}
-
-fn let_in(gate: &Gate, what: What<'_>, headers: &HeaderMap, body: &[u8]) -> Result<By, NotCut> {
-    gate.check(headers)?;
-    Ok(confirm::check(what.id(), headers, body)?)
 }
 
 impl Found {

@@ -1,7 +1,8 @@
 //! Decides who may see a relay's status: everybody on this machine, or whoever shows the token that `admin.token_file` holds.
 //!
-//! Asked for each request to `/status`. Invariant: what is not on loopback is shown to nobody without a token. That goes by the address
-//! that is listened on: a proxy in the same pod makes every peer's look like loopback.
+//! Asked for each request to `/status`. Invariants: what is not on loopback is shown to nobody without a proof. That goes by the address
+//! that is listened on: a proxy in the same pod makes every peer's look like loopback. And no token is looked at that came over a network
+//! in clear: who tries learns at once what is missing.
 
 use std::{
     borrow::Cow,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use adit_authority::Secrets;
+use adit_process::admin::{Asker, Way};
 use axum::http::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE},
@@ -19,13 +21,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 /// Who comes in.
 #[derive(Clone, Debug)]
-pub(crate) enum Gate {
-    /// Whoever is on this machine.
-    Local,
+pub(crate) struct Gate {
+    /// The port is on this machine alone.
+    is_local: bool,
     /// Who shows one of these.
-    Token(Arc<Secrets>),
-    /// Nobody.
-    Shut,
+    secrets: Option<Arc<Secrets>>,
 }
 
 /// Why somebody does not.
@@ -39,6 +39,10 @@ pub(crate) enum Outside {
         "the private port is not on loopback, and there is no token that would open this page: set admin.token_file of the relay"
     )]
     Shut,
+    #[error(
+        "the private port has no certificate, so a token would cross the network in clear: set admin.certificate and admin.key of the relay, or come by its loopback, as `kubectl port-forward` does"
+    )]
+    Open,
     #[error("ask by address, or for localhost: under another name this page is not served")]
     Name,
 }
@@ -46,23 +50,25 @@ pub(crate) enum Outside {
 impl Gate {
     /// For a port that listens there.
     pub(crate) fn new(address: SocketAddr, secrets: Option<Arc<Secrets>>) -> Self {
-        match secrets {
-            Some(secrets) => Self::Token(secrets),
-            None if address.ip().is_loopback() => Self::Local,
-            None => Self::Shut,
+        Self {
+            is_local: address.ip().is_loopback(),
+            secrets,
         }
     }
 
     /// Whether somebody with these headers comes in.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Outside> {
-        match self {
-            Self::Local if is_addressed(headers) => Ok(()),
-            Self::Local => Err(Outside::Name),
-            Self::Token(secrets) => match shown(headers) {
+    pub(crate) fn check(&self, asker: &Asker, headers: &HeaderMap) -> Result<(), Outside> {
+        if asker.way == Way::Open {
+            return Err(Outside::Open);
+        }
+        match &self.secrets {
+            Some(secrets) => match shown(headers) {
                 Some(token) if secrets.accept(&token) => Ok(()),
                 Some(_) | None => Err(Outside::NoToken),
             },
-            Self::Shut => Err(Outside::Shut),
+            None if !self.is_local => Err(Outside::Shut),
+            None if is_addressed(headers) => Ok(()),
+            None => Err(Outside::Name),
         }
     }
 }
@@ -102,6 +108,7 @@ impl Outside {
         match self {
             Self::NoToken => "token",
             Self::Shut => "no_token_file",
+            Self::Open => "in_clear",
             Self::Name => "host",
         }
     }
@@ -116,7 +123,7 @@ impl IntoResponse for Outside {
                 let schemes = schemes.map(|scheme| (WWW_AUTHENTICATE, scheme));
                 (StatusCode::UNAUTHORIZED, AppendHeaders(schemes), text).into_response()
             }
-            Self::Shut | Self::Name => (StatusCode::FORBIDDEN, text).into_response(),
+            Self::Shut | Self::Open | Self::Name => (StatusCode::FORBIDDEN, text).into_response(),
         }
     }
 }
@@ -136,10 +143,22 @@ mod tests {
         headers
     }
 
+    fn from(address: &str) -> Asker {
+        Asker::plain(address.parse().unwrap())
+    }
+
+    fn gate(address: &str, token: Option<&str>) -> Gate {
+        let secrets = token.map(|token| Arc::new(Secrets::new(token).unwrap()));
+        Gate::new(address.parse().unwrap(), secrets)
+    }
+
+    const LOCAL: &str = "127.0.0.1:4711";
+    const OPEN: &str = "192.0.2.7:4711";
+
     #[test]
     fn loopback_is_open_to_who_asks_by_address() {
         for loopback in ["127.0.0.1:8151", "[::1]:8151"] {
-            let gate = Gate::new(loopback.parse().unwrap(), None);
+            let gate = gate(loopback, None);
             for host in [
                 "127.0.0.1:8151",
                 "127.0.0.1",
@@ -147,10 +166,11 @@ mod tests {
                 "[::1]:8151",
                 "[::1]",
             ] {
-                assert_eq!(gate.check(&asking(host, &[])), Ok(()), "{host}");
+                let checked = gate.check(&from(LOCAL), &asking(host, &[]));
+                assert_eq!(checked, Ok(()), "{host}");
             }
             for host in ["evil.example", "evil.example:8151", "localhost.example", ""] {
-                let refused = gate.check(&asking(host, &[]));
+                let refused = gate.check(&from(LOCAL), &asking(host, &[]));
                 assert_eq!(refused, Err(Outside::Name), "{host}");
             }
         }
@@ -158,17 +178,15 @@ mod tests {
 
     #[test]
     fn elsewhere_nobody_comes_in_without_a_token() {
-        let anywhere = "0.0.0.0:8151".parse().unwrap();
-        let headers = asking("127.0.0.1:8151", &["Bearer 0123456789abcdef"]);
-        assert_eq!(
-            Gate::new(anywhere, None).check(&headers),
-            Err(Outside::Shut)
-        );
-        for address in [anywhere, "127.0.0.1:8151".parse().unwrap()] {
-            let secrets = Secrets::new("0123456789abcdef").unwrap();
-            let gate = Gate::new(address, Some(Arc::new(secrets)));
-            let refused = |shown: &[&'static str]| gate.check(&asking("relay.example", shown));
-            assert_eq!(refused(&["Bearer 0123456789abcdef"]), Ok(()));
+        let (anywhere, right) = ("0.0.0.0:8151", "Bearer 0123456789abcdef");
+        let headers = asking("127.0.0.1:8151", &[right]);
+        let refused = gate(anywhere, None).check(&from(LOCAL), &headers);
+        assert_eq!(refused, Err(Outside::Shut));
+        for address in [anywhere, "127.0.0.1:8151"] {
+            let gate = gate(address, Some("0123456789abcdef"));
+            let refused =
+                |shown: &[&'static str]| gate.check(&from(LOCAL), &asking("relay.example", shown));
+            assert_eq!(refused(&[right]), Ok(()));
             // Of a browser: `me:0123456789abcdef`, and `:0123456789abcdef`.
             assert_eq!(refused(&["Basic bWU6MDEyMzQ1Njc4OWFiY2RlZg=="]), Ok(()));
             assert_eq!(refused(&["Basic OjAxMjM0NTY3ODlhYmNkZWY="]), Ok(()));
@@ -187,5 +205,24 @@ mod tests {
                 assert_eq!(refused(wrong), Err(Outside::NoToken), "{wrong:?}");
             }
         }
+    }
+
+    #[test]
+    fn token_that_crossed_a_network_in_clear_opens_nothing() {
+        let headers = asking("relay.example", &["Bearer 0123456789abcdef"]);
+        for token in [None, Some("0123456789abcdef")] {
+            let gate = gate("0.0.0.0:8151", token);
+            assert_eq!(gate.check(&from(OPEN), &headers), Err(Outside::Open));
+            let mapped = from("[::ffff:192.0.2.7]:4711");
+            assert_eq!(gate.check(&mapped, &headers), Err(Outside::Open));
+        }
+        let gate = gate("0.0.0.0:8151", Some("0123456789abcdef"));
+        let mapped = from("[::ffff:127.0.0.1]:4711");
+        assert_eq!(gate.check(&mapped, &headers), Ok(()));
+        let over_tls = Asker {
+            way: Way::Secret,
+            ..from(OPEN)
+        };
+        assert_eq!(gate.check(&over_tls, &headers), Ok(()));
     }
 }

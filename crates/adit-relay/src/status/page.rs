@@ -8,9 +8,10 @@ use std::{
     sync::Arc,
 };
 
+use adit_process::admin::Asker;
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{ConnectInfo, State},
     http::{
         HeaderMap, StatusCode,
         header::{
@@ -78,9 +79,13 @@ impl<'a> Page<'a> {
 }
 
 /// The page, unless whoever asks has it already.
-pub(super) async fn show(State(of): State<Arc<(Status, Gate)>>, headers: HeaderMap) -> Response {
+pub(super) async fn show(
+    State(of): State<Arc<(Status, Gate)>>,
+    ConnectInfo(asker): ConnectInfo<Asker>,
+    headers: HeaderMap,
+) -> Response {
     let (status, gate) = &*of;
-    if let Err(outside) = gate.check(&headers) {
+    if let Err(outside) = gate.check(&asker, &headers) {
         return outside.into_response();
     }
     let page = Page::of(&status.report()).render();

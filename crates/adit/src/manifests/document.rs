@@ -102,6 +102,13 @@ impl Document {
         object.expect("that place is an object").remove(key);
     }
 
+    /// Takes what has this name out of a list.
+    pub(super) fn remove_named(&mut self, pointer: &str, name: &str) {
+        let list = self.at(pointer).as_array_mut();
+        let list = list.expect("that place is a list");
+        list.retain(|one| one.get("name").and_then(Value::as_str) != Some(name));
+    }
+
     /// Puts another's values in the places of its own, object by object, but for these keys of these objects.
     pub(super) fn lay_over(&mut self, mut other: Value, except: &[(&str, &str)]) {
         for (object, key) in except {

@@ -18,7 +18,7 @@ use crate::input::read_text;
 /// Print a relay's manifests: namespace, account, config, pods, service
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What the config file has for `listen.address`, `listen.certificate`, `listen.key` and `admin.address` is \
+What the config file has for the addresses, certificates and keys of `listen` and `admin` is \
 replaced by what holds in the pod; keys that are missing come from deploy/manifests/relay/relay.yaml.
 
 Examples:
@@ -54,7 +54,10 @@ pub(crate) struct RelayArgs {
 
 /// The manifests, as YAML.
 pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
-    let data = json!({ "relay.yaml": args.config()? });
+    let text = args.config()?;
+    // It was written a moment ago.
+    let config: Value = serde_saphyr::from_str(&text).ends(Exit::Internal)?;
+    let data = json!({ "relay.yaml": text });
     let mut documents = Documents::of(&[
         built_in!("relay/namespace.yaml"),
         built_in!("relay/service-account.yaml"),
@@ -71,7 +74,7 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
         }));
         comment += " This holds its certificate's key: keep it as a secret.";
     }
-    documents.extend(args.pods(&data));
+    documents.extend(args.pods(&data, &config));
     documents
         .settled(&Place {
             app: "adit-relay",
@@ -96,7 +99,16 @@ impl RelayArgs {
         // Nobody is to be believed by default.
         config.remove("", "authorities");
         config.remove("", "agents");
+        let (ends_before, admin_tls) = (ends_tls_before(&own), has_admin_tls(&own));
         config.lay_over(own, &POD_DECIDES);
+        if ends_before {
+            config.remove("/listen", "certificate");
+            config.remove("/listen", "key");
+        }
+        if admin_tls {
+            config.add("/admin", "certificate", CERTIFICATE);
+            config.add("/admin", "key", KEY);
+        }
         if let Some(key) = config.key_ending_in("_file") {
             let error = anyhow!(
                 "{key}: the pod has no such file; give what needs none, or mount it by a kustomization"
@@ -112,7 +124,7 @@ impl RelayArgs {
         Ok(text)
     }
 
-    fn pods(&self, data: &Value) -> Documents {
+    fn pods(&self, data: &Value, config: &Value) -> Documents {
         let mut documents = Documents::of(&[
             built_in!("relay/deployment.yaml"),
             built_in!("relay/service.yaml"),
@@ -124,8 +136,21 @@ impl RelayArgs {
         if let Some(image) = &self.image {
             deployment.set("/spec/template/spec/containers/0/image", image.as_str());
         }
+        if has_admin_tls(config) {
+            for probe in ["livenessProbe", "readinessProbe"] {
+                let at = format!("/spec/template/spec/containers/0/{probe}/httpGet");
+                deployment.add(&at, "scheme", "HTTPS");
+            }
+        }
+        if ends_tls_before(config) && !has_admin_tls(config) {
+            deployment.remove_named("/spec/template/spec/volumes", "tls");
+            deployment.remove_named("/spec/template/spec/containers/0/volumeMounts", "tls");
+        }
         let service = documents.one("Service");
         service.set("/spec/type", self.service.as_str());
+        if ends_tls_before(config) {
+            service.set("/spec/ports/0/appProtocol", "http");
+        }
         if self.service == "ClusterIP" {
             service.remove("/spec", "externalTrafficPolicy");
         }
@@ -134,9 +159,25 @@ impl RelayArgs {
 }
 
 /// Where it listens, and where its certificate is.
-const POD_DECIDES: [(&str, &str); 4] = [
+const POD_DECIDES: [(&str, &str); 6] = [
     ("listen", "address"),
     ("listen", "certificate"),
     ("listen", "key"),
     ("admin", "address"),
+    ("admin", "certificate"),
+    ("admin", "key"),
 ];
+const CERTIFICATE: &str = "/etc/adit/tls/tls.crt";
+const KEY: &str = "/etc/adit/tls/tls.key";
+
+/// A balancer's certificate is the only one, on the public port.
+fn ends_tls_before(config: &Value) -> bool {
+    config.pointer("/listen/tls_ended_before") == Some(&Value::Bool(true))
+}
+
+/// The private port has one, too: in the pod, the same.
+fn has_admin_tls(config: &Value) -> bool {
+    config
+        .pointer("/admin/certificate")
+        .is_some_and(Value::is_string)
+}

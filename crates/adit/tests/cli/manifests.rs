@@ -239,3 +239,46 @@ fn relays_manifests_have_its_config_where_the_pod_needs_it() {
         stderr(&refused)
     );
 }
+
+#[test]
+fn relays_manifests_go_by_where_tls_ends() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    let print = |listen: &str, admin: &str| {
+        let issuer = "{ url: 'https://gitlab.test', audiences: [a] }";
+        let authorities = format!("authorities: {{ oidc: {{ issuers: [{issuer}] }} }}");
+        let yaml = format!("listen: {{ {listen} }}\nadmin: {{ {admin} }}\n{authorities}\n");
+        fs::write(&config, yaml).unwrap();
+        let printed = adit(&["manifests", "relay", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        assert_eq!(printed.status.code(), Some(0), "{}", stderr(&printed));
+        stdout(&printed)
+    };
+    let here = "certificate: /here/a, key: /here/b";
+    let usual = print(here, "");
+    assert!(!usual.contains("HTTPS"), "{usual}");
+    assert!(usual.contains("appProtocol: https"), "{usual}");
+
+    let admin = print(here, here);
+    assert_eq!(admin.matches("scheme: HTTPS").count(), 2, "{admin}");
+    assert_eq!(admin.matches("key: /etc/adit/tls/tls.key").count(), 2);
+    assert!(!admin.contains("/here/"), "{admin}");
+
+    let behind = "tls_ended_before: true, forwarded_for_from: [10.0.7.0/28]";
+    let plain = print(behind, "");
+    assert!(plain.contains("tls_ended_before: true"), "{plain}");
+    assert!(plain.contains("appProtocol: http\n"), "{plain}");
+    assert!(
+        !plain.contains("/etc/adit/tls") && !plain.contains("adit-relay-tls"),
+        "{plain}"
+    );
+    let both = print(behind, here);
+    assert_eq!(
+        both.matches("key: /etc/adit/tls/tls.key").count(),
+        1,
+        "{both}"
+    );
+    assert!(both.contains("secretName: adit-relay-tls"), "{both}");
+}

@@ -4,6 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
+use adit_tests::pki::Pki;
+use adit_tests::{relay, scenario};
 use tempfile::TempDir;
 
 use crate::fake_relay::FakeRelay;
@@ -94,4 +96,69 @@ fn status_that_is_not_given_has_a_reason_and_a_code() {
     assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
     let output = adit(&["status", "--admin", "somewhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+}
+
+#[test]
+fn token_is_not_sent_in_clear() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "0123456789abcdef\n").unwrap();
+    for address in ["192.0.2.7:8151", "http://relay.example.com:8151"] {
+        let output = adit(&["status", "--admin", address, "--token-file"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(64), "{told}");
+        assert!(
+            told.contains("in clear") && told.contains("https://"),
+            "{told}"
+        );
+    }
+    let ca = folder.path().join("ca.pem");
+    let output = adit(&["status", "--admin", "127.0.0.1:8151", "--ca"])
+        .arg(&ca)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+    let output = adit(&["status", "--admin", "https://127.0.0.1:8151", "--ca"])
+        .arg(&ca)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+    assert!(stderr(&output).contains("ca.pem"), "{}", stderr(&output));
+}
+
+#[test]
+fn status_is_shown_over_tls_for_the_token() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let there = |name: &str| folder.path().join(name).display().to_string();
+        fs::write(there("token"), "0123456789abcdef\n").unwrap();
+        fs::write(there("other.pem"), Pki::new("another CA").ca_pem()).unwrap();
+        let relay = relay().with("admin", "token_file", there("token"));
+        let relay = relay.with_admin_certificate(folder.path()).start().await;
+        let at = format!("https://{}", relay.admin());
+        let (believed, token) = (relay.ca().display().to_string(), there("token"));
+        for (flags, code) in [
+            (&["--ca", &believed, "--token-file", &token][..], 0),
+            (&["--ca", &believed], 77),
+            (&["--ca", &there("other.pem"), "--token-file", &token], 69),
+        ] {
+            let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_adit"));
+            command
+                .args(["status", "--admin", &at])
+                .args(flags)
+                .env_clear();
+            let output = command.output().await.unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(code),
+                "{flags:?}: {}",
+                stderr(&output)
+            );
+            assert_eq!(stdout(&output).contains("group/sub/app:prod"), code == 0);
+        }
+        relay.stop().await;
+    });
 }

@@ -13,6 +13,7 @@ use adit_tests::{
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::support::{AdminPort, Doctor, Examined, closed_port};
 
@@ -39,6 +40,7 @@ fn relay_that_runs_is_well() {
         let relay = relay().start().await;
         let examined = examined(&relay.config()).await;
         examined.is_well_but_for(&[
+            "admin_certificate",
             "admin_token",
             "audit",
             "traces",
@@ -68,6 +70,7 @@ fn relay_that_does_not_run_could() {
         let (config, _relay) = ended(relay().start().await).await;
         let free = examined(&config).await;
         free.is_well_but_for(&[
+            "admin_certificate",
             "admin_token",
             "audit",
             "traces",
@@ -84,6 +87,56 @@ fn relay_that_does_not_run_could() {
         let wrong = examined("listen: { address: nowhere }\nshards: 0\n").await;
         wrong.is_broken_at("settings", "relay", "shards");
         wrong.did_not_run(&["certificate", "port", "issuers", "gitlab"], "settings");
+    });
+}
+
+#[test]
+fn private_port_with_a_certificate_is_asked_over_tls() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let relay = relay().with_admin_certificate(folder.path()).start().await;
+        let examined = examined(&relay.config()).await;
+        for (check, words) in [
+            ("admin", "over TLS, with its certificate"),
+            ("admin_certificate", "issued by `adit test CA`"),
+            ("ready", "it is ready"),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ] {
+            assert_eq!(examined.outcome(check), "ok", "{examined}");
+            assert!(examined.what(check).contains(words), "{examined}");
+        }
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn private_port_at_which_nobody_or_somebody_else_answers_is_told() {
+    scenario(async {
+        let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let relay = relay().with_admin_certificate(folder.path()).start().await;
+        // The one that runs shows another certificate than the file of this configuration.
+        let (other, key) = Pki::new("another CA").write_server(elsewhere.path());
+        let own = folder.path().display().to_string();
+        let config = relay.config();
+        let config = config.replace(&format!("{own}/server.pem"), &other.display().to_string());
+        let config = config.replace(&format!("{own}/server.key"), &key.display().to_string());
+        let stranger = examined(&config).await;
+        stranger.is_broken_at("admin", "relay", "somebody else listens there");
+        let told = stranger.what("admin");
+        assert!(told.contains("issued by `adit test CA`"), "{stranger}");
+
+        let (config, relay) = ended(relay).await;
+        assert_eq!(examined(&config).await.outcome("admin"), "ok");
+        // It takes connections, and hangs up.
+        let other = TcpListener::bind(relay.admin()).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { while other.accept().await.is_ok() {} });
+        let nobody = examined(&config).await;
+        nobody.is_broken_at("admin", "relay", "something else listens there");
+
+        let missing = config.replace(&own, "/nowhere");
+        let missing = examined(&missing).await;
+        missing.is_broken_at("admin_certificate", "relay", "admin.certificate");
     });
 }
 
@@ -354,6 +407,7 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         let (config, relay) = ended(relay().asking(&gitlab, "recheck: 30s").start().await).await;
         let well = examined(&config).await;
         well.is_well_but_for(&[
+            "admin_certificate",
             "admin_token",
             "audit",
             "traces",

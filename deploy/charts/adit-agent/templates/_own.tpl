@@ -2,6 +2,10 @@
 8152
 {{- end }}
 
+{{/* Its port speaks plain HTTP. */}}
+{{- define "adit.scrapeTls" -}}
+{{- end }}
+
 {{/* The relay's port, by its URL. */}}
 {{- define "adit.relayPort" -}}
 {{ regexFind ":[0-9]+$" (urlParse .Values.relay.url).host | trimPrefix ":" | default "443" }}

@@ -11,10 +11,32 @@
 {{- if (.Values.config.listen | default dict).tls_ended_before }}yes{{ end }}
 {{- end }}
 
+{{/* Empty unless the private port has a certificate. */}}
+{{- define "adit.adminTls" -}}
+{{- if (.Values.config.admin | default dict).certificate }}yes{{ end }}
+{{- end }}
+
+{{/* Behind a probe's port. */}}
+{{- define "adit.probeScheme" -}}
+{{- if include "adit.adminTls" . }}, scheme: HTTPS{{ end }}
+{{- end }}
+
+{{/* What whoever scrapes metrics must be told beside the port. */}}
+{{- define "adit.scrapeTls" -}}
+{{- if include "adit.adminTls" . -}}
+scheme: https
+{{- with .Values.scrapeTlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Empty unless the certificate of `tls.secretName` is shown on some port. */}}
 {{- define "adit.showsCertificate" -}}
 {{- $forGitlab := and (hasKey .Values.config "gitlab_api") (not (.Values.config.gitlab_api | default dict).certificate) }}
-{{- if or (not (include "adit.tlsEndedBefore" .)) $forGitlab }}yes{{ end }}
+{{- $forAdmin := (.Values.config.admin | default dict).certificate | default "" | hasPrefix "/etc/adit/tls/" }}
+{{- if or (not (include "adit.tlsEndedBefore" .)) $forGitlab $forAdmin }}yes{{ end }}
 {{- end }}
 
 {{/* What the chart writes, over the user's keys: these are where it mounts and probes. */}}

@@ -5,12 +5,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use adit_agent::dial::Dialler;
+use adit_agent::dial::{DialError, Dialler, Tls};
 use adit_process::chain;
 use adit_process::net::{ReusePort, listen};
-use adit_relay::{StartError, Trial};
+use adit_process::tls::{ClientTls, HTTP_1_1, TlsError, Witness};
+use adit_relay::{AdminConfig, StartError, Trial};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
@@ -18,7 +20,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::exchange::{Answer, exchange};
+use crate::doctor::network::told;
+use crate::exchange::{Answer, NoAnswer, exchange};
 use crate::kubernetes_status::printable;
 
 pub(super) const ADMIN: Check = Check::new("admin", Hop::Relay);
@@ -38,19 +41,42 @@ pub(super) enum Relay {
 pub(super) async fn check(trial: &Trial, report: &mut Report) -> Relay {
     let config = trial.config();
     let address = config.front_door.address;
-    let live = ask(config.admin, "/livez").await;
-    if live.is_some_and(|answer| answer.body == "live\n") {
-        report.ok(ADMIN, format!("a relay runs: {} answers", config.admin));
+    let admin = Admin::of(&config.admin);
+    // What is wrong with its certificate was told by now.
+    let admin = admin.as_ref().ok();
+    let live = match admin {
+        Some(admin) => Some((admin, admin.ask("/livez").await)),
+        None => None,
+    };
+    if let Some((admin, Ok(answer))) = &live
+        && answer.body == "live\n"
+    {
+        let told = format!(
+            "a relay runs: {} answers{}",
+            config.admin.address,
+            admin.told()
+        );
+        report.ok(ADMIN, told);
         accepts(PORT, "listen.address", address, report).await;
-        ready(config.admin, report).await;
-        let metrics = ask(config.admin, "/metrics").await;
+        ready(admin, report).await;
+        let metrics = admin.ask("/metrics").await.ok();
         let metrics = metrics.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
         let metrics = metrics.unwrap_or_default();
         version(&metrics, report);
         gitaly(trial, Some(&metrics), report);
         return Relay::Runs;
     }
-    could_listen(ADMIN, config.admin, StartError::admin, report);
+    let stranger = live.and_then(|(admin, answer)| admin.stranger(&answer.err()?));
+    match stranger {
+        Some(other) => {
+            let at = config.admin.address;
+            let what =
+                format!("{at} shows another certificate than that of admin.certificate: {other}");
+            let advice = "a relay that runs takes up a new file by itself, within ten seconds: its log says why it has not; otherwise somebody else listens there, and admin.address is to be another";
+            report.failed(ADMIN, what, advice);
+        }
+        None => could_listen(ADMIN, config.admin.address, StartError::admin, report),
+    }
     could_listen(PORT, address, StartError::listen, report);
     report.not_run(READY, "the relay does not run");
     report.not_run(VERSION, "the relay does not run");
@@ -58,17 +84,60 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) -> Relay {
     Relay::Absent
 }
 
-async fn ask(admin: SocketAddr, path: &str) -> Option<Answer> {
-    let admin = reachable(admin);
-    let dialler = Dialler {
-        host: admin.ip().to_string(),
-        port: admin.port(),
-        tls: None,
-        proxy: None,
-        timeout: PATIENCE,
-    };
-    let request = Request::get(format!("http://{admin}{path}")).body(Full::<Bytes>::default());
-    exchange(&dialler, request.ok()?).await.ok()
+/// The relay's private port.
+struct Admin {
+    address: SocketAddr,
+    dialler: Dialler,
+    /// Under TLS: what was shown.
+    witness: Option<Arc<Witness>>,
+}
+
+impl Admin {
+    /// Who shows the certificate that the relay shows is the relay. Its name may be another than where it is called from here.
+    fn of(config: &AdminConfig) -> Result<Self, TlsError> {
+        let at = reachable(config.address);
+        let host = at.ip().to_string();
+        let (mut tls, mut witness) = (None, None);
+        if let Some(files) = &config.tls {
+            let (pinned, shown) = ClientTls::pinned(&files.certificate, &[HTTP_1_1])?;
+            tls = Tls::new(&pinned, &host);
+            witness = Some(shown);
+        }
+        Ok(Self {
+            address: at,
+            dialler: Dialler {
+                host,
+                port: at.port(),
+                tls,
+                proxy: None,
+                timeout: PATIENCE,
+            },
+            witness,
+        })
+    }
+
+    async fn ask(&self, path: &str) -> Result<Answer, NoAnswer> {
+        let mut request = Request::new(Full::<Bytes>::default());
+        let uri = format!("http://{}{path}", self.address);
+        *request.uri_mut() = uri.parse().expect("an address and a path are a URI");
+        exchange(&self.dialler, request).await
+    }
+
+    fn told(&self) -> &'static str {
+        match self.witness {
+            Some(_) => " over TLS, with its certificate",
+            None => "",
+        }
+    }
+
+    /// Who showed another certificate than the relay's, if that is why there was no answer.
+    fn stranger(&self, why: &NoAnswer) -> Option<String> {
+        let NoAnswer::Dial(DialError::Tls { .. }) = why else {
+            return None;
+        };
+        let shown = self.witness.as_ref()?.shown()?;
+        Some(told(&shown))
+    }
 }
 
 /// Where to call what listens on all addresses.
@@ -95,11 +164,13 @@ pub(super) async fn accepts(check: Check, key: &str, address: SocketAddr, report
     }
 }
 
-async fn ready(admin: SocketAddr, report: &mut Report) {
-    match ask(admin, "/readyz").await {
-        Some(answer) if answer.status == StatusCode::OK => report.ok(READY, "it is ready"),
+async fn ready(admin: &Admin, report: &mut Report) {
+    match admin.ask("/readyz").await {
+        Ok(answer) if answer.status == StatusCode::OK => report.ok(READY, "it is ready"),
         answer => {
-            let said = answer.map(|answer| printable(&String::from_utf8_lossy(&answer.body)));
+            let said = answer
+                .ok()
+                .map(|answer| printable(&String::from_utf8_lossy(&answer.body)));
             let what = format!("it is not ready: {}", said.unwrap_or_default().trim());
             let advice = "`keys`: an issuer's keys could not be fetched yet, see below; `accepting`: the relay is stopping";
             report.failed(READY, what, advice);
