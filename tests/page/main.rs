@@ -14,11 +14,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use adit_tests::{
-    TestRelay, World, agent,
+    TestRelay, World, agent, body,
     browser::{Browser, DRIVER, Screen},
     caller::{Http2, breaks_off, get},
-    pass, scenario, world,
+    kube, pass, relay, scenario,
 };
+use http::Response;
 use serde_json::Value;
 use xtask::{command, skip};
 
@@ -45,7 +46,8 @@ fn page_is_seen_and_used_in_a_browser() {
         );
     }
     scenario(async {
-        let world = world().await;
+        let version = |_| async { Response::new(body::full(r#"{"gitVersion":"v1.36.0"}"#)) };
+        let mut world = World::of(kube().answer("/version", version), relay()).await;
         let http2 = world.job.http2().await;
         lived_in(&world, &http2).await;
         let staging = agent("staging").to(&world.relay).serving(&world.kube);
@@ -58,6 +60,7 @@ fn page_is_seen_and_used_in_a_browser() {
         browser.open(&origin).await;
         browser.until(&streams_are(1)).await;
         look(&browser, "page").await;
+        tells_all(&browser).await;
 
         // One more appears by itself, on the page that is there.
         browser.run("window.same = true").await;
@@ -66,9 +69,22 @@ fn page_is_seen_and_used_in_a_browser() {
         assert_eq!(browser.run("return window.same").await, Value::Bool(true));
 
         let id = id_of(&world.relay, "secrets").await;
-        cut_by_keyboard(&browser, &id).await;
+        cut_by_keyboard(&browser, "stream", &id).await;
         breaks_off(second).await;
         browser.until(&streams_are(1)).await;
+
+        // What is wrong appears as well, and goes when it is mended.
+        let file = world.relay.run_by_file();
+        let right = fs::read_to_string(&file).unwrap();
+        fs::write(&file, "no_such_section: {}\n").unwrap();
+        world.relay.reread();
+        browser.until(&says("#problems", "no_such_section")).await;
+        look(&browser, "problem").await;
+        fs::write(&file, right).unwrap();
+        world.relay.reread();
+        browser
+            .until("!document.querySelector('#problems li')")
+            .await;
 
         // Nothing of it went anywhere else, was against its policy, or failed.
         let asked = browser.asked_for().await;
@@ -82,6 +98,73 @@ fn page_is_seen_and_used_in_a_browser() {
         staging.stop().await;
         world.stop().await;
     });
+}
+
+/// The browser asks for a name and a password, as which the token does.
+#[test]
+fn page_behind_a_token_is_used_and_a_tunnel_cut_there() {
+    if command::find(DRIVER).is_none() {
+        return skip::skipped(
+            "page_behind_a_token_is_used_and_a_tunnel_cut_there",
+            "chromium-driver is missing",
+        );
+    }
+    scenario(async {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        fs::write(&token, "0123456789abcdef\n").unwrap();
+        let relay = relay().with("admin", "token_file", token.display());
+        let world = World::of(kube(), relay).await;
+        let (status, _) = world.relay.admin_get("/").await;
+        assert_eq!(status, 401);
+        let browser = Browser::start().await;
+        browser.show_on(DESK).await;
+        let at = world.relay.admin();
+        // As if somebody had typed both: from then on it shows them by itself.
+        browser
+            .open(&format!("http://me:0123456789abcdef@{at}/"))
+            .await;
+        browser.open(&format!("http://{at}/")).await;
+        browser.until(&says("#agents", "group/sub/app:prod")).await;
+        let tunnels = "[...document.querySelectorAll('#agents a.cut')].map(cut => cut.id)";
+        let before = browser.run(&format!("return {tunnels}")).await;
+        let before = before[0]
+            .as_str()
+            .unwrap()
+            .trim_start_matches("cut-")
+            .to_owned();
+
+        cut_by_keyboard(&browser, "tunnel", &before).await;
+        // The agent comes again, and the page shows it by itself.
+        let is_another = format!("{tunnels}.length === 1 && {tunnels}[0] !== 'cut-{before}'");
+        browser.until(&is_another).await;
+        let ends = "adit_relay_tunnel_ends_total{cause=\"cut_by_operator\"}";
+        assert_eq!(world.relay.metrics().await.value(ends), 1.0);
+        browser.stop().await;
+        world.stop().await;
+    });
+}
+
+/// Pictures with something in them, refusals by reason, versions, round trips, and since when.
+async fn tells_all(browser: &Browser) {
+    let version = env!("CARGO_PKG_VERSION");
+    for (place, word) in [
+        ("#about", version),
+        ("#about", "up since 2"),
+        ("#refusals", "credential_missing"),
+        ("#pictures", "Time to an answer"),
+        ("#pictures", "Bytes"),
+        ("#pictures", "Requests"),
+        ("#agents td[data-label=Version]", version),
+        ("#agents td[data-label=Since]", ":"),
+        ("#agents td[data-label='Round trip']", "ms"),
+        ("#agents td[data-label=Kubernetes]", "v1."),
+    ] {
+        browser.until(&says(place, word)).await;
+    }
+    let widths = "[...document.querySelectorAll('#pictures svg path.one')].map(line => line.getBBox().width)";
+    let drawn = format!("{widths}.length === 3 && {widths}.every(width => width > 20)");
+    browser.until(&drawn).await;
 }
 
 /// Half an hour of requests of all kinds, but for the waiting.
@@ -121,21 +204,17 @@ async fn look(browser: &Browser, name: &str) {
 }
 
 /// Goes there by Tab, waits while the page changes beneath, and confirms.
-async fn cut_by_keyboard(browser: &Browser, id: &str) {
+async fn cut_by_keyboard(browser: &Browser, kind: &str, id: &str) {
     let focused = format!("document.activeElement?.id === 'cut-{id}'");
     press_until(browser, &focused).await;
-    // The row tells its age, and so is put anew; the focus stays.
-    browser
-        .run(&format!(
-            "window.row = document.getElementById('stream-{id}')"
-        ))
-        .await;
-    browser.until("!window.row.isConnected").await;
+    // A stream's row tells its age, and so is put anew; the focus stays.
+    let row = format!("window.row = document.getElementById('{kind}-{id}')");
+    browser.run(&row).await;
+    browser.until("!window.row?.isConnected").await;
     browser.until(&focused).await;
     browser.press(ENTER).await;
-    browser
-        .until("document.querySelector('h1')?.textContent === 'Cut this stream?'")
-        .await;
+    let asks = format!("document.querySelector('h1')?.textContent === 'Cut this {kind}?'");
+    browser.until(&asks).await;
     look(browser, "confirm").await;
     press_until(browser, "document.activeElement?.tagName === 'BUTTON'").await;
     browser.press(ENTER).await;
@@ -150,6 +229,11 @@ async fn press_until(browser: &Browser, is_so: &str) {
         }
     }
     panic!("no Tab leads to where {is_so}");
+}
+
+fn says(place: &str, word: &str) -> String {
+    let found = format!("[...document.querySelectorAll(`{place}`)]");
+    format!("{found}.some(one => one.textContent.includes('{word}'))")
 }
 
 fn streams_are(count: usize) -> String {

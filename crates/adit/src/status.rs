@@ -12,6 +12,7 @@ use adit_process::Exit;
 use anyhow::Context;
 use clap::Args;
 use tokio::runtime::Builder;
+use tokio::signal::ctrl_c;
 
 use crate::admin_port::{AdminArgs, AdminPort};
 use crate::failure::{Ends, Failure};
@@ -46,22 +47,33 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         .context("cannot make a runtime")
         .ends(Exit::Failed)?;
     runtime.block_on(async {
-        loop {
-            let report = port.report().await?;
-            let text = if args.json {
-                serde_json::to_string(&report).ends(Exit::Internal)? + "\n"
-            } else {
-                table::of(&report)
-            };
-            show(&text, args)
-                .context("cannot write")
-                .ends(Exit::Failed)?;
-            if !args.watch {
-                return Ok(());
+        if !args.watch {
+            return tell(&port, args).await;
+        }
+        let watching = async {
+            loop {
+                tell(&port, args).await?;
+                tokio::time::sleep(EVERY).await;
             }
-            tokio::time::sleep(EVERY).await;
+        };
+        tokio::select! {
+            biased;
+            // Also where a shell has its background jobs ignore it.
+            _ = ctrl_c() => Ok(()),
+            failed = watching => failed,
         }
     })
+}
+
+/// Asks once.
+async fn tell(port: &AdminPort, args: &StatusArgs) -> Result<(), Failure> {
+    let report = port.report().await?;
+    let text = if args.json {
+        serde_json::to_string(&report).ends(Exit::Internal)? + "\n"
+    } else {
+        table::of(&report)
+    };
+    show(&text, args).context("cannot write").ends(Exit::Failed)
 }
 
 fn show(text: &str, args: &StatusArgs) -> io::Result<()> {

@@ -267,6 +267,10 @@ fn nothing_is_cut_for_who_is_not_let_in_or_does_not_mean_it() {
         for (headers, status, _) in &cases {
             let refused = post(&world.relay, &path, headers).await;
             assert_eq!(refused.0, *status, "{headers}: {}", refused.1);
+            // What is missing is named.
+            if *status == 400 {
+                assert!(refused.1.contains("`Adit-Confirm: <id>`"), "{}", refused.1);
+            }
         }
         // What a link does.
         let headers = format!("{host}{TOKEN}{confirm}");

@@ -35,6 +35,30 @@ async fn relay_drains_and_ends_with_0_on_the_first_signal() {
     }
 }
 
+#[tokio::test]
+async fn status_that_is_watched_is_shown_anew_when_something_changes_and_ends_with_ctrl_c() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    fs::write(&config, RELAY).unwrap();
+    let mut relay = adit(&["relay", "--config", config.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let up = line(&mut stderr(&mut relay), "relay is up").await;
+    let mut watching = adit(&["status", "--watch", "--admin", field_in(&up, "admin")])
+        .spawn()
+        .unwrap();
+    let mut shown = stdout(&mut watching);
+    line(&mut shown, "up since").await;
+    fs::write(&config, "no_such_section: {}\n").unwrap();
+    signal(&relay, "HUP").await;
+    line(&mut shown, "PROBLEM configuration").await;
+    // And again, without a change.
+    line(&mut shown, "PROBLEM configuration").await;
+    signal(&watching, "INT").await;
+    let ended = timeout(SOON, watching.wait()).await.expect("it ends");
+    assert_eq!(ended.unwrap().code(), Some(0));
+}
+
 /// A log that nobody reads once stopped the thread that wrote it, and with it every connection of that thread.
 #[tokio::test]
 async fn relay_whose_log_is_not_read_goes_on_and_ends() {
