@@ -10,7 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adit_tests::{World, gitlab, kube, pki, reference, relay, scenario};
+use adit_tests::{
+    agent, gitlab, kube,
+    pki::{self, Made, Pki},
+    reference, relay, scenario,
+};
 
 pub(crate) mod alerts;
 pub(crate) mod dashboards;
@@ -123,9 +127,16 @@ fn metrics_are_documented_as_they_are_registered() {
             .with("gitlab_api", "address", "127.0.0.1:0")
             .with("gitlab_api", "certificate", certificate.display())
             .with("gitlab_api", "key", key.display());
-        let world = World::of(kube(), relay).await;
-        let (relay, agent) = (world.relay.metrics().await, world.agent.metrics().await);
-        world.stop().await;
+        let ca = Pki::new("agents' CA");
+        let file = ca.write_ca(folder.path());
+        let relay = relay.with("tunnel", "client_ca_file", file.display());
+        let (kube, running) = (kube().start().await, relay.start().await);
+        let agent = agent("prod").to(&running).serving(&kube);
+        let certified = agent.certified(&ca, Made::default()).start().await;
+        let (relay, agent) = (running.metrics().await, certified.metrics().await);
+        running.stop().await;
+        certified.stop().await;
+        kube.stop().await;
         is_written("docs/metrics.md", &reference::metrics(&relay, &agent));
     });
 }

@@ -12,6 +12,7 @@
 mod audit;
 mod bytes;
 mod certificates;
+mod client_certificates;
 mod clients;
 mod documents;
 mod double;

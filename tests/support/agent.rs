@@ -7,7 +7,11 @@ use adit_process::{ConfigFile, reread::keep};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::{Kube, Metrics, Settings, TestRelay, metrics, within};
+use crate::{
+    Kube, Metrics, Settings, TestRelay, metrics,
+    pki::{Made, Pki},
+    within,
+};
 
 /// An agent about to be started; `name` is what the relay calls it.
 #[must_use]
@@ -76,6 +80,14 @@ impl AgentBuilder {
     pub fn with(mut self, section: &str, key: &str, value: impl ToString) -> Self {
         self.settings.set(section, key, value);
         self
+    }
+
+    /// Shows its relay a certificate of this CA's.
+    #[must_use]
+    pub fn certified(self, ca: &Pki, made: Made) -> Self {
+        let (certificate, key) = ca.write_client(self.folder.path(), made);
+        self.with("relay", "client_certificate", certificate.display())
+            .with("relay", "client_key", key.display())
     }
 
     /// Finds out quickly that the relay or the API server is silent.
@@ -215,9 +227,14 @@ impl TestAgent {
         path
     }
 
-    /// Has it read that file and its secret, as SIGHUP does.
+    /// Has it read its files and secrets, as SIGHUP does.
     pub fn reread(&self) {
         self.agent().reread().now();
+    }
+
+    /// Puts another certificate in the place of the one that it shows its relay.
+    pub fn renew_certificate(&self, ca: &Pki, made: Made) {
+        let _ = ca.write_client(self.folder.path(), made);
     }
 
     fn check(&self) -> Config {

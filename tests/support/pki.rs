@@ -10,8 +10,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -77,6 +77,25 @@ impl Pki {
         )
     }
 
+    /// Writes a certificate for an agent and its key, over whatever was there.
+    pub fn write_client(&self, folder: &Path, made: Made) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "agent");
+        params.extended_key_usages = vec![made.usage];
+        if let Some(start) = made.start {
+            params.not_before = start.into();
+        }
+        if let Some(end) = made.end {
+            params.not_after = end.into();
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.ca).unwrap();
+        (
+            write(folder, "client.pem", &certificate.pem()),
+            write(folder, "client.key", &key.serialize_pem()),
+        )
+    }
+
     /// TLS for a server of the tests' own.
     #[must_use]
     pub fn server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
@@ -112,6 +131,25 @@ impl Pki {
             .push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.ca).unwrap(), key)
+    }
+}
+
+/// How a certificate for an agent is made.
+#[derive(Clone)]
+pub struct Made {
+    pub usage: ExtendedKeyUsagePurpose,
+    pub start: Option<SystemTime>,
+    pub end: Option<SystemTime>,
+}
+
+impl Default for Made {
+    /// As it should be.
+    fn default() -> Self {
+        Self {
+            usage: ExtendedKeyUsagePurpose::ClientAuth,
+            start: None,
+            end: None,
+        }
     }
 }
 

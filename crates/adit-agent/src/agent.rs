@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 pub use self::configured::Configured;
 use self::link::Link;
-use self::transport::Transports;
+use self::transport::{Transports, own_certificate};
 use crate::config::Config;
 use crate::flux::Flux;
 use crate::impersonate::Identities;
@@ -60,6 +60,11 @@ pub enum StartError {
     /// The CA for the relay cannot be used.
     #[error("the certificates that the relay is checked by (relay.ca_file) cannot be used")]
     Roots(#[from] TlsError),
+    /// The agent's own certificate cannot be used.
+    #[error(
+        "the certificate that the relay is shown (relay.client_certificate, relay.client_key) cannot be used"
+    )]
+    Certificate(#[source] TlsError),
     /// The system's certificates cannot be used, by which Flux's webhooks prove themselves.
     #[error("flux.webhook_receiver_url: the roots that it is checked by cannot be used")]
     Webhooks(#[source] TlsError),
@@ -97,7 +102,11 @@ impl Agent {
             .map_err(StartError::from)?;
         let kube = Arc::new(kube);
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
-        let transports = Transports::new(&config.relay, metrics.clone())?;
+        let own = own_certificate(&config.relay)?;
+        if let Some(own) = &own {
+            own.register(&mut registry);
+        }
+        let transports = Transports::new(&config.relay, own.clone(), metrics.clone())?;
         let (reread, mut aside) = (Reread::default(), JoinSet::new());
         let collector = config.traces.as_ref().map(|traces| &traces.collector);
         let token = collector.map(CollectorConfig::token).transpose();
@@ -130,6 +139,9 @@ impl Agent {
         aside.spawn(admin.serve(std::future::pending()));
         let credentials = Arc::clone(kube.credentials());
         aside.spawn(async move { credentials.keep_fresh().await });
+        if let Some(own) = own {
+            aside.spawn(keep(Arc::new(own), &reread));
+        }
 
         let (stop, (up, tunnels)) = (Stop::new(), watch::channel(0));
         let (newest, opened) = watch::channel(None);
@@ -189,7 +201,7 @@ impl Agent {
         &self.configured
     }
 
-    /// What has its secret read again without waiting for its time, and whatever else is kept by it.
+    /// What has its secret and its certificate read again without waiting for their time, and whatever else is kept by it.
     #[must_use]
     pub const fn reread(&self) -> &Reread {
         &self.reread
@@ -245,6 +257,9 @@ impl StartError {
             }
             Self::Roots(_) => {
                 "name a PEM file that the user that the agent runs as can read (relay.ca_file, --ca), or none for the system's certificates"
+            }
+            Self::Certificate(_) => {
+                "name PEM files that the user that the agent runs as can read; the agent's certificate comes first, and the key is its"
             }
             Self::Webhooks(_) => "install the system's certificates (ca-certificates)",
             Self::RelayName(_) => "use a host name in relay.url that the relay's certificate has",

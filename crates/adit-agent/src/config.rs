@@ -18,7 +18,7 @@ use std::time::Duration;
 use adit_otlp::TracesConfig;
 use adit_process::backoff::BackoffTerms;
 use adit_process::logging::Filter;
-use adit_process::tls::TrustRoots;
+use adit_process::tls::{CertificateFiles, TrustRoots};
 use secrecy::SecretString;
 
 pub(crate) use self::flux::{FluxConfig, GitLabUrl, ReceiverUrl};
@@ -66,6 +66,8 @@ impl Config {
 pub(crate) struct RelayConfig {
     pub(crate) url: RelayUrl,
     pub(crate) roots: TrustRoots,
+    /// Shown to the relay beside the token, if it wants one.
+    pub(crate) certificate: Option<CertificateFiles>,
     pub(crate) token: TokenSource,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) connect_timeout: Duration,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_process::net::BufferedStream;
-use adit_process::tls::{ClientTls, H2, TlsError, TrustRoots};
+use adit_process::tls::{ClientTls, H2, OwnCertificate, TlsError, TrustRoots};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::ServerName;
@@ -225,17 +225,23 @@ impl Tls {
         })
     }
 
-    /// Offers these protocols to a peer that these roots vouch for.
+    /// Offers these protocols to a peer that these roots vouch for, and shows it `own` if it asks for a certificate.
     ///
     /// # Errors
     /// The roots cannot be read.
     pub(crate) fn offering(
         alpn: &[&[u8]],
         roots: &TrustRoots,
+        own: Option<&OwnCertificate>,
         name: ServerName<'static>,
     ) -> Result<Self, TlsError> {
+        let tls = ClientTls::new(roots, alpn)?;
+        let tls = match own {
+            Some(own) => tls.showing(own),
+            None => tls,
+        };
         Ok(Self {
-            connector: ClientTls::new(roots, alpn)?.connector(),
+            connector: tls.connector(),
             name,
         })
     }

@@ -80,6 +80,7 @@ impl ConnectFailure {
             Self::NoWebSocket(_) => Attempt::NoWebSocket,
             Self::Neither { http2, .. } => http2.attempt(),
             Self::Tunnel(error) if is_unauthenticated(error) => Attempt::Unauthenticated,
+            Self::Tunnel(error) if wants_certificate(error) => Attempt::Certificate,
             Self::Tunnel(ConnectError::Refused { .. }) => Attempt::Refused,
             Self::Tunnel(
                 ConnectError::Http2(_) | ConnectError::Session(_) | ConnectError::BadCall(_),
@@ -228,6 +229,9 @@ fn tunnel_advice(error: &ConnectError) -> &'static str {
     if is_unauthenticated(error) {
         return "the relay does not know the agent's token, or it was revoked: make one with `adit token new` and enter its hash at the relay; or one in GitLab, if the relay asks GitLab about agents";
     }
+    if wants_certificate(error) {
+        return "give the agent a certificate, with its key, that one of the CAs in the relay's tunnel.client_ca_file has issued for client authentication, or renew the one it has (relay.client_certificate, relay.client_key): docs/networks.md; and let TLS pass through to the relay";
+    }
     match error {
         ConnectError::Refused { status, .. } if *status == StatusCode::NOT_FOUND => {
             "what answers there is not an adit relay: check relay.url, and what a balancer in front of the relay does with gRPC"
@@ -261,6 +265,16 @@ fn is_unauthenticated(error: &ConnectError) -> bool {
     )
 }
 
+const fn wants_certificate(error: &ConnectError) -> bool {
+    matches!(
+        error,
+        ConnectError::Refused {
+            grpc_status: Some(GRPC_FAILED_PRECONDITION),
+            ..
+        }
+    )
+}
+
 fn refused_alpn(error: &Arc<io::Error>) -> bool {
     matches!(
         rustls_error(error),
@@ -282,6 +296,8 @@ fn spoken(alpn: Option<&[u8]>) -> String {
 const NO_HTTP2: &str = "something in front of the relay ends TLS and does not offer HTTP/2 (ALPN h2): let it pass TLS through, enable HTTP/2 there, or let WebSockets through: docs/networks.md";
 /// <https://grpc.io/docs/guides/status-codes/>
 const GRPC_UNAUTHENTICATED: u32 = 16;
+/// So a relay refuses a tunnel, to whoever has another certificate than it wants.
+const GRPC_FAILED_PRECONDITION: u32 = 9;
 
 #[cfg(test)]
 mod tests {
@@ -341,6 +357,9 @@ mod tests {
         let unknown = refused(StatusCode::OK, Some(16));
         assert_eq!(unknown.attempt(), Attempt::Unauthenticated);
         assert!(unknown.advice().contains("adit token new"));
+        let uncertified = refused(StatusCode::OK, Some(9));
+        assert_eq!(uncertified.attempt(), Attempt::Certificate);
+        assert!(uncertified.advice().contains("relay.client_certificate"));
         assert_eq!(
             refused(StatusCode::UNAUTHORIZED, None).attempt(),
             Attempt::Unauthenticated

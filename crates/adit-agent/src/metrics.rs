@@ -56,6 +56,8 @@ label! {
         NoWebSocket = "no_websocket",
         Token = "token",
         Unauthenticated = "unauthenticated",
+        /// The relay wants another client certificate.
+        Certificate = "certificate",
         Refused = "refused",
         Session = "session",
     }
@@ -86,7 +88,7 @@ label! {
         Misbehaved = "misbehaved",
         /// The connection broke.
         Lost = "lost",
-        /// The relay no longer accepts the agent's token.
+        /// The relay no longer accepts the agent's token, or its certificate.
         Revoked = "revoked",
         /// An operator of the relay cut it.
         CutByOperator = "cut_by_operator",
@@ -174,7 +176,7 @@ impl Metrics {
         );
         registry.register(
             "tunnel_ends",
-            "Tunnels that ended; the agent connects again unless it is stopping. drained: the relay asked for it; closed: it ended it without asking; silent: nothing was heard in time, see relay.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: the relay no longer accepts the token; cut_by_operator: an operator of the relay cut it",
+            "Tunnels that ended; the agent connects again unless it is stopping. drained: the relay asked for it; closed: it ended it without asking; silent: nothing was heard in time, see relay.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: the relay no longer accepts the token, or the certificate; cut_by_operator: an operator of the relay cut it",
             self.ends.clone(),
         );
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_process::chain;
-use adit_process::tls::{ClientTls, H2, HTTP_1_1, Witness};
+use adit_process::tls::{Certificate, ClientTls, H2, HTTP_1_1, Witness};
 use adit_tunnel::{CloseReason, Driver, Peer, ResetReason, Tunnel};
 use bytes::Bytes;
 use http::StatusCode;
@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::agent::transport::{Carried, Transports, dialler};
+use crate::agent::transport::{Carried, Transports, dialler, own_certificate};
 use crate::agent::{StartError, link, options};
 use crate::config::{Allowed, Config};
 use crate::dial::{Dialler, Tls};
@@ -67,13 +67,17 @@ impl Trial {
     /// The agent would not start.
     pub fn relay(&self) -> Result<RelayWay, StartError> {
         let relay = &self.config.relay;
-        let mut any = dialler(relay, &[H2, HTTP_1_1])?;
-        let http1 = dialler(relay, &[HTTP_1_1])?;
+        let own = own_certificate(relay)?;
+        let mut any = dialler(relay, own.as_ref(), &[H2, HTTP_1_1])?;
+        let http1 = dialler(relay, own.as_ref(), &[HTTP_1_1])?;
         let mut witness = None;
         if any.tls.is_some() {
             let host = relay.url.bare_host();
             let unnamed = || StartError::RelayName(host.to_owned());
-            let (tls, seen) = ClientTls::witnessed(&relay.roots, &[H2, HTTP_1_1])?;
+            let (mut tls, seen) = ClientTls::witnessed(&relay.roots, &[H2, HTTP_1_1])?;
+            if let Some(own) = &own {
+                tls = tls.showing(own);
+            }
             any.tls = Some(Tls::new(&tls, host).ok_or_else(unnamed)?);
             witness = Some(seen);
         }
@@ -82,6 +86,15 @@ impl Trial {
             http1,
             witness,
         })
+    }
+
+    /// The certificate that the relay is shown; nothing when none is configured.
+    ///
+    /// # Errors
+    /// It cannot be used, or its key is another's.
+    pub fn certificate(&self) -> Result<Option<Certificate>, StartError> {
+        let own = own_certificate(&self.config.relay)?;
+        Ok(own.map(|own| own.certificate()))
     }
 
     /// The relay's URL, without a path.

@@ -2,7 +2,7 @@
 //!
 //! Labels are enums ([`Label`](trait@Label)), and a metric has a series for each of their values from the start ([`Each`], [`EachPair`]): one
 //! that begins with its first count shows whoever looks for a rise none, and no request pays for a look-up. `docs/metrics.md` is
-//! written from what is registered. The certificate's metrics are registered by [`ServerTls::register`](crate::tls::ServerTls::register).
+//! written from what is registered. The certificate's metrics are registered by [`OwnCertificate::register`](crate::tls::OwnCertificate::register).
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;

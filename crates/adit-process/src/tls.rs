@@ -1,12 +1,14 @@
 //! Decides with what certificate adit answers and whose certificates it believes.
 //!
-//! The relay's front door uses [`ServerTls`]; the agent, the binary and whoever fetches an
-//! issuer's keys use [`ClientTls`]. aws-lc-rs is named as the provider in every builder, so that
+//! The relay's front door uses [`ServerTls`], and [`ClientRoots`] where agents must show a certificate;
+//! the agent, the binary and whoever fetches an issuer's keys use [`ClientTls`]. aws-lc-rs is named as the provider in every builder, so that
 //! no process-wide default is needed and none can be picked by accident.
 
 mod certificate;
 mod client;
+mod client_roots;
 mod error;
+mod own;
 mod pem;
 mod pinned;
 mod plain;
@@ -14,14 +16,17 @@ mod server;
 mod witness;
 
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, TrustRoots};
+pub use self::client_roots::{ClientRoots, Roots, Unproved};
 pub use self::error::TlsError;
+pub use self::own::{CertificateFiles, Material, OwnCertificate};
 pub use self::plain::refuse_plain;
-pub use self::server::{CertificateFiles, Material, ServerTls};
+pub use self::server::ServerTls;
 pub use self::witness::Witness;
 
 /// ALPN name of HTTP/2 (RFC 9113, section 3.1).
@@ -40,6 +45,12 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// ALPN names in the form that rustls keeps them.
 fn protocols(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
     alpn.iter().map(|name| name.to_vec()).collect()
+}
+
+/// In seconds, as metrics have it.
+fn since_1970(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or(Duration::ZERO).as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

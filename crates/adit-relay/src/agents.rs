@@ -1,8 +1,8 @@
-//! Decides which agents may hold a tunnel here: checks the token of an agent's gRPC call, opens the session, registers it. Beside its
-//! tunnel an agent may ask to be told of pushes (`agents/pushes.rs`).
+//! Decides which agents may hold a tunnel here: checks the token of an agent's gRPC call, and its certificate where that is wanted
+//! (`agents/shown.rs`), opens the session, registers it. Beside its tunnel an agent may ask to be told of pushes (`agents/pushes.rs`).
 //!
-//! Called by `front_door/http2.rs` for each stream that arrives. Invariant: an agent is whom its token says; what it tells
-//! of itself afterwards is for logs, nothing is decided by it.
+//! Called by `front_door/http2.rs` for each stream that arrives. Invariant: an agent is whom its token says; a certificate is needed
+//! beside it, never instead; what the agent tells of itself afterwards is for logs, nothing is decided by it.
 
 use std::{future::pending, net::IpAddr, sync::Arc};
 
@@ -14,6 +14,7 @@ use adit_identity::AgentId;
 use adit_process::{
     Stop, chain,
     metrics::{Held, Label as _},
+    tls::{ClientRoots, Unproved},
 };
 use adit_tunnel::{Cause, CloseReason, PATH, SendBuf, SessionError, Tunnel};
 use h2::{RecvStream, server::SendResponse};
@@ -24,6 +25,7 @@ use http::{
 use tokio::time::Instant;
 
 use crate::{
+    call::Connection,
     client::Client,
     gitlab::Pushes,
     metrics::{Metrics, NoTunnel},
@@ -33,6 +35,9 @@ use crate::{
 };
 
 mod pushes;
+mod shown;
+
+pub(crate) use shown::Shown;
 
 /// What a stream on an HTTP/2 connection turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,8 @@ pub(crate) enum Denied {
         "GitLab knows the agent, and this relay's configuration has another one under its id: mark that as GitLab's, by `authorities` and `project_id`, or give it another id"
     )]
     OtherAgent,
+    #[error("{}", without_proof(*.0))]
+    Certificate(Unproved),
     #[error("the agent has as many tunnels as it may")]
     TooMany,
     #[error("this relay is stopping: connect to another one")]
@@ -93,6 +100,8 @@ impl Denied {
             Self::Unauthenticated | Self::RefusedByGitLab => "16",
             Self::OtherAgent => "7",
             Self::TooMany => "8",
+            // Of a tunnel's call it means this alone, and the agent tells its owner so.
+            Self::Certificate(_) => "9",
             Self::Unproved(_) | Self::Draining => "14",
         }
     }
@@ -102,6 +111,7 @@ impl Denied {
             Self::Unauthenticated | Self::RefusedByGitLab => NoTunnel::Unauthenticated,
             Self::Unproved(why) => unproved(why),
             Self::OtherAgent => NoTunnel::OtherAgent,
+            Self::Certificate(why) => unbelieved(why),
             Self::TooMany => NoTunnel::TooMany,
             Self::Draining => NoTunnel::Draining,
         }
@@ -130,6 +140,8 @@ impl From<GitLabError> for Denied {
 pub(crate) struct Admitted {
     id: AgentId,
     by: By,
+    /// What its connection came with, if that matters here.
+    shown: Option<Arc<Shown>>,
 }
 
 /// Why it may.
@@ -150,14 +162,17 @@ enum Revoked {
     Unlisted,
     /// The configuration has another agent under the id by which GitLab knows it.
     OtherAgent,
+    /// No CA that is believed has issued its certificate any more.
+    UnknownCa,
 }
 
 impl Admitted {
     /// By the configuration.
-    pub(crate) fn listed(Listed { id, token }: Listed) -> Self {
+    pub(crate) fn listed(Listed { id, token }: Listed, shown: Option<Arc<Shown>>) -> Self {
         Self {
             id,
             by: By::Configuration(token),
+            shown,
         }
     }
 
@@ -165,24 +180,6 @@ impl Admitted {
         match &self.by {
             By::GitLab(word) => Some(word),
             By::Configuration(_) => None,
-        }
-    }
-
-    /// Waits until it is no longer, by these rules or those after them. Cancel-safe.
-    async fn revoked(&self, rules: &Current) -> Revoked {
-        let word_ended = async {
-            match &self.by {
-                By::GitLab(word) => Revoked::Word(word.ended().await),
-                By::Configuration(_) => pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            why = word_ended => why,
-            () = rules.until(|rules| !self.is_among(rules.agents())) => match &self.by {
-                By::GitLab(_) => Revoked::OtherAgent,
-                By::Configuration(_) => Revoked::Unlisted,
-            },
         }
     }
 
@@ -211,6 +208,9 @@ impl Revoked {
             Self::OtherAgent => {
                 "the relay's configuration was changed, and has another agent under the id of GitLab's"
             }
+            Self::UnknownCa => {
+                "the relay's CAs of agents were changed, and none of them has issued the agent's client certificate"
+            }
         }
     }
 }
@@ -219,6 +219,8 @@ impl Revoked {
 #[derive(Debug)]
 pub(crate) struct Agents {
     pub(crate) rules: Current,
+    /// Who must have issued agents' certificates, if they need one.
+    pub(crate) client_roots: Option<ClientRoots>,
     /// If it is asked about agents.
     pub(crate) gitlab: Option<Arc<GitLab>>,
     /// If those of agents are read there.
@@ -232,12 +234,12 @@ pub(crate) struct Agents {
 }
 
 impl Agents {
-    /// What `request` is. Looks for the token in the configuration when it is an agent's.
-    pub(crate) fn sort<B>(&self, request: &Request<B>) -> Arrival {
+    /// What `request` is, which came by `connection`. Looks for the token in the configuration when it is an agent's.
+    pub(crate) fn sort<B>(&self, request: &Request<B>, connection: &Connection) -> Arrival {
         let Some(wish) = wish(request) else {
             return Arrival::Exchange;
         };
-        let arrival = self.find(request.headers(), wish);
+        let arrival = self.find(request.headers(), wish, connection);
         arrival.unwrap_or_else(Arrival::Denied)
     }
 
@@ -247,6 +249,7 @@ impl Agents {
         headers: &HeaderMap,
         wish: Wish,
         from: IpAddr,
+        shown: Option<Arc<Shown>>,
     ) -> Result<Admitted, Denied> {
         let gitlab = self.gitlab.as_ref().ok_or(Denied::Unauthenticated)?;
         let word = gitlab.agent(self.token(headers)?, from).await?;
@@ -254,6 +257,7 @@ impl Agents {
         let agent = Admitted {
             id,
             by: By::GitLab(word),
+            shown,
         };
         if !agent.is_among(self.rules.load().agents()) {
             return Err(Denied::OtherAgent);
@@ -296,7 +300,7 @@ impl Agents {
         tokio::select! {
             biased;
             _ = &mut driver => {}
-            why = agent.revoked(&self.rules) => {
+            why = self.revoked(&agent) => {
                 tunnel.close(CloseReason::Revoked, why.message());
                 driver.await;
             }
@@ -308,7 +312,31 @@ impl Agents {
         }
     }
 
-    fn find(&self, headers: &HeaderMap, wish: Wish) -> Result<Arrival, Denied> {
+    /// Waits until the agent is admitted no longer, by the rules of now or those after them. Cancel-safe.
+    async fn revoked(&self, agent: &Admitted) -> Revoked {
+        let word_ended = async {
+            match &agent.by {
+                By::GitLab(word) => Revoked::Word(word.ended().await),
+                By::Configuration(_) => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            why = word_ended => why,
+            () = self.rules.until(|rules| !agent.is_among(rules.agents())) => match &agent.by {
+                By::GitLab(_) => Revoked::OtherAgent,
+                By::Configuration(_) => Revoked::Unlisted,
+            },
+            () = self.until_dropped(agent.shown.as_ref()) => Revoked::UnknownCa,
+        }
+    }
+
+    fn find(
+        &self,
+        headers: &HeaderMap,
+        wish: Wish,
+        connection: &Connection,
+    ) -> Result<Arrival, Denied> {
         let token = TokenHash::of(self.token(headers)?.expose());
         let agent = self.rules.load().agents().tokens().holder(&token);
         if agent.is_none() && self.gitlab.is_none() {
@@ -317,6 +345,8 @@ impl Agents {
         if self.stop.is_draining() {
             return Err(Denied::Draining);
         }
+        // Before GitLab is asked: that costs more.
+        self.check_certificate(connection.shown.as_ref())?;
         let Some(id) = agent else {
             return Ok(Arrival::Unknown(wish));
         };
@@ -425,6 +455,34 @@ impl Drop for LiveTunnel<'_> {
         self.metrics.tunnel_ended(cause.into());
         let error = over.map_or_else(|| "the connection broke".to_owned(), |over| chain(&*over));
         tracing::info!(agent.id = %self.agent, tunnel.id = session, error, "tunnel ended");
+    }
+}
+
+/// What an agent's owner is told.
+const fn without_proof(why: Unproved) -> &'static str {
+    match why {
+        Unproved::NoCertificate => {
+            "this relay wants a client certificate of its agents, and the agent has shown none"
+        }
+        Unproved::UnknownCa => {
+            "none of the CAs that this relay believes has issued the agent's client certificate"
+        }
+        Unproved::Expired => "the agent's client certificate has expired",
+        Unproved::NotYet => "the agent's client certificate does not hold yet",
+        Unproved::OtherUse => {
+            "the agent's client certificate is not for client authentication: its extended key usage lacks clientAuth"
+        }
+        Unproved::Unusable => "the agent's client certificate cannot be used",
+    }
+}
+
+/// As what that counts.
+const fn unbelieved(why: Unproved) -> NoTunnel {
+    match why {
+        Unproved::NoCertificate => NoTunnel::NoCertificate,
+        Unproved::UnknownCa => NoTunnel::UnknownCa,
+        Unproved::Expired => NoTunnel::CertificateExpired,
+        Unproved::NotYet | Unproved::OtherUse | Unproved::Unusable => NoTunnel::BadCertificate,
     }
 }
 

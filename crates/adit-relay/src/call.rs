@@ -15,7 +15,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{audit::OfConnection, authenticate::Bearer, client::Client, config::FrontDoorConfig};
+use crate::{
+    agents::Shown, audit::OfConnection, authenticate::Bearer, client::Client,
+    config::FrontDoorConfig,
+};
 
 /// One request, without the request.
 #[derive(Debug)]
@@ -80,6 +83,8 @@ impl Lap {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
+    /// The certificate with which it came, where agents are asked for one.
+    pub(crate) shown: Option<Arc<Shown>>,
     /// On what terms it was accepted.
     pub(crate) config: Arc<FrontDoorConfig>,
     /// The last credential that was verified here; see `authenticate.rs`.

@@ -58,6 +58,8 @@ pub struct Config {
     pub route: RouteConfig,
     /// Sessions with agents.
     pub tunnel: TunnelConfig,
+    /// A file with the CAs that issue to agents. Default: none, and then a token is enough. With it, the public port has TLS.
+    pub client_ca_file: Option<PathBuf>,
     /// What one connection, job, agent may use.
     pub limits: LimitsConfig,
     /// What is written down of requests.

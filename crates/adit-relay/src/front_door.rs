@@ -32,8 +32,8 @@ mod patience;
 mod proxy_header;
 mod tallied;
 
-use accept::NoPlace;
 pub(crate) use accept::{HandshakeError, Place, Places, accept, keep_alive};
+use accept::{NoPlace, certificates_of};
 
 /// Everything a connection needs.
 #[derive(Debug)]
@@ -163,6 +163,7 @@ impl FrontDoor {
         };
         let connection = Connection {
             client,
+            shown: self.agents.shown(certificates_of(&io)),
             config,
             bearer: Mutex::default(),
             audit: self.audit.connection(shard, client),

@@ -191,12 +191,12 @@ impl Metrics {
         );
         registry.register(
             "tunnels_refused",
-            "Tunnels that were not opened. other_agent: GitLab's agent has the id of one of the relay's own; too_many: limits.tunnels_per_agent; handshake: it broke off, or the versions do not fit; the others as for callers",
+            "Tunnels that were not opened. other_agent: GitLab's agent has the id of one of the relay's own; no_certificate, unknown_ca, certificate_expired, bad_certificate: of tunnel.client_ca_file, the last when it does not hold yet, is a server's, or cannot be used; too_many: limits.tunnels_per_agent; handshake: it broke off, or the versions do not fit; the others as for callers",
             self.tunnels_refused.clone(),
         );
         registry.register(
             "tunnel_ends",
-            "Tunnels that ended. closed: in good order; silent: nothing was heard in time, see tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token, or the configuration no longer lists it; cut_by_operator: on the private port",
+            "Tunnels that ended. closed: in good order; silent: nothing was heard in time, see tunnel.dead_after; misbehaved: broke the protocol, or sent a flood; lost: with its connection; revoked: GitLab no longer vouches for the agent's token, or the configuration no longer lists it, or the CA of its certificate; cut_by_operator: on the private port",
             self.tunnel_ends.clone(),
         );
     }

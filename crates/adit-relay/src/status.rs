@@ -18,7 +18,7 @@ use adit_identity::{
 use adit_process::{
     Stop,
     admin::{Asker, Readiness},
-    tls::ServerTls,
+    tls::{ClientRoots, ServerTls},
 };
 use adit_tunnel::Tunnel;
 use axum::{
@@ -74,6 +74,7 @@ pub(crate) struct Status {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) admin_tls: Option<ServerTls>,
+    pub(crate) client_roots: Option<ClientRoots>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) audit: Audit,
 }
@@ -164,6 +165,7 @@ impl Status {
         unready
             .chain(self.of_config())
             .chain(self.of_certificates())
+            .chain(self.client_roots.as_ref().and_then(of_client_roots))
             .chain(rules.oidc.unfetched().into_iter().map(of_issuer))
             .chain(self.gitlab.as_deref().and_then(of_gitlab))
             .chain(self.of_audit())
@@ -277,13 +279,29 @@ fn stream(exchange: &Exchange) -> Stream {
 }
 
 fn of_certificate(about: &str, tls: &ServerTls) -> Option<Problem> {
-    if let Some(trouble) = tls.trouble() {
+    if let Some(trouble) = tls.own().trouble() {
         let message = format!("it cannot be read again, the old one stays: {trouble}");
         return Some(problem(about, message));
     }
-    let end = tls.not_after();
+    let end = tls.own().not_after();
     let is_near = end <= SystemTime::now() + SHORT;
     is_near.then(|| problem(about, format!("it ends at {}", Moment(end))))
+}
+
+fn of_client_roots(roots: &ClientRoots) -> Option<Problem> {
+    let about = "client_ca";
+    if let Some(trouble) = roots.trouble() {
+        let message = format!("its file cannot be read again, the old CAs stay: {trouble}");
+        return Some(problem(about, message));
+    }
+    let cas = roots.certificates();
+    let first = cas.iter().min_by_key(|ca| ca.not_after)?;
+    let is_near = first.not_after <= SystemTime::now() + SHORT;
+    let message = || {
+        let end = Moment(first.not_after);
+        format!("`{}`, which issues to agents, ends at {end}", first.subject)
+    };
+    is_near.then(|| problem(about, message()))
 }
 
 fn of_issuer(Unfetched { issuer, left }: Unfetched) -> Problem {

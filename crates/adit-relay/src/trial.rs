@@ -120,7 +120,17 @@ impl Trial {
     /// It cannot be used, or its key is another's.
     pub fn certificate(&self) -> Result<Option<Certificate>, StartError> {
         let tls = files::certificate(&self.config.front_door)?;
-        Ok(tls.map(|tls| tls.certificate()))
+        Ok(tls.map(|tls| tls.own().certificate()))
+    }
+
+    /// The CAs that issue to agents; nothing when these need no certificate.
+    ///
+    /// # Errors
+    /// They cannot be used, or what the relay itself shows cannot.
+    pub fn client_cas(&self) -> Result<Option<Vec<Certificate>>, StartError> {
+        let tls = files::certificate(&self.config.front_door)?;
+        let roots = files::client_roots(&self.config, tls.as_ref())?;
+        Ok(roots.map(|roots| roots.certificates()))
     }
 
     /// The certificate that the private port would show; nothing without TLS.
@@ -129,7 +139,7 @@ impl Trial {
     /// It cannot be used, or its key is another's.
     pub fn admin_certificate(&self) -> Result<Option<Certificate>, StartError> {
         let tls = files::admin_certificate(&self.config.admin)?;
-        Ok(tls.map(|tls| tls.certificate()))
+        Ok(tls.map(|tls| tls.own().certificate()))
     }
 
     /// Reads the token that opens the private port to operators; nothing when none is configured.

@@ -113,6 +113,7 @@ pub(crate) async fn start(config: Config) -> Result<Agent, Failure> {
         let exit = match &error {
             StartError::Kubernetes(_)
             | StartError::Roots(_)
+            | StartError::Certificate(_)
             | StartError::Webhooks(_)
             | StartError::RelayName(_)
             | StartError::Traces(_) => Exit::BadConfig,

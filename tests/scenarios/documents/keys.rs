@@ -137,7 +137,10 @@ fn files_of_the_agent() -> Vec<Value> {
     });
     let mut traced = file.clone();
     traced["traces"] = json!({ "endpoint": "https://collector.example.com:4317" });
-    vec![file, of_flux, traced]
+    let mut certified = file.clone();
+    certified["relay"]["client_certificate"] = json!("/a.pem");
+    certified["relay"]["client_key"] = json!("/a.key");
+    vec![file, of_flux, traced, certified]
 }
 
 /// A row for each key, in the order of the types.

@@ -87,7 +87,7 @@ impl Link {
             metrics.connect(failure.attempt(), self.transports.first());
         })?;
         self.ask_version().await;
-        self.transports.reread_roots();
+        self.transports.reread_files();
         self.transports.open(&token, self.options.clone()).await
     }
 

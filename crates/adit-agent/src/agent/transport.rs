@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use adit_process::chain;
 use adit_process::net::WebSocket;
-use adit_process::tls::{H2, HTTP_1_1, TrustRoots};
+use adit_process::reread::look;
+use adit_process::tls::{H2, HTTP_1_1, OwnCertificate, TrustRoots};
 use adit_tunnel::{ConnectError, Driver, Options, WEBSOCKET_PATH, WEBSOCKET_PROTOCOL};
 use http::HeaderValue;
 use rustls::pki_types::ServerName;
@@ -25,6 +26,8 @@ use crate::metrics::{Attempt, Metrics, Transport};
 pub(crate) struct Transports {
     url: RelayUrl,
     roots: TrustRoots,
+    /// What the relay is shown, if it asks.
+    own: Option<OwnCertificate>,
     http2: Dialler,
     websocket: Dialler,
     /// Until then the WebSocket comes first, since it alone got through.
@@ -42,12 +45,20 @@ pub(crate) struct Carried {
 }
 
 impl Transports {
-    pub(crate) fn new(relay: &RelayConfig, metrics: Metrics) -> Result<Self, StartError> {
-        let (http2, websocket) = (dialler(relay, &[H2])?, dialler(relay, &[HTTP_1_1])?);
-        Ok(Self::of(relay, http2, websocket, metrics))
+    pub(crate) fn new(
+        relay: &RelayConfig,
+        own: Option<OwnCertificate>,
+        metrics: Metrics,
+    ) -> Result<Self, StartError> {
+        let http2 = dialler(relay, own.as_ref(), &[H2])?;
+        let websocket = dialler(relay, own.as_ref(), &[HTTP_1_1])?;
+        Ok(Self {
+            own,
+            ..Self::of(relay, http2, websocket, metrics)
+        })
     }
 
-    /// `websocket` offers HTTP/1.1 alone, or a balancer would choose what carries no WebSocket.
+    /// `websocket` offers HTTP/1.1 alone, or a balancer would choose what carries no WebSocket. For one attempt: files are not reread.
     pub(crate) fn of(
         relay: &RelayConfig,
         http2: Dialler,
@@ -57,6 +68,7 @@ impl Transports {
         Self {
             url: relay.url.clone(),
             roots: relay.roots.clone(),
+            own: None,
             http2,
             websocket,
             websocket_first: None,
@@ -79,9 +91,18 @@ impl Transports {
         }
     }
 
-    /// So that a rotated authority is taken up. While its file cannot be read the last one counts, as it did until now; the
+    /// So that what was renewed a moment ago is shown, and a rotated authority taken up.
+    pub(crate) fn reread_files(&mut self) {
+        if let Some(own) = &self.own {
+            // What it comes to is told.
+            let _ = look(own);
+        }
+        self.reread_roots();
+    }
+
+    /// While its file cannot be read the last one counts, as it did until now; the
     /// system's roots stay as they were at start.
-    pub(crate) fn reread_roots(&mut self) {
+    fn reread_roots(&mut self) {
         if self.roots == TrustRoots::System {
             return;
         }
@@ -89,7 +110,7 @@ impl Transports {
             let Some(tls) = &mut dialler.tls else {
                 continue;
             };
-            match Tls::offering(&[alpn], &self.roots, tls.name.clone()) {
+            match Tls::offering(&[alpn], &self.roots, self.own.as_ref(), tls.name.clone()) {
                 Ok(reread) => *tls = reread,
                 Err(error) => {
                     tracing::warn!(
@@ -201,13 +222,23 @@ fn opened(
     (Opened { tunnel, calls }, driver)
 }
 
-/// How the relay is dialled by somebody who offers it this.
-pub(crate) fn dialler(relay: &RelayConfig, alpn: &[&[u8]]) -> Result<Dialler, StartError> {
+/// The certificate that it is shown; nothing when none is configured.
+pub(crate) fn own_certificate(relay: &RelayConfig) -> Result<Option<OwnCertificate>, StartError> {
+    let own = relay.certificate.clone().map(OwnCertificate::load);
+    own.transpose().map_err(StartError::Certificate)
+}
+
+/// How the relay is dialled by somebody who offers and shows it this.
+pub(crate) fn dialler(
+    relay: &RelayConfig,
+    own: Option<&OwnCertificate>,
+    alpn: &[&[u8]],
+) -> Result<Dialler, StartError> {
     let tls = if relay.url.is_tls {
         let host = relay.url.bare_host();
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| StartError::RelayName(host.to_owned()))?;
-        Some(Tls::offering(alpn, &relay.roots, name)?)
+        Some(Tls::offering(alpn, &relay.roots, own, name)?)
     } else {
         None
     };

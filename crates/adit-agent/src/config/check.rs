@@ -9,7 +9,7 @@ use adit_identity::mistakes::{Key, Mistakes, Section};
 use adit_otlp::TracesConfig;
 use adit_process::backoff::BackoffTerms;
 use adit_process::replica_name;
-use adit_process::tls::TrustRoots;
+use adit_process::tls::{CertificateFiles, TrustRoots};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -86,6 +86,13 @@ fn relay(
     let given_proxy = raw.proxy.as_ref().map(ExposeSecret::expose_secret);
     let proxy = proxy(given_proxy, url.as_ref(), &mut section);
     let token = token(raw.token_file, given, &mut section);
+    let certificate = certificate(raw.client_certificate, raw.client_key, &mut section);
+    if certificate.is_some() && url.as_ref().is_some_and(|url| !url.is_tls) {
+        section.mistake(
+            "client_certificate",
+            "is shown in TLS, and relay.url has none: begin it with https://, or leave the certificate out",
+        );
+    }
     let connect_timeout = section.time(
         "connect_timeout",
         raw.connect_timeout.as_deref(),
@@ -117,6 +124,7 @@ fn relay(
     Some(RelayConfig {
         url: url?,
         roots: raw.ca_file.map_or(TrustRoots::System, TrustRoots::Only),
+        certificate,
         token: token?,
         proxy: proxy?,
         connect_timeout,
@@ -149,6 +157,20 @@ fn proxy(
         "proxy",
         proxy.map_err(|bad| format!("{bad} (from HTTPS_PROXY or ALL_PROXY)")),
     )
+}
+
+fn certificate(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    section: &mut Section<'_>,
+) -> Option<CertificateFiles> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => return Some(CertificateFiles { certificate, key }),
+        (None, None) => {}
+        (Some(_), None) => section.mistake("client_key", "needed with client_certificate"),
+        (None, Some(_)) => section.mistake("client_certificate", "needed with client_key"),
+    }
+    None
 }
 
 fn token(

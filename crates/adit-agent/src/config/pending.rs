@@ -1,6 +1,7 @@
 //! Decides which keys of a changed configuration wait for the agent's next start: what they say cannot change while it runs.
 
 use adit_process::backoff::BackoffTerms;
+use adit_process::tls::CertificateFiles;
 
 use super::{Config, FluxConfig, KubernetesConfig, Limits, PoolLimits, RelayConfig, TokenSource};
 
@@ -51,10 +52,11 @@ fn of(
 }
 
 impl RelayConfig {
-    fn differences(&self, next: &Self) -> [(&'static str, bool); 10] {
+    fn differences(&self, next: &Self) -> [(&'static str, bool); 12] {
         let Self {
             url,
             roots,
+            certificate,
             token,
             proxy,
             connect_timeout,
@@ -63,9 +65,20 @@ impl RelayConfig {
             ping_interval,
             dead_after,
         } = self;
+        let certificate_file = |files: &CertificateFiles| files.certificate.clone();
+        let key_file = |files: &CertificateFiles| files.key.clone();
+        let (files, next_files) = (certificate.as_ref(), next.certificate.as_ref());
         [
             ("url", *url != next.url),
             ("ca_file", *roots != next.roots),
+            (
+                "client_certificate",
+                files.map(certificate_file) != next_files.map(certificate_file),
+            ),
+            (
+                "client_key",
+                files.map(key_file) != next_files.map(key_file),
+            ),
             ("token_file", token.is_other_than(&next.token)),
             ("proxy", *proxy != next.proxy),
             ("connect_timeout", *connect_timeout != next.connect_timeout),
@@ -205,12 +218,14 @@ mod tests {
         );
         assert_eq!(started.pending(&taken_up), [""; 0]);
         let pending = config(
-            "url: 'https://elsewhere.example.com', dead_after: 1m",
+            "url: 'https://elsewhere.example.com', dead_after: 1m, client_certificate: /c, client_key: /k",
             "kubernetes: {context: b}\nlimits: {max_streams: 7}\nadmin: {address: '127.0.0.1:1'}\n\
              flux: {gitlab_url: 'https://gitlab.example.com', lease_namespace: adit}",
         );
         let expected = [
             "relay.url",
+            "relay.client_certificate",
+            "relay.client_key",
             "relay.dead_after",
             "kubernetes.context",
             "limits.max_streams",

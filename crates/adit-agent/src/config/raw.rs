@@ -50,6 +50,12 @@ pub struct RawRelay {
     pub ca_file: Option<PathBuf>,
     /// File with the agent's token. Reread on each connect, so a rotated token needs no restart. Required, or `ADIT_AGENT_TOKEN`.
     pub token_file: Option<PathBuf>,
+    /// PEM file with the client certificate that the agent shows the relay beside its token, followed by the CAs between it and the one
+    /// that the relay knows: for a relay with `tunnel.client_ca_file` ([networks](networks.md#a-client-certificate-for-each-agent)). Reread
+    /// when it changes, and shown from the next connect on; while it cannot be used, what it held before is shown. Default: none.
+    pub client_certificate: Option<PathBuf>,
+    /// PEM file with that certificate's key: PKCS#8, PKCS#1 or SEC1.
+    pub client_key: Option<PathBuf>,
     /// HTTP proxy that is asked to CONNECT, `http://user:password@host:port`, or `none`. Proxies behind TLS and SOCKS are refused. Default:
     /// `HTTPS_PROXY`, else `ALL_PROXY`, but for `NO_PROXY`.
     pub proxy: Option<SecretString>,

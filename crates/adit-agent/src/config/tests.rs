@@ -128,3 +128,38 @@ fn password_of_a_proxy_is_never_printed() {
             && !format!("{mistakes:?}").contains("hunter2")
     );
 }
+
+#[test]
+fn client_certificate_has_its_key_and_tls_to_be_shown_in() {
+    let (certificate, key) = ("client_certificate: a.pem", "client_key: a.key");
+    let both = format!("{certificate}, {key}");
+    let cases = [
+        (
+            "https://relay",
+            certificate,
+            Some("relay.client_key: needed"),
+        ),
+        (
+            "https://relay",
+            key,
+            Some("relay.client_certificate: needed"),
+        ),
+        (
+            "http://localhost",
+            &both,
+            Some("relay.client_certificate: is shown in TLS"),
+        ),
+        ("https://relay", &both, None),
+    ];
+    for (url, keys, expected) in cases {
+        let yaml = format!("relay: {{url: '{url}', token_file: /t, proxy: none, {keys}}}");
+        let checked = Config::try_from(RawConfig::from_yaml(&yaml).unwrap());
+        match expected {
+            Some(expected) => {
+                let told = checked.unwrap_err().to_string();
+                assert!(told.starts_with(expected), "{told}");
+            }
+            None => assert!(checked.unwrap().relay.certificate.is_some()),
+        }
+    }
+}

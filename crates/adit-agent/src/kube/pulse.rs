@@ -188,7 +188,7 @@ mod tests {
         let dialler = Dialler {
             host: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port(),
-            tls: Some(Tls::offering(&[H2], &TrustRoots::System, name).unwrap()),
+            tls: Some(Tls::offering(&[H2], &TrustRoots::System, None, name).unwrap()),
             proxy: None,
             timeout: Duration::from_secs(10),
         };

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
+use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::{TlsError, Witness, pem, pinned::Pinned, protocols, provider};
+use super::{OwnCertificate, TlsError, Witness, pem, pinned::Pinned, protocols, provider};
 
 /// Which root certificates are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum TrustRoots {
     SystemAnd(PathBuf),
 }
 
-/// TLS for dialling out. Clones share the session cache.
+/// TLS for dialling out. Clones share the session cache, if there is one.
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
@@ -84,6 +84,18 @@ impl ClientTls {
         })
     }
 
+    /// The same, and shows who asks for it this certificate, as it is by then. Sessions are not resumed: the peer would go by the
+    /// certificate that it was shown when they began.
+    #[must_use]
+    pub fn showing(self, own: &OwnCertificate) -> Self {
+        let mut config = Arc::unwrap_or_clone(self.config);
+        config.client_auth_cert_resolver = own.at_client();
+        config.resumption = Resumption::disabled();
+        Self {
+            config: Arc::new(config),
+        }
+    }
+
     /// For libraries that take a rustls config.
     #[must_use]
     pub fn config(&self) -> Arc<ClientConfig> {
@@ -132,7 +144,7 @@ fn bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(certificates)
 }
 
-fn add(
+pub(super) fn add(
     store: &mut RootCertStore,
     path: &Path,
     certificate: CertificateDer<'static>,

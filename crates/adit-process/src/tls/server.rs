@@ -1,45 +1,34 @@
-//! Decides which certificate adit shows, and when a new one takes over.
+//! Decides how adit answers TLS handshakes: with which certificate, and whether it asks for one.
 //!
-//! The relay loads it at the start and has it kept ([`reread`](crate::reread)). The invariant: what
-//! is shown was checked, key against certificate; a file that is half written or wrong changes
-//! nothing.
+//! The relay loads it at the start and has its certificate kept ([`OwnCertificate`]). The invariant:
+//! nobody is turned away for a certificate that is missing or not believed; who wants one looks at
+//! what was shown ([`ClientRoots`](super::ClientRoots)).
 
-use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
-use rustls::ServerConfig;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
-use rustls::sign::CertifiedKey;
-use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject;
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{
+    NoClientAuth, NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache,
+    StoresServerSessions,
+};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error};
+use rustls::{ServerConfig, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Certificate, TlsError, pem, protocols, provider};
-use crate::reread::{Kept, Looks};
-
-/// Where the certificate chain and its key lie, both PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The chain, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// The private key: PKCS#8, PKCS#1 or SEC1.
-    pub key: PathBuf,
-}
+use super::{CertificateFiles, OwnCertificate, TlsError, protocols, provider};
 
 /// TLS for accepting. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
-    config: Arc<ServerConfig>,
-    shown: Arc<Shown>,
-    /// When what is shown ends.
-    expiry: Gauge,
-    looks: Looks,
+    config: Arc<ArcSwap<ServerConfig>>,
+    terms: Arc<Terms>,
+    own: OwnCertificate,
 }
 
 impl ServerTls {
@@ -48,21 +37,17 @@ impl ServerTls {
     /// # Errors
     /// When a file cannot be used or the two do not match.
     pub fn load(files: CertificateFiles, alpn: &[&[u8]]) -> Result<Self, TlsError> {
-        let hasher = RandomState::new();
-        let material = Material::read(&files, &hasher)?;
-        let expiry = Gauge::default();
-        expiry.set(end_of(&material));
-        let shown = Arc::new(Shown {
-            files,
-            hasher,
-            material: ArcSwap::from_pointee(material),
-        });
-        let resolver = Arc::<Shown>::clone(&shown);
+        let own = OwnCertificate::load(files)?;
+        let terms = Terms {
+            alpn: protocols(alpn),
+            tickets: Ticketer::new().map_err(TlsError::Setup)?,
+            sessions: ServerSessionMemoryCache::new(SESSIONS),
+        };
+        let config = terms.config(&own, None)?;
         Ok(Self {
-            config: Arc::new(server_config(resolver, alpn)?),
-            shown,
-            expiry,
-            looks: Looks::default(),
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            terms: Arc::new(terms),
+            own,
         })
     }
 
@@ -75,159 +60,124 @@ impl ServerTls {
     /// For libraries that take a rustls config.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
-    }
-
-    /// When the certificate that is shown ends.
-    #[must_use]
-    pub fn not_after(&self) -> SystemTime {
-        self.shown.material.load().own.not_after
+        self.config.load_full()
     }
 
     /// The certificate that is shown.
     #[must_use]
-    pub fn certificate(&self) -> Certificate {
-        self.shown.material.load().own.clone()
+    pub const fn own(&self) -> &OwnCertificate {
+        &self.own
     }
 
-    /// Why the files could not be used when they were last looked at, if that is so.
-    #[must_use]
-    pub fn trouble(&self) -> Option<Arc<String>> {
-        self.looks.trouble()
-    }
-
-    /// Registers `adit_tls_certificate_expiry_timestamp_seconds` and
-    /// `adit_tls_certificate_reloads_total{outcome}`.
-    pub fn register(&self, registry: &mut Registry) {
-        let help = "When the certificate that is shown ends, in seconds since 1970";
-        let expiry = self.expiry.clone();
-        registry.register_with_unit(
-            "adit_tls_certificate_expiry_timestamp",
-            help,
-            Unit::Seconds,
-            expiry,
-        );
-        let help = "Looks at the certificate's files that found something new, or failed";
-        registry.register("adit_tls_certificate_reloads", help, self.looks.reloads());
-    }
-
-    fn remaining(&self) -> Duration {
-        self.not_after()
-            .duration_since(SystemTime::now())
-            .unwrap_or(Duration::ZERO)
-    }
-}
-
-impl Kept for ServerTls {
-    type Content = Material;
-    type Error = TlsError;
-
-    fn read(&self) -> Result<Option<Material>, TlsError> {
-        let material = Material::read(&self.shown.files, &self.shown.hasher)?;
-        let is_shown = material.fingerprint == self.shown.material.load().fingerprint;
-        Ok((!is_shown).then_some(material))
-    }
-
-    fn take(&self, material: Material) -> Result<(), TlsError> {
-        self.expiry.set(end_of(&material));
-        self.shown.material.store(Arc::new(material));
+    /// From now on asks whoever calls for a certificate, which is best one of these CAs; what is shown, if anything is, its owner has
+    /// the key of. The names keep browsers from asking people about other certificates that they have.
+    pub(super) fn ask_for(&self, names: Vec<DistinguishedName>) -> Result<(), TlsError> {
+        let config = self.terms.config(&self.own, Some(Asking(names)))?;
+        self.config.store(Arc::new(config));
         Ok(())
     }
+}
 
-    fn looks(&self) -> &Looks {
-        &self.looks
-    }
+/// What stays as it is, whoever is asked for what.
+struct Terms {
+    alpn: Vec<Vec<u8>>,
+    tickets: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+}
 
-    fn tell_replaced(&self) {
-        tracing::info!(expires_in = ?self.remaining(), "certificate replaced");
-    }
-
-    fn tell_refused(&self, error: &str) {
-        tracing::warn!(error, expires_in = ?self.remaining(), "certificate not reloaded, the old one stays");
+impl Terms {
+    fn config(
+        &self,
+        own: &OwnCertificate,
+        asking: Option<Asking>,
+    ) -> Result<ServerConfig, TlsError> {
+        // Agents that all come back at once, after a restart of what lies between, resume instead of
+        // paying a whole handshake each: with tickets, which hold what the client showed, and by
+        // session id in TLS 1.2, but where strangers could fill the memory with what they show.
+        let sessions: Arc<dyn StoresServerSessions> = match &asking {
+            Some(_) => Arc::new(NoServerSessionStorage {}),
+            None => Arc::clone(&self.sessions),
+        };
+        let clients: Arc<dyn ClientCertVerifier> = match asking {
+            Some(asking) => Arc::new(asking),
+            None => Arc::new(NoClientAuth),
+        };
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Setup)?
+            .with_client_cert_verifier(clients)
+            .with_cert_resolver(own.at_server());
+        config.alpn_protocols.clone_from(&self.alpn);
+        config.ticketer = Arc::clone(&self.tickets);
+        config.session_storage = sessions;
+        Ok(config)
     }
 }
 
-fn server_config(resolver: Arc<Shown>, alpn: &[&[u8]]) -> Result<ServerConfig, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Setup)?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
-    config.alpn_protocols = protocols(alpn);
-    // Agents that all come back at once, after a restart of what lies between, resume instead of
-    // paying a whole handshake each: with tickets, and by session id in TLS 1.2.
-    config.ticketer = Ticketer::new().map_err(TlsError::Setup)?;
-    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
-    Ok(config)
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms")
+            .field("alpn", &self.alpn)
+            .finish_non_exhaustive()
+    }
 }
 
-/// What handshakes are answered with.
+/// Takes any certificate or none, if its owner proves to have the key.
 #[derive(Debug)]
-struct Shown {
-    files: CertificateFiles,
-    hasher: RandomState,
-    material: ArcSwap<Material>,
-}
+struct Asking(Vec<DistinguishedName>);
 
-impl ResolvesServerCert for Shown {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.material.load().certified))
+impl ClientCertVerifier for Asking {
+    fn client_auth_mandatory(&self) -> bool {
+        false
     }
-}
 
-/// A certificate chain and its key, checked against each other.
-#[derive(Debug)]
-pub struct Material {
-    certified: Arc<CertifiedKey>,
-    own: Certificate,
-    /// Of both files' content, for this process only.
-    fingerprint: u64,
-}
-
-impl Material {
-    fn read(files: &CertificateFiles, hasher: &RandomState) -> Result<Self, TlsError> {
-        let CertificateFiles {
-            certificate: certificate_path,
-            key: key_path,
-        } = files;
-        let (certificate, key) = (pem::read(certificate_path)?, pem::read(key_path)?);
-        let fingerprint = hasher.hash_one((&certificate, &key));
-
-        let chain = pem::certificates(certificate_path, &certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|source| TlsError::Pem {
-            path: key_path.clone(),
-            source,
-        })?;
-        let own = chain
-            .first()
-            .and_then(|own| Certificate::read(own))
-            .ok_or_else(|| TlsError::Validity {
-                path: certificate_path.clone(),
-            })?;
-        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|source| {
-            TlsError::Mismatch {
-                certificate: certificate_path.clone(),
-                key: key_path.clone(),
-                source,
-            }
-        })?;
-        Ok(Self {
-            certified: Arc::new(certified),
-            own,
-            fingerprint,
-        })
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.0
     }
-}
 
-/// In seconds since 1970.
-fn end_of(material: &Material) -> i64 {
-    let end = material
-        .own
-        .not_after
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    i64::try_from(end.as_secs()).unwrap_or(i64::MAX)
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let bytes: usize = intermediates.iter().map(|one| one.len()).sum();
+        if intermediates.len() > MOST_INTERMEDIATES || end_entity.len() + bytes > MOST_BYTES {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
 }
 
 /// Sessions that TLS 1.2 clients may resume by id; each costs about 200 bytes.
 const SESSIONS: usize = 16 * 1024;
+/// More than any CA has between itself and whom it issues to: strangers' chains are looked at, too.
+const MOST_INTERMEDIATES: usize = 8;
+/// What a chain may have: it is kept with its connection, and goes into each ticket, which ends at 64 KiB.
+const MOST_BYTES: usize = 16 * 1024;

@@ -6,11 +6,18 @@ use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls_pki_types::ServerName;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
+};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::reread::{Look, Reread, keep, look};
@@ -127,12 +134,12 @@ async fn new_files_are_shown_after_a_reload() {
     let server = ServerTls::load(fixture.files(), &[]).unwrap();
     let client = ClientTls::new(&fixture.trusting(), &[]).unwrap();
     let (before, _) = handshake(&server, &client, "relay.test").await.unwrap();
-    assert_eq!(look(&server).unwrap(), Look::Unchanged);
+    assert_eq!(look(server.own()).unwrap(), Look::Unchanged);
 
     fixture.write_certificate(2041);
-    let old_end = server.not_after();
-    assert_eq!(look(&server).unwrap(), Look::Replaced);
-    assert!(server.not_after() > old_end);
+    let old_end = server.own().not_after();
+    assert_eq!(look(server.own()).unwrap(), Look::Replaced);
+    assert!(server.own().not_after() > old_end);
     let (after, _) = handshake(&server, &client, "relay.test").await.unwrap();
     assert_ne!(before, after);
 }
@@ -145,28 +152,28 @@ async fn foreign_key_keeps_the_old_certificate_until_both_fit_again() {
     let (before, _) = handshake(&server, &client, "relay.test").await.unwrap();
 
     fixture.write_foreign_key();
-    assert!(matches!(look(&server), Err(TlsError::Mismatch { .. })));
+    assert!(matches!(look(server.own()), Err(TlsError::Mismatch { .. })));
     fs::write(fixture.path("relay.key"), "half a fi").unwrap();
-    assert!(matches!(look(&server), Err(TlsError::Pem { .. })));
+    assert!(matches!(look(server.own()), Err(TlsError::Pem { .. })));
     fs::remove_file(fixture.path("relay.key")).unwrap();
-    assert!(matches!(look(&server), Err(TlsError::Read { .. })));
+    assert!(matches!(look(server.own()), Err(TlsError::Read { .. })));
     let (after, _) = handshake(&server, &client, "relay.test").await.unwrap();
     assert_eq!(before, after);
 
     fixture.write_certificate(2042);
-    assert_eq!(look(&server).unwrap(), Look::Replaced);
+    assert_eq!(look(server.own()).unwrap(), Look::Replaced);
 }
 
 #[tokio::test(start_paused = true)]
 async fn watch_notices_new_content_by_itself() {
     let fixture = Fixture::new();
     let server = ServerTls::load(fixture.files(), &[]).unwrap();
-    let old_end = server.not_after();
+    let old_end = server.own().not_after();
     fixture.write_certificate(2043);
     let mut tasks = JoinSet::new();
-    tasks.spawn(keep(Arc::new(server.clone()), &Reread::default()));
+    tasks.spawn(keep(Arc::new(server.own().clone()), &Reread::default()));
     let replaced = async {
-        while server.not_after() == old_end {
+        while server.own().not_after() == old_end {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -180,13 +187,13 @@ fn metrics_tell_the_expiry_and_count_reloads() {
     let fixture = Fixture::new();
     let server = ServerTls::load(fixture.files(), &[]).unwrap();
     let mut registry = Registry::default();
-    server.register(&mut registry);
+    server.own().register(&mut registry);
     fixture.write_foreign_key();
-    look(&server).unwrap_err();
-    look(&server).unwrap_err();
+    look(server.own()).unwrap_err();
+    look(server.own()).unwrap_err();
     fixture.write_certificate(2041);
-    look(&server).unwrap();
-    look(&server).unwrap();
+    look(server.own()).unwrap();
+    look(server.own()).unwrap();
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
     for line in [
@@ -226,4 +233,143 @@ fn debug_shows_no_key() {
     let key = fs::read_to_string(fixture.path("relay.key")).unwrap();
     let secret = key.lines().nth(1).unwrap();
     assert!(!format!("{server:?}").contains(secret));
+}
+
+/// A client that resumes, and shows a certificate which this CA made until the end of that year.
+fn client_of(
+    fixture: &Fixture,
+    ends: i32,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(fixture.ca.der().clone()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.not_after = date_time_ymd(ends, 12, 31);
+    let certificate = params.signed_by(&key, &fixture.ca).unwrap();
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        );
+    Arc::new(config.unwrap())
+}
+
+/// What the server was shown, and how the handshake went. A byte goes back, so that the client has read the tickets before it.
+async fn shown(
+    server: &ServerTls,
+    client: &Arc<ClientConfig>,
+) -> (Vec<CertificateDer<'static>>, HandshakeKind) {
+    let (near, far) = tokio::io::duplex(16 * 1024);
+    let acceptor = server.acceptor();
+    let accepted = async {
+        let mut stream = acceptor.accept(far).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        stream.flush().await.unwrap();
+        let session = stream.get_ref().1;
+        let shown = session.peer_certificates().unwrap_or_default().to_vec();
+        (shown, session.handshake_kind().unwrap())
+    };
+    let connected = async {
+        let name = ServerName::try_from("relay.test").unwrap();
+        let connector = TlsConnector::from(Arc::clone(client));
+        let mut stream = connector.connect(name, near).await.unwrap();
+        stream.read_exact(&mut [0]).await.unwrap();
+    };
+    let both = async { tokio::join!(accepted, connected) };
+    timeout(SOON, both).await.expect("a handshake in time").0
+}
+
+#[tokio::test]
+async fn what_a_client_showed_is_known_in_a_resumed_session_and_checked_anew() {
+    for version in [&TLS13, &TLS12] {
+        let (fixture, others) = (Fixture::new(), Fixture::new());
+        let server = ServerTls::load(fixture.files(), &[]).unwrap();
+        let roots = ClientRoots::load(fixture.path("ca.pem"), &server).unwrap();
+        let client = client_of(&fixture, 2040, version);
+        let (chain, kind) = shown(&server, &client).await;
+        assert_eq!(kind, HandshakeKind::Full);
+        assert_eq!(roots.check(&chain), Ok(()));
+        let (again, kind) = shown(&server, &client).await;
+        assert_eq!(kind, HandshakeKind::Resumed);
+        assert_eq!(again, chain);
+
+        // The CA was replaced meanwhile: a session of before is no way around that.
+        fs::write(fixture.path("ca.pem"), others.ca.pem()).unwrap();
+        assert_eq!(look(&roots).unwrap(), Look::Replaced);
+        let (again, kind) = shown(&server, &client).await;
+        assert_eq!(kind, HandshakeKind::Resumed);
+        assert_eq!(roots.check(&again), Err(Unproved::UnknownCa));
+    }
+}
+
+#[tokio::test]
+async fn who_shows_nothing_or_what_has_ended_gets_through_the_handshake() {
+    let fixture = Fixture::new();
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let roots = ClientRoots::load(fixture.path("ca.pem"), &server).unwrap();
+    let nothing = ClientTls::new(&fixture.trusting(), &[]).unwrap();
+    let (chain, _) = shown(&server, &nothing.config()).await;
+    assert_eq!(roots.check(&chain), Err(Unproved::NoCertificate));
+    let over = client_of(&fixture, 2020, &TLS13);
+    let (chain, _) = shown(&server, &over).await;
+    assert_eq!(roots.check(&chain), Err(Unproved::Expired));
+}
+
+#[tokio::test]
+async fn own_certificate_is_shown_as_it_is_by_then_and_no_session_is_resumed() {
+    let fixture = Fixture::new();
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let _roots = ClientRoots::load(fixture.path("ca.pem"), &server).unwrap();
+    let own = OwnCertificate::load(fixture.files()).unwrap();
+    let client = ClientTls::new(&fixture.trusting(), &[])
+        .unwrap()
+        .showing(&own);
+    let (before, _) = shown(&server, &client.config()).await;
+    fixture.write_certificate(2041);
+    assert_eq!(look(&own).unwrap(), Look::Replaced);
+    let (after, kind) = shown(&server, &client.config()).await;
+    assert_eq!(kind, HandshakeKind::Full);
+    assert_ne!(before, after);
+}
+
+#[tokio::test]
+async fn chain_that_is_longer_than_any_is_hung_up_on() {
+    let fixture = Fixture::new();
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let _roots = ClientRoots::load(fixture.path("ca.pem"), &server).unwrap();
+    let text = fs::read_to_string(fixture.path("relay.pem")).unwrap();
+    for (certificates, passes) in [(9, true), (10, false)] {
+        fs::write(fixture.path("relay.pem"), text.repeat(certificates)).unwrap();
+        let own = OwnCertificate::load(fixture.files()).unwrap();
+        let client = ClientTls::new(&fixture.trusting(), &[])
+            .unwrap()
+            .showing(&own);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (acceptor, connector) = (server.acceptor(), client.connector());
+        let name = ServerName::try_from("relay.test").unwrap();
+        let both = async { tokio::join!(acceptor.accept(far), connector.connect(name, near)) };
+        let (accepted, _) = timeout(SOON, both).await.expect("a handshake in time");
+        assert_eq!(accepted.is_ok(), passes, "{certificates}");
+    }
+}
+
+#[test]
+fn file_of_cas_is_taken_whole_or_not() {
+    let (fixture, other) = (Fixture::new(), Fixture::new());
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let file = fixture.path("ca.pem");
+    let roots = ClientRoots::load(file.clone(), &server).unwrap();
+    let both = format!("{}{}", fixture.ca.pem(), other.ca.pem());
+    fs::write(&file, &both).unwrap();
+    assert_eq!(look(&roots).unwrap(), Look::Replaced);
+    assert_eq!(roots.certificates().len(), 2);
+    fs::write(&file, both.replace("-----END", "----END")).unwrap();
+    look(&roots).unwrap_err();
+    assert!(roots.trouble().is_some());
+    assert_eq!(roots.certificates().len(), 2);
 }

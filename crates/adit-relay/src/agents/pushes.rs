@@ -152,7 +152,7 @@ impl Follower<'_> {
         tokio::select! {
             biased;
             () = tunnel.draining() => Err(End::Tunnel),
-            why = self.agent.revoked(&self.agents.rules) => Err(End::Revoked(why)),
+            why = self.agents.revoked(&self.agent) => Err(End::Revoked(why)),
             end = self.hear(receive, heard, followed, &waiting) => end,
             end = self.pass_on(send, &waiting) => end,
         }

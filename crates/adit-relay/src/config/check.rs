@@ -30,6 +30,8 @@ const PLAIN: &str = "needed: without TLS the relay listens on loopback only, and
 const WITH_CERTIFICATE: &str = "either TLS ends before the relay, or the relay has a certificate: take this out, or listen.certificate and listen.key";
 const BY_WHOM: &str = "needs the addresses of what ends TLS, in proxy_protocol_from or forwarded_for_from: plain connections are taken from there alone";
 const EVERYBODY: &str = "names everybody, who could then send tokens in clear: with tls_ended_before, name the addresses of what ends TLS";
+/// Why agents' certificates need TLS that ends here.
+const NO_TLS: &str = "cannot be checked without listen.certificate: where something in front of the relay ends TLS (tls_ended_before), the relay does not see what an agent shows; let it pass TLS through, or leave this out";
 const DEFAULT_GRACE: Duration = Duration::from_secs(300);
 
 impl TryFrom<RawConfig> for Config {
@@ -44,6 +46,7 @@ impl TryFrom<RawConfig> for Config {
 
 fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     let root = Key::root();
+    let is_plain = raw.listen.certificate.is_none() && raw.listen.key.is_none();
     let front_door = front_door(raw.listen, &raw.limits, mistakes);
     let admin = AdminConfig::check(raw.admin, mistakes);
     let agent_series = Section::new("metrics", mistakes).count(
@@ -86,6 +89,9 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
     );
     let route = route(&raw.route, mistakes);
     let tunnel = tunnel(&raw.tunnel, mistakes);
+    if is_plain && raw.tunnel.client_ca_file.is_some() {
+        Section::new("tunnel", mistakes).mistake("client_ca_file", NO_TLS);
+    }
     let limits = limits(&raw.limits, mistakes);
     let audit = audit::check(raw.audit, mistakes);
     let traces = raw.traces.map(|raw| TracesConfig::check(raw, mistakes));
@@ -111,6 +117,7 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         agents: agents?,
         route,
         tunnel,
+        client_ca_file: raw.tunnel.client_ca_file,
         limits,
         audit: audit?,
         traces: if_checked(traces)?,

@@ -39,6 +39,7 @@ impl Config {
             agents: _,
             route: _,
             tunnel,
+            client_ca_file,
             limits: _,
             audit,
             traces,
@@ -64,6 +65,10 @@ impl Config {
             }
         }
         keys.differ("authorities.ca_file", *ca_file != next.ca_file);
+        keys.differ(
+            "tunnel.client_ca_file",
+            *client_ca_file != next.client_ca_file,
+        );
         tunnel.pending(&next.tunnel, &mut keys);
         audit.to.pending(&next.audit.to, &mut keys);
         keys.differ("traces", *traces != next.traces);

@@ -173,6 +173,10 @@ pub struct RawRoute {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTunnel {
+    /// PEM file with CAs, one or several. With it an agent must show a client certificate that one of them issued, [beside its
+    /// token](networks.md#a-client-certificate-for-each-agent); jobs need none on the same port. Only where the relay itself ends TLS.
+    /// Reread when it changes; a file that cannot be used changes nothing and is logged. Default: agents need no certificate.
+    pub client_ca_file: Option<PathBuf>,
     /// Silence after which an agent is pinged. Agents ask by themselves after 25 s (their `relay.ping_interval`), well inside the minute
     /// after which balancers forget a connection; so the relay asks only one that is late, and an idle tunnel costs it one wake-up in 25 s.
     /// While requests run, four fifths of `dead_after` if that is shorter.

@@ -214,3 +214,14 @@ fn port_that_gitlab_calls_has_tls_or_is_on_loopback() {
         assert_eq!(told.lines().count(), 1, "{told}");
     }
 }
+
+#[test]
+fn agents_certificates_cannot_be_wanted_where_tls_has_ended() {
+    let plain = "{listen: {address: '127.0.0.1:0'}, tunnel: {client_ca_file: ca.pem}}";
+    let told = check(plain).unwrap_err();
+    let key = "tunnel.client_ca_file: cannot be checked without listen.certificate";
+    assert!(told.starts_with(key), "{told}");
+    let tls = "{listen: {certificate: a.pem, key: a.key}, tunnel: {client_ca_file: ca.pem}}";
+    let file = check(tls).unwrap().client_ca_file;
+    assert_eq!(file.unwrap().display().to_string(), "ca.pem");
+}

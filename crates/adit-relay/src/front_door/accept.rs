@@ -23,7 +23,7 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{TlsAcceptor, rustls::pki_types::CertificateDer, server::TlsStream};
 use tokio_util::either::Either;
 
 use super::proxy_header::BadProxyHeader;
@@ -190,6 +190,15 @@ fn socket_of(io: &Io) -> &BufferedStream {
         Io::Left(plain) => plain,
         Io::Right(tls) => tls.get_ref().0,
     }
+}
+
+/// What the client showed in the handshake; its own certificate first.
+pub(super) fn certificates_of(io: &Io) -> &[CertificateDer<'static>] {
+    match io {
+        Io::Left(_) => None,
+        Io::Right(tls) => tls.get_ref().1.peer_certificates(),
+    }
+    .unwrap_or_default()
 }
 
 /// Has the kernel find peers that vanished without a word: after `idle` of silence it asks four times, a quarter of that

@@ -73,7 +73,7 @@ pub(super) async fn serve(io: Http2Io, connection: Connection, door: Arc<FrontDo
     };
     let mut draining = std::pin::pin!(door.stop.draining());
     let mut is_draining = false;
-    let mut served = Served::new(http2, &door, &connection.config, &has_tunnel);
+    let mut served = Served::new(http2, &door, &connection, &has_tunnel);
     let result = std::future::poll_fn(|cx| {
         if !is_draining && draining.as_mut().poll(cx).is_ready() {
             is_draining = true;
@@ -140,9 +140,13 @@ async fn stream(
             return Box::pin(exchange).await;
         }
         Arrival::Denied(denied) => Err(denied),
-        Arrival::Agent(agent, wish) => Ok((Admitted::listed(agent), wish)),
+        Arrival::Agent(agent, wish) => {
+            let shown = connection.shown.clone();
+            Ok((Admitted::listed(agent, shown), wish))
+        }
         Arrival::Unknown(wish) => {
-            let asking = agents.ask_gitlab(request.headers(), wish, client().ip);
+            let shown = connection.shown.clone();
+            let asking = agents.ask_gitlab(request.headers(), wish, client().ip, shown);
             Box::pin(asking).await.map(|agent| (agent, wish))
         }
     };
@@ -177,7 +181,7 @@ struct Served<'a, F> {
     http2: Http2<Corked<Http2Io>, SendBuf>,
     streams: FuturesUnordered<F>,
     door: &'a FrontDoor,
-    config: &'a FrontDoorConfig,
+    connection: &'a Connection,
     /// `None` once it was too many.
     hasty: Option<Hasty>,
     has_tunnel: &'a AtomicBool,
@@ -200,15 +204,18 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     fn new(
         http2: Http2<Corked<Http2Io>, SendBuf>,
         door: &'a FrontDoor,
-        config: &'a FrontDoorConfig,
+        connection: &'a Connection,
         has_tunnel: &'a AtomicBool,
     ) -> Self {
         Self {
             http2,
             streams: FuturesUnordered::new(),
             door,
-            config,
-            hasty: Some(Hasty::new(config.max_cancels_per_second, Instant::now())),
+            connection,
+            hasty: Some(Hasty::new(
+                connection.config.max_cancels_per_second,
+                Instant::now(),
+            )),
             has_tunnel,
             windows: Windows::Small,
             idle: None,
@@ -229,7 +236,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
             while accepted < ACCEPTS_PER_TURN {
                 match self.http2.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        let arrival = self.door.agents.sort(&request);
+                        let arrival = self.door.agents.sort(&request, self.connection);
                         self.streams.push(open(request, respond, arrival));
                         self.note_full();
                         accepted += 1;
@@ -262,7 +269,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
 
     /// h2 tells nobody when it turns streams away, and clients wait by themselves: reaching the limit is what can be seen of it.
     fn note_full(&self) {
-        let most = usize::try_from(self.config.max_streams_per_connection);
+        let most = usize::try_from(self.connection.config.max_streams_per_connection);
         if most == Ok(self.streams.len()) {
             self.door.handler.metrics.connections_full.inc();
         }
@@ -299,7 +306,11 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
             self.idle = None;
             return;
         }
-        let until = || Box::pin(sleep_until(Instant::now() + self.config.idle_timeout));
+        let until = || {
+            Box::pin(sleep_until(
+                Instant::now() + self.connection.config.idle_timeout,
+            ))
+        };
         if self
             .idle
             .get_or_insert_with(until)

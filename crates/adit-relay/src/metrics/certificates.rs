@@ -37,7 +37,7 @@ impl Collector for Certificates {
             "adit_tls_certificate_expiry_timestamp_seconds",
             "When the certificate that is shown ends, in seconds since 1970",
             self.0.iter().map(|(port, shown)| {
-                let end = shown.not_after().duration_since(UNIX_EPOCH);
+                let end = shown.own().not_after().duration_since(UNIX_EPOCH);
                 let end = end.unwrap_or(Duration::ZERO).as_secs();
                 ([("port", *port)], end)
             }),
@@ -46,7 +46,7 @@ impl Collector for Certificates {
             "adit_tls_certificate_reloads",
             "Looks at the certificate's files that found something new, or failed",
             self.0.iter().flat_map(|(port, shown)| {
-                let reloads = shown.looks().reloads();
+                let reloads = shown.own().looks().reloads();
                 Reload::ALL.iter().map(move |outcome| {
                     let labels = [("port", *port), (Reload::NAME, outcome.as_str())];
                     (labels, reloads.of(*outcome).get())

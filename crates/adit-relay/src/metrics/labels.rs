@@ -123,6 +123,12 @@ label! {
         Unauthenticated = "unauthenticated",
         /// GitLab's agent has the id of one of the relay's own.
         OtherAgent = "other_agent",
+        /// The agent shows none, where it must.
+        NoCertificate = "no_certificate",
+        UnknownCa = "unknown_ca",
+        CertificateExpired = "certificate_expired",
+        /// One that does not hold yet, is a server's, or cannot be used.
+        BadCertificate = "bad_certificate",
         GitLabUnavailable = "gitlab_unavailable",
         GitLabBadAnswer = "gitlab_bad_answer",
         GitLabBusy = "gitlab_busy",

@@ -66,8 +66,13 @@ impl Built {
         for (port, tls) in [("public", &tls), ("admin", &admin_tls)] {
             if let Some(tls) = tls {
                 certificates.add(port, tls);
-                upkeep.keep(tls.clone());
+                upkeep.keep(tls.own().clone());
             }
+        }
+        let client_roots = files::client_roots(&config, tls.as_ref())?;
+        if let Some(roots) = &client_roots {
+            roots.register("adit_relay_client_ca", &mut registered);
+            upkeep.keep(roots.clone());
         }
         let (oidc, refreshes) = oidc(&config)?;
 
@@ -150,11 +155,13 @@ impl Built {
             metrics: Arc::clone(&metrics),
             tls: tls.clone(),
             admin_tls: admin_tls.clone(),
+            client_roots: client_roots.clone(),
             gitlab: gitlab.clone(),
             audit: audit.clone(),
         };
         let agents = Agents {
             rules: rules.clone(),
+            client_roots,
             gitlab: gitlab.clone().filter(|gitlab| gitlab.has_secret()),
             files: agent_files.clone(),
             pushes: called.as_ref().map(|called| Arc::clone(&called.pushes)),

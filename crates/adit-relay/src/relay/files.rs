@@ -14,7 +14,9 @@ use adit_otlp::{Collector, CollectorConfig, Counts, Exporter, Instance, Token, T
 use adit_process::{
     replica_name,
     secret_file::{Loaded, SecretError, load},
-    tls::{CertificateFiles, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots},
+    tls::{
+        CertificateFiles, ClientRoots, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots,
+    },
 };
 
 use super::StartError;
@@ -42,6 +44,18 @@ pub(crate) fn admin_certificate(config: &AdminConfig) -> Result<Option<ServerTls
         "admin.certificate, admin.key",
         &[HTTP_1_1],
     )
+}
+
+/// Who issues to agents, and is asked for by what the public port speaks; nothing when agents need no certificate.
+pub(crate) fn client_roots(
+    config: &Config,
+    tls: Option<&ServerTls>,
+) -> Result<Option<ClientRoots>, StartError> {
+    // There is TLS, or the configuration would not have passed.
+    let named = config.client_ca_file.as_ref().zip(tls);
+    let roots = named.map(|(file, tls)| ClientRoots::load(file.clone(), tls));
+    let roots = roots.transpose();
+    roots.map_err(|error| unusable("tunnel.client_ca_file", error))
 }
 
 /// What the port shows that GitLab calls; nothing without TLS.

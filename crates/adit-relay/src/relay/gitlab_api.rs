@@ -53,7 +53,7 @@ impl Unopened {
         let tls = files::gitlab_api_certificate(&config)?;
         if let Some(tls) = &tls {
             certificates.add("gitlab_api", tls);
-            upkeep.keep(tls.clone());
+            upkeep.keep(tls.own().clone());
         }
         let calls = Calls {
             registry: parts.registry,

@@ -10,7 +10,7 @@ use adit_agent::Trial;
 use clap::Args;
 
 use self::cluster::{ACCOUNT, API_SERVER, KUBECONFIG};
-use self::relay::{CLOCK, TOKEN, TUNNEL, VERSION};
+use self::relay::{CERTIFICATE, CLOCK, TOKEN, TUNNEL, VERSION};
 use self::rights::{IMPERSONATION, NAMESPACES};
 use super::finding::{Check, Hop, Report};
 use super::network::{CONNECT, HTTP, NAME, PROXY, TLS};
@@ -36,9 +36,10 @@ pub(crate) struct BesideAgentArgs {
 const SETTINGS: Check = Check::new("settings", Hop::Agent);
 
 /// First what is on the way to the relay, then what is on the way to the API server.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     SETTINGS,
     TOKEN,
+    CERTIFICATE,
     NAME,
     CONNECT,
     PROXY,

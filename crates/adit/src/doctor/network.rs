@@ -94,7 +94,7 @@ fn trusted(shown: &Certificate, report: &mut Report) {
 }
 
 /// Less than a tenth of its life is left: whoever renews certificates has done it by then, however short they live.
-pub(super) fn is_nearly_over(certificate: &Certificate, now: SystemTime) -> bool {
+fn is_nearly_over(certificate: &Certificate, now: SystemTime) -> bool {
     let left = certificate.not_after.duration_since(now);
     let life = certificate
         .not_before
@@ -127,7 +127,22 @@ fn stop<T>(check: Check, step: Result<T, DialError>, report: &mut Report) -> Opt
     }
 }
 
-pub(super) const RENEW: &str =
+/// Tells whether a certificate that this side has itself holds now. `taken` says who takes up a new one by itself.
+pub(super) fn of_own(check: Check, certificate: &Certificate, taken: &str, report: &mut Report) {
+    let (now, what) = (SystemTime::now(), told(certificate));
+    if certificate.not_after <= now {
+        report.failed(check, what, format!("renew it; {taken}"));
+    } else if certificate.not_before.is_some_and(|begin| begin > now) {
+        let what = format!("{what}, and does not hold yet");
+        report.failed(check, what, "check this machine's clock");
+    } else if is_nearly_over(certificate, now) {
+        report.warning(check, what, format!("it ends soon: renew it; {taken}"));
+    } else {
+        report.ok(check, what);
+    }
+}
+
+const RENEW: &str =
     "the relay's certificate ends soon: renew it; the relay takes up the new file by itself";
 
 #[cfg(test)]

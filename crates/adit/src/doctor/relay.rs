@@ -14,7 +14,7 @@ use adit_relay::Trial;
 use clap::Args;
 
 use self::authorities::{API_SECRET, GITLAB, ISSUERS, READ_TOKEN, WEBHOOK};
-use self::certificate::{ADMIN_CERTIFICATE, CERTIFICATE};
+use self::certificate::{ADMIN_CERTIFICATE, CERTIFICATE, CLIENT_CA};
 use self::files::{ADMIN_TOKEN, AUDIT, TRACES};
 use self::gitlab_api::GITLAB_API;
 use self::running::{ADMIN, GITALY, PORT, READY, VERSION};
@@ -34,9 +34,10 @@ pub(crate) struct RelayArgs {
 
 const SETTINGS: Check = Check::new("settings", Hop::Relay);
 
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     SETTINGS,
     CERTIFICATE,
+    CLIENT_CA,
     ADMIN_CERTIFICATE,
     ADMIN_TOKEN,
     AUDIT,

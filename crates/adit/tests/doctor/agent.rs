@@ -2,7 +2,7 @@
 
 mod cluster;
 
-use adit_tests::pki::{self, HTTP1, HTTP2, Pki};
+use adit_tests::pki::{self, HTTP1, HTTP2, Made, Pki};
 use adit_tests::{AgentBuilder, ConnectProxy, Kube, TestRelay, agent, relay, scenario};
 
 use self::cluster::{all, cluster};
@@ -256,6 +256,46 @@ fn relay_that_takes_no_more_tunnels_is_told() {
         examined.is_broken_at("tunnel", "relay", "as many tunnels as it may");
         relay.stop().await;
         running.stop().await;
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn certificate_that_the_relay_wants_is_told() {
+    scenario(async {
+        let (folder, ca) = (tempfile::tempdir().unwrap(), Pki::new("agents' CA"));
+        let file = ca.write_ca(folder.path());
+        let relay = relay().with("tunnel", "client_ca_file", file.display());
+        let relay = relay.start().await;
+        let kube = cluster("v1.36.0", all).start().await;
+
+        let without = examined(&relay, &kube, |agent| agent).await;
+        assert_eq!(without.outcome("certificate"), "ok", "{without}");
+        let why = "wants a client certificate";
+        without.is_broken_at("tunnel", "agent", why);
+        let good = |agent: AgentBuilder| agent.certified(&ca, Made::default());
+        for scheme in ["https", "wss"] {
+            let url = format!("{scheme}://{}", relay.address());
+            let dials = |agent| good(agent).with("relay", "url", url);
+            let well = examined(&relay, &kube, dials).await;
+            well.is_well_but_for(&[]);
+            let what = well.what("certificate");
+            assert!(
+                what.contains("of `agent`, issued by `agents' CA`"),
+                "{well}"
+            );
+        }
+        let over = Made {
+            end: Some(std::time::SystemTime::UNIX_EPOCH),
+            ..Made::default()
+        };
+        let over = |agent: AgentBuilder| agent.certified(&ca, over);
+        let ended = examined(&relay, &kube, over).await;
+        ended.is_broken_at("certificate", "agent", "renew it");
+        let missing = |agent| good(agent).with("relay", "client_key", "/nowhere/key");
+        let lost = examined(&relay, &kube, missing).await;
+        lost.is_broken_at("certificate", "agent", "/nowhere/key");
+        relay.stop().await;
         kube.stop().await;
     });
 }

@@ -40,6 +40,7 @@ fn relay_that_runs_is_well() {
         let relay = relay().start().await;
         let examined = examined(&relay.config()).await;
         examined.is_well_but_for(&[
+            "client_ca",
             "admin_certificate",
             "admin_token",
             "audit",
@@ -70,6 +71,7 @@ fn relay_that_does_not_run_could() {
         let (config, _relay) = ended(relay().start().await).await;
         let free = examined(&config).await;
         free.is_well_but_for(&[
+            "client_ca",
             "admin_certificate",
             "admin_token",
             "audit",
@@ -407,6 +409,7 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         let (config, relay) = ended(relay().asking(&gitlab, "recheck: 30s").start().await).await;
         let well = examined(&config).await;
         well.is_well_but_for(&[
+            "client_ca",
             "admin_certificate",
             "admin_token",
             "audit",
@@ -557,5 +560,31 @@ fn gitaly_that_the_relay_does_not_reach_is_told() {
         agent.stop().await;
         kube.stop().await;
         relay.stop().await;
+    });
+}
+
+#[test]
+fn cas_of_agents_are_told() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let file = Pki::new("agents' CA").write_ca(folder.path());
+        let relay = relay().with("tunnel", "client_ca_file", file.display());
+        let (config, _relay) = ended(relay.start().await).await;
+        let well = examined(&config).await;
+        let words = "issued by `agents' CA`";
+        assert_eq!(well.outcome("client_ca"), "ok", "{well}");
+        assert!(well.what("client_ca").contains(words), "{well}");
+
+        let key = KeyPair::generate().unwrap();
+        let mut over = CertificateParams::default();
+        over.not_after = date_time_ymd(2020, 1, 1);
+        let over = over.self_signed(&key).unwrap();
+        std::fs::write(&file, over.pem()).unwrap();
+        examined(&config)
+            .await
+            .is_broken_at("client_ca", "relay", "renew it");
+        std::fs::write(&file, "spoilt").unwrap();
+        let spoilt = examined(&config).await;
+        spoilt.is_broken_at("client_ca", "relay", "tunnel.client_ca_file");
     });
 }

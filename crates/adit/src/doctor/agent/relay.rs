@@ -1,4 +1,4 @@
-//! Checks `token`, `http`, `clock`, `tunnel` and `version`, around the hop `network`: from the agent to the relay.
+//! Checks `token`, `certificate`, `http`, `clock`, `tunnel` and `version`, around the hop `network`: from the agent to the relay.
 
 use adit_agent::dial::Dialled;
 use adit_agent::{ConnectFailure, Trial, Tried};
@@ -9,16 +9,18 @@ use secrecy::ExposeSecret;
 use super::SETTINGS;
 use crate::doctor::clock;
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::network::{HTTP, Way};
+use crate::doctor::network::{HTTP, Way, of_own};
 use crate::exchange::speaks_http2;
 use crate::kubernetes_status::printable;
 
 pub(super) const TOKEN: Check = Check::new("token", Hop::Agent);
+pub(super) const CERTIFICATE: Check = Check::new("certificate", Hop::Agent);
 pub(super) const CLOCK: Check = Check::new("clock", Hop::Agent);
 pub(super) const TUNNEL: Check = Check::new("tunnel", Hop::Relay);
 pub(super) const VERSION: Check = Check::new("version", Hop::Relay);
 
 pub(super) async fn walk(trial: &Trial, report: &mut Report) -> Option<()> {
+    certificate(trial, report)?;
     let way = way(trial, report)?;
     // A wrong token does not hide what else is wrong.
     let has_token = has_token(trial, report);
@@ -31,6 +33,22 @@ pub(super) async fn walk(trial: &Trial, report: &mut Report) -> Option<()> {
     match trial.tunnel(&way.dialler, &way.http1).await {
         Ok(tried) => opened(&tried, report),
         Err(failure) => refused(&failure, report),
+    }
+    Some(())
+}
+
+/// One that is over does not hide what else is wrong; without one that can be read no agent starts.
+fn certificate(trial: &Trial, report: &mut Report) -> Option<()> {
+    match trial.certificate() {
+        Ok(Some(certificate)) => of_own(CERTIFICATE, &certificate, TAKEN, report),
+        Ok(None) => report.ok(
+            CERTIFICATE,
+            "none is configured: the token is all that the relay is shown",
+        ),
+        Err(error) => {
+            report.failed(CERTIFICATE, chain(&error), error.advice());
+            return None;
+        }
     }
     Some(())
 }
@@ -135,10 +153,12 @@ fn versions(relays: &str, report: &mut Report) {
 
 fn refused(failure: &ConnectFailure, report: &mut Report) {
     let hop = match failure.cause() {
-        "token" | "unauthenticated" => Hop::Agent,
+        "token" | "unauthenticated" | "certificate" => Hop::Agent,
         "refused" => Hop::Relay,
         _ => Hop::Network,
     };
     let check = Check { hop, ..TUNNEL };
     report.failed(check, chain(failure), failure.advice());
 }
+
+const TAKEN: &str = "the agent takes up the new file by itself";

@@ -1,20 +1,24 @@
-//! Checks `certificate` and `admin_certificate`: can each file be used with its key, and does it hold now?
-
-use std::time::SystemTime;
+//! Checks `certificate`, `client_ca` and `admin_certificate`: can the files be used, of an own certificate with the key, and do they
+//! hold now?
 
 use adit_process::chain;
-use adit_process::tls::Certificate;
 use adit_relay::Trial;
 
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::network::{RENEW, is_nearly_over, told};
+use crate::doctor::network::of_own;
 
 pub(super) const CERTIFICATE: Check = Check::new("certificate", Hop::Relay);
+pub(super) const CLIENT_CA: Check = Check::new("client_ca", Hop::Relay);
 pub(super) const ADMIN_CERTIFICATE: Check = Check::new("admin_certificate", Hop::Relay);
 
 pub(super) fn check(trial: &Trial, report: &mut Report) {
+    public(trial, report);
+    admin(trial, report);
+}
+
+fn public(trial: &Trial, report: &mut Report) {
     match trial.certificate() {
-        Ok(Some(certificate)) => holds(CERTIFICATE, &certificate, report),
+        Ok(Some(certificate)) => of_own(CERTIFICATE, &certificate, TAKEN, report),
         Ok(None) => {
             let why = if trial.config().front_door.tls_ended_before {
                 "none: TLS ends before the relay, at those whom listen.proxy_protocol_from and listen.forwarded_for_from name"
@@ -26,10 +30,27 @@ pub(super) fn check(trial: &Trial, report: &mut Report) {
         Err(error) => {
             let advice = "name a PEM file with the chain, the relay's own certificate first, and one with its key: listen.certificate, listen.key";
             report.failed(CERTIFICATE, chain(&error), advice);
+            report.not_run(CLIENT_CA, "needs certificate");
+            return;
         }
     }
+    match trial.client_cas() {
+        Ok(Some(cas)) => {
+            for ca in cas {
+                of_own(CLIENT_CA, &ca, TAKEN, report);
+            }
+        }
+        Ok(None) => report.not_run(CLIENT_CA, "agents need no certificate"),
+        Err(error) => {
+            let advice = "name a PEM file with the CAs that issue to agents: tunnel.client_ca_file";
+            report.failed(CLIENT_CA, chain(&error), advice);
+        }
+    }
+}
+
+fn admin(trial: &Trial, report: &mut Report) {
     match trial.admin_certificate() {
-        Ok(Some(certificate)) => holds(ADMIN_CERTIFICATE, &certificate, report),
+        Ok(Some(certificate)) => of_own(ADMIN_CERTIFICATE, &certificate, TAKEN, report),
         Ok(None) if trial.config().admin.address.ip().is_loopback() => {
             report.not_run(
                 ADMIN_CERTIFICATE,
@@ -47,20 +68,4 @@ pub(super) fn check(trial: &Trial, report: &mut Report) {
     }
 }
 
-fn holds(check: Check, certificate: &Certificate, report: &mut Report) {
-    let (now, what) = (SystemTime::now(), told(certificate));
-    if certificate.not_after <= now {
-        let advice = "renew it; the relay takes up the new file by itself";
-        report.failed(check, what, advice);
-    } else if certificate.not_before.is_some_and(|begin| begin > now) {
-        report.failed(
-            check,
-            format!("{what}, and does not hold yet"),
-            "check this machine's clock",
-        );
-    } else if is_nearly_over(certificate, now) {
-        report.warning(check, what, RENEW);
-    } else {
-        report.ok(check, what);
-    }
-}
+const TAKEN: &str = "the relay takes up the new file by itself";

@@ -1,0 +1,235 @@
+//! Decides whether the certificate that a client showed proves anything. The relay asks so about agents, when they call.
+//!
+//! The invariant: the file's CAs are those that count, all of them or, while it cannot be used, those of before; and a check is by
+//! the CAs and the clock of its own moment, whenever the certificate was shown.
+
+use std::future::pending;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, Error, RootCertStore};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::sync::watch;
+
+use super::client::add;
+use super::{Certificate, ServerTls, TlsError, pem, provider, since_1970};
+use crate::reread::{Kept, Looks};
+
+/// CAs that issue to clients. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct ClientRoots {
+    file: PathBuf,
+    hasher: RandomState,
+    used: watch::Sender<Arc<Roots>>,
+    /// Where they are asked for.
+    tls: ServerTls,
+    /// When the first of them ends.
+    expiry: Gauge,
+    looks: Looks,
+}
+
+/// Why a client proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unproved {
+    /// It showed nothing.
+    #[error("no client certificate was shown")]
+    NoCertificate,
+    /// Somebody else issued it.
+    #[error("none of the CAs that are believed has issued the client certificate")]
+    UnknownCa,
+    /// It, or one between it and its CA, is over.
+    #[error("the client certificate has expired")]
+    Expired,
+    /// Likewise, from when on it holds.
+    #[error("the client certificate does not hold yet")]
+    NotYet,
+    /// It is a server's.
+    #[error("the client certificate is not for client authentication")]
+    OtherUse,
+    /// It is none that can be used.
+    #[error("the client certificate cannot be used")]
+    Unusable,
+}
+
+impl ClientRoots {
+    /// Reads a file with one CA or several, and has `tls` ask clients for certificates of theirs.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds what is no CA.
+    pub fn load(file: PathBuf, tls: &ServerTls) -> Result<Self, TlsError> {
+        let hasher = RandomState::new();
+        let roots = Roots::read(&file, &hasher)?;
+        tls.ask_for(roots.store.subjects())?;
+        let expiry = Gauge::default();
+        expiry.set(roots.first_end());
+        Ok(Self {
+            file,
+            hasher,
+            used: watch::Sender::new(Arc::new(roots)),
+            tls: tls.clone(),
+            expiry,
+            looks: Looks::default(),
+        })
+    }
+
+    /// Whether they vouch for who showed this, now.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn check(&self, shown: &[CertificateDer<'_>]) -> Result<(), Unproved> {
+        self.used().check(shown)
+    }
+
+    /// Waits until a change of the file leaves no CA that issued this; that it expires is no change. Cancel-safe.
+    pub async fn dropped(&self, shown: &[CertificateDer<'_>]) {
+        let mut changes = self.used.subscribe();
+        loop {
+            let used = Arc::clone(&changes.borrow_and_update());
+            if used.check(shown) == Err(Unproved::UnknownCa) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                // Never: the sender is in `self`.
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// The CAs.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.used().certificates.clone()
+    }
+
+    /// Why the file could not be used when it was last looked at, if that is so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<String>> {
+        self.looks.trouble()
+    }
+
+    /// Registers `<prefix>_expiry_timestamp_seconds` and `<prefix>_reloads_total{outcome}`.
+    pub fn register(&self, prefix: &str, registry: &mut Registry) {
+        registry.register_with_unit(
+            format!("{prefix}_expiry_timestamp"),
+            "When the first of the CAs ends that issue to agents, in seconds since 1970",
+            Unit::Seconds,
+            self.expiry.clone(),
+        );
+        let help = "Looks at the file of these CAs that found something new, or failed";
+        registry.register(format!("{prefix}_reloads"), help, self.looks.reloads());
+    }
+
+    fn used(&self) -> Arc<Roots> {
+        Arc::clone(&self.used.borrow())
+    }
+}
+
+impl Kept for ClientRoots {
+    type Content = Roots;
+    type Error = TlsError;
+
+    fn read(&self) -> Result<Option<Roots>, TlsError> {
+        let roots = Roots::read(&self.file, &self.hasher)?;
+        let is_used = roots.fingerprint == self.used().fingerprint;
+        Ok((!is_used).then_some(roots))
+    }
+
+    fn take(&self, roots: Roots) -> Result<(), TlsError> {
+        self.tls.ask_for(roots.store.subjects())?;
+        self.expiry.set(roots.first_end());
+        self.used.send_replace(Arc::new(roots));
+        Ok(())
+    }
+
+    fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    fn tell_replaced(&self) {
+        let cas = self.used().certificates.len();
+        tracing::info!(cas, "CAs of clients replaced");
+    }
+
+    fn tell_refused(&self, error: &str) {
+        tracing::warn!(error, "CAs of clients not reloaded, the old ones stay");
+    }
+}
+
+/// What a file held.
+#[derive(Debug)]
+pub struct Roots {
+    verifier: Arc<dyn ClientCertVerifier>,
+    store: Arc<RootCertStore>,
+    certificates: Vec<Certificate>,
+    /// Of its content, for this process only.
+    fingerprint: u64,
+}
+
+impl Roots {
+    fn read(file: &Path, hasher: &RandomState) -> Result<Self, TlsError> {
+        let content = pem::read(file)?;
+        let (mut store, mut certificates) = (RootCertStore::empty(), Vec::new());
+        for certificate in pem::certificates(file, &content)? {
+            let unread = || TlsError::Validity {
+                path: file.to_owned(),
+            };
+            certificates.push(Certificate::read(&certificate).ok_or_else(unread)?);
+            add(&mut store, file, certificate)?;
+        }
+        let store = Arc::new(store);
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&store), provider()).build();
+        let refused = |error: rustls::client::VerifierBuilderError| {
+            TlsError::Setup(Error::General(error.to_string()))
+        };
+        Ok(Self {
+            verifier: verifier.map_err(refused)?,
+            store,
+            certificates,
+            fingerprint: hasher.hash_one(&content),
+        })
+    }
+
+    fn check(&self, shown: &[CertificateDer<'_>]) -> Result<(), Unproved> {
+        let (own, between) = shown.split_first().ok_or(Unproved::NoCertificate)?;
+        let verified = self
+            .verifier
+            .verify_client_cert(own, between, UnixTime::now());
+        verified.map(drop).map_err(|error| why(&error))
+    }
+
+    fn first_end(&self) -> i64 {
+        let ends = self.certificates.iter().map(|ca| ca.not_after);
+        since_1970(ends.min().unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+}
+
+fn why(error: &Error) -> Unproved {
+    use CertificateError as Fault;
+    let Error::InvalidCertificate(fault) = error else {
+        return Unproved::Unusable;
+    };
+    // A CA of the same name, with another key, has made a signature that is bad here.
+    if matches!(fault, Fault::UnknownIssuer | Fault::BadSignature) {
+        return Unproved::UnknownCa;
+    }
+    if matches!(fault, Fault::Expired | Fault::ExpiredContext { .. }) {
+        return Unproved::Expired;
+    }
+    if matches!(fault, Fault::NotValidYet | Fault::NotValidYetContext { .. }) {
+        return Unproved::NotYet;
+    }
+    if matches!(
+        fault,
+        Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. }
+    ) {
+        return Unproved::OtherUse;
+    }
+    Unproved::Unusable
+}

@@ -1,0 +1,219 @@
+//! Decides which certificate adit shows, and when a new one takes over: a relay's to whoever calls, an agent's to its relay.
+//!
+//! Its owner has it kept ([`reread`](crate::reread)). The invariant: what is shown was checked, key
+//! against certificate; a file that is half written or wrong changes nothing.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::{Certificate, TlsError, pem, provider, since_1970};
+use crate::reread::{Kept, Looks};
+
+/// Where the certificate chain and its key lie, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, its owner's certificate first.
+    pub certificate: PathBuf,
+    /// The private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// A certificate that is shown, and its key. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct OwnCertificate {
+    shown: Arc<Shown>,
+    /// When what is shown ends.
+    expiry: Gauge,
+    looks: Looks,
+}
+
+impl OwnCertificate {
+    /// Reads and checks the files.
+    ///
+    /// # Errors
+    /// When a file cannot be used or the two do not match.
+    pub fn load(files: CertificateFiles) -> Result<Self, TlsError> {
+        let hasher = RandomState::new();
+        let material = Material::read(&files, &hasher)?;
+        let expiry = Gauge::default();
+        expiry.set(end_of(&material));
+        let shown = Arc::new(Shown {
+            files,
+            hasher,
+            material: ArcSwap::from_pointee(material),
+        });
+        Ok(Self {
+            shown,
+            expiry,
+            looks: Looks::default(),
+        })
+    }
+
+    /// When the certificate that is shown ends.
+    #[must_use]
+    pub fn not_after(&self) -> SystemTime {
+        self.shown.material.load().own.not_after
+    }
+
+    /// The certificate that is shown.
+    #[must_use]
+    pub fn certificate(&self) -> Certificate {
+        self.shown.material.load().own.clone()
+    }
+
+    /// Why the files could not be used when they were last looked at, if that is so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<String>> {
+        self.looks.trouble()
+    }
+
+    /// Registers `adit_tls_certificate_expiry_timestamp_seconds` and
+    /// `adit_tls_certificate_reloads_total{outcome}`.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "When the certificate that is shown ends, in seconds since 1970";
+        let expiry = self.expiry.clone();
+        registry.register_with_unit(
+            "adit_tls_certificate_expiry_timestamp",
+            help,
+            Unit::Seconds,
+            expiry,
+        );
+        let help = "Looks at the certificate's files that found something new, or failed";
+        registry.register("adit_tls_certificate_reloads", help, self.looks.reloads());
+    }
+
+    /// For handshakes in which it answers.
+    pub(super) fn at_server(&self) -> Arc<dyn ResolvesServerCert> {
+        Arc::<Shown>::clone(&self.shown)
+    }
+
+    /// For handshakes that it begins.
+    pub(super) fn at_client(&self) -> Arc<dyn ResolvesClientCert> {
+        Arc::<Shown>::clone(&self.shown)
+    }
+
+    fn remaining(&self) -> Duration {
+        self.not_after()
+            .duration_since(SystemTime::now())
+            .unwrap_or(Duration::ZERO)
+    }
+}
+
+impl Kept for OwnCertificate {
+    type Content = Material;
+    type Error = TlsError;
+
+    fn read(&self) -> Result<Option<Material>, TlsError> {
+        let material = Material::read(&self.shown.files, &self.shown.hasher)?;
+        let is_shown = material.fingerprint == self.shown.material.load().fingerprint;
+        Ok((!is_shown).then_some(material))
+    }
+
+    fn take(&self, material: Material) -> Result<(), TlsError> {
+        self.expiry.set(end_of(&material));
+        self.shown.material.store(Arc::new(material));
+        Ok(())
+    }
+
+    fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    fn tell_replaced(&self) {
+        tracing::info!(expires_in = ?self.remaining(), "certificate replaced");
+    }
+
+    fn tell_refused(&self, error: &str) {
+        tracing::warn!(error, expires_in = ?self.remaining(), "certificate not reloaded, the old one stays");
+    }
+}
+
+/// What handshakes are answered with, or begun.
+#[derive(Debug)]
+struct Shown {
+    files: CertificateFiles,
+    hasher: RandomState,
+    material: ArcSwap<Material>,
+}
+
+impl Shown {
+    fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.material.load().certified)
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.certified())
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    /// Also to who asks for those of other CAs: it can say then what is wrong.
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.certified())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// A certificate chain and its key, checked against each other.
+#[derive(Debug)]
+pub struct Material {
+    certified: Arc<CertifiedKey>,
+    own: Certificate,
+    /// Of both files' content, for this process only.
+    fingerprint: u64,
+}
+
+impl Material {
+    fn read(files: &CertificateFiles, hasher: &RandomState) -> Result<Self, TlsError> {
+        let CertificateFiles {
+            certificate: certificate_path,
+            key: key_path,
+        } = files;
+        let (certificate, key) = (pem::read(certificate_path)?, pem::read(key_path)?);
+        let fingerprint = hasher.hash_one((&certificate, &key));
+        let chain = pem::certificates(certificate_path, &certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|source| TlsError::Pem {
+            path: key_path.clone(),
+            source,
+        })?;
+        let own = chain
+            .first()
+            .and_then(|own| Certificate::read(own))
+            .ok_or_else(|| TlsError::Validity {
+                path: certificate_path.clone(),
+            })?;
+        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|source| {
+            TlsError::Mismatch {
+                certificate: certificate_path.clone(),
+                key: key_path.clone(),
+                source,
+            }
+        })?;
+        Ok(Self {
+            certified: Arc::new(certified),
+            own,
+            fingerprint,
+        })
+    }
+}
+
+fn end_of(material: &Material) -> i64 {
+    since_1970(material.own.not_after)
+}
