@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         flux_is_served_alike_whichever_way_it_comes,
         relays_chart_and_command_give_what_the_kustomization_gives,
         relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike,
+        certificates_of_agents_are_mounted_by_charts_and_kustomizations_alike,
         roles_before_1_36_are_the_same_whichever_way_they_come,
     ]
 }
@@ -277,6 +278,39 @@ fn relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike(wor
     assert!(kustomized.contains_key("Service adit-relay-gitlab"));
     let values = charts().join("adit-relay/ci/gitlab-api.yaml");
     assert_same(&ports(templated(world, "adit-relay", &values)), &kustomized);
+}
+
+fn certificates_of_agents_are_mounted_by_charts_and_kustomizations_alike(world: &World) {
+    for (chart, whole, component, mounted) in [
+        (
+            "adit-agent",
+            "agent/cluster-wide",
+            "agent/client-certificate",
+            "adit-agent-client",
+        ),
+        (
+            "adit-relay",
+            "relay",
+            "relay/client-ca",
+            "adit-relay-client-ca",
+        ),
+    ] {
+        let deployment = |objects| comparable(objects).remove(&format!("Deployment {chart}"));
+        let kustomized = kustomized(world, whole, &[component]);
+        Namespace::new(world).accepts(&kustomized);
+        let values = charts().join(chart).join("ci/certified.yaml");
+        let (charted, mut kustomized) = (
+            deployment(templated(world, chart, &values)).unwrap(),
+            deployment(kustomized).unwrap(),
+        );
+        assert!(charted.to_string().contains(mounted), "{charted}");
+        if chart == "adit-relay" {
+            // The chart lets the CA's file have any name in its ConfigMap.
+            let volumes = &mut kustomized["spec"]["template"]["spec"]["volumes"];
+            volumes[2]["configMap"]["items"] = json!([{ "key": "ca.crt", "path": "ca.crt" }]);
+        }
+        assert_eq!(charted, kustomized, "{chart}");
+    }
 }
 
 fn roles_before_1_36_are_the_same_whichever_way_they_come(world: &World) {

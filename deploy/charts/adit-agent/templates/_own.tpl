@@ -54,6 +54,10 @@
 {{- if .Values.relay.ca -}}
 {{- $_ := set $relay "ca_file" "/etc/adit/config/ca.pem" -}}
 {{- end -}}
+{{- if .Values.relay.clientCertificate.secretName -}}
+{{- $_ := set $relay "client_certificate" "/etc/adit/client/tls.crt" -}}
+{{- $_ := set $relay "client_key" "/etc/adit/client/tls.key" -}}
+{{- end -}}
 {{- $config := dict
   "relay" $relay
   "kubernetes" (dict "max_connections" 64 "max_upgrades" 250)

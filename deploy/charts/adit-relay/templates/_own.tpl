@@ -54,5 +54,8 @@ tlsConfig:
 {{- $address := dict "address" (printf "0.0.0.0:%s" (include "adit.gitlabApiPort" .)) }}
 {{- $_ := set $config "gitlab_api" (mergeOverwrite $shown $config.gitlab_api $address) }}
 {{- end }}
+{{- if .Values.clientCa.configMapName }}
+{{- $_ := set $own "tunnel" (dict "client_ca_file" "/etc/adit/client-ca/ca.crt") }}
+{{- end }}
 {{ mergeOverwrite $config $own | toYaml }}
 {{- end }}
