@@ -4,12 +4,14 @@
 use std::{collections::BTreeSet, fs, net::Ipv4Addr, time::Duration};
 
 use adit_tests::{
-    AuditLog, Caller, GitLab, Kube, Line, Prometheus, SOON, TestAgent, TestIssuer, TestRelay,
-    World, agent, body,
+    AgentBuilder, AuditLog, Caller, GitLab, Kube, Line, Prometheus, SOON, TestAgent, TestIssuer,
+    TestRelay, World, agent, body,
     caller::{get, request},
     gitlab,
     gitlab::arrange,
-    job, kube, lonely, pass, prometheus, relay, scenario, within,
+    job, kube, lonely, pass,
+    pki::{Made, Pki},
+    prometheus, relay, scenario, within,
 };
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
@@ -43,7 +45,14 @@ fn every_panel_shows_what_goes_on() {
             .asking(&gitlab, &keys)
             .believing(TestIssuer::over_https().await)
             .with("metrics", "agents", 1);
-        let mut world = World::of(kube(), relay).await;
+        let (folder, ca) = (tempfile::tempdir().unwrap(), Pki::new("agents' CA"));
+        let relay = relay.with(
+            "tunnel",
+            "client_ca_file",
+            ca.write_ca(folder.path()).display(),
+        );
+        let certified = |agent: AgentBuilder| agent.certified(&ca, Made::default());
+        let mut world = World::with(kube(), relay, certified).await;
         // The table of alerts has something to show.
         let gone = cut_off(&world.relay, &world.kube).await;
         let seen = Prometheus::watching(
@@ -56,7 +65,10 @@ fn every_panel_shows_what_goes_on() {
             &impatient_rules(),
         )
         .await;
-        let lasting = (traffic(&world, &gitlab).await, troubles(&mut world).await);
+        let lasting = (
+            traffic(&world, &gitlab).await,
+            troubles(&mut world, &ca).await,
+        );
         for choice in dashboards::choices() {
             let jobs = format!("group by (job, instance) ({choice})");
             seen.until("it can be chosen", &jobs, |found| !found.is_empty())
@@ -89,8 +101,9 @@ async fn traffic(world: &World, gitlab: &GitLab) -> impl Sized + use<> {
 }
 
 /// What is a little out of order: bytes that nobody reads on either side, callers that leave, an agent that does, files that change.
-async fn troubles(world: &mut World) -> impl Sized + use<> {
+async fn troubles(world: &mut World, ca: &Pki) -> impl Sized + use<> {
     let second = agent("foreign").to(&world.relay).serving(&world.kube);
+    let second = second.certified(ca, Made::default());
     second.start().await.stop().await;
     let mut stranger = TcpStream::connect(world.relay.address()).await.unwrap();
     stranger.write_all(b"this is no TLS\r\n").await.unwrap();
@@ -179,16 +192,18 @@ fn is_still(what: &str) -> bool {
 /// What may stay 0 here, by a word of it, and why.
 const STILL: [(&str, &[&str]); 3] = [
     (
-        "nothing breaks, ends or is refused for a limit: alerts and `metrics.rs` see these move",
+        "nothing breaks, ends, waits for its turn or is refused for a limit: alerts and other scenarios see these move",
         &[
             "Relays without a tunnel",
             "stage=\"route\"",
+            "stage=\"turn\"",
             "too_many_cancels",
             "adit_agent_connection_ends_total",
             "adit_agent_credential_failures_total",
             "adit_agent_tunnel_ends_total",
             "adit_log_lines_lost_total",
             "adit_relay_audit_records_dropped_total",
+            "adit_relay_audit_records_rejected_total",
             "adit_relay_audit_records_withheld_total",
             "adit_relay_audit_write_failures_total",
             "adit_relay_connections_full_total",
@@ -199,6 +214,7 @@ const STILL: [(&str, &[&str]); 3] = [
             "adit_relay_heads_refused_total",
             "adit_relay_key_fetch_failures_total",
             "adit_relay_key_fetches_withheld_total",
+            "adit_relay_requests_waiting",
             "adit_relay_token_cache_evictions_total",
             "adit_relay_tunnels_refused_total",
             "_tunnel_streams_overloaded_total",
@@ -217,11 +233,12 @@ const STILL: [(&str, &[&str]); 3] = [
         ],
     ),
     (
-        "nothing waits for a restart, secrets stay, nothing is traced, all agents are listed",
+        "nothing waits for a restart, secrets and CAs stay, nothing is traced, all agents are listed",
         &[
             "_config_keys_pending",
             "adit_relay_agents_left_out",
-            "adit_relay_secret_reloads_total",
+            "adit_relay_client_ca_reloads_total",
+            "_secret_reloads_total",
             "adit_spans_total",
         ],
     ),
