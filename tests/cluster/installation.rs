@@ -272,6 +272,8 @@ pub struct Ways {
     pub to_api_server: Option<SocketAddr>,
     /// A user of the cluster's, instead of the service account.
     pub user: Option<&'static str>,
+    /// Instead of the service account that all have; it says where the API server is, too.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 impl Agent {
@@ -296,11 +298,9 @@ impl Agent {
         settings.set("relay", "ca_file", relay.ca.display());
         settings.set("relay", "token_file", token.display());
         settings.set("relay", "proxy", "none");
-        settings.set(
-            "kubernetes",
-            "kubeconfig",
-            kubeconfig(world, &folder, ways).display(),
-        );
+        let own = || kubeconfig(world, &folder, ways);
+        let own = ways.kubeconfig.clone().unwrap_or_else(own);
+        settings.set("kubernetes", "kubeconfig", own.display());
         settings.set("admin", "address", admin);
         // What deploy/manifests says.
         settings.set("ceiling", "agent", false);

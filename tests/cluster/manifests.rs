@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         charts_are_accepted_whatever_their_values,
         charts_refuse_values_that_would_not_work,
         chart_and_command_give_what_the_kustomization_gives,
+        chart_and_command_limit_an_agent_for_named_namespaces_alike,
         flux_is_served_alike_whichever_way_it_comes,
         relays_chart_and_command_give_what_the_kustomization_gives,
         relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike,
@@ -230,6 +231,21 @@ fn chart_and_command_give_what_the_kustomization_gives(world: &World) {
     assert_same(&printed, &kustomized);
 }
 
+fn chart_and_command_limit_an_agent_for_named_namespaces_alike(world: &World) {
+    let values = charts().join("adit-agent/ci/named.yaml");
+    let mut charted = comparable(templated(world, "adit-agent", &values));
+    let line = "agent --relay https://relay.example.com --namespace default \
+                --allow get,create:pods/exec,pods/log,secrets";
+    let mut printed = comparable(printed(world, line));
+    assert!(printed.remove("Secret adit-agent-token").is_some());
+    charted.insert("Namespace".into(), printed["Namespace"].clone());
+    assert_same(&charted, &printed);
+    let ceiling = &charted["ConfigMap"]["data"]["agent.yaml"]["ceiling"];
+    assert_eq!(ceiling["namespaces"], json!(["default"]));
+    assert_eq!(ceiling["verbs"], json!(["get", "create"]));
+    assert_eq!(ceiling["subresources"], json!(["exec", "log"]));
+}
+
 fn flux_is_served_alike_whichever_way_it_comes(world: &World) {
     let of_flux = |objects| -> Objects {
         let is_of_flux = |key: &str| key.contains("-flux") || key.starts_with("NetworkPolicy");
@@ -327,6 +343,17 @@ fn roles_before_1_36_are_the_same_whichever_way_they_come(world: &World) {
     let values = charts().join("adit-agent/ci/plain.yaml");
     let charted = roles(templated(world, "adit-agent", &values));
     assert_same(&charted, &printed_for(" --group gitlab:project:150"));
+
+    let namespaces = |objects| {
+        let config = &comparable(objects)["ConfigMap"]["data"]["agent.yaml"];
+        config["ceiling"]["namespaces"].clone()
+    };
+    let of_command = printed(world, &format!("{line} --namespace shop"));
+    assert_eq!(namespaces(of_command), json!(["shop"]));
+    assert_eq!(
+        namespaces(templated(world, "adit-agent", &values)),
+        json!(["shop"])
+    );
 }
 
 /// Objects by kind and name.

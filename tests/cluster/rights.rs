@@ -4,6 +4,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
+use adit_tests::Settings;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use xtask::workspace;
@@ -11,7 +12,8 @@ use xtask::workspace;
 use crate::{
     client::Client,
     harness::{Needs, trials},
-    job::Call,
+    installation::{Agent, Relay, Ways},
+    job::{Call, Job},
     until::until,
     world::World,
 };
@@ -23,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         only_listed_users_and_groups_pass,
         reading_everywhere_excludes_secrets,
         before_constrained_impersonation_only_groups_hold,
+        before_constrained_impersonation_the_agents_ceiling_holds_the_rest,
         flux_lets_it_make_secrets_and_look_at_none,
         documented_roles_allow_what_is_said_of_them,
     ]
@@ -141,6 +144,85 @@ fn before_constrained_impersonation_only_groups_hold(world: &World) {
         format!("{owner} --as-user-extra=example.com/a=b"),
     ];
     thief.can_be_nobody_else(&others, namespace);
+}
+
+/// As far as the API server is concerned, this agent lets its job do everything, and so do the job's own roles.
+fn before_constrained_impersonation_the_agents_ceiling_holds_the_rest(world: &World) {
+    let thief = Thief::new(world, |_| {
+        let groups = [
+            "gitlab:ci_job",
+            "gitlab:project:150",
+            "gitlab:group:23",
+            "gitlab:group:25",
+        ];
+        format!("--kubernetes 1.35 --group {}", groups.join(" --group "))
+    });
+    let namespace = world.name("limited");
+    world.admin("create namespace").arg(&namespace).ok();
+    let relay = Relay::start(world);
+    let mut settings = Settings::default();
+    settings.set("ceiling", "namespaces", format!("[{namespace}]"));
+    settings.set("ceiling", "verbs", "[get, list, watch, create]");
+    settings.set("ceiling", "subresources", "[log]");
+    let ways = Ways {
+        kubeconfig: Some(thief.kubeconfig.clone()),
+        ..Ways::default()
+    };
+    let mut agent = Agent::set(world, &relay, &ways, settings);
+    agent.until_connected();
+    let job = Job::of_relay(world, &relay, &Client::ours(world));
+    let user = job.user();
+    world
+        .admin("create clusterrolebinding --clusterrole=cluster-admin")
+        .args(&format!("{namespace} --user={user}"))
+        .ok();
+    let kubectl = |line: &str| job.kubectl(&format!("--namespace {namespace} {line}"));
+    // Nobody runs it.
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "app" },
+        "spec": { "schedulerName": "nobody", "containers": [{ "name": "app", "image": "app" }] },
+    });
+    until("the job may make a pod", || {
+        let made = kubectl("create --filename -").input(pod.to_string()).run();
+        (made.code == Some(0)).then_some(())
+    });
+    for allowed in [
+        "get pod app",
+        "get pods",
+        "create configmap a",
+        "auth can-i get nodes",
+    ] {
+        kubectl(allowed).ok();
+    }
+    thief.is_allowed(&format!("--as={user} get secrets --namespace kube-system"));
+    let of_pod = format!("/api/v1/namespaces/{namespace}/pods/app");
+    for (beyond, key) in [
+        ("exec app -- true", "subresources"),
+        ("attach app", "subresources"),
+        (
+            &format!("get --raw {of_pod}/portforward?ports=80"),
+            "subresources",
+        ),
+        ("create token default", "subresources"),
+        (&format!("get --raw {of_pod}/proxy/"), "subresources"),
+        ("delete pod app", "verbs"),
+        ("label pod app a=b", "verbs"),
+        ("get secrets --namespace kube-system", "namespaces"),
+        (
+            "get --raw /api/v1/watch/namespaces/default/pods",
+            "namespaces",
+        ),
+        ("get pods --all-namespaces", "cluster_scope"),
+        ("get nodes", "cluster_scope"),
+        ("create namespace more", "cluster_scope"),
+        ("get --raw /metrics", "cluster_scope"),
+    ] {
+        let said = kubectl(beyond).failure();
+        assert!(
+            said.contains(&format!("`ceiling.{key}")),
+            "{beyond}: {said}"
+        );
+    }
 }
 
 /// What it has for Flux is its own: whoever takes it over acts for nobody by it, and sees nothing.
