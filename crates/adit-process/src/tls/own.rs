@@ -82,7 +82,7 @@ impl OwnCertificate {
     /// Registers `adit_tls_certificate_expiry_timestamp_seconds` and
     /// `adit_tls_certificate_reloads_total{outcome}`.
     pub fn register(&self, registry: &mut Registry) {
-        let help = "When the certificate that is shown ends, in seconds since 1970";
+        let help = "When the certificate ends that is shown, by the port that shows it, or without one by an agent to its relay, in seconds since 1970";
         let expiry = self.expiry.clone();
         registry.register_with_unit(
             "adit_tls_certificate_expiry_timestamp",

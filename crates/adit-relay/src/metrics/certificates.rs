@@ -35,7 +35,7 @@ impl Collector for Certificates {
         let mut scrape = Scrape::new(encoder);
         scrape.gauges(
             "adit_tls_certificate_expiry_timestamp_seconds",
-            "When the certificate that is shown ends, in seconds since 1970",
+            "When the certificate ends that is shown, by the port that shows it, or without one by an agent to its relay, in seconds since 1970",
             self.0.iter().map(|(port, shown)| {
                 let end = shown.own().not_after().duration_since(UNIX_EPOCH);
                 let end = end.unwrap_or(Duration::ZERO).as_secs();
