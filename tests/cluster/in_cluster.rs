@@ -106,15 +106,16 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
 
 /// The relay with both of its components, and an agent that acts in named namespaces; of another name than the one above.
 fn relay_and_namespaced_agent_are_applied_serve_and_leave_nothing(world: &World) {
-    let (own, folder) = (world.name("kustomized"), world.new_folder("front"));
+    let (own, gate) = (world.name("kustomized"), world.name("relay"));
+    let folder = world.new_folder("front");
     let mark = json!([{ "pairs": { (MARK): own } }]);
     let address = world.cluster.address().ip();
     let front = Front::own(address, &own, &folder);
-    let relay = relay(world, &front, &mark);
+    let relay = relay(world, &front, &json!({ "namespace": gate, "labels": mark }));
     world.admin("apply --kustomize").arg(&relay).ok();
-    let balancer = Balancer::start(world, address, "adit-relay", "adit-relay");
+    let balancer = Balancer::start(world, address, &gate, "adit-relay");
     balancer.until_ready();
-    Balancer::start(world, address, "adit-relay", "adit-relay-gitlab").until_ready();
+    Balancer::start(world, address, &gate, "adit-relay-gitlab").until_ready();
 
     let url = format!("https://{}", balancer.address);
     let more = json!({
@@ -155,7 +156,7 @@ fn relay_and_namespaced_agent_are_applied_serve_and_leave_nothing(world: &World)
 }
 
 /// The relay's kustomization with what an operator changes in it, and its Secrets.
-fn relay(world: &World, front: &Front, mark: &Value) -> PathBuf {
+fn relay(world: &World, front: &Front, more: &Value) -> PathBuf {
     let own = beside_manifests(world);
     let given = World::manifests().join("relay/relay.yaml");
     let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(given).unwrap()).unwrap();
@@ -179,7 +180,7 @@ fn relay(world: &World, front: &Front, mark: &Value) -> PathBuf {
     fs::write(own.join("gitlab"), SECRET).unwrap();
     fs::copy(&front.certificate, own.join("tls.crt")).unwrap();
     fs::copy(&front.key, own.join("tls.key")).unwrap();
-    let kustomization = json!({
+    let mut kustomization = json!({
         "resources": ["../manifests/relay"],
         "components": ["../manifests/relay/secrets", "../manifests/relay/gitlab-api"],
         "images": [{ "name": "adit", "newName": world.cluster.image() }],
@@ -190,8 +191,9 @@ fn relay(world: &World, front: &Front, mark: &Value) -> PathBuf {
             { "name": "adit-relay-tls", "namespace": "adit-relay", "type": "kubernetes.io/tls", "files": ["tls.crt", "tls.key"] },
             { "name": "adit-relay-secrets", "namespace": "adit-relay", "files": ["gitlab"] },
         ],
-        "labels": mark,
     });
+    let keys = kustomization.as_object_mut().unwrap();
+    keys.extend(more.as_object().unwrap().clone());
     fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
     own
 }

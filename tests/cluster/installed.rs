@@ -263,7 +263,10 @@ impl<'a> Place<'a> {
     fn left_over(&self) -> Vec<String> {
         let releases = "app.kubernetes.io/instance in (adit-agent, adit-relay)";
         let selector = format!("{releases},app.kubernetes.io/managed-by=Helm");
+        // Other trials have other releases of these names elsewhere.
+        let own = format!("{}/", self.name);
         let mut left = self.world.marked(&selector);
+        left.retain(|object| object.starts_with(&own) || object.starts_with('/'));
         let pods = self.admin("get pods --output=name").ok();
         left.extend(pods.lines().map(str::to_owned));
         left

@@ -44,6 +44,7 @@ pub const ISSUER: &str = "https://gitlab.test";
 pub const BENCH: &str = "bench";
 /// What a test makes is its own, and is gone with the cluster.
 const FIXTURES: &str = include_str!("cluster.yaml");
+const OBJECTS: &str = r#"--output=jsonpath={range .items[*]}{.metadata.namespace}/{.kind}/{.metadata.name}{"\n"}{end}"#;
 
 #[derive(Default)]
 enum State {
@@ -200,7 +201,7 @@ impl World {
         format!("{what}-{}", self.jobs.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// What bears these labels, of any kind, wherever it is.
+    /// What bears these labels, of any kind, wherever it is: `namespace/Kind/name`, without the first if it is in none.
     pub fn marked(&self, selector: &str) -> Vec<String> {
         let mut marked = Vec::new();
         for is_namespaced in [true, false] {
@@ -209,7 +210,8 @@ impl World {
                 .arg(format!("--namespaced={is_namespaced}"))
                 .ok();
             let found = self
-                .admin("get --all-namespaces --output=name")
+                .admin("get --all-namespaces")
+                .arg(OBJECTS)
                 .arg(kinds.split_whitespace().collect::<Vec<_>>().join(","))
                 .arg("--selector")
                 .arg(selector)
