@@ -25,7 +25,7 @@ const TUNNELS: &str = "adit_relay_tunnels_open";
 const REVOKED: &str = "adit_relay_tunnel_ends_total{cause=\"revoked\"}";
 const RENEWED: &str = "adit_tls_certificate_reloads_total{outcome=\"replaced\"}";
 const ENDS: &str = "adit_tls_certificate_expiry_timestamp_seconds";
-const CA_ENDS: &str = "adit_relay_client_ca_expiry_timestamp_seconds";
+const CA_ENDS: &str = "adit_relay_client_ca_expiry_timestamp_seconds{port=\"public\"}";
 
 /// A relay that wants a certificate of `ca`, and an API server.
 struct Place {
@@ -56,7 +56,8 @@ impl Place {
 
     /// Has the relay look at another file, and waits for what comes of it.
     async fn believe(&self, text: &str, outcome: &str) {
-        let looks = format!("adit_relay_client_ca_reloads_total{{outcome=\"{outcome}\"}}");
+        let looks =
+            format!("adit_relay_client_ca_reloads_total{{port=\"public\",outcome=\"{outcome}\"}}");
         let before = self.relay.metrics().await.value(&looks);
         fs::write(file_in(self.folder.path()), text).unwrap();
         self.relay.reread();

@@ -129,7 +129,11 @@ fn metrics_are_documented_as_they_are_registered() {
             .with("gitlab_api", "key", key.display());
         let ca = Pki::new("agents' CA");
         let file = ca.write_ca(folder.path());
-        let relay = relay.with("tunnel", "client_ca_file", file.display());
+        let relay = relay.with("tunnel", "client_ca_file", file.display()).with(
+            "admin",
+            "client_ca_file",
+            file.display(),
+        );
         let (kube, running) = (kube().start().await, relay.start().await);
         let agent = agent("prod").to(&running).serving(&kube);
         let certified = agent.certified(&ca, Made::default()).start().await;

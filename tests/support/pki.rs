@@ -14,7 +14,8 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig,
+    client::WantsClientCert,
     pki_types::{PrivateKeyDer, ServerName},
 };
 
@@ -79,17 +80,7 @@ impl Pki {
 
     /// Writes a certificate for an agent and its key, over whatever was there.
     pub fn write_client(&self, folder: &Path, made: Made) -> (PathBuf, PathBuf) {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "agent");
-        params.extended_key_usages = vec![made.usage];
-        if let Some(start) = made.start {
-            params.not_before = start.into();
-        }
-        if let Some(end) = made.end {
-            params.not_after = end.into();
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.ca).unwrap();
+        let (certificate, key) = self.sign_client(made);
         (
             write(folder, "client.pem", &certificate.pem()),
             write(folder, "client.key", &key.serialize_pem()),
@@ -112,13 +103,42 @@ impl Pki {
     /// TLS for a client that believes this authority only.
     #[must_use]
     pub fn client(&self, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.ca.der().clone()).unwrap();
-        let mut config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config = self.believed().with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)
+    }
+
+    /// The same, for one that shows a certificate which `ca` has issued.
+    #[must_use]
+    pub fn client_showing(&self, ca: &Self, made: Made, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+        let (certificate, key) = ca.sign_client(made);
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let believed = self.believed();
+        let mut config = believed
+            .with_client_auth_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    fn believed(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.der().clone()).unwrap();
+        ClientConfig::builder().with_root_certificates(roots)
+    }
+
+    fn sign_client(&self, made: Made) -> (rcgen::Certificate, KeyPair) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "agent");
+        params.extended_key_usages = vec![made.usage];
+        if let Some(start) = made.start {
+            params.not_before = start.into();
+        }
+        if let Some(end) = made.end {
+            params.not_after = end.into();
+        }
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.ca).unwrap(), key)
     }
 
     fn sign(&self, end: Option<SystemTime>) -> (rcgen::Certificate, KeyPair) {

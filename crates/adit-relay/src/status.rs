@@ -75,6 +75,7 @@ pub(crate) struct Status {
     pub(crate) tls: Option<ServerTls>,
     pub(crate) admin_tls: Option<ServerTls>,
     pub(crate) client_roots: Option<ClientRoots>,
+    pub(crate) operators: Option<ClientRoots>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) audit: Audit,
 }
@@ -165,7 +166,7 @@ impl Status {
         unready
             .chain(self.of_config())
             .chain(self.of_certificates())
-            .chain(self.client_roots.as_ref().and_then(of_client_roots))
+            .chain(self.of_client_roots())
             .chain(rules.oidc.unfetched().into_iter().map(of_issuer))
             .chain(self.gitlab.as_deref().and_then(of_gitlab))
             .chain(self.of_audit())
@@ -196,6 +197,15 @@ impl Status {
         ];
         let shown = shown.into_iter();
         shown.filter_map(|(about, tls)| of_certificate(about, tls.as_ref()?))
+    }
+
+    fn of_client_roots(&self) -> impl Iterator<Item = Problem> {
+        let believed = [
+            ("client_ca", "agents", &self.client_roots),
+            ("admin_client_ca", "operators", &self.operators),
+        ];
+        let believed = believed.into_iter();
+        believed.filter_map(|(about, whom, roots)| of_roots(about, whom, roots.as_ref()?))
     }
 
     fn of_audit(&self) -> Option<Problem> {
@@ -288,8 +298,7 @@ fn of_certificate(about: &str, tls: &ServerTls) -> Option<Problem> {
     is_near.then(|| problem(about, format!("it ends at {}", Moment(end))))
 }
 
-fn of_client_roots(roots: &ClientRoots) -> Option<Problem> {
-    let about = "client_ca";
+fn of_roots(about: &str, whom: &str, roots: &ClientRoots) -> Option<Problem> {
     if let Some(trouble) = roots.trouble() {
         let message = format!("its file cannot be read again, the old CAs stay: {trouble}");
         return Some(problem(about, message));
@@ -299,7 +308,7 @@ fn of_client_roots(roots: &ClientRoots) -> Option<Problem> {
     let is_near = first.not_after <= SystemTime::now() + SHORT;
     let message = || {
         let end = Moment(first.not_after);
-        format!("`{}`, which issues to agents, ends at {end}", first.subject)
+        format!("`{}`, which issues to {whom}, ends at {end}", first.subject)
     };
     is_near.then(|| problem(about, message()))
 }

@@ -136,9 +136,10 @@ impl Trial {
     /// The certificate that the private port would show; nothing without TLS.
     ///
     /// # Errors
-    /// It cannot be used, or its key is another's.
+    /// It cannot be used, its key is another's, or operators' CAs cannot be used.
     pub fn admin_certificate(&self) -> Result<Option<Certificate>, StartError> {
         let tls = files::admin_certificate(&self.config.admin)?;
+        files::operators_roots(&self.config.admin, tls.as_ref())?;
         Ok(tls.map(|tls| tls.own().certificate()))
     }
 

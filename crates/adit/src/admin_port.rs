@@ -7,7 +7,9 @@ use std::time::Duration;
 use adit_agent::dial::{Dialler, Tls};
 use adit_process::Exit;
 use adit_process::net::is_loopback;
-use adit_process::tls::{ClientTls, HTTP_1_1, TlsError, TrustRoots};
+use adit_process::tls::{
+    CertificateFiles, ClientTls, HTTP_1_1, OwnCertificate, TlsError, TrustRoots,
+};
 use adit_relay::status::{CONFIRM, Report};
 use anyhow::Context;
 use bytes::Bytes;
@@ -39,6 +41,22 @@ pub(crate) struct AdminArgs {
     /// Believe this CA for the private port instead of the system's (PEM)
     #[arg(long, value_name = "FILE", env = "ADIT_RELAY_ADMIN_CA")]
     ca: Option<PathBuf>,
+    /// Show this client certificate (PEM), of a CA in the relay's `admin.client_ca_file`
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ADIT_RELAY_ADMIN_CERTIFICATE",
+        requires = "key"
+    )]
+    certificate: Option<PathBuf>,
+    /// The client certificate's key (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ADIT_RELAY_ADMIN_KEY",
+        requires = "certificate"
+    )]
+    key: Option<PathBuf>,
 }
 
 /// A relay's private port, as the flags name it.
@@ -62,7 +80,9 @@ enum AskError {
         "the token would cross the network in clear: say https:// before the address, or come by the relay's loopback"
     )]
     InClear,
-    #[error("a CA is believed over TLS alone: say https:// before the address")]
+    #[error(
+        "a certificate is shown, and a CA believed, over TLS alone: say https:// before the address"
+    )]
     NoTls,
     #[error("TLS cannot be set up")]
     Tls(#[source] TlsError),
@@ -122,7 +142,7 @@ impl AdminPort {
         let tls = if secure.is_some() {
             let tls = tls(args).map_err(AskError::Tls)?;
             Some(Tls::new(&tls, host.trim_matches(['[', ']'])).ok_or_else(no_address)?)
-        } else if args.ca.is_some() {
+        } else if args.ca.is_some() || args.certificate.is_some() {
             return Err(AskError::NoTls);
         } else if token.is_some() && !is_loopback(&host) {
             return Err(AskError::InClear);
@@ -214,10 +234,17 @@ impl AdminPort {
     }
 }
 
-/// What the relay must prove.
+/// What the relay must prove, and what is shown to it.
 fn tls(args: &AdminArgs) -> Result<ClientTls, TlsError> {
     let roots = args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only);
-    ClientTls::new(&roots, &[HTTP_1_1])
+    let tls = ClientTls::new(&roots, &[HTTP_1_1])?;
+    match args.certificate.clone().zip(args.key.clone()) {
+        Some((certificate, key)) => {
+            let own = OwnCertificate::load(CertificateFiles { certificate, key })?;
+            Ok(tls.showing(&own))
+        }
+        None => Ok(tls),
+    }
 }
 
 fn token(path: &Path) -> Result<SecretString, Failure> {

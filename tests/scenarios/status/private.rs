@@ -1,9 +1,15 @@
 //! The private port beyond loopback: with a certificate operators come to it over the network, without one nothing of theirs is asked for
 //! there, and health and metrics are everybody's either way.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use adit_tests::{RelayBuilder, TestRelay, beyond_loopback, pki, relay, scenario, within};
+use adit_tests::{
+    RelayBuilder, TestRelay, beyond_loopback,
+    pki::{self, Made, Pki},
+    relay, scenario, within,
+};
+use rcgen::ExtendedKeyUsagePurpose;
+use rustls::ClientConfig;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,9 +28,19 @@ async fn open(relay: RelayBuilder, folder: &TempDir) -> TestRelay {
     relay.with_admin_certificate(folder.path()).start().await
 }
 
+/// Who believes the relay and shows a certificate of this CA's.
+fn showing(ca: &Pki, made: Made) -> Arc<ClientConfig> {
+    pki::shared().client_showing(ca, made, &[pki::HTTP1])
+}
+
 /// Status and whole answer, over TLS.
-async fn asked(relay: &TestRelay, what: &str, headers: &str) -> (u16, String) {
-    let config = pki::shared().client(&[pki::HTTP1]);
+async fn asked(
+    relay: &TestRelay,
+    client: Option<&Arc<ClientConfig>>,
+    what: &str,
+    headers: &str,
+) -> (u16, String) {
+    let config = client.map_or_else(|| pki::shared().client(&[pki::HTTP1]), Arc::clone);
     let socket = TcpStream::connect(relay.admin()).await.unwrap();
     let tls = TlsConnector::from(config).connect(pki::localhost(), socket);
     let mut tls = within("a handshake", tls).await.unwrap();
@@ -38,26 +54,104 @@ async fn asked(relay: &TestRelay, what: &str, headers: &str) -> (u16, String) {
     (status, answer)
 }
 
+fn operators(folder: &TempDir) -> (Pki, PathBuf) {
+    let ca = Pki::new("operators' CA");
+    let file = folder.path().join("operators.pem");
+    std::fs::write(&file, ca.ca_pem()).unwrap();
+    (ca, file)
+}
+
 #[test]
-fn operator_shows_the_token_over_tls() {
+fn operator_shows_the_token_or_a_certificate_over_tls() {
     scenario(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, _token) = demanding_token(relay());
+        let (ca, file) = operators(&folder);
+        let relay = relay().with("admin", "client_ca_file", file.display());
+        let (relay, _token) = demanding_token(relay);
         let relay = open(relay, &folder).await;
+        let own = showing(&ca, Made::default());
+        let server = ExtendedKeyUsagePurpose::ServerAuth;
+        let servers = showing(
+            &ca,
+            Made {
+                usage: server,
+                ..Made::default()
+            },
+        );
+        let strangers = showing(&Pki::new("operators' CA"), Made::default());
         let (with, wrong) = (format!("{HOST}{TOKEN}"), format!("{HOST}{WRONG_TOKEN}"));
-        for (headers, status) in [(HOST, 401), (wrong.as_str(), 401), (with.as_str(), 200)] {
+        for (client, headers, status) in [
+            (None, HOST, 401),
+            (None, wrong.as_str(), 401),
+            (None, with.as_str(), 200),
+            (Some(&own), HOST, 200),
+            (Some(&own), wrong.as_str(), 200),
+            (Some(&servers), HOST, 401),
+            (Some(&strangers), HOST, 401),
+            (Some(&strangers), with.as_str(), 200),
+        ] {
             for what in ["GET /status", "GET /"] {
-                let (answered, answer) = asked(&relay, what, headers).await;
+                let (answered, answer) = asked(&relay, client, what, headers).await;
                 assert_eq!(answered, status, "{what} {headers}: {answer}");
             }
         }
+        let (_, told) = asked(&relay, Some(&strangers), "GET /status", HOST).await;
+        assert!(
+            told.contains("none of the CAs") && told.contains("admin.token_file"),
+            "{told}"
+        );
         // Probes and scrapers show nothing.
         for what in ["GET /livez", "GET /readyz", "GET /metrics"] {
-            assert_eq!(asked(&relay, what, HOST).await.0, 200, "{what}");
+            assert_eq!(asked(&relay, None, what, HOST).await.0, 200, "{what}");
         }
+        // It is the operator's to cut, too.
+        let cut = "POST /status/streams/5b0c9e7d21f4a386/cut";
+        let headers = format!("{HOST}Content-Length: 0\r\nAdit-Confirm: 5b0c9e7d21f4a386\r\n");
+        assert_eq!(asked(&relay, None, cut, &headers).await.0, 401);
+        assert_eq!(asked(&relay, Some(&own), cut, &headers).await.0, 404);
         // Who speaks plain HTTP is told so.
         let (status, told) = asked_for(&relay, "GET /livez", HOST).await;
         assert!(status == 400 && told.contains("https://"), "{told}");
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn certificate_alone_opens_when_there_is_no_token_also_on_loopback() {
+    scenario(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (ca, file) = operators(&folder);
+        let own = showing(&ca, Made::default());
+        for address in ["0.0.0.0:0", "127.0.0.1:0"] {
+            let relay = relay().with("admin", "client_ca_file", file.display());
+            let relay = relay.with("admin", "address", address);
+            let relay = relay.with_admin_certificate(folder.path()).start().await;
+            let (status, told) = asked(&relay, None, "GET /status", HOST).await;
+            assert_eq!(status, 403, "{told}");
+            assert!(told.contains("admin.client_ca_file"), "{told}");
+            assert_eq!(asked(&relay, Some(&own), "GET /status", HOST).await.0, 200);
+            relay.stop().await;
+        }
+    });
+}
+
+#[test]
+fn operators_ca_that_is_replaced_lets_its_clients_in_no_more() {
+    scenario(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (ca, file) = operators(&folder);
+        let relay = relay().with("admin", "client_ca_file", file.display());
+        let relay = open(relay, &folder).await;
+        let own = showing(&ca, Made::default());
+        assert_eq!(asked(&relay, Some(&own), "GET /status", HOST).await.0, 200);
+        let next = Pki::new("operators' next CA");
+        std::fs::write(&file, next.ca_pem()).unwrap();
+        relay.reread();
+        let is_out =
+            async { while asked(&relay, Some(&own), "GET /status", HOST).await.0 == 200 {} };
+        within("the change", is_out).await;
+        let own = showing(&next, Made::default());
+        assert_eq!(asked(&relay, Some(&own), "GET /status", HOST).await.0, 200);
         relay.stop().await;
     });
 }
@@ -91,7 +185,7 @@ fn who_says_nothing_keeps_no_operator_waiting() {
         let silent = TcpStream::connect(relay.admin()).await.unwrap();
         let mut half = TcpStream::connect(relay.admin()).await.unwrap();
         half.write_all(&[22, 3, 1]).await.unwrap();
-        assert_eq!(asked(&relay, "GET /livez", HOST).await.0, 200);
+        assert_eq!(asked(&relay, None, "GET /livez", HOST).await.0, 200);
         drop((silent, half));
         relay.stop().await;
     });

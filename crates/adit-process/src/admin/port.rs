@@ -4,10 +4,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -20,12 +22,14 @@ use crate::net::Listener;
 use crate::tls::{ServerTls, refuse_plain};
 
 /// Who asks, for the caller's own routes: axum's `ConnectInfo` holds it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asker {
     /// From where.
     pub from: SocketAddr,
     /// By which way.
     pub way: Way,
+    /// The certificates that it showed, its own first, and has the key of. Whether anybody believes them was not asked.
+    pub shown: Arc<[CertificateDer<'static>]>,
 }
 
 /// Who could have read along.
@@ -45,7 +49,11 @@ impl Asker {
     pub fn plain(from: SocketAddr) -> Self {
         let is_local = from.ip().to_canonical().is_loopback();
         let way = if is_local { Way::Local } else { Way::Open };
-        Self { from, way }
+        Self {
+            from,
+            way,
+            shown: Arc::default(),
+        }
     }
 }
 
@@ -54,9 +62,15 @@ impl Connected<IncomingStream<'_, Port>> for Asker {
         let from = *stream.remote_addr();
         match stream.io() {
             Either::Left(_) => Self::plain(from),
-            Either::Right(_) => Self {
+            Either::Right(tls) => Self {
                 from,
                 way: Way::Secret,
+                shown: tls
+                    .get_ref()
+                    .1
+                    .peer_certificates()
+                    .unwrap_or_default()
+                    .into(),
             },
         }
     }

@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError, Error, RootCertStore};
@@ -18,7 +16,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 
 use super::client::add;
-use super::{Certificate, ServerTls, TlsError, pem, provider, since_1970};
+use super::{Certificate, ServerTls, TlsError, pem, provider};
 use crate::reread::{Kept, Looks};
 
 /// CAs that issue to clients. Clones share everything.
@@ -29,8 +27,6 @@ pub struct ClientRoots {
     used: watch::Sender<Arc<Roots>>,
     /// Where they are asked for.
     tls: ServerTls,
-    /// When the first of them ends.
-    expiry: Gauge,
     looks: Looks,
 }
 
@@ -66,14 +62,11 @@ impl ClientRoots {
         let hasher = RandomState::new();
         let roots = Roots::read(&file, &hasher)?;
         tls.ask_for(roots.store.subjects())?;
-        let expiry = Gauge::default();
-        expiry.set(roots.first_end());
         Ok(Self {
             file,
             hasher,
             used: watch::Sender::new(Arc::new(roots)),
             tls: tls.clone(),
-            expiry,
             looks: Looks::default(),
         })
     }
@@ -113,16 +106,11 @@ impl ClientRoots {
         self.looks.trouble()
     }
 
-    /// Registers `<prefix>_expiry_timestamp_seconds` and `<prefix>_reloads_total{outcome}`.
-    pub fn register(&self, prefix: &str, registry: &mut Registry) {
-        registry.register_with_unit(
-            format!("{prefix}_expiry_timestamp"),
-            "When the first of the CAs ends that issue to agents, in seconds since 1970",
-            Unit::Seconds,
-            self.expiry.clone(),
-        );
-        let help = "Looks at the file of these CAs that found something new, or failed";
-        registry.register(format!("{prefix}_reloads"), help, self.looks.reloads());
+    /// When the first of them ends.
+    #[must_use]
+    pub fn first_end(&self) -> Option<SystemTime> {
+        let roots = self.used();
+        roots.certificates.iter().map(|ca| ca.not_after).min()
     }
 
     fn used(&self) -> Arc<Roots> {
@@ -142,7 +130,6 @@ impl Kept for ClientRoots {
 
     fn take(&self, roots: Roots) -> Result<(), TlsError> {
         self.tls.ask_for(roots.store.subjects())?;
-        self.expiry.set(roots.first_end());
         self.used.send_replace(Arc::new(roots));
         Ok(())
     }
@@ -202,11 +189,6 @@ impl Roots {
             .verifier
             .verify_client_cert(own, between, UnixTime::now());
         verified.map(drop).map_err(|error| why(&error))
-    }
-
-    fn first_end(&self) -> i64 {
-        let ends = self.certificates.iter().map(|ca| ca.not_after);
-        since_1970(ends.min().unwrap_or(SystemTime::UNIX_EPOCH))
     }
 }
 

@@ -14,7 +14,9 @@ pub struct AdminConfig {
     pub address: SocketAddr,
     /// Certificate and key, reread when the files change. None: no TLS, and then a token is taken from this machine alone.
     pub tls: Option<CertificateFiles>,
-    /// A file with the token by which an operator is known. Default: none. Without it the status is open on loopback, and shut
+    /// CAs; who shows a certificate of theirs is an operator. Default: none.
+    pub client_ca_file: Option<PathBuf>,
+    /// A file with the token by which an operator is known. Default: none. Without either the status is open on loopback, and shut
     /// elsewhere.
     pub token_file: Option<PathBuf>,
 }
@@ -32,10 +34,18 @@ impl AdminConfig {
             plain: None,
         };
         let (address, tls) = port.check(&mut admin);
+        let is_plain = raw.certificate.is_none() && raw.key.is_none();
+        if is_plain && raw.client_ca_file.is_some() {
+            admin.mistake("client_ca_file", NO_TLS);
+        }
         Some(Self {
             address: address?,
             tls,
+            client_ca_file: raw.client_ca_file,
             token_file: raw.token_file,
         })
     }
 }
+
+const NO_TLS: &str =
+    "needs admin.certificate and admin.key: without TLS nobody can show a certificate";

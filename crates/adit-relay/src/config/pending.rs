@@ -115,10 +115,13 @@ impl AdminConfig {
         let Self {
             address,
             tls,
+            client_ca_file,
             token_file,
         } = self;
         keys.differ("admin.address", *address != next.address);
         keys.of_files("admin", tls.as_ref(), next.tls.as_ref());
+        let cas = *client_ca_file != next.client_ca_file;
+        keys.differ("admin.client_ca_file", cas);
         keys.differ("admin.token_file", *token_file != next.token_file);
     }
 }

@@ -112,9 +112,12 @@ pub struct RawAdmin {
     pub certificate: Option<PathBuf>,
     /// PEM file with the certificate's key.
     pub key: Option<PathBuf>,
+    /// PEM file with CAs: who shows a client certificate that one of them issued is an operator, as is who shows the token. Probes and
+    /// scrapers need none. Only with a certificate. Reread when it changes; a file that cannot be used changes nothing and is logged.
+    pub client_ca_file: Option<PathBuf>,
     /// File with the token that opens the status, one to four lines of 16 or more visible characters, any of which will do (`openssl rand
-    /// -hex 32`). Reread within ten seconds of a change. Without it the status is open to everybody on the machine while `address` is
-    /// loopback, and shown to nobody when it is not.
+    /// -hex 32`). Reread within ten seconds of a change. Without it and `client_ca_file` the status is open to everybody on the machine while
+    /// `address` is loopback, and shown to nobody when it is not.
     pub token_file: Option<PathBuf>,
 }
 

@@ -109,6 +109,7 @@ fn private_port_has_a_certificate_or_none_wherever_it_is() {
     for (keys, expected) in [
         ("certificate: a.pem", "admin.key: needed"),
         ("key: a.key", "admin.certificate: needed"),
+        ("client_ca_file: ca.pem", "admin.client_ca_file: needs"),
     ] {
         let told = admin(keys).unwrap_err();
         assert!(told.starts_with(expected), "{told}");

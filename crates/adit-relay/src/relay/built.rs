@@ -70,8 +70,10 @@ impl Built {
             }
         }
         let client_roots = files::client_roots(&config, tls.as_ref())?;
-        if let Some(roots) = &client_roots {
-            roots.register("adit_relay_client_ca", &mut registered);
+        let operators = files::operators_roots(&config.admin, admin_tls.as_ref())?;
+        for (port, roots) in [("public", &client_roots), ("admin", &operators)] {
+            let Some(roots) = roots else { continue };
+            certificates.believe(port, roots);
             upkeep.keep(roots.clone());
         }
         let (oidc, refreshes) = oidc(&config)?;
@@ -142,7 +144,7 @@ impl Built {
         let lasting = Lasting::default();
         let shown = files::admin_token(config.admin.token_file.as_deref())?;
         let shown = shown.map(|it| upkeep.secret(it, Secrets::replace));
-        let gate = Gate::new(config.admin.address, shown);
+        let gate = Gate::new(config.admin.address, shown, operators.clone());
         let status = Status {
             started: SystemTime::now(),
             stop: stop.clone(),
@@ -156,6 +158,7 @@ impl Built {
             tls: tls.clone(),
             admin_tls: admin_tls.clone(),
             client_roots: client_roots.clone(),
+            operators,
             gitlab: gitlab.clone(),
             audit: audit.clone(),
         };

@@ -4,7 +4,10 @@
 //! Called by `built.rs` for a relay that is to run, and by `trial.rs` for one that is looked at. Invariant: both read a file by the same
 //! call, so that what keeps a relay from starting is what `adit doctor` tells.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use adit_authority::{
     GitLabConfig, Secrets,
@@ -51,11 +54,27 @@ pub(crate) fn client_roots(
     config: &Config,
     tls: Option<&ServerTls>,
 ) -> Result<Option<ClientRoots>, StartError> {
+    asked_for(config.client_ca_file.as_ref(), tls, "tunnel.client_ca_file")
+}
+
+/// Who issues to operators; nothing when they are known by a token alone.
+pub(crate) fn operators_roots(
+    config: &AdminConfig,
+    tls: Option<&ServerTls>,
+) -> Result<Option<ClientRoots>, StartError> {
+    asked_for(config.client_ca_file.as_ref(), tls, "admin.client_ca_file")
+}
+
+fn asked_for(
+    file: Option<&PathBuf>,
+    tls: Option<&ServerTls>,
+    key: &'static str,
+) -> Result<Option<ClientRoots>, StartError> {
     // There is TLS, or the configuration would not have passed.
-    let named = config.client_ca_file.as_ref().zip(tls);
+    let named = file.zip(tls);
     let roots = named.map(|(file, tls)| ClientRoots::load(file.clone(), tls));
     let roots = roots.transpose();
-    roots.map_err(|error| unusable("tunnel.client_ca_file", error))
+    roots.map_err(|error| unusable(key, error))
 }
 
 /// What the port shows that GitLab calls; nothing without TLS.

@@ -1,4 +1,5 @@
-//! Decides who may see a relay's status: everybody on this machine, or whoever shows the token that `admin.token_file` holds.
+//! Decides who may see a relay's status: everybody on this machine; or whoever shows the token that `admin.token_file` holds, or a client
+//! certificate of `admin.client_ca_file`.
 //!
 //! Asked for each request to `/status`. Invariants: what is not on loopback is shown to nobody without a proof. That goes by the address
 //! that is listened on: a proxy in the same pod makes every peer's look like loopback. And no token is looked at that came over a network
@@ -11,7 +12,10 @@ use std::{
 };
 
 use adit_authority::Secrets;
-use adit_process::admin::{Asker, Way};
+use adit_process::{
+    admin::{Asker, Way},
+    tls::{ClientRoots, Unproved},
+};
 use axum::http::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE},
@@ -26,17 +30,21 @@ pub(crate) struct Gate {
     is_local: bool,
     /// Who shows one of these.
     secrets: Option<Arc<Secrets>>,
+    /// Who shows a certificate of theirs.
+    clients: Option<ClientRoots>,
 }
 
 /// Why somebody does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Outside {
-    #[error(
-        "show the token that admin.token_file of the relay holds: `Authorization: Bearer <token>`, or as the password in a browser, with any name"
-    )]
+    #[error("{TOKEN}")]
     NoToken,
+    #[error("{0}: show one that a CA of admin.client_ca_file of the relay has issued")]
+    NoCertificate(Unproved),
+    #[error("{0}. Show one that a CA of admin.client_ca_file of the relay has issued, or {TOKEN}")]
+    NoProof(Unproved),
     #[error(
-        "the private port is not on loopback, and there is no token that would open this page: set admin.token_file of the relay"
+        "the private port is not on loopback, and there is nothing that would open this page: set admin.token_file of the relay, or admin.client_ca_file"
     )]
     Shut,
     #[error(
@@ -47,28 +55,41 @@ pub(crate) enum Outside {
     Name,
 }
 
+const TOKEN: &str = "show the token that admin.token_file of the relay holds: `Authorization: Bearer <token>`, or as the password in a browser, with any name";
+
 impl Gate {
     /// For a port that listens there.
-    pub(crate) fn new(address: SocketAddr, secrets: Option<Arc<Secrets>>) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        secrets: Option<Arc<Secrets>>,
+        clients: Option<ClientRoots>,
+    ) -> Self {
         Self {
             is_local: address.ip().is_loopback(),
             secrets,
+            clients,
         }
     }
 
     /// Whether somebody with these headers comes in.
     pub(crate) fn check(&self, asker: &Asker, headers: &HeaderMap) -> Result<(), Outside> {
+        let unproved = match self.clients.as_ref().map(|cas| cas.check(&asker.shown)) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(why)) => Some(why),
+            None => None,
+        };
         if asker.way == Way::Open {
             return Err(Outside::Open);
         }
-        match &self.secrets {
-            Some(secrets) => match shown(headers) {
+        match (&self.secrets, unproved) {
+            (Some(secrets), unproved) => match shown(headers) {
                 Some(token) if secrets.accept(&token) => Ok(()),
-                Some(_) | None => Err(Outside::NoToken),
+                Some(_) | None => Err(unproved.map_or(Outside::NoToken, Outside::NoProof)),
             },
-            None if !self.is_local => Err(Outside::Shut),
-            None if is_addressed(headers) => Ok(()),
-            None => Err(Outside::Name),
+            (None, Some(why)) => Err(Outside::NoCertificate(why)),
+            (None, None) if !self.is_local => Err(Outside::Shut),
+            (None, None) if is_addressed(headers) => Ok(()),
+            (None, None) => Err(Outside::Name),
         }
     }
 }
@@ -106,7 +127,8 @@ impl Outside {
     /// For the audit log.
     pub(super) const fn reason(self) -> &'static str {
         match self {
-            Self::NoToken => "token",
+            Self::NoToken | Self::NoProof(_) => "token",
+            Self::NoCertificate(_) => "certificate",
             Self::Shut => "no_token_file",
             Self::Open => "in_clear",
             Self::Name => "host",
@@ -118,12 +140,14 @@ impl IntoResponse for Outside {
     fn into_response(self) -> Response {
         let text = format!("{self}\n");
         match self {
-            Self::NoToken => {
+            Self::NoToken | Self::NoProof(_) => {
                 let schemes = ["Bearer", "Basic realm=\"adit relay\", charset=\"UTF-8\""];
                 let schemes = schemes.map(|scheme| (WWW_AUTHENTICATE, scheme));
                 (StatusCode::UNAUTHORIZED, AppendHeaders(schemes), text).into_response()
             }
-            Self::Shut | Self::Open | Self::Name => (StatusCode::FORBIDDEN, text).into_response(),
+            Self::NoCertificate(_) | Self::Shut | Self::Open | Self::Name => {
+                (StatusCode::FORBIDDEN, text).into_response()
+            }
         }
     }
 }
@@ -149,7 +173,7 @@ mod tests {
 
     fn gate(address: &str, token: Option<&str>) -> Gate {
         let secrets = token.map(|token| Arc::new(Secrets::new(token).unwrap()));
-        Gate::new(address.parse().unwrap(), secrets)
+        Gate::new(address.parse().unwrap(), secrets, None)
     }
 
     const LOCAL: &str = "127.0.0.1:4711";

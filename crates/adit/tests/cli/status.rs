@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
-use adit_tests::pki::Pki;
+use adit_tests::pki::{Made, Pki};
 use adit_tests::{relay, scenario};
 use tempfile::TempDir;
 
@@ -127,23 +127,40 @@ fn token_is_not_sent_in_clear() {
         .unwrap();
     assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
     assert!(stderr(&output).contains("ca.pem"), "{}", stderr(&output));
+    let output = adit(&["status", "--certificate"])
+        .arg(&ca)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }
 
 #[test]
-fn status_is_shown_over_tls_for_the_token() {
+fn status_is_shown_over_tls_for_a_token_or_a_client_certificate() {
     scenario(async {
         let folder = TempDir::new().unwrap();
         let there = |name: &str| folder.path().join(name).display().to_string();
+        let ca = Pki::new("operators' CA");
+        fs::write(there("operators.pem"), ca.ca_pem()).unwrap();
         fs::write(there("token"), "0123456789abcdef\n").unwrap();
-        fs::write(there("other.pem"), Pki::new("another CA").ca_pem()).unwrap();
-        let relay = relay().with("admin", "token_file", there("token"));
+        let (certificate, key) = ca.write_client(folder.path(), Made::default());
+        let relay = relay()
+            .with("admin", "client_ca_file", there("operators.pem"))
+            .with("admin", "token_file", there("token"));
         let relay = relay.with_admin_certificate(folder.path()).start().await;
         let at = format!("https://{}", relay.admin());
-        let (believed, token) = (relay.ca().display().to_string(), there("token"));
+        let believed = relay.ca().display().to_string();
+        let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+        let own = ["--certificate", &certificate, "--key", &key];
+        let token = there("token");
         for (flags, code) in [
             (&["--ca", &believed, "--token-file", &token][..], 0),
+            (&[&["--ca", &believed][..], &own].concat(), 0),
             (&["--ca", &believed], 77),
-            (&["--ca", &there("other.pem"), "--token-file", &token], 69),
+            // Another's certificate, as far as this one knows.
+            (
+                &["--ca", &there("operators.pem"), "--token-file", &token],
+                69,
+            ),
         ] {
             let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_adit"));
             command

@@ -62,7 +62,7 @@ fn admin(trial: &Trial, report: &mut Report) {
             report.not_run(ADMIN_CERTIFICATE, why);
         }
         Err(error) => {
-            let advice = "name PEM files with the chain, the own certificate first, and with its key: admin.certificate, admin.key";
+            let advice = "name PEM files with the chain, with its key, and with the CAs of operators: admin.certificate, admin.key, admin.client_ca_file";
             report.failed(ADMIN_CERTIFICATE, chain(&error), advice);
         }
     }
