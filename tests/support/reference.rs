@@ -59,8 +59,8 @@ const HEAD: &str = "\
 
 `/metrics` on the private port of the relay (`admin.address`, 8151) and of the agent (8152) tells them in the OpenMetrics format.
 A series with a fixed label is there from the start, at 0. A name, once published, keeps its meaning. Those of calls to
-GitLab are there with `authorities.gitlab`, those of single agents with `metrics.agents`, those of a certificate with one, and those of the
-CAs of agents with `tunnel.client_ca_file`.
+GitLab are there with `authorities.gitlab`, those of single agents with `metrics.agents`, those of a certificate with one, and those of
+CAs with `tunnel.client_ca_file` or `admin.client_ca_file`.
 ";
 
 impl Family {

@@ -27,7 +27,7 @@ Examples:
   adit status
   adit status --watch
   adit status --json | jq '.agents.shown[] | select(.replicas == [])'
-  adit status --admin 10.0.0.7:8151 --token-file admin.token")]
+  adit status --admin https://relay.example.com:8151 --token-file admin.token --ca ca.pem")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     port: AdminArgs,

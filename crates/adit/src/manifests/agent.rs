@@ -71,8 +71,8 @@ pub(crate) struct AgentArgs {
     /// Let it set a user's uid
     #[arg(long, help_heading = RIGHTS)]
     uids: bool,
-    /// The cluster's version. Before 1.36 the API server cannot hold what the agent does, but for its ceiling nothing holds where,
-    /// and groups must be named
+    /// The cluster's version. Before 1.36 the API server holds only as whom the agent acts; what and where, its own ceiling alone. Groups
+    /// must be named
     #[arg(long, value_name = "VERSION", default_value_t, help_heading = RIGHTS)]
     kubernetes: Version,
 
