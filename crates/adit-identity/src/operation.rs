@@ -98,7 +98,8 @@ impl<'a> Target<'a> {
         };
         let is_plain = is_known
             && verb::is_plain(operation.verb, method)
-            && plain::is_plain(self.raw, read, may_go_on);
+            && plain::is_plain(self.raw, read, may_go_on)
+            && query::is_plain(self.query);
         is_plain.then_some(operation)
     }
 
