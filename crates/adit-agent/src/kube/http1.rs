@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, BodyStream, Empty, StreamBody};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::upgrade::Upgraded;
@@ -61,7 +62,7 @@ pub(crate) async fn call(
     mut listening: Listening,
     on_informational: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
 ) -> Result<Response<Receiving>, CallError> {
-    let mut request = request.map(|()| body.unwrap_or_else(no_body));
+    let mut request = whole(request, body);
     hyper::ext::on_informational(&mut request, move |head| {
         // Nobody asked for a 100: reading the body tells the caller to go on.
         if head.status() != StatusCode::CONTINUE {
@@ -115,6 +116,26 @@ async fn send(
     Ok(response)
 }
 
+/// The request with its body, and no length that the body may not have: hyper sends what a head says, and takes a connection for free
+/// again after a body that was empty from the start. Somebody who reads as many bytes as were said would find the next request in them.
+fn whole(mut request: Request<()>, body: Option<RequestBody>) -> Request<RequestBody> {
+    let body = match body {
+        // Not empty before it was read: then what is missing is an error, and the connection ends.
+        Some(body) if request.headers().contains_key(CONTENT_LENGTH) => {
+            StreamBody::new(BodyStream::new(body)).boxed_unsync()
+        }
+        Some(body) => body,
+        None => {
+            let headers = request.headers_mut();
+            if headers.get(CONTENT_LENGTH).is_some_and(|said| said != "0") {
+                headers.remove(CONTENT_LENGTH);
+            }
+            no_body()
+        }
+    };
+    request.map(|()| body)
+}
+
 fn no_body() -> RequestBody {
     Empty::<Bytes>::new()
         .map_err(|never| match never {})
@@ -160,3 +181,27 @@ impl Body for Receiving {
 
 /// Per connection and direction. An answer's head must fit into it, as it must into a tunnel's.
 const BUFFER_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saying(length: &str) -> Request<()> {
+        let request = Request::put("/").header(CONTENT_LENGTH, length);
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn no_length_is_said_of_a_body_that_is_not_there() {
+        let length =
+            |request: &Request<RequestBody>| request.headers().get(CONTENT_LENGTH).cloned();
+        assert_eq!(length(&whole(saying("5"), None)), None);
+        assert_eq!(length(&whole(saying("0"), None)).unwrap(), "0");
+        let there = whole(saying("5"), Some(no_body()));
+        assert_eq!(length(&there).unwrap(), "5");
+        assert!(
+            !there.body().is_end_stream(),
+            "hyper would take it for sent"
+        );
+    }
+}
