@@ -76,15 +76,17 @@ impl ClientRoots {
     /// # Errors
     /// They do not.
     pub fn check(&self, shown: &[CertificateDer<'_>]) -> Result<(), Unproved> {
-        self.used().check(shown)
+        self.used().check(shown, UnixTime::now())
     }
 
-    /// Waits until a change of the file leaves no CA that issued this; that it expires is no change. Cancel-safe.
+    /// Waits until a change of the file leaves no CA that vouches for who showed this now; that it expires meanwhile is no change.
+    /// Cancel-safe.
     pub async fn dropped(&self, shown: &[CertificateDer<'_>]) {
-        let mut changes = self.used.subscribe();
+        // At a later time what has expired would be told before whose it is, and a chain can hold what has.
+        let (mut changes, now) = (self.used.subscribe(), UnixTime::now());
         loop {
             let used = Arc::clone(&changes.borrow_and_update());
-            if used.check(shown) == Err(Unproved::UnknownCa) {
+            if used.check(shown, now).is_err() {
                 return;
             }
             if changes.changed().await.is_err() {
@@ -183,11 +185,9 @@ impl Roots {
         })
     }
 
-    fn check(&self, shown: &[CertificateDer<'_>]) -> Result<(), Unproved> {
+    fn check(&self, shown: &[CertificateDer<'_>], at: UnixTime) -> Result<(), Unproved> {
         let (own, between) = shown.split_first().ok_or(Unproved::NoCertificate)?;
-        let verified = self
-            .verifier
-            .verify_client_cert(own, between, UnixTime::now());
+        let verified = self.verifier.verify_client_cert(own, between, at);
         verified.map(drop).map_err(|error| why(&error))
     }
 }

@@ -320,6 +320,28 @@ async fn who_shows_nothing_or_what_has_ended_gets_through_the_handshake() {
     assert_eq!(roots.check(&chain), Err(Unproved::Expired));
 }
 
+/// In its chain stands what has expired, under the name of its CA: it does not hide whose it is no more.
+#[tokio::test]
+async fn who_has_something_expired_in_its_chain_is_dropped_with_its_ca() {
+    let (fixture, others) = (Fixture::new(), Fixture::new());
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let roots = ClientRoots::load(fixture.path("ca.pem"), &server).unwrap();
+    let (mut chain, _) = shown(&server, &client_of(&fixture, 2040, &TLS13)).await;
+    let mut expired = CertificateParams::default();
+    expired.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    expired.not_after = date_time_ymd(2020, 12, 31);
+    let key = KeyPair::generate().unwrap();
+    chain.push(expired.self_signed(&key).unwrap().der().clone());
+    assert_eq!(roots.check(&chain), Ok(()));
+    let dropped = roots.dropped(&chain);
+    let replaced = async {
+        fs::write(fixture.path("ca.pem"), others.ca.pem()).unwrap();
+        assert_eq!(look(&roots).unwrap(), Look::Replaced);
+    };
+    let both = async { tokio::join!(dropped, replaced) };
+    timeout(SOON, both).await.expect("it is dropped");
+}
+
 #[tokio::test]
 async fn own_certificate_is_shown_as_it_is_by_then_and_no_session_is_resumed() {
     let fixture = Fixture::new();
