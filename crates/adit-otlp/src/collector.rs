@@ -197,17 +197,22 @@ impl Collector {
         let agent = format!("{}/{}", self.of.service, self.of.version);
         let target = target
             .user_agent(agent)
-            .expect("names and versions are visible ASCII");
+            .expect("names and versions are visible ASCII")
+            // A connection that nobody answers on any more is given up, and another one is made.
+            .http2_keep_alive_interval(LONGEST)
+            .keep_alive_timeout(LONGEST);
         target.connect_with_connector_lazy(tower::service_fn(move |_| {
             let (tls, host) = (tls.clone(), host.clone());
-            async move {
+            let connected = async move {
                 let socket = TcpStream::connect((host.as_str(), port)).await?;
                 let io = match tls {
                     Some((tls, name)) => Either::Left(tls.connector().connect(name, socket).await?),
                     None => Either::Right(socket),
                 };
                 Ok::<_, io::Error>(TokioIo::new(io))
-            }
+            };
+            // One that does not come about in time is begun anew by the next call, though nobody waits for this one.
+            async move { timeout(LONGEST, connected).await? }
         }))
     }
 
@@ -274,7 +279,9 @@ fn not_taken(source: Status) -> NotTaken {
     let asked = source.get_details_retry_info();
     let after = asked.and_then(|info| info.retry_delay);
     match source.code() {
-        Code::Unavailable
+        // A proxy that has no collector behind it is told of so: HTTP's statuses have no other code.
+        Code::Unknown
+        | Code::Unavailable
         | Code::DeadlineExceeded
         | Code::Aborted
         | Code::Cancelled
@@ -287,7 +294,6 @@ fn not_taken(source: Status) -> NotTaken {
         }
         Code::ResourceExhausted
         | Code::Ok
-        | Code::Unknown
         | Code::InvalidArgument
         | Code::NotFound
         | Code::AlreadyExists
@@ -317,6 +323,7 @@ mod tests {
     #[test]
     fn what_may_be_taken_later_is_told_from_what_never_will_be() {
         for code in [
+            Code::Unknown,
             Code::Unavailable,
             Code::DeadlineExceeded,
             Code::Aborted,
@@ -341,7 +348,6 @@ mod tests {
             );
         }
         for code in [
-            Code::Unknown,
             Code::InvalidArgument,
             Code::NotFound,
             Code::FailedPrecondition,
