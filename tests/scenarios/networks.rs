@@ -9,7 +9,7 @@ use adit_tests::{
     balancer::{Balancer, Program},
     beyond_loopback, body,
     caller::{get, next_piece, request},
-    kube, logs, relay, scenario, within,
+    kube, logs, pki, relay, scenario, within,
 };
 use adit_tunnel::WEBSOCKET_PATH;
 use http::{Method, StatusCode};
@@ -320,6 +320,16 @@ fn who_comes_past_the_balancer_at_which_tls_ends_is_hung_up_on() {
         let answer = asking().await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         assert_eq!(relay.metrics().await.value(refused), 1.0);
+        // From the next start on with TLS, and then whoever may say who comes sends nothing in clear.
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = pki::shared().write_server(folder.path());
+        relay.change(|told| {
+            told.set("listen", "tls_ended_before", false);
+            told.set("listen", "certificate", certificate.display());
+            told.set("listen", "key", key.display());
+            told.set("listen", FORWARDED, "[0.0.0.0/0]");
+        });
+        assert_eq!(asking().await, None);
         relay.stop().await;
     });
 }

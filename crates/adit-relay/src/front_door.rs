@@ -18,6 +18,7 @@ use crate::{
     audit::Audit,
     call::Connection,
     client::Client,
+    config::FrontDoorConfig,
     connections,
     handle::Handler,
     metrics::{NoConnection, Protocol},
@@ -40,6 +41,8 @@ use accept::{NoPlace, certificates_of};
 pub(crate) struct FrontDoor {
     pub(crate) rules: Current,
     pub(crate) tls: Option<ServerTls>,
+    /// What the process was started with, for as long as keys of TLS wait for the next start.
+    pub(crate) started: FrontDoorConfig,
     pub(crate) places: Arc<Places>,
     pub(crate) handler: Arc<Handler>,
     pub(crate) agents: Arc<Agents>,
@@ -66,7 +69,18 @@ impl FrontDoor {
     /// Whether TLS keeps what somebody from there says to himself, or a balancer that is named has done so as far as itself. Else he is
     /// hung up on before a byte is read: whoever was set up to come past it finds out before anybody else can have read his token.
     fn is_expected(&self, from: Client) -> bool {
-        if self.tls.is_some() || self.rules.load().front_door.takes_plain_from(from.ip) {
+        if self.tls.is_some() {
+            return true;
+        }
+        let rules = self.rules.load();
+        let now = &rules.front_door;
+        // The lists of a file that wants TLS from the next start on were not written for plain connections.
+        let meant = if now.tls_ended_before {
+            now
+        } else {
+            &self.started
+        };
+        if meant.takes_plain_from(from.ip) {
             return true;
         }
         let refused = NoConnection::PastBalancer;

@@ -60,7 +60,8 @@ impl Built {
         let mut upkeep = Upkeep::new(metrics.secret_reloads.clone());
         upkeep.spawn(metrics.remember_refusals());
         upkeep.spawn(metrics.remember_history());
-        let tls = files::certificate(&config.front_door)?;
+        let started = config.front_door.clone();
+        let tls = files::certificate(&started)?;
         let admin_tls = files::admin_certificate(&config.admin)?;
         let mut certificates = Certificates::default();
         for (port, tls) in [("public", &tls), ("admin", &admin_tls)] {
@@ -227,6 +228,7 @@ impl Built {
         let door = Arc::new(FrontDoor {
             rules: rules.clone(),
             tls,
+            started,
             places: Places::new(),
             handler: Arc::new(handler),
             agents: Arc::new(agents),
