@@ -1,7 +1,7 @@
 //! The private port beyond loopback: with a certificate operators come to it over the network, without one nothing of theirs is asked for
 //! there, and health and metrics are everybody's either way.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use adit_tests::{
     RelayBuilder, TestRelay, beyond_loopback,
@@ -225,6 +225,28 @@ fn token_in_clear_opens_nothing_but_from_this_machine() {
             let answer = ask(over_network, path).await;
             assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
         }
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn who_says_nothing_makes_room_for_who_comes_later() {
+    scenario(async {
+        let folder = tempfile::tempdir().unwrap();
+        let relay = open(relay(), &folder).await;
+        let mut silent = Vec::new();
+        for _ in 0..100 {
+            silent.push(TcpStream::connect(relay.admin()).await.unwrap());
+        }
+        assert_eq!(asked(&relay, None, "GET /livez", HOST).await.0, 200);
+        let first = silent.first_mut().unwrap();
+        let ended = within("its end", first.read(&mut [0])).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+        let last = silent.last_mut().unwrap();
+        assert!(
+            last.try_read(&mut [0])
+                .is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        );
         relay.stop().await;
     });
 }

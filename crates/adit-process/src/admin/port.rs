@@ -2,6 +2,7 @@
 //!
 //! `admin.rs` serves what comes from here. The invariant: nobody waits for another's handshake, and one that takes too long is given up.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -81,8 +82,9 @@ impl Connected<IncomingStream<'_, Port>> for Asker {
 pub(super) struct Port {
     listener: Listener,
     tls: Option<ServerTls>,
-    /// Those that have not come to an end.
     handshakes: JoinSet<Option<(Io, SocketAddr)>>,
+    /// The last of them, ended or not, the oldest first.
+    begun: VecDeque<AbortHandle>,
 }
 
 type Io = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -93,6 +95,18 @@ impl Port {
             listener,
             tls,
             handshakes: JoinSet::new(),
+            begun: VecDeque::new(),
+        }
+    }
+
+    /// Whoever says nothing makes room for who comes later: probes get through beside strangers.
+    fn begin(&mut self, socket: TcpStream, from: SocketAddr, tls: TlsAcceptor) {
+        let handshake = self.handshakes.spawn(secure(socket, from, tls));
+        self.begun.push_back(handshake);
+        if self.begun.len() > MOST_HANDSHAKES
+            && let Some(oldest) = self.begun.pop_front()
+        {
+            oldest.abort();
         }
     }
 
@@ -107,7 +121,6 @@ impl axum::serve::Listener for Port {
 
     async fn accept(&mut self) -> (Io, SocketAddr) {
         loop {
-            let has_room = self.handshakes.len() < MOST_HANDSHAKES;
             tokio::select! {
                 biased;
                 Some(ended) = self.handshakes.join_next() => {
@@ -115,9 +128,10 @@ impl axum::serve::Listener for Port {
                         return secured;
                     }
                 }
-                (socket, from) = self.listener.accept(), if has_room => match &self.tls {
+                (socket, from) = self.listener.accept() => match &self.tls {
                     Some(tls) => {
-                        self.handshakes.spawn(secure(socket, from, tls.acceptor()));
+                        let tls = tls.acceptor();
+                        self.begin(socket, from, tls);
                     }
                     None => return (Either::Left(socket), from),
                 }
@@ -153,12 +167,16 @@ async fn secure(
 
 fn secured(ended: Result<Option<(Io, SocketAddr)>, JoinError>) -> Option<(Io, SocketAddr)> {
     ended
-        .inspect_err(|error| tracing::error!(%error, "a handshake's task panicked"))
+        .inspect_err(|error| {
+            if error.is_panic() {
+                tracing::error!(%error, "a handshake's task panicked");
+            }
+        })
         .ok()
         .flatten()
 }
 
 /// For a handshake: ten round trips of a bad line.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// More wait in the kernel. Operators, probes and scrapers are few; what says nothing holds a place for [`PATIENCE`].
+/// The oldest gives way to one more. Operators, probes and scrapers are few, and theirs take moments.
 const MOST_HANDSHAKES: usize = 64;
