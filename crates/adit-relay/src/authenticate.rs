@@ -163,7 +163,9 @@ impl Authenticate {
             rules.limits.credential_bytes,
         )
         .map_err(Refusal::BadCredential)?;
+        // In this order, so that what the token permits is not cut before the token has ended by the clock that says so.
         let now = SystemTime::now();
+        let seen = Instant::now();
         let token = credential.token();
         let caller = match credential.form() {
             Form::Bare | Form::Job(_) => self.authorities.job(&rules, token, from, now).await?,
@@ -172,7 +174,7 @@ impl Authenticate {
         let ends = match caller.expires_at() {
             Some(end) => {
                 let left = end.duration_since(now);
-                Some(began + left.map_err(|_| Refusal::TokenRefused(TokenError::Expired))?)
+                Some(seen + left.map_err(|_| Refusal::TokenRefused(TokenError::Expired))?)
             }
             None => None,
         };
