@@ -93,7 +93,9 @@ impl Liveness {
             Use::Busy => self.busy_interval,
             Use::Idle => self.interval,
         };
-        self.last_heard.max(self.pinged.unwrap_or_default()) + interval
+        // A ping that only measures puts no question off.
+        let asked_last = self.asked.and(self.pinged).unwrap_or_default();
+        self.last_heard.max(asked_last) + interval
     }
 }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 use adit_mux::{
     Config, Moment, RequestBody, ResetReason, Session, SessionError, StreamError, Terms,
 };
-use adit_proto::tunnel::{Frame, frame::Kind};
+use adit_proto::tunnel::{self as proto, Frame, frame::Kind};
 use bytes::Bytes;
 
 use crate::support::{
@@ -54,6 +54,30 @@ fn a_silent_peer_is_pinged_after_ten_seconds_and_given_up_after_fifteen() {
     rogue.advance(Moment::from_millis(9_999));
     assert!(rogue.heard().is_empty());
     rogue.advance(Moment::from_millis(1));
+    assert!(is_a_ping(&rogue.heard()));
+    rogue.advance(Moment::from_millis(4_999));
+    rogue.assert_unharmed();
+    rogue.advance(Moment::from_millis(1));
+    assert_silent(&rogue.session, 15);
+}
+
+/// It was sent for the window's sake, a second before the peer was to be asked.
+#[test]
+fn a_ping_that_measures_puts_no_question_off() {
+    let (mut rogue, id) = Rogue::agent_with_stream();
+    rogue.send(0, Kind::Pong(proto::Pong { token: 1 }));
+    rogue.send(id, Kind::Head(Bytes::new()));
+    rogue.send(id, Kind::Data(vec![0; 48 << 10].into()));
+    rogue.heard();
+    rogue.advance(seconds(9));
+    let read = rogue
+        .session
+        .poll_read(id, &Context::from_waker(Waker::noop()));
+    assert!(read.is_ready());
+    let heard = rogue.heard();
+    let is_measuring = |frame: &Frame| matches!(frame.kind, Some(Kind::Ping(_)));
+    assert!(heard.iter().any(is_measuring), "{heard:?}");
+    rogue.advance(seconds(1));
     assert!(is_a_ping(&rogue.heard()));
     rogue.advance(Moment::from_millis(4_999));
     rogue.assert_unharmed();
