@@ -18,11 +18,11 @@ pub fn per_request(rig: &Rig, build: &Contender, requests: u64) -> Result<f64> {
     // What is done once is done, and what is remembered is found.
     load::http2(&target, 1, 1, WARM_UP)?;
     for hop in &path.hops {
-        control("--zero", hop)?;
+        control("--zero", rig, hop)?;
     }
     load::http2(&target, 1, 1, requests)?;
     let counts = path.hops.iter().map(|hop| {
-        control("--dump", hop)?;
+        control("--dump", rig, hop)?;
         total(&rig.file(&format!("callgrind.{}.1", hop.id())))
     });
     let counts = counts.collect::<Result<Vec<_>>>()?;
@@ -34,7 +34,7 @@ pub fn inside(function: &str, program: &Command) -> Result<u64> {
     let dump = NamedTempFile::new()?;
     let mut counted = Command::new("valgrind");
     counted
-        .arg("--tool=callgrind")
+        .args(["--tool=callgrind", "--vgdb=no"])
         .arg(format!("--callgrind-out-file={}", dump.path().display()))
         .arg(format!("--toggle-collect={function}"))
         .arg(program.get_program())
@@ -49,7 +49,8 @@ pub fn inside(function: &str, program: &Command) -> Result<u64> {
 fn counted(rig: &Rig, binary: &File) -> Result<std::path::PathBuf> {
     let (root, binary) = (rig.folder().display(), binary.canonicalize()?);
     let script = format!(
-        "#!/bin/sh\nexec valgrind --tool=callgrind --callgrind-out-file='{root}/callgrind.%p' '{}' \"$@\"\n",
+        "#!/bin/sh\nexec valgrind --tool=callgrind '{}' --callgrind-out-file='{root}/callgrind.%p' '{}' \"$@\"\n",
+        orders(rig),
         binary.display()
     );
     let script = rig.write("counted", &script)?;
@@ -57,13 +58,20 @@ fn counted(rig: &Rig, binary: &File) -> Result<std::path::PathBuf> {
     Ok(script)
 }
 
-fn control(order: &str, hop: &Process) -> Result<()> {
+fn control(order: &str, rig: &Rig, hop: &Process) -> Result<()> {
     let mut command = Command::new("callgrind_control");
-    let output = command.arg(order).arg(hop.id().to_string()).output();
+    let output = command
+        .args([&orders(rig), order, &hop.id().to_string()])
+        .output();
     let output = output.context("cannot start callgrind_control")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "callgrind_control {order}: {said}");
     Ok(())
+}
+
+/// Where orders go, in pipes that a program which is killed leaves behind.
+fn orders(rig: &Rig) -> String {
+    format!("--vgdb-prefix={}", rig.file("orders").display())
 }
 
 /// What a dump of callgrind's counts.

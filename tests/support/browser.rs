@@ -52,7 +52,9 @@ impl Browser {
         let home = tempfile::tempdir().unwrap();
         let mut driver = Command::new(DRIVER)
             .arg("--port=0")
+            // What both leave behind goes with it.
             .env("HOME", home.path())
+            .env("TMPDIR", home.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)

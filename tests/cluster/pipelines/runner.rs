@@ -129,6 +129,8 @@ impl<'a> Runner<'a> {
         command
             .env_clear()
             .env("HOME", folder(&self.repository))
+            // It leaves variables that are files there.
+            .env("TMPDIR", folder(&self.repository))
             .env("PATH", self.path())
             // As the certificates of a runner's image.
             .env("SSL_CERT_FILE", &self.place.relay.ca)

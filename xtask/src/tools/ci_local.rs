@@ -1,5 +1,6 @@
 //! gitlab-ci-local, which reads a `.gitlab-ci.yml` and runs its jobs as a runner with the shell executor does; and the Node.js that runs it.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -7,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::debian::{self, Needed};
 use super::npm::Package;
+use super::{cache, keep};
 
 /// Where it lies.
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ impl CiLocal {
         debian::ready(NEEDED)?;
         Ok(Self {
             node: node()?.ready()?.join("bin/node"),
-            script: SELF.ready()?.join("dist/index.js"),
+            script: script()?,
         })
     }
 
@@ -40,13 +42,33 @@ impl CiLocal {
         debian::available(&[debian::CURL])
     }
 
-    /// A call of it.
+    /// A call of it. It needs the variable `TMPDIR`.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.node);
         command.arg(&self.script);
         command
     }
+}
+
+/// The program as it was fetched, but for a folder: of each run's jobs it leaves variables that are files, secrets among them, in `/tmp`,
+/// wherever temporary files belong.
+fn script() -> Result<PathBuf> {
+    let (cache, name) = (
+        cache()?,
+        format!("{}-{}-by-tmpdir", SELF.name, SELF.version),
+    );
+    keep(&name, &cache, &format!("{name} made"), |into| {
+        let script = fs::read_to_string(SELF.ready()?.join("dist/index.js"))?;
+        let (before, after) = script
+            .split_once(LEFT_BEHIND)
+            .context("gitlab-ci-local keeps variables that are files elsewhere now")?;
+        let ours = LEFT_BEHIND.replace("/tmp", "${process.env.TMPDIR}");
+        fs::create_dir_all(into)?;
+        fs::write(into.join(SCRIPT), [before, &ours, after].concat())?;
+        Ok(())
+    })?;
+    Ok(cache.join(name).join(SCRIPT))
 }
 
 fn node() -> Result<Package> {
@@ -56,6 +78,9 @@ fn node() -> Result<Package> {
     found.context("pipelines run on Linux, on x86_64 and aarch64")
 }
 
+const SCRIPT: &str = "index.mjs";
+/// The beginning of a text in JavaScript.
+const LEFT_BEHIND: &str = "`/tmp/gitlab-ci-local-file-variables-";
 /// Jobs' files are brought to it with these.
 const NEEDED: &[Needed] = &[
     Needed {
