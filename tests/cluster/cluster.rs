@@ -30,6 +30,7 @@ pub struct Cluster {
     /// Why its node is not real, if it is not.
     missing: Result<(), String>,
     image: OnceLock<()>,
+    unconstrained: OnceLock<PathBuf>,
     /// Where the API server's spans go, and may go whoever's else.
     pub traces: Traces,
     audit_log: PathBuf,
@@ -70,6 +71,7 @@ impl Cluster {
             other_kubectl: tools::other_kubectl().map_err(|why| format!("{why:#}")),
             missing: missing.map_err(|why| format!("{why:#}")),
             image: OnceLock::new(),
+            unconstrained: OnceLock::new(),
             traces,
             audit_log: running.audit_log(),
             running: Mutex::new(running),
@@ -142,6 +144,13 @@ impl Cluster {
     /// When it does not come back.
     pub fn start_api_server(&self) {
         self.running().start_api_server().unwrap();
+    }
+
+    /// An API server as it was before constrained impersonation, started once: the file that makes kubectl its administrator. It is empty, and
+    /// nothing works for it.
+    pub fn unconstrained(&self) -> &Path {
+        let start = || self.running().start_api_server_as_of("1.35").unwrap();
+        self.unconstrained.get_or_init(start)
     }
 
     /// Gives the node the image of `adit`, once, under the tags [`VERSION`] and [`NEXT_VERSION`]: what `cargo xtask image` writes, but

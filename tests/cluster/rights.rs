@@ -2,7 +2,11 @@
 //! and agent tries to break out of it, at the API server itself. What is refused is refused by the agent's own roles: the
 //! group that the thief acts for may do everything.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use adit_tests::Settings;
 use libtest_mimic::Trial;
@@ -25,6 +29,8 @@ pub fn trials() -> Vec<Trial> {
         only_listed_users_and_groups_pass,
         reading_everywhere_excludes_secrets,
         before_constrained_impersonation_only_groups_hold,
+        before_constrained_impersonation_listed_users_hold_too,
+        before_constrained_impersonation_roles_for_it_let_nobody_act,
         before_constrained_impersonation_the_agents_ceiling_holds_the_rest,
         flux_lets_it_make_secrets_and_look_at_none,
         documented_roles_allow_what_is_said_of_them,
@@ -126,24 +132,69 @@ fn reading_everywhere_excludes_secrets(world: &World) {
     }
 }
 
-/// `docs/rbac.md` says so: the API server holds as whom, not what, and of users it holds only service accounts.
+/// `docs/rbac.md` says so: the API server holds as whom, not what, and of users it holds only service accounts. A newer one as well, whose
+/// agents have these rights.
 fn before_constrained_impersonation_only_groups_hold(world: &World) {
-    let thief = Thief::new(world, |namespace| {
-        format!("--kubernetes 1.35 --group gitlab:ci_job --group {namespace}")
+    for admin in [world.cluster.unconstrained(), &world.cluster.kubeconfig] {
+        let thief = Thief::at(world, admin, |namespace| {
+            format!("--kubernetes 1.35 --group gitlab:ci_job --group {namespace}")
+        });
+        let (namespace, owner) = (&thief.name, thief.owner());
+        thief.until_allowed(&format!("{owner} get secrets --namespace {namespace}"));
+        thief.is_allowed(&format!("{owner} get nodes"));
+        thief.is_allowed("--as=system:kube-controller-manager get secrets --namespace kube-system");
+        let others = [
+            "--as=a --as-group=system:masters".to_owned(),
+            "--as=a --as-group=kubeadm:cluster-admins".to_owned(),
+            "--as=system:serviceaccount:kube-system:default".to_owned(),
+            "--as=system:node:adit-node --as-group=system:nodes".to_owned(),
+            format!("{owner} --as-uid=1"),
+            format!("{owner} --as-user-extra=example.com/a=b"),
+        ];
+        thief.can_be_nobody_else(&others, namespace);
+    }
+}
+
+fn before_constrained_impersonation_listed_users_hold_too(world: &World) {
+    let thief = Thief::at(world, world.cluster.unconstrained(), |namespace| {
+        format!("--kubernetes 1.35 --user deployer --group gitlab:ci_job --group {namespace}")
     });
-    let (namespace, owner) = (&thief.name, thief.owner());
-    thief.until_allowed(&format!("{owner} get secrets --namespace {namespace}"));
-    thief.is_allowed(&format!("{owner} get nodes"));
-    thief.is_allowed("--as=system:kube-controller-manager get secrets --namespace kube-system");
+    let namespace = &thief.name;
+    let listed = format!("--as=deployer --as-group=gitlab:ci_job --as-group={namespace}");
+    thief.until_allowed(&format!("{listed} get secrets --namespace {namespace}"));
     let others = [
-        "--as=a --as-group=system:masters".to_owned(),
-        "--as=a --as-group=kubeadm:cluster-admins".to_owned(),
-        "--as=system:serviceaccount:kube-system:default".to_owned(),
-        "--as=system:node:adit-node --as-group=system:nodes".to_owned(),
-        format!("{owner} --as-uid=1"),
-        format!("{owner} --as-user-extra=example.com/a=b"),
+        thief.owner(),
+        format!("--as=gitlab:ci_job:9001 --as-group={namespace}"),
+        "--as=system:kube-controller-manager".to_owned(),
+        "--as=system:node:adit-node".to_owned(),
+        format!("{listed} --as-group=system:nodes"),
+        format!("{listed} --as-group=system:masters"),
+        format!("{listed} --as-group=others"),
+        format!("--as=system:serviceaccount:kube-system:default --as-group={namespace}"),
+        format!("{listed} --as-uid=1"),
+        format!("{listed} --as-user-extra=example.com/a=b"),
     ];
     thief.can_be_nobody_else(&others, namespace);
+}
+
+/// `docs/rbac.md` has what is said then, by which it is known.
+fn before_constrained_impersonation_roles_for_it_let_nobody_act(world: &World) {
+    let thief = Thief::at(world, world.cluster.unconstrained(), |namespace| {
+        format!("--namespace {namespace} --group {namespace}")
+    });
+    let (namespace, owner) = (&thief.name, thief.owner());
+    // By then the roles are known.
+    let agent = format!("--as=system:serviceaccount:{namespace}:{namespace}");
+    until("it has the roles of later", || {
+        let may = format!("auth can-i {agent} --namespace {namespace}");
+        let asked = world.admin_by(&thief.admin, &may);
+        let asked = asked.args("impersonate-on:user-info:list secrets").run();
+        (asked.code == Some(0)).then_some(())
+    });
+    thief.is_refused(
+        &format!("{owner} get secrets --namespace {namespace}"),
+        "cannot impersonate resource \"users\"",
+    );
 }
 
 /// As far as the API server is concerned, this agent lets its job do everything, and so do the job's own roles.
@@ -354,6 +405,8 @@ fn documented_roles_allow_what_is_said_of_them(world: &World) {
 /// Whoever has an agent's service account.
 pub struct Thief<'a> {
     world: &'a World,
+    /// Of the cluster's administrator.
+    admin: PathBuf,
     /// Of the agent, its namespace, and a group that may do everything.
     pub name: String,
     pub kubeconfig: PathBuf,
@@ -362,21 +415,27 @@ pub struct Thief<'a> {
 impl<'a> Thief<'a> {
     /// Of an agent with manifests of its own, for which `rights` gives the flags.
     pub fn new(world: &'a World, rights: impl Fn(&str) -> String) -> Self {
+        Self::at(world, &world.cluster.kubeconfig, rights)
+    }
+
+    /// At the API server that this file of an administrator's is for.
+    fn at(world: &'a World, admin: &Path, rights: impl Fn(&str) -> String) -> Self {
         let name = world.name("home");
         let mut adit = Command::new(&world.adit);
         adit.env_clear();
         let manifests = Call::new(adit, "manifests agent --relay https://relay.example.com")
             .args(&format!("--replicas 0 --name {name} {}", rights(&name)))
             .ok();
-        world.admin("create namespace").arg(&name).ok();
-        world.admin("apply -f -").input(manifests).ok();
-        world
-            .admin("create clusterrolebinding --clusterrole=cluster-admin")
+        let by_admin = |line: &str| world.admin_by(admin, line);
+        by_admin("create namespace").arg(&name).ok();
+        by_admin("apply -f -").input(manifests).ok();
+        by_admin("create clusterrolebinding --clusterrole=cluster-admin")
             .args(&format!("{name} --group={name}"))
             .ok();
-        let kubeconfig = kubeconfig(world, &name);
+        let kubeconfig = kubeconfig(world, by_admin, &name);
         Self {
             world,
+            admin: admin.to_owned(),
             name,
             kubeconfig,
         }
@@ -424,14 +483,11 @@ impl<'a> Thief<'a> {
     }
 }
 
-fn kubeconfig(world: &World, name: &str) -> PathBuf {
-    let token = world
-        .admin("create token --duration 1h")
+fn kubeconfig(world: &World, by_admin: impl Fn(&str) -> Call, name: &str) -> PathBuf {
+    let token = by_admin("create token --duration 1h")
         .args(&format!("{name} --namespace {name}"))
         .ok();
-    let admins = world
-        .admin("config view --raw --minify --flatten --output json")
-        .ok();
+    let admins = by_admin("config view --raw --minify --flatten --output json").ok();
     let admins: Value = serde_json::from_str(&admins).unwrap();
     let own = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "thief",

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -142,11 +142,16 @@ impl World {
 
     /// Straight to the API server, as its administrator.
     pub fn admin(&self, line: &str) -> Call {
+        self.admin_by(&self.cluster.kubeconfig, line)
+    }
+
+    /// As that file says.
+    pub fn admin_by(&self, kubeconfig: &Path, line: &str) -> Call {
         let mut command = Client::ours(self).command();
         command
             .env("HOME", self.processes.folder())
             .arg("--kubeconfig")
-            .arg(&self.cluster.kubeconfig);
+            .arg(kubeconfig);
         Call::new(command, line)
     }
 

@@ -197,11 +197,7 @@ impl Cluster {
     /// kubectl as `admin`.
     #[must_use]
     pub fn kubectl(&self) -> Command {
-        let mut kubectl = Command::new(self.tools.kubectl());
-        kubectl
-            .arg("--kubeconfig")
-            .arg(self.access.admin_kubeconfig());
-        kubectl
+        self.kubectl_by(&self.access)
     }
 
     /// Applies manifests (YAML) as `admin`.
@@ -239,6 +235,20 @@ impl Cluster {
         self.wait_for_api()
     }
 
+    /// Starts one more API server, for as long as the cluster: it behaves as one of that version of Kubernetes (such as `1.35`, as far as
+    /// the program still can), knows the same users and none of the objects, and nothing works for it, no node and no controller. Gives
+    /// the file that makes kubectl `admin` there.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_api_server_as_of(&mut self, version: &str) -> Result<PathBuf> {
+        let access = self.access.beside(version)?;
+        self.control_plane.start_as_of(version, &access)?;
+        let mut kubectl = self.kubectl_by(&access);
+        self.wait_for_answer(kubectl.args(READYZ))?;
+        Ok(access.admin_kubeconfig())
+    }
+
     /// Fails when anything that should run does not.
     ///
     /// # Errors
@@ -257,12 +267,21 @@ impl Cluster {
     }
 
     fn wait_for_api(&mut self) -> Result<()> {
+        let mut kubectl = self.kubectl();
+        self.wait_for_answer(kubectl.args(READYZ))
+    }
+
+    fn wait_for_answer(&mut self, kubectl: &mut Command) -> Result<()> {
         wait::until(START_WITHIN, "the API server to be ready", || {
             self.check()?;
-            let mut kubectl = self.kubectl();
-            kubectl.args(["get", "--raw", "/readyz"]);
-            Ok(Look::from(command::text(&mut kubectl).map(drop)))
+            Ok(Look::from(command::text(kubectl).map(drop)))
         })
+    }
+
+    fn kubectl_by(&self, access: &Access) -> Command {
+        let mut kubectl = Command::new(self.tools.kubectl());
+        kubectl.arg("--kubeconfig").arg(access.admin_kubeconfig());
+        kubectl
     }
 
     fn wait_for_node(&mut self) -> Result<()> {
@@ -337,5 +356,6 @@ fn keep_logs(record: &Record) {
     }
 }
 
+const READYZ: [&str; 3] = ["get", "--raw", "/readyz"];
 const READY: &str = r#"--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
 const START_WITHIN: Duration = Duration::from_mins(1);

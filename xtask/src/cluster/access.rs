@@ -36,6 +36,8 @@ impl User {
 /// The API server's address, and its users.
 #[derive(Debug)]
 pub(super) struct Access {
+    /// What the files of its users begin with.
+    prefix: String,
     listen: SocketAddr,
     server: String,
     record: Record,
@@ -50,7 +52,6 @@ impl Access {
         authority: &Authority,
         others: Vec<User>,
     ) -> Result<Self> {
-        let listen = SocketAddr::new(address, ports::free(address)?);
         let own = [
             User::new(ADMIN, &["system:masters"]),
             User::new(NODE, &["system:nodes"]),
@@ -60,14 +61,32 @@ impl Access {
             .chain(others)
             .map(|user| Ok((user, random_token()?)))
             .collect::<Result<Vec<_>>>()?;
-        let access = Self {
-            listen,
-            server: format!("https://{listen}"),
-            record: record.clone(),
-            users,
-        };
+        let access = Self::new(String::new(), record.clone(), address, users)?;
         fs::write(access.ca(), authority.pem())?;
         write_secret(&access.token_file(), &access.token_lines())?;
+        Ok(access)
+    }
+
+    /// For one more API server of that name at the same address: the same users, with kubeconfigs of their own.
+    pub(super) fn beside(&self, name: &str) -> Result<Self> {
+        let (record, users) = (self.record.clone(), self.users.clone());
+        Self::new(format!("{name}-"), record, self.address(), users)
+    }
+
+    fn new(
+        prefix: String,
+        record: Record,
+        address: IpAddr,
+        users: Vec<(User, String)>,
+    ) -> Result<Self> {
+        let listen = SocketAddr::new(address, ports::free(address)?);
+        let access = Self {
+            prefix,
+            listen,
+            server: format!("https://{listen}"),
+            record,
+            users,
+        };
         for (user, token) in &access.users {
             write_secret(&access.file(&user.name), &access.document(token))?;
         }
@@ -116,8 +135,8 @@ impl Access {
     }
 
     fn file(&self, user: &str) -> PathBuf {
-        self.record
-            .path(&format!("{}.kubeconfig", user.replace([':', '/'], "-")))
+        let (prefix, user) = (&self.prefix, user.replace([':', '/'], "-"));
+        self.record.path(&format!("{prefix}{user}.kubeconfig"))
     }
 
     /// The API server's format: token, name, uid, groups.

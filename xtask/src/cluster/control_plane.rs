@@ -99,6 +99,19 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Starts one more API server, which behaves as one of that version would, and has a part of the store to itself.
+    pub(super) fn start_as_of(&mut self, version: &str, access: &Access) -> Result<()> {
+        let mut command = Command::new(self.tools.program(Module::Kubernetes, "kube-apiserver"));
+        command
+            .args(api_server_flags(self.record.folder(), access, self.etcd[0]))
+            .arg(format!("--emulated-version={version}"))
+            .arg(format!("--etcd-prefix=/{version}"));
+        let name = format!("kube-apiserver-{version}");
+        self.others
+            .push(Daemon::start(&self.record, &name, command)?);
+        Ok(())
+    }
+
     pub(super) fn stop_api_server(&mut self) -> Result<()> {
         match self.api_server.take() {
             Some(mut running) => running.stop(Duration::from_secs(10)),
