@@ -86,6 +86,8 @@ struct State {
     refusal: Mutex<Option<Status>>,
     /// Records that it will take and throw away.
     to_reject: Mutex<usize>,
+    /// What no record may have in it.
+    unwanted: Mutex<Option<String>>,
     is_away: watch::Sender<bool>,
 }
 
@@ -150,6 +152,11 @@ impl Collector {
     /// Throws so many records away that it is sent from now on.
     pub fn reject(&self, records: usize) {
         *self.state.to_reject.lock() = records;
+    }
+
+    /// Takes no call any more that has a record with this in it.
+    pub fn refuse_calls_with(&self, unwanted: &str) {
+        *self.state.unwanted.lock() = Some(unwanted.to_owned());
     }
 
     /// Breaks all connections and hangs up on those who come, or does not any more.
@@ -245,8 +252,14 @@ impl LogsService for State {
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
         self.admit(&request)?;
+        let logs = request.into_inner().resource_logs;
+        if let Some(unwanted) = &*self.unwanted.lock()
+            && format!("{logs:?}").contains(unwanted)
+        {
+            return Err(Status::invalid_argument("not with that one"));
+        }
         let mut rejected = 0;
-        for of_resource in request.into_inner().resource_logs {
+        for of_resource in logs {
             let resource = of_resource.resource.unwrap();
             let service = texts(resource.attributes).remove("service.name").unwrap();
             let logs = of_resource.scope_logs.into_iter();

@@ -43,8 +43,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuditMetrics {
     pub(crate) write_failures: Counter,
-    /// By a collector.
-    pub(crate) records_rejected: Counter,
 }
 
 /// The relay's metrics.
@@ -231,11 +229,6 @@ impl Metrics {
             "audit_write_failures",
             "Attempts to write the audit log that failed",
             self.audit.write_failures.clone(),
-        );
-        registry.register(
-            "audit_records_rejected",
-            "Audit records that the collector threw away, instead of taking them or having them sent again",
-            self.audit.records_rejected.clone(),
         );
     }
 

@@ -243,13 +243,52 @@ fn what_a_collector_throws_away_is_counted_and_holds_nothing_up() {
         ask(&world, &http2, 1).await;
         world
             .relay
-            .until_metric(REJECTED, |rejected| rejected == 3.0)
+            // It, and the gap that tells of those before.
+            .until_metric(REJECTED, |rejected| rejected == 4.0)
             .await;
         collector.accept();
         made.extend(ask(&world, &http2, 1).await);
-        collector.until_kept(2).await;
-        assert_eq!(ids(&collector.kept()), made[2..]);
+        let kept = collector.until_kept(3).await;
+        assert_eq!(ids(&kept), made[2..]);
+        assert_eq!(kept[1].body["rejected"], 2);
         assert_eq!(world.relay.metrics().await.value(DROPPED), 0.0);
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn record_that_a_collector_refuses_takes_no_other_with_it_and_leaves_a_gap() {
+    scenario(async {
+        let collector = Collector::start().await;
+        let world = world(&collector).await;
+        let http2 = world.job.http2().await;
+        // All of them wait, and go in one call.
+        collector.refuse(Status::unavailable("not now"));
+        let mut made = ask(&world, &http2, 21).await;
+        for _ in 0..2 {
+            http2.get("/apis/canary").await.echo();
+        }
+        made.extend(ask(&world, &http2, 14).await);
+        collector.refuse_calls_with("/apis/canary");
+        collector.accept();
+        collector.until_kept(made.len()).await;
+        let metrics = world.relay.metrics().await;
+        assert_eq!(
+            (metrics.value(REJECTED), metrics.value(DROPPED)),
+            (2.0, 0.0)
+        );
+
+        made.extend(ask(&world, &http2, 1).await);
+        let kept = collector.until_kept(made.len() + 1).await;
+        assert_eq!(ids(&kept), made);
+        let gap = &kept[made.len() - 1];
+        assert_eq!((&*gap.event, &*gap.severity), ("adit.audit.gap", "WARN"));
+        assert_eq!(gap.body["rejected"], 2);
+        assert_eq!(
+            (&gap.body["dropped"], &gap.body["withheld"]),
+            (&json!(0), &json!(0))
+        );
         drop(http2);
         world.stop().await;
     });

@@ -55,13 +55,15 @@ struct State {
     stats: Stats,
 }
 
-/// Records that were not made.
+/// Records that nobody has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Missing {
     /// For want of room.
     pub(crate) dropped: u64,
     /// Of strangers, who were too many.
     pub(crate) withheld: u64,
+    /// Made, and thrown away by the collector.
+    pub(crate) rejected: u64,
 }
 
 /// What became of all records so far, and what lies here.
@@ -184,6 +186,17 @@ impl Queue {
         self.state.lock().stats.missing.dropped += records;
     }
 
+    /// For the writer: of the records that it took, so many are gone because the collector takes no such.
+    pub(super) fn rejected(&self, records: u64) {
+        let missing = Missing {
+            rejected: records,
+            ..Missing::default()
+        };
+        let mut state = self.state.lock();
+        state.gap.add(missing);
+        state.stats.missing.add(missing);
+    }
+
     pub(super) fn stats(&self) -> Stats {
         let state = self.state.lock();
         Stats {
@@ -208,12 +221,12 @@ impl State {
             Behalf::Promised => return true,
             Behalf::Stranger if !self.strangers.admits(now, strangers_per_second) => Missing {
                 withheld: 1,
-                dropped: 0,
+                ..Missing::default()
             },
             Behalf::Known | Behalf::Stranger if self.has_room(USUAL) => return true,
             Behalf::Known | Behalf::Stranger => Missing {
-                withheld: 0,
                 dropped: 1,
+                ..Missing::default()
             },
         };
         self.gap.add(missing);
@@ -223,14 +236,17 @@ impl State {
 
     /// Says in the log itself that something is missing there.
     fn tell_gap(&mut self, now: SystemTime) {
-        let Missing { dropped, withheld } = std::mem::take(&mut self.gap);
-        if dropped == 0 && withheld == 0 {
+        let gap = std::mem::take(&mut self.gap);
+        if gap == Missing::default() {
             return;
         }
         self.line(now, |record| {
             record.text("event", "gap");
-            record.number("dropped", dropped);
-            record.number("withheld", withheld);
+            record.number("dropped", gap.dropped);
+            record.number("withheld", gap.withheld);
+            if gap.rejected > 0 {
+                record.number("rejected", gap.rejected);
+            }
         });
     }
 
@@ -247,6 +263,7 @@ impl Missing {
     fn add(&mut self, more: Self) {
         self.dropped += more.dropped;
         self.withheld += more.withheld;
+        self.rejected += more.rejected;
     }
 }
 

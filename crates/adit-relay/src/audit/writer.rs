@@ -131,7 +131,7 @@ impl Work {
                 Ok(Written { bytes, rejected }) => {
                     left = left.get(bytes..).unwrap_or_default();
                     queue.gone(bytes);
-                    self.metrics.records_rejected.inc_by(rejected);
+                    queue.rejected(rejected);
                     self.succeeded();
                 }
                 Err(error) => {

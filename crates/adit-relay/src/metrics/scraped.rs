@@ -186,6 +186,11 @@ impl Scraped {
             "audit_records_withheld",
             "Audit records that were not made, since strangers caused too many",
             audit.missing.withheld,
+        )?;
+        scrape.counter(
+            "audit_records_rejected",
+            "Audit records that the collector threw away, instead of taking them or having them sent again",
+            audit.missing.rejected,
         )
     }
 }

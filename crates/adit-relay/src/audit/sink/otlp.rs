@@ -27,6 +27,9 @@ pub(crate) struct ToCollector {
     /// Since the first line: of the thread that writes, which drops it, too.
     open: Option<Open>,
     retry: Retry,
+    /// Records in the next call. Halved when a call is rejected and doubled when one is taken, so that a record which never will be
+    /// goes alone in the end, and takes none with it.
+    most: usize,
     rejections: Seldom,
 }
 
@@ -42,41 +45,46 @@ impl ToCollector {
             collector,
             open: None,
             retry: Retry::default(),
+            most: MOST_RECORDS,
             rejections: Seldom::default(),
         }
     }
 
     /// Sends the first of `lines`, which are whole.
     pub(super) fn write(&mut self, lines: &[u8], wake: &Wake) -> Result<Written, NotWritten> {
-        let (bytes, records) = batch(lines);
-        let count = records.len() as u64;
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => Open::new(self.collector.clone())?,
-        };
-        let sent = self.open.insert(open).send(records, wake);
-        let rejected = match sent {
-            Ok(rejected) => rejected,
-            Err(NotSent::Rejected(why)) => {
-                self.tell(count, &chain(&why));
-                return Ok(self.gone(bytes, count));
-            }
-            Err(NotSent::Later(error)) => return Err(error),
-        };
-        if rejected > 0 {
-            self.tell(rejected, "it took the others");
+        loop {
+            let (bytes, records) = batch(lines, self.most);
+            let count = records.len();
+            let open = match self.open.take() {
+                Some(open) => open,
+                None => Open::new(self.collector.clone())?,
+            };
+            let rejected = match self.open.insert(open).send(records, wake) {
+                Ok(rejected) => {
+                    self.most = (2 * self.most).min(MOST_RECORDS);
+                    if rejected > 0 {
+                        self.tell(rejected, "it took the others");
+                    }
+                    rejected
+                }
+                Err(NotSent::Rejected(_)) if count > 1 => {
+                    self.most = count / 2;
+                    continue;
+                }
+                Err(NotSent::Rejected(why)) => {
+                    self.tell(1, &chain(&why));
+                    1
+                }
+                Err(NotSent::Later(error)) => return Err(error),
+            };
+            self.retry.reset();
+            return Ok(Written { bytes, rejected });
         }
-        Ok(self.gone(bytes, rejected))
     }
 
     /// How long to wait before they are sent again.
     pub(super) fn pause(&mut self, why: &NotTaken) -> Duration {
         self.retry.after(why).unwrap_or_default()
-    }
-
-    const fn gone(&mut self, bytes: usize, rejected: u64) -> Written {
-        self.retry.reset();
-        Written { bytes, rejected }
     }
 
     fn tell(&self, records: u64, why: &str) {
@@ -133,11 +141,11 @@ impl From<NotTaken> for NotSent {
     }
 }
 
-/// The first lines, as many as go into one call, and their bytes.
-fn batch(lines: &[u8]) -> (usize, Vec<Record>) {
+/// The first lines, as many as go into one call and `most` of them, and their bytes.
+fn batch(lines: &[u8], most: usize) -> (usize, Vec<Record>) {
     let (mut bytes, mut records) = (0, Vec::new());
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        let is_full = records.len() == MOST_RECORDS || bytes + line.len() > MOST_BYTES;
+        let is_full = records.len() == most || bytes + line.len() > MOST_BYTES;
         if is_full && !records.is_empty() {
             break;
         }
@@ -254,13 +262,13 @@ mod tests {
     #[test]
     fn calls_have_whole_lines_and_an_end() {
         let line = b"{\"event\":\"request\"}\n";
-        let (bytes, records) = batch(&line.repeat(MOST_RECORDS + 1));
+        let (bytes, records) = batch(&line.repeat(MOST_RECORDS + 1), MOST_RECORDS);
         assert_eq!(
             (bytes, records.len()),
             (line.len() * MOST_RECORDS, MOST_RECORDS)
         );
         let long = format!("{{\"event\":\"{}\"}}\n", "x".repeat(MOST_BYTES));
-        let (bytes, records) = batch(long.repeat(2).as_bytes());
+        let (bytes, records) = batch(long.repeat(2).as_bytes(), MOST_RECORDS);
         assert_eq!((bytes, records.len()), (long.len(), 1));
     }
 }
