@@ -7,7 +7,7 @@ use adit_benches::{
     course::Course,
     gate,
     pair::Pair,
-    path::{ADIT, Contender, KAS},
+    path::{ADIT, Contender},
     process::Process,
     race::{Effort, Heat, Race},
     report::{self, Sheet},
@@ -17,7 +17,7 @@ use adit_benches::{
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum as _};
 
-/// Measures adit beside nghttpx and HAProxy pairs, all legs TLS, on this machine.
+/// Measures adit beside nghttpx and HAProxy pairs and other tunnels, on this machine.
 #[derive(Debug, Parser)]
 struct Args {
     /// How often each path is measured; medians are printed.
@@ -35,7 +35,7 @@ struct Args {
     /// How many watches one agent has.
     #[arg(long)]
     watches: Option<usize>,
-    /// Only these paths: nghttpx, haproxy, kas, adit.
+    /// Only these paths: nghttpx, haproxy, rathole, remotedialer, kas, adit.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these heats.
@@ -128,18 +128,17 @@ fn print(sheet: &Sheet, contenders: &[Contender]) {
 
 /// Who is measured, in the order of the columns.
 fn contenders(args: &Args) -> Result<Vec<Contender>> {
-    let is_wanted = |one: &Contender| {
-        args.only.is_empty()
-            || args
-                .only
-                .iter()
-                .any(|name| one.name.to_lowercase().starts_with(name))
+    let is_wanted = |one: &str| {
+        let mut only = args.only.iter();
+        args.only.is_empty() || only.any(|name| one.to_lowercase().starts_with(name))
     };
     let usual = Contender::usual()?;
-    if args.only.is_empty() && !usual.iter().any(Contender::is_kas) {
-        eprintln!("{KAS} do not run: KAS_BIN and AGENTK_BIN do not name them");
+    for (name, variables) in Contender::named_ones() {
+        if is_wanted(name) && !usual.iter().any(|one| one.name == name) {
+            eprintln!("without {name}: not named by {variables}");
+        }
     }
-    let usual = usual.into_iter().filter(is_wanted);
+    let usual = usual.into_iter().filter(|one| is_wanted(&one.name));
     let also = args.also.iter();
     Ok(usual
         .chain(also.map(|(name, binary)| Contender::adit(name, binary.clone())))

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Caller {
     port: u16,
-    prefix: &'static str,
+    prefix: String,
     authorization: HeaderValue,
     http1: Dialler,
     http2: Dialler,
@@ -49,12 +49,12 @@ pub struct Http2 {
 }
 
 impl Caller {
-    pub(crate) fn new(rig: &Rig, port: u16, prefix: &'static str, job: u64) -> Result<Self> {
+    pub(crate) fn new(rig: &Rig, port: u16, prefix: &str, job: u64) -> Result<Self> {
         let authorization = rig.jobs.authorization(job)?;
         let (_, value) = authorization.split_once(' ').context("no value")?;
         Ok(Self {
             port,
-            prefix,
+            prefix: prefix.to_owned(),
             authorization: value.parse()?,
             http1: dialler(rig, port, HTTP_1_1)?,
             http2: dialler(rig, port, H2)?,
@@ -92,7 +92,7 @@ impl Caller {
 
     /// HTTP/1.1 names the host in a field, HTTP/2 in the URL.
     fn request(&self, method: Method, path: &str, body: Body) -> Result<Request<Body>> {
-        let (port, prefix) = (self.port, self.prefix);
+        let (port, prefix) = (self.port, &self.prefix);
         let request = Request::builder()
             .method(method)
             .uri(format!("https://127.0.0.1:{port}{prefix}/{path}"))

@@ -61,8 +61,14 @@ pub fn run(rig: &Rig, effort: Effort, old: PathBuf, new: PathBuf) -> Result<()> 
     let mut comparisons = compare(&sheet)?;
     comparisons.push(instructions);
     println!("{}", table(&comparisons));
-    let lost: Vec<_> = comparisons.iter().filter(|one| one.is_loss()).collect();
-    ensure!(lost.is_empty(), "lost beyond noise: {}", names(&lost));
+    judge(&comparisons)
+}
+
+/// An error that names what was lost, when something was.
+fn judge(comparisons: &[Comparison]) -> Result<()> {
+    let lost = comparisons.iter().filter(|one| one.is_loss());
+    let lost: Vec<_> = lost.map(|one| one.name.as_str()).collect();
+    ensure!(lost.is_empty(), "lost beyond noise: {}", lost.join("; "));
     Ok(())
 }
 
@@ -110,11 +116,6 @@ fn compare(sheet: &Sheet) -> Result<Vec<Comparison>> {
     rows.iter().map(comparison).collect()
 }
 
-fn names(comparisons: &[&Comparison]) -> String {
-    let names: Vec<_> = comparisons.iter().map(|one| one.name.as_str()).collect();
-    names.join("; ")
-}
-
 fn table(comparisons: &[Comparison]) -> String {
     let mut table =
         "| Measure | New against old | Noise | Verdict |\n|---|---|---|---|\n".to_owned();
@@ -143,6 +144,44 @@ mod tests {
             }
         }
         Comparison::of(&sheet.measures()[0]).unwrap()
+    }
+
+    fn comparison(name: &str, ratio: f64) -> Comparison {
+        Comparison {
+            name: name.to_owned(),
+            ratio,
+            noise: 0.02,
+        }
+    }
+
+    #[test]
+    fn gate_fails_on_one_loss_among_many_and_names_no_other() {
+        let held = [
+            comparison("at the edge of noise", 1.02),
+            comparison("a gain", 0.9),
+        ];
+        judge(&held).unwrap();
+        let one_lost = held.into_iter().chain([comparison("a loss", 1.03)]);
+        let failure = judge(&one_lost.collect::<Vec<_>>()).unwrap_err();
+        assert_eq!(failure.to_string(), "lost beyond noise: a loss");
+    }
+
+    #[test]
+    fn table_has_a_verdict_for_each_measure() {
+        let table = table(&[
+            comparison("less", 0.97),
+            comparison("as much", 1.01),
+            comparison("more", 1.03),
+        ]);
+        let rows: Vec<_> = table.lines().skip(2).collect();
+        assert_eq!(
+            rows,
+            [
+                "| less | 0.970 | 2.0 % | gained |",
+                "| as much | 1.010 | 2.0 % | the same |",
+                "| more | 1.030 | 2.0 % | **lost** |",
+            ]
+        );
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! An API server for what nginx cannot be: `/sink` reads a body and answers with its length, `/watch` sends every event to whoever
-//! asked, anything else is answered with 2 KiB. HTTP/2 over TLS, 250 requests at once on a connection, as Kubernetes has it.
+//! asked, anything else is answered with 2 KiB. HTTP/2 over TLS, 250 requests at once on a connection, as Kubernetes has it; HTTP/1.1 for
+//! clients of a tunnel for TCP, who speak with it themselves.
 
 use std::{convert::Infallible, net::TcpListener as StdListener};
 
-use adit_process::tls::{CertificateFiles, H2, ServerTls};
+use adit_process::tls::{CertificateFiles, H2, HTTP_1_1, ServerTls};
 use anyhow::Result;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -35,7 +40,7 @@ impl Kube {
             certificate: rig.file("tls.crt"),
             key: rig.file("tls.key"),
         };
-        let tls = ServerTls::load(files, &[H2])?.acceptor();
+        let tls = ServerTls::load(files, &[H2, HTTP_1_1])?.acceptor();
         let listener = StdListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
@@ -74,6 +79,13 @@ async fn connection(socket: TcpStream, tls: TlsAcceptor, events: broadcast::Send
         return;
     };
     let service = service_fn(|request| answer(request, events.clone()));
+    if io.get_ref().1.alpn_protocol() == Some(HTTP_1_1) {
+        let _ = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(io), service)
+            .await;
+        return;
+    }
     let _ = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(250)

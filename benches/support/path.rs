@@ -1,6 +1,6 @@
 //! One way from the load generator to the backend: its processes, and where to knock.
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -12,10 +12,14 @@ pub mod adit;
 pub mod haproxy;
 pub mod kas;
 pub mod nghttpx;
+pub mod rathole;
+pub mod remotedialer;
 
 /// The peer that most ratios refer to.
 pub const NGHTTPX: &str = "nghttpx pair";
 pub const HAPROXY: &str = "HAProxy pair";
+pub const RATHOLE: &str = "rathole";
+pub const REMOTEDIALER: &str = "remotedialer";
 pub const KAS: &str = "kas and agentk";
 pub const ADIT: &str = "adit";
 
@@ -35,18 +39,18 @@ struct Front {
     scheme: &'static str,
     port: u16,
     /// Before the path of every request.
-    prefix: &'static str,
+    prefix: String,
     /// `Authorization: ...`
     authorization: String,
 }
 
 impl Front {
-    /// Of a pair of proxies, which looks at neither paths nor tokens.
+    /// Of who looks at neither paths nor tokens.
     fn bare(rig: &Rig, port: u16) -> Result<Self> {
         Ok(Self {
             scheme: "https",
             port,
-            prefix: "",
+            prefix: String::new(),
             authorization: rig.jobs.authorization(FIRST_JOB)?,
         })
     }
@@ -69,7 +73,7 @@ impl Path {
 
     /// The job of that id, as a client of its own.
     pub fn caller(&self, job: u64, rig: &Rig) -> Result<Caller> {
-        Caller::new(rig, self.front.port, self.front.prefix, job)
+        Caller::new(rig, self.front.port, &self.front.prefix, job)
     }
 
     /// CPU of each hop so far, in nanoseconds.
@@ -107,26 +111,48 @@ pub struct Contender {
 enum Way {
     Nghttpx,
     Haproxy,
+    Rathole(PathBuf),
+    /// Its server and its client.
+    Remotedialer([PathBuf; 2]),
     Kas(kas::Programs),
     /// Relay and agent of this binary.
     Adit(PathBuf),
 }
 
 impl Contender {
-    /// The pairs of proxies, adit as it was built beside this program, and between them kas where the environment names it.
+    /// The pairs of proxies, adit as it was built beside this program, and between them whom the environment names.
     pub fn usual() -> Result<Vec<Self>> {
-        let pairs = [(NGHTTPX, Way::Nghttpx), (HAPROXY, Way::Haproxy)];
-        let kas = kas::Programs::named()?.map(|programs| (KAS, Way::Kas(programs)));
-        let ways = pairs.into_iter().chain(kas);
-        Ok(ways
-            .map(|(name, way)| Self::new(name, way))
-            .chain([Self::adit(ADIT, Self::built()?)])
-            .collect())
+        let ways = [
+            (NGHTTPX, Some(Way::Nghttpx)),
+            (HAPROXY, Some(Way::Haproxy)),
+            (
+                RATHOLE,
+                named(rathole::VARIABLES).map(|[binary]| Way::Rathole(binary)),
+            ),
+            (
+                REMOTEDIALER,
+                named(remotedialer::VARIABLES).map(Way::Remotedialer),
+            ),
+            (KAS, kas::Programs::named()?.map(Way::Kas)),
+            (ADIT, Some(Way::Adit(Self::built()?))),
+        ];
+        let there = |(name, way): (&str, Option<Way>)| Some(Self::new(name, way?));
+        Ok(ways.into_iter().filter_map(there).collect())
+    }
+
+    /// Who runs only where the environment names their programs, and the variables that do.
+    #[must_use]
+    pub fn named_ones() -> [(&'static str, String); 3] {
+        [
+            (RATHOLE, rathole::VARIABLES.join(" and ")),
+            (REMOTEDIALER, remotedialer::VARIABLES.join(" and ")),
+            (KAS, kas::VARIABLES.join(" and ")),
+        ]
     }
 
     /// The binary of adit beside this program.
     pub fn built() -> Result<PathBuf> {
-        Ok(std::env::current_exe()?.with_file_name("adit"))
+        Ok(env::current_exe()?.with_file_name("adit"))
     }
 
     /// One more build of adit.
@@ -147,17 +173,28 @@ impl Contender {
         matches!(self.way, Way::Adit(_))
     }
 
-    /// Slow by two orders: it takes part in one row.
+    /// Without TLS, which most loads want, and slow: it takes part in one loop.
     #[must_use]
-    pub fn is_kas(&self) -> bool {
-        matches!(self.way, Way::Kas(_))
+    pub fn is_in_clear(&self) -> bool {
+        matches!(self.way, Way::Kas(_) | Way::Remotedialer(_))
+    }
+
+    /// In how many rounds of so many it takes part. No goal is held against rathole: it has two less, so that the race stays short.
+    #[must_use]
+    pub fn rounds(&self, of: u32) -> u32 {
+        match self.way {
+            Way::Rathole(_) => of.saturating_sub(2).max(1),
+            Way::Nghttpx | Way::Haproxy | Way::Remotedialer(_) | Way::Kas(_) | Way::Adit(_) => of,
+        }
     }
 
     /// Where its binary is, for what is measured of adit alone.
     pub fn binary(&self) -> Result<&std::path::Path> {
         match &self.way {
             Way::Adit(binary) => Ok(binary),
-            Way::Nghttpx | Way::Haproxy | Way::Kas(_) => None.context("this is no build of adit"),
+            Way::Nghttpx | Way::Haproxy | Way::Rathole(_) | Way::Remotedialer(_) | Way::Kas(_) => {
+                None.context("this is no build of adit")
+            }
         }
     }
 
@@ -165,8 +202,19 @@ impl Contender {
         match &self.way {
             Way::Nghttpx => nghttpx::start(rig, course),
             Way::Haproxy => haproxy::start(rig, course),
+            Way::Rathole(binary) => rathole::start(rig, binary, course),
+            Way::Remotedialer(programs) => remotedialer::start(rig, programs, course),
             Way::Kas(programs) => kas::start(rig, programs, course),
             Way::Adit(binary) => adit::start(rig, binary, course),
         }
     }
+}
+
+/// The programs that these variables name; nothing unless all are set.
+fn named<const COUNT: usize>(variables: [&str; COUNT]) -> Option<[PathBuf; COUNT]> {
+    let named = variables.into_iter().map(|name| {
+        let value = env::var_os(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    });
+    named.collect::<Option<Vec<_>>>()?.try_into().ok()
 }

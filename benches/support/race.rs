@@ -117,17 +117,30 @@ impl Effort {
 }
 
 impl Race {
-    /// Has everybody who keeps up run in turn, so many times, each time on a path started afresh. A peer that fails has no figure then;
+    /// Has everybody who has TLS run in turn, so many times, each time on a path started afresh. A peer that fails has no figure then;
     /// adit must not.
     fn in_turn(
         &self,
         what: &str,
         rounds: u32,
         course: &Course<'_>,
+        measure: impl FnMut(&Contender, &Path) -> Result<()>,
+    ) -> Result<()> {
+        self.some_in_turn(|one| !one.is_in_clear(), what, rounds, course, measure)
+    }
+
+    /// The same for whoever is so.
+    fn some_in_turn(
+        &self,
+        are: impl Fn(&Contender) -> bool,
+        what: &str,
+        rounds: u32,
+        course: &Course<'_>,
         mut measure: impl FnMut(&Contender, &Path) -> Result<()>,
     ) -> Result<()> {
         for round in 1..=rounds {
-            for contender in self.contenders.iter().filter(|one| !one.is_kas()) {
+            let runs = |one: &&Contender| are(one) && round <= one.rounds(rounds);
+            for contender in self.contenders.iter().filter(runs) {
                 match self.once(what, round, contender, course, &mut measure) {
                     Err(failure) if !contender.is_adit() => {
                         eprintln!("{} has failed: {failure:#}", contender.name);

@@ -1,7 +1,12 @@
 //! `cargo xtask bench`: builds what is released and lets `adit-bench` measure it, or `gitlab-bench`.
 
+mod peers;
+
+use std::path::PathBuf;
+
 use anyhow::Result;
 
+use self::peers::are_set;
 use crate::command;
 use crate::tools::debian::{self, Needed};
 use crate::workspace::cargo;
@@ -20,19 +25,19 @@ pub fn run(args: &[String]) -> Result<()> {
 fn race(args: &[String]) -> Result<()> {
     debian::ready(NEEDED)?;
     build("adit", "adit")?;
-    if has_kas() {
+    if are_set(&["KAS_BIN", "AGENTK_BIN"]) {
         debian::ready(NEEDED_BY_KAS)?;
         build("adit-tests", "gitlab-double")?;
     }
     if args.iter().any(|arg| arg.starts_with("--gate")) {
         debian::ready(NEEDED_BY_GATE)?;
     }
-    measure("adit-benches", "adit-bench", args)
+    measure("adit-benches", "adit-bench", args, peers::built(args)?)
 }
 
 fn before_gitlab(args: &[String]) -> Result<()> {
     build("adit", "adit")?;
-    measure("adit-tests", "gitlab-bench", args)
+    measure("adit-tests", "gitlab-bench", args, vec![])
 }
 
 /// Each program by itself, so that adit is built as it is released, and not with what benches and tests need of it.
@@ -42,18 +47,17 @@ fn build(package: &str, program: &str) -> Result<()> {
     command::show(build.args(["--package", package, "--bin", program]))
 }
 
-fn measure(package: &str, program: &str, args: &[String]) -> Result<()> {
+/// The variables name programs that it is to find.
+fn measure(
+    package: &str,
+    program: &str,
+    args: &[String],
+    variables: Vec<(&str, PathBuf)>,
+) -> Result<()> {
     let mut run = cargo();
     run.args(["run", "--locked", "--release", "--quiet"]);
     run.args(["--package", package, "--bin", program, "--"]);
-    command::show(run.args(args))
-}
-
-/// Whether GitLab's own agent server and agent run along: whoever names both programs has them.
-fn has_kas() -> bool {
-    ["KAS_BIN", "AGENTK_BIN"]
-        .iter()
-        .all(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    command::show(run.args(args).envs(variables))
 }
 
 const NEEDED_BY_KAS: &[Needed] = &[Needed {

@@ -51,7 +51,7 @@ enum Command {
         #[arg(long, short, value_name = "FOLDER", default_value = "target/dist")]
         output: PathBuf,
     },
-    /// Measure adit beside pairs of nghttpx and HAProxy hops; or, with `gitlab`, before a double of GitLab
+    /// Measure adit beside pairs of nghttpx and HAProxy hops and other tunnels; or, with `gitlab`, before a double of GitLab
     Bench {
         /// What `adit-bench` takes, or, after `gitlab`, `gitlab-bench`: see `cargo xtask bench -- --help` and `... bench gitlab --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

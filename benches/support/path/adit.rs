@@ -37,7 +37,7 @@ pub(super) fn start(rig: &Rig, binary: &File, course: &Course<'_>) -> Result<Pat
         front: Front {
             scheme: "https",
             port: front,
-            prefix: "/k8s-proxy",
+            prefix: "/k8s-proxy".to_owned(),
             authorization: rig.jobs.authorization(FIRST_JOB)?,
         },
         _aside: None,

@@ -6,13 +6,15 @@ use std::{env, fs, net::TcpStream, path::PathBuf, process::Command, time::Durati
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Front, Path, adit};
+use super::{Front, Path, adit, named};
 use crate::{
     course::Course,
     load,
     process::{Process, until, until_within},
     rig::{Rig, free_port, listens},
 };
+
+pub(super) const VARIABLES: [&str; 2] = ["KAS_BIN", "AGENTK_BIN"];
 
 /// The programs, as the environment names them.
 #[derive(Clone, Debug)]
@@ -25,15 +27,14 @@ pub struct Programs {
 impl Programs {
     /// None unless both variables are set.
     pub fn named() -> Result<Option<Self>> {
-        let named = |name| env::var_os(name).filter(|value| !value.is_empty());
-        let Some((kas, agentk)) = named("KAS_BIN").zip(named("AGENTK_BIN")) else {
+        let Some([kas, agentk]) = named(VARIABLES) else {
             return Ok(None);
         };
         let gitlab = env::current_exe()?.with_file_name("gitlab-double");
         ensure!(gitlab.exists(), "there is no {}", gitlab.display());
         Ok(Some(Self {
-            kas: kas.into(),
-            agentk: agentk.into(),
+            kas,
+            agentk,
             gitlab,
         }))
     }
@@ -55,7 +56,7 @@ pub(super) fn start(rig: &Rig, programs: &Programs, course: &Course<'_>) -> Resu
         front: Front {
             scheme: "http",
             port: front,
-            prefix: "/k8s-proxy",
+            prefix: "/k8s-proxy".to_owned(),
             authorization: format!("Authorization: Bearer ci:1:{}", text("/jobs/0/token")?),
         },
         _aside: Some(gitlab),

@@ -6,7 +6,7 @@ use super::Race;
 use crate::{
     course::Course,
     load::{self, Seen},
-    path::{KAS, NGHTTPX, Path},
+    path::{Contender, KAS, NGHTTPX, Path},
     report::{Beside, Row, Sheet},
 };
 
@@ -25,14 +25,13 @@ pub(super) fn run(race: &Race, sheet: &mut Sheet) -> Result<()> {
         );
         Ok(())
     })?;
-    for kas in race.contenders.iter().filter(|one| one.is_kas()) {
-        for round in 1..=effort.some_rounds() {
-            race.once("requests", round, kas, &course, &mut |kas, path| {
-                full().measure(&kas.name, path, effort.seconds, sheet)
-            })?;
-        }
-    }
-    Ok(())
+    race.some_in_turn(
+        Contender::is_in_clear,
+        "requests",
+        effort.some_rounds(),
+        &course,
+        |one, path| full().measure(&one.name, path, effort.seconds, sheet),
+    )
 }
 
 /// A closed loop, and the rows that it fills.

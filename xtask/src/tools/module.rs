@@ -29,6 +29,8 @@ pub enum Module {
     NotificationController,
     /// Grafana's own types of dashboards, in a program of ours that reads with them.
     Grafana,
+    /// remotedialer's sample server and client, which the race has as a peer.
+    Remotedialer,
 }
 
 /// A file that a module's source has and we keep beside the programs; or a folder of files.
@@ -63,6 +65,7 @@ impl Module {
             Self::KustomizeController => "kustomize-controller",
             Self::NotificationController => "notification-controller",
             Self::Grafana => "grafana",
+            Self::Remotedialer => "remotedialer",
         }
     }
 
@@ -82,6 +85,7 @@ impl Module {
                 include_str!("../../tools/notification-controller/go.mod")
             }
             Self::Grafana => include_str!("../../tools/grafana/go.mod"),
+            Self::Remotedialer => include_str!("../../tools/remotedialer/go.mod"),
         };
         go_mod
             .lines()
@@ -108,6 +112,7 @@ impl Module {
             Self::KustomizeController => "github.com/fluxcd/kustomize-controller",
             Self::NotificationController => "github.com/fluxcd/notification-controller",
             Self::Grafana => "github.com/grafana/grafana-foundation-sdk/go",
+            Self::Remotedialer => "github.com/rancher/remotedialer",
         }
     }
 
@@ -123,7 +128,8 @@ impl Module {
             | Self::Kwok
             | Self::Flux
             | Self::NotificationController
-            | Self::Grafana => self,
+            | Self::Grafana
+            | Self::Remotedialer => self,
         };
         workspace::root().join("xtask/tools").join(folder.name())
     }
@@ -158,6 +164,10 @@ impl Module {
                 "notification-controller",
             )],
             Self::Grafana => &[(".", "grafana-reads")],
+            Self::Remotedialer => &[
+                ("github.com/rancher/remotedialer/server", "server"),
+                ("github.com/rancher/remotedialer/client", "client"),
+            ],
         }
     }
 
@@ -169,7 +179,8 @@ impl Module {
             | Self::SourceController
             | Self::KustomizeController
             | Self::NotificationController
-            | Self::Grafana => vec![],
+            | Self::Grafana
+            | Self::Remotedialer => vec![],
             Self::Flux => vec![("main.VERSION", version.trim_start_matches('v').to_owned())],
             Self::Kubernetes | Self::Kubectl => {
                 let mut parts = version.trim_start_matches('v').split('.');
@@ -187,7 +198,12 @@ impl Module {
 
     pub(super) fn kept(self) -> &'static [Kept] {
         match self {
-            Self::Etcd | Self::Kubectl | Self::Helm | Self::Flux | Self::Grafana => &[],
+            Self::Etcd
+            | Self::Kubectl
+            | Self::Helm
+            | Self::Flux
+            | Self::Grafana
+            | Self::Remotedialer => &[],
             Self::SourceController | Self::KustomizeController | Self::NotificationController => {
                 &[Kept {
                     from: "config/crd/bases",
@@ -236,7 +252,8 @@ impl Module {
             | Self::SourceController
             | Self::KustomizeController
             | Self::NotificationController
-            | Self::Grafana => &[],
+            | Self::Grafana
+            | Self::Remotedialer => &[],
         }
     }
 }
@@ -258,6 +275,7 @@ mod tests {
             Module::KustomizeController,
             Module::NotificationController,
             Module::Grafana,
+            Module::Remotedialer,
         ];
         for module in all {
             assert!(module.version().starts_with('v'), "{module:?}");
