@@ -19,7 +19,6 @@ pub fn trials() -> Vec<Trial> {
         kustomizations_are_accepted,
         printed_manifests_are_accepted,
         charts_are_accepted_whatever_their_values,
-        charts_refuse_values_that_would_not_work,
         chart_and_command_give_what_the_kustomization_gives,
         chart_and_command_limit_an_agent_for_named_namespaces_alike,
         flux_is_served_alike_whichever_way_it_comes,
@@ -153,67 +152,6 @@ fn is_believed(world: &World, objects: &Objects) {
         looked_at += 1;
     }
     assert_eq!(looked_at, 1);
-}
-
-fn charts_refuse_values_that_would_not_work(world: &World) {
-    let template = |chart: &str, set: &str| {
-        helm(world, "template release")
-            .arg(charts().join(chart))
-            .args(set)
-            .failure()
-    };
-    let url = "--set relay.url=https://relay.example.com";
-    for (chart, set, because) in [
-        (
-            "adit-agent",
-            String::new(),
-            "relay.url: say where the relay is",
-        ),
-        (
-            "adit-agent",
-            "--set relay.url=http://relay.example.com".into(),
-            "at '/relay/url': ",
-        ),
-        (
-            "adit-agent",
-            format!("{url} --set rbac.impersonation=plain"),
-            "rbac.groups: name each group",
-        ),
-        (
-            "adit-agent",
-            format!("{url} --set rbac.everywhere[0].verbs={{*}}"),
-            "at '/rbac/everywhere/0/verbs/0': ",
-        ),
-        (
-            "adit-agent",
-            format!("{url} --set replica=3"),
-            "at '': additional properties 'replica' not allowed",
-        ),
-        (
-            "adit-agent",
-            format!("{url} --set image.pullPolicy=Sometimes"),
-            "at '/image/pullPolicy': ",
-        ),
-        ("adit-relay", String::new(), "config.authorities: say whose"),
-        (
-            "adit-relay",
-            "--set config.authorities.a.b=c,config.listen.address=a".into(),
-            "at '/config/listen/address': ",
-        ),
-        (
-            "adit-relay",
-            "--set config.authorities.a.b=c,config.gitlab_api.address=a".into(),
-            "at '/config/gitlab_api/address': ",
-        ),
-        (
-            "adit-relay",
-            "--set config.authorities.a.b=c,service.port=0".into(),
-            "at '/service/port': ",
-        ),
-    ] {
-        let said = template(chart, &set);
-        assert!(said.contains(because), "{chart} {set}: {said}");
-    }
 }
 
 fn chart_and_command_give_what_the_kustomization_gives(world: &World) {
