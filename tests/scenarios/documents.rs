@@ -1,7 +1,8 @@
 //! The documents' lists against what is there: keys of the configuration and metrics, and that a scenario looks at each metric and at
 //! each reason of a refusal. What watches relay and agent asks for what there is.
 //!
-//! `docs/metrics.md`, the tables of keys in `docs/configuration.md` and `docs/agent.md`, and `deploy/grafana/*.json` are written here, too,
+//! `docs/metrics.md`, the tables of keys in `docs/configuration.md` and `docs/agent.md`, what the charts' schemas say of `config`, and
+//! `deploy/grafana/*.json` are written here, too,
 //! when [`WRITE`] is in the environment: `cargo xtask docs` does that.
 
 use std::{

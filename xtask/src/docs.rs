@@ -1,5 +1,5 @@
 //! `cargo xtask docs`: writes what is generated of the documentation, docs/metrics.md and the tables of keys in docs/configuration.md and
-//! docs/agent.md, and the dashboards of deploy/grafana/. The tests that compare them are what writes them, too: they have the relay and the
+//! docs/agent.md, what the charts' schemas say of `config`, and the dashboards of deploy/grafana/. The tests that compare them are what writes them, too: they have the relay and the
 //! agent whose metrics are listed, and that know their keys.
 
 use anyhow::Result;

@@ -17,6 +17,7 @@ macro_rules! built_in {
 
 mod agent;
 mod document;
+mod names;
 mod relay;
 mod rule;
 

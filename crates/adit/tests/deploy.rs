@@ -78,3 +78,50 @@ fn systemd_waits_longer_than_the_relay_drains() {
         RawConfig::from_yaml("listen: { address: '127.0.0.1:0' }").and_then(Config::try_from);
     assert!(waits.unwrap() > least.unwrap().drain_grace);
 }
+
+/// What is said of it in docs/sizing.md, whose figures these are.
+#[test]
+fn relays_manifests_give_it_the_time_and_memory_that_its_configuration_takes() {
+    let text = read("manifests/relay/relay.yaml");
+    let config = RawConfig::from_yaml(&text)
+        .and_then(Config::try_from)
+        .unwrap();
+    let deployment: Value =
+        serde_saphyr::from_str(&read("manifests/relay/deployment.yaml")).unwrap();
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+
+    let pre_stop = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64();
+    let takes = config.drain_grace.as_secs() + pre_stop.unwrap();
+    let has = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
+    assert_eq!(has, takes + 15);
+
+    let most = 20 * MIB
+        + config.limits.connections * 50 * KIB
+        + AGENTS * 36 * KIB
+        + config.oidc.max_cached_tokens * 2 * KIB
+        + config.tunnel.max_buffered_bytes_in_all
+        + STANDSTILLS * config.tunnel.max_queued_bytes
+        + AUDIT_QUEUE_MIB * MIB;
+    let limit = &container["resources"]["limits"]["memory"];
+    let limit = match limit.as_str().unwrap() {
+        text if text.ends_with("Mi") => text.trim_end_matches("Mi").parse::<usize>().unwrap() * MIB,
+        text => text.strip_suffix("Gi").unwrap().parse::<usize>().unwrap() << 30,
+    };
+    assert!(most < limit, "{} of {} MiB", most / MIB, limit / MIB);
+    let sizing = read("../docs/sizing.md");
+    for said in [
+        format!("| {STANDSTILLS} agents that take nothing of what jobs send them |"),
+        format!("| **Sum** | | **{}** |", most.div_ceil(MIB)),
+    ] {
+        assert!(sizing.contains(&said), "docs/sizing.md does not say {said}");
+    }
+}
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+/// Agents that one relay has, and those of them that stand still at once.
+const AGENTS: usize = 1000;
+const STANDSTILLS: usize = 16;
+/// Where there is an audit log.
+const AUDIT_QUEUE_MIB: usize = 64;

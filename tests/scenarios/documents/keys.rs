@@ -1,18 +1,23 @@
-//! The tables of keys in `docs/configuration.md` and `docs/agent.md` are written from what the configuration's types say of themselves and
-//! what the program says when it is asked; what the types say in words of a default is asked, too.
+//! The tables of keys in `docs/configuration.md` and `docs/agent.md`, and what the charts' schemas say of `config`, are written from what
+//! the configuration's types say of themselves and what the program says when it is asked; what the types say in words of a default is
+//! asked, too.
+
+use std::fs;
 
 use serde_json::{Value, json};
 
 use self::{
     path::Path,
     program::{Outcome, Program},
+    schema::Chart,
     tables::Row,
     types::{Meaning, Types},
 };
-use super::{document, is_written};
+use super::{document, is_written, root};
 
 mod path;
 mod program;
+mod schema;
 mod tables;
 mod types;
 
@@ -184,18 +189,64 @@ fn value(cell: &str) -> Option<Value> {
     Some(serde_saphyr::from_str(&text).unwrap())
 }
 
-fn is_right(name: &str, program: &Program, files: &[&str]) {
+const CHART_OF_THE_RELAY: Chart = Chart {
+    name: "adit-relay",
+    decides: &[
+        "listen.address",
+        "listen.certificate",
+        "listen.key",
+        "admin.address",
+        "gitlab_api.address",
+    ],
+    together: &[
+        (
+            "admin",
+            &[
+                ("certificate", "key"),
+                ("key", "certificate"),
+                ("client_ca_file", "certificate"),
+            ],
+        ),
+        (
+            "gitlab_api",
+            &[("certificate", "key"), ("key", "certificate")],
+        ),
+    ],
+};
+
+/// Its network policy lets it out to `relay.url` of the values.
+const CHART_OF_THE_AGENT: Chart = Chart {
+    name: "adit-agent",
+    decides: &["relay.url", "admin.address"],
+    together: &[(
+        "relay",
+        &[
+            ("client_certificate", "client_key"),
+            ("client_key", "client_certificate"),
+        ],
+    )],
+};
+
+fn is_right(name: &str, chart: &Chart, program: &Program, files: &[&str]) {
     let rows = rows(program, &Types::read(files));
     let text = tables::written(&document(name), &rows);
     is_written(&format!("docs/{name}"), &text);
+    let path = format!("deploy/charts/{}/values.schema.json", chart.name);
+    let schema = fs::read_to_string(root().join(&path)).unwrap();
+    is_written(&path, &chart.written(&schema, &rows));
 }
 
 #[test]
 fn keys_of_the_relay_are_as_documented() {
-    is_right("configuration.md", &relay(), &OF_THE_RELAY);
+    is_right(
+        "configuration.md",
+        &CHART_OF_THE_RELAY,
+        &relay(),
+        &OF_THE_RELAY,
+    );
 }
 
 #[test]
 fn keys_of_the_agent_are_as_documented() {
-    is_right("agent.md", &agent(), &OF_THE_AGENT);
+    is_right("agent.md", &CHART_OF_THE_AGENT, &agent(), &OF_THE_AGENT);
 }

@@ -57,8 +57,11 @@ fn of_the_relay() -> Vec<Effect> {
             .leaves(CONFIG, "/data/agent.yaml/limits/max_streams", 2000)
             .leaves(CONFIG, "/data/agent.yaml/kubernetes", json!({ "max_connections": 64, "max_upgrades": 250 }))
             .leaves(CONFIG, "/data/agent.yaml/admin/address", "0.0.0.0:8152"),
+        value("config.drain_grace", "1500ms")
+            .alone()
+            .gives(DEPLOYMENT, GRACE, 7),
         value("terminationGracePeriodSeconds", 45)
-            .stands_at(DEPLOYMENT, "/spec/template/spec/terminationGracePeriodSeconds")
+            .stands_at(DEPLOYMENT, GRACE)
             // What it is for the API server by itself ends soon, and another comes.
             .leaves(DEPLOYMENT, "/spec/template/spec/automountServiceAccountToken", false)
             .leaves(DEPLOYMENT, "/spec/template/spec/volumes/2/projected/sources/0", json!({
@@ -276,6 +279,7 @@ fn of_networks() -> Vec<Effect> {
     ]
 }
 
+const GRACE: &str = "/spec/template/spec/terminationGracePeriodSeconds";
 const CONFIG: &str = "ConfigMap adit-agent";
 const DEPLOYMENT: &str = "Deployment adit-agent";
 const IDENTITIES: &str = "ClusterRole adit-agent-identities";

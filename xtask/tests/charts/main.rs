@@ -102,6 +102,7 @@ fn what_holds_without_any_value() {
         json!({ "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }] });
     let tcp = |port: u16| json!({ "port": port, "protocol": "TCP" });
     let egress = "/spec/egress";
+    let grace = "/spec/template/spec/terminationGracePeriodSeconds";
     for (chart, object, at, expected) in [
         (
             Chart::agent(name),
@@ -117,6 +118,8 @@ fn what_holds_without_any_value() {
         ),
         (Chart::agent(name), "Deployment", "/spec/replicas", json!(2)),
         (Chart::relay(name), "Deployment", "/spec/replicas", json!(1)),
+        (Chart::agent(name), "Deployment", grace, json!(30)),
+        (Chart::relay(name), "Deployment", grace, json!(320)),
     ] {
         let Some(chart) = chart else { return };
         let objects = chart.rendered(&json!({}));

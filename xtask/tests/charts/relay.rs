@@ -33,6 +33,7 @@ fn of_configuration() -> Vec<Effect> {
         told("config.limits.connections", json!(100)),
         told("config.tunnel.max_buffered", json!("64MiB")),
         told("config.tunnel.max_buffered_in_all", json!("128MiB")),
+        told("config.tunnel.max_queued", json!("8MiB")),
         told("config.route.wait", json!("20s")),
         told("config.drain.grace", json!("4m"))
             .leaves(CONFIG, "/data/relay.yaml/listen", json!({
@@ -148,10 +149,14 @@ fn of_endings() -> Vec<Effect> {
     let sleeps = "/spec/template/spec/containers/0/lifecycle/preStop/sleep/seconds";
     vec![
         value("terminationGracePeriodSeconds", 700).stands_at(DEPLOYMENT, grace),
+        value("config.drain.grace", "20m")
+            .alone()
+            .gives(DEPLOYMENT, grace, 1220),
         value("preStopSeconds", 3).stands_at(DEPLOYMENT, sleeps),
         value("preStopSeconds", 0)
             .alone()
-            .takes_away(DEPLOYMENT, "/spec/template/spec/containers/0/lifecycle"),
+            .takes_away(DEPLOYMENT, "/spec/template/spec/containers/0/lifecycle")
+            .gives(DEPLOYMENT, grace, 315),
     ]
 }
 

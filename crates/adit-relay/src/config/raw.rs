@@ -296,6 +296,7 @@ pub struct RawLog {
 #[serde(deny_unknown_fields, default)]
 pub struct RawDrain {
     /// How long running requests may go on after the first signal: a rollout that a job waits for takes minutes. The relay ends earlier
-    /// when nothing is left, at once on a second signal. Give the pod as much `terminationGracePeriodSeconds`, and 10 s more.
+    /// when nothing is left, at once on a second signal. Give the pod as much `terminationGracePeriodSeconds`, and 20 s more, 5 of them for its
+    /// `preStop`: the charts and `adit manifests relay` do.
     pub grace: Option<String>,
 }

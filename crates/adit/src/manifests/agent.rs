@@ -16,6 +16,7 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::document::Place;
+use super::names;
 use super::rule::Rule;
 use crate::cluster_version::Version;
 use crate::failure::{Ends, Failure};
@@ -48,7 +49,7 @@ pub(crate) struct AgentArgs {
     token_file: Option<PathBuf>,
 
     /// A namespace, which exists, in which it may act for others
-    #[arg(long = "namespace", short, value_name = "NAME", help_heading = RIGHTS)]
+    #[arg(long = "namespace", short, value_name = "NAME", value_parser = names::label, help_heading = RIGHTS)]
     namespaces: Vec<String>,
     /// What it may do there [default: *:*]
     #[arg(long, value_name = "VERBS:RESOURCES", requires = "namespaces", help_heading = RIGHTS)]
@@ -66,7 +67,7 @@ pub(crate) struct AgentArgs {
     #[arg(long = "user", value_name = "NAME", help_heading = RIGHTS)]
     users: Vec<String>,
     /// An extra that it may set, beside those of GitLab's jobs
-    #[arg(long = "extra", value_name = "KEY", help_heading = RIGHTS)]
+    #[arg(long = "extra", value_name = "KEY", value_parser = names::extra_key, help_heading = RIGHTS)]
     extras: Vec<String>,
     /// Let it set a user's uid
     #[arg(long, help_heading = RIGHTS)]
@@ -80,20 +81,20 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "GITLAB-URL", help_heading = FLUX)]
     flux: Option<String>,
     /// A namespace, which exists, with repositories of Flux's [default: flux-system]
-    #[arg(long = "flux-namespace", value_name = "NAME", requires = "flux", help_heading = FLUX)]
+    #[arg(long = "flux-namespace", value_name = "NAME", value_parser = names::label, requires = "flux", help_heading = FLUX)]
     flux_namespaces: Vec<String>,
 
     /// Its image [default: `adit` with this version as tag]
-    #[arg(long, value_name = "IMAGE", help_heading = PODS)]
+    #[arg(long, value_name = "IMAGE", value_parser = names::image, help_heading = PODS)]
     image: Option<String>,
     /// How many pods, each with a tunnel of its own
     #[arg(long, value_name = "COUNT", default_value_t = 2, help_heading = PODS)]
     replicas: u32,
     /// What its objects are called, several in one cluster differently
-    #[arg(long, value_name = "NAME", default_value = "adit-agent", help_heading = PODS)]
+    #[arg(long, value_name = "NAME", value_parser = names::label, default_value = "adit-agent", help_heading = PODS)]
     name: String,
     /// The namespace that is made for it [default: its name]
-    #[arg(long, value_name = "NAME", help_heading = PODS)]
+    #[arg(long, value_name = "NAME", value_parser = names::label, help_heading = PODS)]
     install_namespace: Option<String>,
 }
 
@@ -116,6 +117,17 @@ pub(super) fn print(args: &AgentArgs) -> Result<String, Failure> {
 
 impl AgentArgs {
     fn check(&self) -> anyhow::Result<()> {
+        for (flag, names) in [
+            ("--namespace", &self.namespaces),
+            ("--flux-namespace", &self.flux_namespaces),
+            ("--group", &self.groups),
+            ("--user", &self.users),
+            ("--extra", &self.extras),
+        ] {
+            if let Some(name) = names::repeated(names) {
+                return Err(anyhow!("{flag} {name} is there twice: leave one out"));
+            }
+        }
         let is_allowed = !self.namespaces.is_empty()
             || self.read_everywhere
             || !self.allow_everywhere.is_empty();

@@ -3,6 +3,7 @@
 //! Called by [`super::run`]. What depends on the pod (addresses, the certificate's place) is the manifests', the rest the file's.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use adit_process::Exit;
 use adit_relay::{Config, RawConfig};
@@ -11,7 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::document::{Document, Documents, Place};
-use super::{checksum, read_pem};
+use super::{checksum, names, read_pem};
 use crate::failure::{Ends, Failure};
 use crate::input::read_text;
 
@@ -38,23 +39,23 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
     /// Its image [default: `adit` with this version as tag]
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = names::image)]
     image: Option<String>,
     /// How its Service is reached: LoadBalancer, NodePort or ClusterIP
     #[arg(long, value_name = "TYPE", default_value = "LoadBalancer")]
     #[arg(value_parser = ["LoadBalancer", "NodePort", "ClusterIP"])]
     service: String,
     /// What its objects are called, several in one cluster differently
-    #[arg(long, value_name = "NAME", default_value = "adit-relay")]
+    #[arg(long, value_name = "NAME", value_parser = names::service, default_value = "adit-relay")]
     name: String,
     /// The namespace that is made for it [default: its name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = names::label)]
     install_namespace: Option<String>,
 }
 
 /// The manifests, as YAML.
 pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
-    let text = args.config()?;
+    let (text, checked) = args.config()?;
     // It was written a moment ago.
     let config: Value = serde_saphyr::from_str(&text).ends(Exit::Internal)?;
     let data = json!({ "relay.yaml": text });
@@ -74,7 +75,7 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
         }));
         comment += " This holds its certificate's key: keep it as a secret.";
     }
-    documents.extend(args.pods(&data, &config));
+    documents.extend(args.pods(&data, &config, checked.drain_grace));
     documents
         .settled(&Place {
             app: "adit-relay",
@@ -86,8 +87,8 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
 }
 
 impl RelayArgs {
-    /// The file's, over the manifests', but where the pod decides.
-    fn config(&self) -> Result<String, Failure> {
+    /// The file's, over the manifests', but where the pod decides; as it is printed, and checked.
+    fn config(&self) -> Result<(String, Config), Failure> {
         let named = || format!("{} cannot be used", self.config.display());
         let text = read_text(&self.config)?;
         let own: Value = serde_saphyr::from_str(&text)
@@ -116,15 +117,15 @@ impl RelayArgs {
             return Err(Failure::new(Exit::BadConfig, error.context(named())));
         }
         let text = config.to_yaml().ends(Exit::Internal)?;
-        RawConfig::from_yaml(&text)
+        let checked = RawConfig::from_yaml(&text)
             .map_err(anyhow::Error::from)
             .and_then(|raw| Ok(Config::try_from(raw)?))
             .with_context(named)
             .ends(Exit::BadConfig)?;
-        Ok(text)
+        Ok((text, checked))
     }
 
-    fn pods(&self, data: &Value, config: &Value) -> Documents {
+    fn pods(&self, data: &Value, config: &Value, grace: Duration) -> Documents {
         let mut documents = Documents::of(&[
             built_in!("relay/deployment.yaml"),
             built_in!("relay/service.yaml"),
@@ -133,6 +134,10 @@ impl RelayArgs {
         ]);
         let deployment = documents.one("Deployment");
         deployment.add("/spec/template/metadata", "annotations", checksum(data));
+        deployment.set(
+            "/spec/template/spec/terminationGracePeriodSeconds",
+            whole_seconds(grace) + BEYOND_GRACE,
+        );
         if let Some(image) = &self.image {
             deployment.set("/spec/template/spec/containers/0/image", image.as_str());
         }
@@ -157,6 +162,13 @@ impl RelayArgs {
         documents
     }
 }
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// Seconds of a pod's end beyond the drain: 5 of `preStop`, and 15 to write down what was done, and to hang up.
+const BEYOND_GRACE: u64 = 20;
 
 /// Where it listens, and where its certificate is.
 const POD_DECIDES: [(&str, &str); 6] = [

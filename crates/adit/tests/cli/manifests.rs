@@ -179,6 +179,37 @@ fn manifests_say_what_is_missing() {
             64,
             "/nothing",
         ),
+        (&["--namespace", "Shop"], 2, "'--namespace <NAME>'"),
+        (
+            &["--namespace", "shop", "--namespace", "shop"],
+            64,
+            "--namespace shop is there twice",
+        ),
+        (
+            &["--read-everywhere", "--group", "a", "--group", "a"],
+            64,
+            "--group a is there twice",
+        ),
+        (
+            &["--namespace", "a", "--name", "Bad_Name"],
+            2,
+            "'--name <NAME>': only lower-case",
+        ),
+        (
+            &["--namespace", "a", "--install-namespace", "UPPER"],
+            2,
+            "'--install-namespace <NAME>'",
+        ),
+        (
+            &["--namespace", "a", "--image", "a b"],
+            2,
+            "'--image <IMAGE>'",
+        ),
+        (
+            &["--namespace", "a", "--extra", "Bad Key"],
+            2,
+            "'--extra <KEY>'",
+        ),
     ] {
         let refused = adit(&agent).args(more).output().unwrap();
         assert_eq!(
@@ -194,6 +225,53 @@ fn manifests_say_what_is_missing() {
         );
         assert!(refused.stdout.is_empty());
     }
+}
+
+#[test]
+fn relays_manifests_say_which_flag_is_wrong() {
+    for (flag, value) in [
+        ("--name", "Bad_Name"),
+        ("--name", "1st"),
+        ("--install-namespace", "UPPER"),
+        ("--image", "a b"),
+        ("--service", "ExternalName"),
+    ] {
+        let refused = adit(&["manifests", "relay", "--config", "/none", flag, value])
+            .output()
+            .unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{flag} {value}");
+        let said = stderr(&refused);
+        assert!(
+            said.contains(&format!("'{flag} <")),
+            "{flag} {value}: {said}"
+        );
+        assert!(refused.stdout.is_empty());
+    }
+}
+
+/// Kubernetes kills a pod that takes longer, and with it what a job waits for.
+#[test]
+fn relays_pods_have_as_long_as_it_drains() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    let seconds = |drain: &str| {
+        let issuer = "{ url: 'https://gitlab.test', audiences: [a] }";
+        let authorities = format!("authorities: {{ oidc: {{ issuers: [{issuer}] }} }}");
+        fs::write(&config, format!("{authorities}\n{drain}\n")).unwrap();
+        let printed = adit(&["manifests", "relay", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        let objects: Vec<serde_json::Value> =
+            serde_saphyr::from_multiple(&stdout(&printed)).unwrap();
+        let is_deployment = |object: &&serde_json::Value| object["kind"] == "Deployment";
+        let deployment = objects.iter().find(is_deployment).unwrap();
+        let pod = &deployment["spec"]["template"]["spec"];
+        pod["terminationGracePeriodSeconds"].as_u64().unwrap()
+    };
+    assert_eq!(seconds(""), 320);
+    assert_eq!(seconds("drain: { grace: 20m }"), 1220);
+    assert_eq!(seconds("drain: { grace: 1500ms }"), 22);
 }
 
 #[test]

@@ -6,9 +6,35 @@
 {{- define "adit.scrapeTls" -}}
 {{- end }}
 
+{{/* Seconds in which it has drained, the keys that say so, and seconds beyond. */}}
+{{- define "adit.endsWithin" -}}
+{{ include "adit.seconds" (dict "key" "config.drain_grace" "value" (.Values.config.drain_grace | default "25s")) }}
+{{- end }}
+{{- define "adit.endsBy" -}}
+config.drain_grace
+{{- end }}
+{{- define "adit.spareSeconds" -}}
+5
+{{- end }}
+
 {{/* The relay's port, by its URL. */}}
 {{- define "adit.relayPort" -}}
 {{ regexFind ":[0-9]+$" (urlParse .Values.relay.url).host | trimPrefix ":" | default "443" }}
+{{- end }}
+
+{{/* What the agent would refuse. */}}
+{{- define "adit.checkRelay" -}}
+{{- $url := urlParse .Values.relay.url -}}
+{{- $port := include "adit.relayPort" . | int64 -}}
+{{- if or (lt $port 1) (gt $port 65535) -}}
+{{- fail (printf "relay.url: %d is no port" $port) -}}
+{{- end -}}
+{{- if or $url.userinfo $url.query $url.fragment (not $url.hostname) -}}
+{{- fail "relay.url: write the host and port alone, such as https://relay.example.com:8443" -}}
+{{- end -}}
+{{- if and (ne $url.scheme "wss") (trimSuffix "/" $url.path) -}}
+{{- fail (printf "relay.url: %s is a path, which a relay has only behind wss://" $url.path) -}}
+{{- end -}}
 {{- end }}
 
 {{/* As whom the agent acts, and what it does: for an agent for named namespaces alone, what its roles say, unless the values say it. */}}

@@ -37,6 +37,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
+{{/* Whole seconds of a duration, rounded up, by its `key` and `value`. */}}
+{{- define "adit.seconds" -}}
+{{- $value := toString .value -}}
+{{- if not (regexMatch "^[0-9]+(ms|s|m|h|d)$" $value) -}}
+{{- fail (printf "%s: a duration is a whole number and a unit, such as 30s or 5m, and not %s" .key $value) -}}
+{{- end -}}
+{{- $number := regexFind "^[0-9]+" $value | atoi -}}
+{{- if hasSuffix "ms" $value -}}
+{{ div (add $number 999) 1000 }}
+{{- else -}}
+{{ mul $number (get (dict "s" 1 "m" 60 "h" 3600 "d" 86400) (regexFind "[a-z]$" $value)) }}
+{{- end -}}
+{{- end }}
+
+{{/* How long Kubernetes waits before it kills what still drains. */}}
+{{- define "adit.terminationGracePeriodSeconds" -}}
+{{- $least := include "adit.endsWithin" . | int -}}
+{{- $given := .Values.terminationGracePeriodSeconds -}}
+{{- if kindIs "invalid" $given -}}
+{{ add $least (include "adit.spareSeconds" . | int) }}
+{{- else if lt (int $given) $least -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d is too few, a pod would be killed while it drains: %s may take %d s; make one longer or the other shorter, or leave it out" (int $given) (include "adit.endsBy" .) $least) -}}
+{{- else -}}
+{{ int $given }}
+{{- end -}}
+{{- end }}
+
 {{/* Of a pod: what is not its own container. */}}
 {{- define "adit.placement" -}}
 {{- with .Values.imagePullSecrets }}

@@ -6,6 +6,18 @@
 8153
 {{- end }}
 
+{{/* Seconds in which it has drained, the keys that say so, and seconds beyond: to write down what it did, and to hang up. */}}
+{{- define "adit.endsWithin" -}}
+{{- $grace := (.Values.config.drain | default dict).grace | default "5m" -}}
+{{ add (include "adit.seconds" (dict "key" "config.drain.grace" "value" $grace) | int) (.Values.preStopSeconds | default 0 | int) }}
+{{- end }}
+{{- define "adit.endsBy" -}}
+config.drain.grace and preStopSeconds
+{{- end }}
+{{- define "adit.spareSeconds" -}}
+15
+{{- end }}
+
 {{/* Empty unless TLS ends before the relay, which then shows no certificate on its public port. */}}
 {{- define "adit.tlsEndedBefore" -}}
 {{- if (.Values.config.listen | default dict).tls_ended_before }}yes{{ end }}

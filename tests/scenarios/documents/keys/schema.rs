@@ -1,0 +1,161 @@
+//! Writes what a chart's schema says of `config`, in its place: every section with the keys that the program knows, closed, and of
+//! each value its kind and bounds, so that helm refuses what the program would, and names the key. Where the chart decides, no value
+//! may stand.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{path::Path, tables::Row};
+
+/// What a chart has for `config` beside the program's keys.
+pub(super) struct Chart {
+    pub(super) name: &'static str,
+    /// Keys that it writes itself.
+    pub(super) decides: &'static [&'static str],
+    /// Sections with keys that stand there only with another: the one, the other.
+    pub(super) together: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+}
+
+/// What may stand somewhere.
+enum Node {
+    Section(Vec<(String, Self)>),
+    /// A list of such.
+    Each(Box<Self>),
+    Value(Value),
+}
+
+impl Chart {
+    /// The schema as it should be. Keys keep the order of `rows`.
+    pub(super) fn written(&self, schema: &str, rows: &[(Path, Row)]) -> String {
+        let mut file = Node::Section(Vec::new());
+        for (path, row) in rows {
+            let is_decided = self.decides.contains(&path.0.as_str());
+            let value = if is_decided {
+                json!(false)
+            } else {
+                kind(&row.takes)
+            };
+            file.insert(&path.0, value);
+        }
+        for key in self.decides {
+            let is_known = rows.iter().any(|(path, _)| path.0 == **key);
+            assert!(is_known, "{} decides {key}, which is no key", self.name);
+        }
+        let mut text = String::from(BEGIN);
+        self.add(&file, "", INDENT, &mut text);
+        let (before, rest) = schema.split_once(BEGIN).unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
+        format!("{before}{text}{}{after}", END.trim_start_matches("\n    }"))
+    }
+
+    fn add(&self, node: &Node, key: &str, indent: &str, text: &mut String) {
+        match node {
+            Node::Value(value) => write!(text, "{value}").unwrap(),
+            Node::Each(each) => {
+                write!(
+                    text,
+                    "{{\n{indent}  \"type\": \"array\",\n{indent}  \"items\": "
+                )
+                .unwrap();
+                self.add(each, key, &format!("{indent}  "), text);
+                write!(text, "\n{indent}}}").unwrap();
+            }
+            Node::Section(keys) => {
+                writeln!(text, "{{\n{indent}  \"type\": \"object\",").unwrap();
+                if key.is_empty() {
+                    writeln!(text, "{indent}  \"description\": {},", json!(WRITTEN)).unwrap();
+                }
+                let together = self.together.iter().find(|(section, _)| *section == key);
+                if let Some((_, pairs)) = together {
+                    let mut other = serde_json::Map::new();
+                    for (one, needs) in *pairs {
+                        other.insert((*one).to_owned(), json!([needs]));
+                    }
+                    writeln!(text, "{indent}  \"dependencies\": {},", Value::from(other)).unwrap();
+                }
+                writeln!(text, "{indent}  \"additionalProperties\": false,").unwrap();
+                write!(text, "{indent}  \"properties\": {{").unwrap();
+                for (at, (name, below)) in keys.iter().enumerate() {
+                    let comma = if at == 0 { "" } else { "," };
+                    write!(text, "{comma}\n{indent}    \"{name}\": ").unwrap();
+                    let dot = if key.is_empty() { "" } else { "." };
+                    self.add(
+                        below,
+                        &format!("{key}{dot}{name}"),
+                        &format!("{indent}    "),
+                        text,
+                    );
+                }
+                write!(text, "\n{indent}  }}\n{indent}}}").unwrap();
+            }
+        }
+    }
+}
+
+impl Node {
+    fn insert(&mut self, path: &str, value: Value) {
+        let (step, rest) = path.split_once('.').unwrap_or((path, ""));
+        let name = step.trim_end_matches("[]");
+        let keys = match self {
+            Self::Section(keys) => keys,
+            Self::Each(each) => return each.insert(path, value),
+            Self::Value(_) => panic!("{path} is below a value"),
+        };
+        let is_there = keys.iter().position(|(key, _)| key == name);
+        if rest.is_empty() {
+            assert_eq!(is_there, None, "{path} is there twice");
+            keys.push((name.to_owned(), Self::Value(value)));
+            return;
+        }
+        let at = is_there.unwrap_or_else(|| {
+            let section = Self::Section(Vec::new());
+            let below = if step.ends_with("[]") {
+                Self::Each(Box::new(section))
+            } else {
+                section
+            };
+            keys.push((name.to_owned(), below));
+            keys.len() - 1
+        });
+        keys[at].1.insert(rest, value);
+    }
+}
+
+/// What may stand there, by what the program says that it takes.
+fn kind(takes: &str) -> Value {
+    let (kind, bounds) = takes.split_once(", ").unwrap_or((takes, ""));
+    match kind {
+        "number" => {
+            let number = |text: &str| text.parse::<Value>().unwrap();
+            let least = bounds.strip_prefix("at least ");
+            match (least, bounds.split_once(" to ")) {
+                (Some(least), _) => json!({ "type": "number", "minimum": number(least) }),
+                (None, Some((least, most))) => {
+                    json!({ "type": "number", "minimum": number(least), "maximum": number(most) })
+                }
+                (None, None) => json!({ "type": "number" }),
+            }
+        }
+        "duration" => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
+        "size" => json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }),
+        "`true` or `false`" => json!({ "type": "boolean" }),
+        "`{}`" | "numbers by name" => json!({ "type": "object" }),
+        "path" | "text" => json!({ "type": "string" }),
+        list if list.starts_with("list of ") => {
+            json!({ "type": "array", "items": { "type": "string" } })
+        }
+        _ => {
+            let names: Vec<_> = takes.split('`').skip(1).step_by(2).collect();
+            assert!(!names.is_empty(), "{takes} is no kind of value");
+            json!({ "enum": names })
+        }
+    }
+}
+
+const BEGIN: &str = "    \"config\": ";
+/// Of the object that follows.
+const END: &str = "\n    },\n    \"";
+const INDENT: &str = "    ";
+const WRITTEN: &str =
+    "Written by `cargo xtask docs` from the configuration's types: to change it, change the types.";
