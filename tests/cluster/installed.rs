@@ -43,6 +43,15 @@ fn charts_are_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
         (job.kubectl("get configmaps").run().code == Some(0)).then_some(job)
     });
     world.bench();
+    // What is looked for in the end can be seen now, in either namespace.
+    let there = place.left_over();
+    for object in [
+        format!("shop/RoleBinding/{}", place.name),
+        format!("{0}/RoleBinding/{0}-flux", place.name),
+        format!("{}/Deployment/adit-relay", place.name),
+    ] {
+        assert!(there.contains(&object), "{object} is not among {there:?}");
+    }
     for chart in [AGENT, RELAY] {
         while_working(world, &job, || place.upgrade(chart));
         place.is_at(chart, NEXT_VERSION);
@@ -63,6 +72,9 @@ fn charts_are_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
         .admin("wait pod --all --for=delete --timeout=55s")
         .ok();
     assert_eq!(place.left_over(), Vec::<String>::new());
+    // What the agent makes for Flux by itself stays, as docs/gitlab.md says, and is called so.
+    let lease = format!("lease/{}-flux", place.name);
+    place.admin("delete").arg(lease).ok();
 }
 
 /// A job at work all the while: it sends one request after the other, none of which fails; and what it began before the change, a watch
@@ -161,7 +173,6 @@ impl<'a> Place<'a> {
                 "agents": installation::agents(),
                 "drain": { "grace": "60s" },
             },
-            "terminationGracePeriodSeconds": 80,
             "extraVolumes": [{ "name": "keys", "configMap": { "name": "keys" } }],
             "extraVolumeMounts": [{ "name": "keys", "mountPath": "/etc/adit/keys", "readOnly": true }],
         });
@@ -180,8 +191,9 @@ impl<'a> Place<'a> {
             "fullnameOverride": self.name,
             "relay": { "url": url, "ca": fs::read_to_string(&self.front.ca).unwrap() },
             "rbac": { "namespaces": ["shop"] },
+            // There need be no Flux for roles, nor for a Lease.
+            "flux": { "gitlabUrl": "https://gitlab.example.com", "namespaces": [self.name] },
             "config": { "drain_grace": "50s" },
-            "terminationGracePeriodSeconds": 55,
             // The cluster has no service addresses.
             "extraEnv": [
                 { "name": "KUBERNETES_SERVICE_HOST", "value": server.ip() },
@@ -263,10 +275,10 @@ impl<'a> Place<'a> {
     fn left_over(&self) -> Vec<String> {
         let releases = "app.kubernetes.io/instance in (adit-agent, adit-relay)";
         let selector = format!("{releases},app.kubernetes.io/managed-by=Helm");
-        // Other trials have other releases of these names elsewhere.
-        let own = format!("{}/", self.name);
+        // Other trials have other releases of these names elsewhere. In the namespaces of `rbac.namespaces` objects are called after this
+        // one.
         let mut left = self.world.marked(&selector);
-        left.retain(|object| object.starts_with(&own) || object.starts_with('/'));
+        left.retain(|object| object.contains(&self.name) || object.starts_with('/'));
         let pods = self.admin("get pods --output=name").ok();
         left.extend(pods.lines().map(str::to_owned));
         left

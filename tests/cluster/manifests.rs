@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         relays_chart_and_command_give_what_the_kustomization_gives,
         relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike,
         certificates_of_agents_are_mounted_by_charts_and_kustomizations_alike,
+        relays_private_port_has_tls_whichever_way_it_comes,
         roles_before_1_36_are_the_same_whichever_way_they_come,
     ]
 }
@@ -265,6 +266,37 @@ fn certificates_of_agents_are_mounted_by_charts_and_kustomizations_alike(world: 
         }
         assert_eq!(charted, kustomized, "{chart}");
     }
+}
+
+fn relays_private_port_has_tls_whichever_way_it_comes(world: &World) {
+    let deployment = |objects| comparable(objects).remove("Deployment adit-relay");
+    let kustomized = kustomized(world, "relay", &["relay/admin-tls"]);
+    Namespace::new(world).accepts(&kustomized);
+    let kustomized = deployment(kustomized).unwrap();
+    let container = &kustomized["spec"]["template"]["spec"]["containers"][0];
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["scheme"], "HTTPS", "{probe}");
+    }
+    // What the component says that relay.yaml has.
+    let file = fs::read_to_string(World::manifests().join("relay/relay.yaml")).unwrap();
+    let mut config: Value = serde_saphyr::from_str(&file).unwrap();
+    config["admin"]["certificate"] = "/etc/adit/tls/tls.crt".into();
+    config["admin"]["key"] = "/etc/adit/tls/tls.key".into();
+    let folder = world.new_folder("admin-tls");
+    let file = folder.join("relay.yaml");
+    fs::write(&file, config.to_string()).unwrap();
+    let printed = printed(world, &format!("relay --config {}", file.display()));
+    is_believed(world, &printed);
+    assert_eq!(deployment(printed), Some(kustomized.clone()));
+
+    // The chart writes itself where the relay listens.
+    config["admin"].as_object_mut().unwrap().remove("address");
+    config.as_object_mut().unwrap().remove("listen");
+    let values = folder.join("values.json");
+    fs::write(&values, json!({ "config": config }).to_string()).unwrap();
+    let charted = templated(world, "adit-relay", &values);
+    is_believed(world, &charted);
+    assert_eq!(deployment(charted), Some(kustomized));
 }
 
 fn roles_before_1_36_are_the_same_whichever_way_they_come(world: &World) {

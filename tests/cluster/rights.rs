@@ -28,6 +28,7 @@ pub fn trials() -> Vec<Trial> {
         nobody_is_a_machine_or_a_master,
         only_listed_users_and_groups_pass,
         reading_everywhere_excludes_secrets,
+        what_is_listed_for_everywhere_and_of_identities_is_all_there_is,
         before_constrained_impersonation_only_groups_hold,
         before_constrained_impersonation_listed_users_hold_too,
         before_constrained_impersonation_roles_for_it_let_nobody_act,
@@ -130,6 +131,38 @@ fn reading_everywhere_excludes_secrets(world: &World) {
             "cannot impersonate-on:user-info:",
         );
     }
+}
+
+fn what_is_listed_for_everywhere_and_of_identities_is_all_there_is(world: &World) {
+    let thief = Thief::new(world, |_| {
+        "--allow-everywhere get:configmaps --extra example.com/a --uids".to_owned()
+    });
+    let owner = thief.owner();
+    let whole = format!("{owner} --as-uid=1 --as-user-extra=example.com/a=b");
+    let one = "get configmap kube-root-ca.crt --namespace";
+    thief.until_allowed(&format!("{whole} {one} default"));
+    thief.is_allowed(&format!("{owner} {one} kube-system"));
+    for beyond in [
+        "get configmaps --namespace default",
+        "get secrets --namespace default",
+        "create configmap a --namespace default",
+        "get nodes",
+    ] {
+        thief.is_refused(
+            &format!("{whole} {beyond}"),
+            "cannot impersonate-on:user-info:",
+        );
+    }
+    let others = [
+        format!("{owner} --as-user-extra=example.com/c=d"),
+        format!("{owner} --as-group=system:masters --as-uid=1"),
+        "--as=system:serviceaccount:kube-system:default --as-uid=1".to_owned(),
+        "--as=system:node:adit-node --as-uid=1".to_owned(),
+    ];
+    for other in others {
+        thief.is_refused(&format!("{other} {one} default"), "cannot impersonate");
+    }
+    thief.is_refused(&format!("{one} default"), "cannot get");
 }
 
 /// `docs/rbac.md` says so: the API server holds as whom, not what, and of users it holds only service accounts. A newer one as well, whose

@@ -149,6 +149,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use serde_json::Value;
+    use xtask::skip;
+    use xtask::tools::{self, Module, Tools};
 
     use super::*;
 
@@ -163,7 +165,11 @@ esac
     /// The files of a packed tar, with mode and content.
     fn unpacked(packed: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
         let packed = fs::File::open(packed).unwrap();
-        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed));
+        entries(flate2::read::GzDecoder::new(packed))
+    }
+
+    fn entries(tar: impl Read) -> BTreeMap<String, (u32, Vec<u8>)> {
+        let mut tar = tar::Archive::new(tar);
         let entries = tar.entries().unwrap().map(|entry| {
             let mut entry = entry.unwrap();
             let name = entry.path().unwrap().display().to_string();
@@ -221,6 +227,8 @@ esac
             }
             assert!(!files.keys().any(|name| name.contains("/ci/")));
         }
+        charts_are_read_by_helm(&dist);
+        image_holds_the_list_and_is_not_roots(&dist);
 
         let mut check = Command::new("sha256sum");
         let check = check.args(["--check", "--strict", "SHA256SUMS"]);
@@ -234,6 +242,64 @@ esac
         let mut check = Command::new("sha256sum");
         let check = check.args(["--check", "--strict", "SHA256SUMS"]);
         command::text(check.current_dir(&dist)).unwrap_err();
+    }
+
+    /// As an installation would: nothing that a template needs was left out.
+    fn charts_are_read_by_helm(dist: &Path) {
+        if let Err(why) = tools::available(&[Module::Helm]) {
+            let test = "all_that_is_given_to_others_is_there_and_has_its_checksum";
+            return skip::skipped(test, &format!("{why:#}"));
+        }
+        let helm = Tools::ready(&[Module::Helm]).unwrap().helm();
+        let issuer = "config.authorities.oidc.issuers[0].url=https://gitlab.example.com";
+        let home = tempfile::tempdir().unwrap();
+        let of_relay = format!("{issuer},dashboards.enabled=true");
+        for (chart, set, made) in [
+            (
+                "adit-agent",
+                "relay.url=https://relay.example.com",
+                "kind: ClusterRole",
+            ),
+            ("adit-relay", of_relay.as_str(), "adit-fleet.json: |"),
+        ] {
+            let packed = dist.join(format!("{chart}-{VERSION}.tgz"));
+            let mut template = Command::new(&helm);
+            template.env_clear().env("HOME", home.path());
+            template.arg("template");
+            template.arg(packed).args(["--set", set]);
+            let text = command::text(&mut template).unwrap();
+            for kind in ["kind: Deployment", "kind: NetworkPolicy", made] {
+                assert!(text.contains(kind), "{chart}: {kind}");
+            }
+        }
+    }
+
+    fn image_holds_the_list_and_is_not_roots(dist: &Path) {
+        let image = fs::read(dist.join(format!("adit-{VERSION}-image.tar"))).unwrap();
+        let blobs = entries(&*image);
+        let blob = |described: &Value| {
+            let digest = described["digest"].as_str().unwrap().replace(':', "/");
+            blobs[&format!("blobs/{digest}")].1.as_slice()
+        };
+        let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+        let index = json(&blobs["index.json"].1);
+        let manifest = json(blob(&index["manifests"][0]));
+        let layer = blob(&manifest["layers"][0]);
+        let files = entries(flate2::read::GzDecoder::new(layer));
+        let list = fs::read(dist.join(format!("adit-{VERSION}.cdx.json"))).unwrap();
+        assert!(list.len() > 1000);
+        assert_eq!(files["usr/share/doc/adit/adit.cdx.json"].1, list);
+        assert_eq!(files["bin/adit"], (0o755, PROGRAM.as_bytes().to_vec()));
+
+        let user = &json(blob(&manifest["config"]))["config"]["User"];
+        assert_ne!(user, "0");
+        let user = user.as_str().unwrap();
+        for deployment in ["agent/workload", "relay"] {
+            let path = format!("deploy/manifests/{deployment}/deployment.yaml");
+            let text = fs::read_to_string(workspace::root().join(path)).unwrap();
+            let runs_as = format!("runAsUser: {user}\n");
+            assert!(text.contains(&runs_as), "{deployment}: {runs_as}");
+        }
     }
 
     #[test]
