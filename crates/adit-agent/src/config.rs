@@ -23,7 +23,7 @@ use secrecy::SecretString;
 
 pub(crate) use self::flux::{FluxConfig, GitLabUrl, ReceiverUrl};
 pub use self::raw::{
-    BadYaml, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawLog, RawRelay,
+    RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawLog, RawRelay,
 };
 pub(crate) use self::relay_url::{Allowed, RelayUrl};
 use crate::dial::proxy::Proxy;

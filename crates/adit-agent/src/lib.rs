@@ -43,8 +43,7 @@ pub use adit_identity::mistakes::Mistakes;
 
 pub use crate::agent::{Agent, Configured, StartError};
 pub use crate::config::{
-    BadYaml, Config, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawLog,
-    RawRelay,
+    Config, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawLog, RawRelay,
 };
 pub use crate::explain::ConnectFailure;
 pub use crate::trial::{Cluster, NoAnswer, RelayWay, Right, Trial, Tried};

@@ -5,13 +5,15 @@
 pub mod duration;
 mod section;
 mod size;
+mod yaml;
 
 use std::fmt;
 
 pub use section::Section;
+pub use yaml::from_yaml;
 
 /// Where in a config file something stands, such as `agents[2].ci_access.projects[0].id`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key(String);
 
 impl Key {

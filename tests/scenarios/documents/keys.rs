@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use adit_identity::mistakes::Mistakes;
 use serde_json::{Value, json};
 
 use self::{
@@ -53,6 +54,7 @@ fn relay() -> Program {
                 of_tunnels: format!("{:?}", config.tunnel),
             })
         },
+        read: |text| told(adit_relay::RawConfig::from_yaml(text)),
         pending: |file, next| config(file).unwrap().pending(&config(next).unwrap()),
         files: files_of_the_relay(),
     }
@@ -72,9 +74,15 @@ fn agent() -> Program {
                 of_tunnels: String::new(),
             })
         },
+        read: |text| told(adit_agent::RawConfig::from_yaml(text)),
         pending: |file, next| config(file).unwrap().pending(&config(next).unwrap()),
         files: files_of_the_agent(),
     }
+}
+
+/// What is told of a text, if it is not taken.
+fn told<T>(read: Result<T, Mistakes>) -> Option<String> {
+    read.err().map(|mistakes| mistakes.to_string())
 }
 
 /// Files with everything that is required, in which other keys may be missing.
@@ -249,4 +257,44 @@ fn keys_of_the_relay_are_as_documented() {
 #[test]
 fn keys_of_the_agent_are_as_documented() {
     is_right("agent.md", &CHART_OF_THE_AGENT, &agent(), &OF_THE_AGENT);
+}
+
+#[test]
+fn value_of_another_type_is_told_with_its_key_whichever_it_is() {
+    for program in [relay(), agent()] {
+        let keys = program.keys();
+        assert!(keys.len() > 40, "{keys:?}");
+        for key in &keys {
+            program.names(key);
+        }
+    }
+}
+
+#[test]
+fn all_values_of_another_type_are_told_at_once() {
+    let bad = "shards: many\nagents: yes\nadmin: {token_file: [a]}\n\
+               limits: {streams_per_job: 10s, opens_per_second: x}\n";
+    let told = (relay().read)(bad).unwrap();
+    let keys: Vec<_> = told
+        .lines()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    let expected = [
+        "shards",
+        "agents",
+        "admin.token_file",
+        "limits.streams_per_job",
+        "limits.opens_per_second",
+    ];
+    assert_eq!(keys, expected, "{told}");
+    let told = (agent().read)("limits: {max_streams: x}\nceiling: {users: 7, agent: 7}\n").unwrap();
+    let keys: Vec<_> = told
+        .lines()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        keys,
+        ["limits.max_streams", "ceiling.users", "ceiling.agent"],
+        "{told}"
+    );
 }

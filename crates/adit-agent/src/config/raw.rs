@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
+use adit_identity::mistakes::{self, Mistakes};
 use adit_otlp::RawTraces;
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_saphyr::UserMessageFormatter;
 
 /// The whole file. A key that is left out has its default; one that is not known is a mistake.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -194,22 +194,14 @@ pub struct RawLog {
 }
 
 impl RawConfig {
-    /// Reads YAML. Nothing of the text is shown in the error.
+    /// Reads YAML. Nothing of the text is shown in the error but names of keys.
     ///
     /// # Errors
-    /// Not YAML, a key that is not known, or a value of the wrong kind.
-    pub fn from_yaml(text: &str) -> Result<Self, BadYaml> {
+    /// Not YAML, or keys that are not known, or values of the wrong kind, each with its key.
+    pub fn from_yaml(text: &str) -> Result<Self, Mistakes> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| {
-            let error = error.without_snippet();
-            BadYaml(error.render_with_formatter(&UserMessageFormatter))
-        })
+        mistakes::from_yaml(text)
     }
 }
-
-/// The text is not the YAML of a [`RawConfig`]. Says where and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadYaml(String);

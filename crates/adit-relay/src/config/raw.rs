@@ -6,10 +6,9 @@
 use std::path::PathBuf;
 
 use adit_authority::{RawAgent, RawGitLab, RawOidc};
-use adit_identity::mistakes::{Key, Mistakes};
+use adit_identity::mistakes::{self, Mistakes};
 use adit_otlp::{RawCollector, RawTraces};
 use serde::Deserialize;
-use serde_saphyr::UserMessageFormatter;
 
 use crate::audit::WhenFull;
 
@@ -53,16 +52,10 @@ impl RawConfig {
     ///
     /// # Errors
     ///
-    /// The text is no YAML, has a key that is unknown, or a value of another type. The place is told, the value is not:
-    /// it may be a secret in the wrong line.
+    /// The text is no YAML, or has keys that are unknown, or values of another type, each with its key. Values are not told: one may be a
+    /// secret in the wrong line.
     pub fn from_yaml(text: &str) -> Result<Self, Mistakes> {
-        serde_saphyr::from_str(text).map_err(|error| {
-            let mut mistakes = Mistakes::new();
-            let error = error.without_snippet();
-            let what = error.render_with_formatter(&UserMessageFormatter);
-            mistakes.add(&Key::root(), what);
-            mistakes
-        })
+        mistakes::from_yaml(text)
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Outcome {
 pub(super) struct Program {
     /// A whole file's check, or all that is wrong with it.
     pub(super) check: fn(Value) -> Result<Outcome, String>,
+    /// What is told of a file's text, if its types do not take it.
+    pub(super) read: fn(&str) -> Option<String>,
     /// The keys that wait for a start when one file takes the place of another.
     pub(super) pending: fn(Value, Value) -> Vec<String>,
     /// Files with everything that is required, in which other keys may be missing.
@@ -68,6 +70,26 @@ impl Program {
     fn told(&self, mut file: Value, path: &Path, value: Value) -> Option<String> {
         *path.value(&mut file) = value;
         (self.check)(file).err()
+    }
+
+    /// A value of another type is told with this key, in a text.
+    pub(super) fn names(&self, path: &Path) {
+        let mut file = json!({});
+        // No key takes a list of lists.
+        *path.value(&mut file) = json!([["s3cret"]]);
+        let told = (self.read)(&file.to_string()).expect(&path.0);
+        let key = path.0.replace("[]", "[0]");
+        let is_named = told.lines().any(|line| {
+            let rest = line
+                .strip_prefix(&key)
+                .map(|rest| rest.trim_start_matches("[0]"));
+            rest.is_some_and(|rest| rest.starts_with(": must be "))
+        });
+        assert!(is_named, "{key}: {told}");
+        assert!(
+            !told.contains("(file)") && !told.contains("s3cret"),
+            "{told}"
+        );
     }
 
     pub(super) fn takes(&self, path: &Path) -> Takes {
