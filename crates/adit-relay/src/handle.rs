@@ -138,7 +138,7 @@ impl Handler {
                 Ok(answer.map(Content::Own))
             }
             Ok(Purpose::Kubernetes(target)) => {
-                let kind = asks(request.method(), &target, running, entry);
+                let kind = asks(&request, &target, running, entry);
                 let answer = self.handle(request, target, kind, call, entry).await?;
                 Ok(answer.map(Content::Forwarded))
             }
@@ -311,17 +311,17 @@ impl Handler {
 }
 
 /// Tells what an API server is asked for, and says as what kind of stream that counts.
-fn asks(
-    method: &Method,
+fn asks<B>(
+    request: &Request<B>,
     target: &Target,
     running: &mut Running<'_>,
     entry: &mut Entry,
 ) -> StreamKind {
     let sent_on = target.for_api_server();
     let asked = operation::Target::new(&sent_on);
-    let operation = asked.operation(method.as_str());
+    let operation = asked.operation(request.method().as_str());
     running.asks(Class::of(&operation));
-    entry.asks(method, &operation);
+    entry.asks(request, &operation);
     operation.kind.into()
 }
 

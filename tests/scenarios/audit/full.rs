@@ -11,7 +11,7 @@ use http::Method;
 use super::PODS;
 use crate::{
     status::cut::{cut_stream, only_stream},
-    upgrades::SPDY,
+    upgrades::{SPDY, WEBSOCKET},
 };
 
 const BYTES: &str = "adit_relay_audit_queue_bytes";
@@ -43,9 +43,18 @@ async fn create(http2: &Http2) -> adit_tests::Answer {
 
 /// The status of an attempt to run something in a pod.
 async fn exec(job: &Caller) -> u16 {
+    upgrade(job, &format!("POST {PODS}/web-0/exec/upgrade"), SPDY).await
+}
+
+/// The same of one to come to a virtual machine's console, a subresource that Kubernetes itself does not have.
+async fn console(job: &Caller) -> u16 {
+    let vm = "/apis/subresources.kubevirt.io/v1/namespaces/shop/virtualmachineinstances/vm";
+    upgrade(job, &format!("GET {vm}/console/upgrade"), WEBSOCKET).await
+}
+
+async fn upgrade(job: &Caller, what: &str, fields: &str) -> u16 {
     let mut connection = job.raw().await;
-    let path = format!("POST {PODS}/web-0/exec/upgrade");
-    connection.write(job.head(&path, SPDY)).await.unwrap();
+    connection.write(job.head(what, fields)).await.unwrap();
     let head = within("a head", connection.head()).await.unwrap();
     head.split(' ').nth(1).unwrap().parse().unwrap()
 }
@@ -64,12 +73,13 @@ fn changes_are_refused_and_reads_go_on_uncounted_for() {
             (503, "audit_full", Some(1))
         );
         assert_eq!(exec(&world.job).await, 503);
+        assert_eq!(console(&world.job).await, 503);
         assert!(
             world
                 .kube
                 .requests()
                 .iter()
-                .all(|came| came.method == Method::GET),
+                .all(|came| came.method == Method::GET && came.target == "/version"),
             "nothing that changes came through"
         );
         http2.get("/version").await.echo();
@@ -94,7 +104,7 @@ fn changes_are_refused_and_reads_go_on_uncounted_for() {
             .filter_map(|record| record["dropped"].as_u64())
             .sum();
         assert!(gaps > 0);
-        assert_eq!(of("request") + gaps as usize, sent + 4);
+        assert_eq!(of("request") + gaps as usize, sent + 5);
         assert_eq!((of("start"), of("end")), (1, 1));
         let gap = records
             .iter()

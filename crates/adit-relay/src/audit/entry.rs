@@ -8,6 +8,7 @@ use std::{
 };
 
 use adit_authority::{Caller, Permit};
+use adit_exchange::upgrade_asked;
 use adit_identity::{
     ActAs, AgentId,
     operation::{Kind, Operation},
@@ -15,7 +16,7 @@ use adit_identity::{
 use adit_otlp::Span;
 use adit_tunnel::StreamError;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use tokio::time::{Instant, timeout_at};
 
@@ -68,10 +69,12 @@ impl Entry {
         self.span.as_mut()
     }
 
-    /// What is asked of an API server.
-    pub(crate) fn asks(&mut self, method: &Method, operation: &Operation<'_>) {
+    /// What is asked of an API server. Whatever an upgraded connection carries is not looked at, be it asked for by GET and lead to a
+    /// subresource of somebody's own, such as a virtual machine's console: it may change something.
+    pub(crate) fn asks<B>(&mut self, request: &Request<B>, operation: &Operation<'_>) {
         let Some(open) = &mut self.open else { return };
-        open.is_read = operation.is_read();
+        let method = request.method();
+        open.is_read = operation.is_read() && upgrade_asked(request).is_none();
         open.lasts = operation.kind != Kind::Short;
         open.operation.reserve(SOME_FIELDS);
         let mut fields = Object::fields(&mut open.operation);

@@ -251,7 +251,7 @@ pub struct RawAudit {
     pub files: Option<u64>,
     /// Bytes of records that may wait to be written, in all shards together: about a minute of 1,000 requests a second.
     pub queue: Option<String>,
-    /// When the queue is full: requests that may change something, exec and port-forward among them. What nobody can account for does not
+    /// When the queue is full: requests that may change something, exec, port-forward and whatever else is upgraded among them. What nobody can account for does not
     /// happen. Default: `refuse`.
     pub changes_when_full: Option<WhenFull>,
     /// The same for requests that only read. Default: `drop`.
