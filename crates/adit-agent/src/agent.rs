@@ -276,7 +276,7 @@ impl From<EndpointError> for StartError {
 }
 
 /// As whom it is known to the collector of traces.
-fn instance(config: &Config) -> Instance {
+pub(crate) fn instance(config: &Config) -> Instance {
     Instance {
         service: "adit-agent",
         version: env!("CARGO_PKG_VERSION"),

@@ -46,4 +46,4 @@ pub use crate::config::{
     Config, RawAdmin, RawCeiling, RawConfig, RawFlux, RawKubernetes, RawLimits, RawLog, RawRelay,
 };
 pub use crate::explain::ConnectFailure;
-pub use crate::trial::{Cluster, NoAnswer, RelayWay, Right, Trial, Tried};
+pub use crate::trial::{Cluster, NoAnswer, NoTraces, RelayWay, Right, Trial, Tried};

@@ -4,9 +4,11 @@
 //! Invariant: they are the agent's own steps, by its own code. A tunnel that is opened here takes no request: it is drained at
 //! once, and what comes before the relay has heard of that is refused unread, so that it goes to another replica.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_otlp::{Collector, CollectorConfig, NotTaken, Spans};
 use adit_process::chain;
 use adit_process::tls::{Certificate, ClientTls, H2, HTTP_1_1, Witness};
 use adit_tunnel::{CloseReason, Driver, Peer, ResetReason, Tunnel};
@@ -19,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::agent::transport::{Carried, Transports, dialler, own_certificate};
-use crate::agent::{StartError, link, options};
+use crate::agent::{StartError, instance, link, options};
 use crate::config::{Allowed, Config};
 use crate::dial::{Dialler, Tls};
 use crate::explain::ConnectFailure;
@@ -153,6 +155,31 @@ impl Trial {
         })
     }
 
+    /// Where the agent answers probes and scrapers.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.config.admin
+    }
+
+    /// Asks the collector of requests whether it would take spans, and says where it is, if there is one.
+    ///
+    /// # Errors
+    /// It would not.
+    pub async fn traces(&self) -> Result<Option<&CollectorConfig>, NoTraces> {
+        let Some(traces) = &self.config.traces else {
+            return Ok(None);
+        };
+        let config = &traces.collector;
+        let collector = collector(&self.config, config)?;
+        match Spans::new(collector).ask().await {
+            Ok(_) => Ok(Some(config)),
+            Err(source) => Err(NoTraces::Collector {
+                to: Box::new(config.clone()),
+                source,
+            }),
+        }
+    }
+
     /// The API server and the credentials for it, neither of them tried.
     ///
     /// # Errors
@@ -161,6 +188,40 @@ impl Trial {
         let metrics = Metrics::register(&mut Registry::default());
         let kube = Kube::load(&self.config.kubernetes, metrics).await?;
         Ok(Cluster { kube })
+    }
+}
+
+/// As the agent calls it.
+fn collector(config: &Config, of: &CollectorConfig) -> Result<Collector, StartError> {
+    let token = of.token().map_err(adit_otlp::StartError::from)?;
+    let token = token.map(|loaded| Arc::new(loaded.secret));
+    Ok(Collector::new(of, token, instance(config))?)
+}
+
+/// Why spans could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum NoTraces {
+    /// The agent would not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The collector takes nothing.
+    #[error("{to} takes nothing")]
+    Collector {
+        /// Which.
+        to: Box<CollectorConfig>,
+        /// Why not.
+        source: NotTaken,
+    },
+}
+
+impl NoTraces {
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Start(error) => error.advice(),
+            Self::Collector { source, .. } => source.advice(),
+        }
     }
 }
 

@@ -289,7 +289,10 @@ impl Handler {
         let bearer = self.authenticate.bearer(headers, uri, call).await?;
         entry.comes_from(&bearer.caller, None);
         let _of_job = bearer.job_use.begin(call.began, &bearer.rules.limits)?;
-        Ok(contexts::list(&authorise::reachable(&bearer)))
+        let reachable = authorise::reachable(&bearer);
+        Ok(contexts::list(&reachable, |agent| {
+            self.route.versions(agent)
+        }))
     }
 
     fn refuse(

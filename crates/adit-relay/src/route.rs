@@ -4,11 +4,13 @@
 //! agent that has been away for a while is told at once; only one that left a moment ago is waited for.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use adit_authority::Permit;
+use adit_identity::AgentId;
 use adit_process::Stop;
 use tokio::time::{Instant, timeout};
 
@@ -58,6 +60,16 @@ impl Route {
             stop,
             metrics,
         }
+    }
+
+    /// Of what versions the replicas are that are connected, each once. For whoever may use the agent.
+    pub(crate) fn versions(&self, agent: AgentId) -> Vec<String> {
+        let tunnels = self.registry.tunnels(agent).into_iter();
+        let versions: BTreeSet<_> = tunnels.map(|(_, tunnel)| tunnel.peer().version).collect();
+        versions
+            .into_iter()
+            .filter(|version| !version.is_empty())
+            .collect()
     }
 
     /// A place on the best tunnel of the permit's agent. Cancel-safe.

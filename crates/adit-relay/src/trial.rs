@@ -136,11 +136,20 @@ impl Trial {
     /// The certificate that the private port would show; nothing without TLS.
     ///
     /// # Errors
-    /// It cannot be used, its key is another's, or operators' CAs cannot be used.
+    /// It cannot be used, or its key is another's.
     pub fn admin_certificate(&self) -> Result<Option<Certificate>, StartError> {
         let tls = files::admin_certificate(&self.config.admin)?;
-        files::operators_roots(&self.config.admin, tls.as_ref())?;
         Ok(tls.map(|tls| tls.own().certificate()))
+    }
+
+    /// The CAs that issue to operators; nothing when these need no certificate.
+    ///
+    /// # Errors
+    /// They cannot be used, or what the private port shows cannot.
+    pub fn admin_client_cas(&self) -> Result<Option<Vec<Certificate>>, StartError> {
+        let tls = files::admin_certificate(&self.config.admin)?;
+        let roots = files::operators_roots(&self.config.admin, tls.as_ref())?;
+        Ok(roots.map(|roots| roots.certificates()))
     }
 
     /// Reads the token that opens the private port to operators; nothing when none is configured.
@@ -280,20 +289,21 @@ impl Trial {
         roots.transpose().map(drop)
     }
 
-    /// Reads the certificate and the secret of the port that GitLab calls; nothing when there is no such port.
+    /// Reads the certificate and the secret of the port that GitLab calls, and gives the certificate; nothing without TLS, or when there is
+    /// no such port.
     ///
     /// # Errors
     /// One of them cannot be used.
-    pub fn gitlab_api(&self) -> Result<Option<()>, StartError> {
+    pub fn gitlab_api(&self) -> Result<Option<Certificate>, StartError> {
         let Some(api) = &self.config.gitlab_api else {
             return Ok(None);
         };
-        files::gitlab_api_certificate(api)?;
+        let tls = files::gitlab_api_certificate(api)?;
         if files::gitlab_api_secret(api)?.is_none() {
             // Then it is the one that GitLab shares with its agent server.
             self.api_secret()?;
         }
-        Ok(Some(()))
+        Ok(tls.map(|tls| tls.own().certificate()))
     }
 
     /// Reads the secrets of GitLab's webhook; nothing when none are configured.

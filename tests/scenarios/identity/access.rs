@@ -2,6 +2,10 @@
 
 use adit_identity::{Environment, JobIdentity, Namespace, Project, ProjectId, Tier};
 use adit_tests::{World, job, kube, relay, scenario};
+use serde_json::json;
+
+/// Of everything here.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const ACCESS: &str = "ci_access:
   projects:
@@ -86,14 +90,17 @@ fn job_is_told_what_it_may_reach_and_nothing_else() {
                 .get("/adit/v1/agents")
                 .await;
             assert_eq!(answer.status, 200);
-            answer.json().to_string()
+            answer.json()
         };
         assert_eq!(
             list(&of("other/tool", 7)).await,
-            r#"{"agents":[{"context":"group/sub/app:prod","default_namespace":"tools","id":1}]}"#
+            json!({ "version": VERSION, "agents": [
+                { "context": "group/sub/app:prod", "default_namespace": "tools", "id": 1, "versions": [VERSION] },
+            ] })
         );
-        assert_eq!(list(&of("stranger/x", 8)).await, r#"{"agents":[]}"#);
-        let own = list(&on(Some("prod"), true)).await;
+        let none = json!({ "version": VERSION, "agents": [] });
+        assert_eq!(list(&of("stranger/x", 8)).await, none);
+        let own = list(&on(Some("prod"), true)).await.to_string();
         assert!(
             own.contains("group/sub/app:prod")
                 && own.contains("group/sub/app:staging")

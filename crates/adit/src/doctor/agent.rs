@@ -3,6 +3,7 @@
 //! It goes the agent's own steps ([`adit_agent::Trial`]), and asks the API server what the agent may.
 
 mod cluster;
+mod own;
 mod relay;
 mod rights;
 
@@ -10,6 +11,7 @@ use adit_agent::Trial;
 use clap::Args;
 
 use self::cluster::{ACCOUNT, API_SERVER, KUBECONFIG};
+use self::own::{ADMIN, TRACES};
 use self::relay::{CERTIFICATE, CLOCK, TOKEN, TUNNEL, VERSION};
 use self::rights::{IMPERSONATION, NAMESPACES};
 use super::finding::{Check, Hop, Report};
@@ -35,9 +37,11 @@ pub(crate) struct BesideAgentArgs {
 
 const SETTINGS: Check = Check::new("settings", Hop::Agent);
 
-/// First what is on the way to the relay, then what is on the way to the API server.
-const CHECKS: [Check; 16] = [
+/// First what is the agent's own, then what is on the way to the relay, and then what is on the way to the API server.
+const CHECKS: [Check; 18] = [
     SETTINGS,
+    ADMIN,
+    TRACES,
     TOKEN,
     CERTIFICATE,
     NAME,
@@ -59,6 +63,7 @@ pub(super) async fn examine(args: BesideAgentArgs, report: &mut Report) {
     let BesideAgentArgs { agent, namespaces } = args;
     match agent::config(&agent).map(Trial::of) {
         Ok(trial) => {
+            own::check(&trial, report).await;
             // What stands in the way has been told.
             let _: Option<()> = Box::pin(relay::walk(&trial, report)).await;
             let _: Option<()> = Box::pin(cluster::walk(&trial, &namespaces, report)).await;

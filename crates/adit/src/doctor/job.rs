@@ -9,6 +9,7 @@ mod kubeconfig;
 mod relay;
 mod stream;
 mod token;
+mod version;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -23,6 +24,7 @@ use self::grant::GRANT;
 use self::relay::{CLOCK, RELAY};
 use self::stream::{IDLE, UPGRADE};
 use self::token::TOKEN;
+use self::version::VERSION;
 use super::finding::{Check, Report};
 use super::network::{CONNECT, HTTP, NAME, PROXY, TLS};
 use crate::kubeconfig::RelayUrl;
@@ -59,9 +61,9 @@ pub(crate) struct JobArgs {
 }
 
 /// In the order in which a request meets them.
-const CHECKS: [Check; 15] = [
-    SETTINGS, TOKEN, NAME, CONNECT, PROXY, TLS, HTTP, CLOCK, RELAY, GRANT, TUNNEL, API_SERVER,
-    IDENTITY, UPGRADE, IDLE,
+const CHECKS: [Check; 16] = [
+    SETTINGS, TOKEN, NAME, CONNECT, PROXY, TLS, HTTP, CLOCK, RELAY, GRANT, VERSION, TUNNEL,
+    API_SERVER, IDENTITY, UPGRADE, IDLE,
 ];
 
 pub(super) async fn examine(args: JobArgs, report: &mut Report) {

@@ -3,8 +3,9 @@
 //! Called for a job and for an agent. The invariant: certificate and name are checked as ever; what a peer showed that is not
 //! believed is told and nothing more.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use adit_agent::dial::{DialError, Dialled, Dialler};
 use adit_process::chain;
@@ -127,6 +128,16 @@ fn stop<T>(check: Check, step: Result<T, DialError>, report: &mut Report) -> Opt
     }
 }
 
+/// Where to call what listens on all addresses.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// Tells whether a certificate that this side has itself holds now. `taken` says who takes up a new one by itself.
 pub(super) fn of_own(check: Check, certificate: &Certificate, taken: &str, report: &mut Report) {
     let (now, what) = (SystemTime::now(), told(certificate));
@@ -142,12 +153,14 @@ pub(super) fn of_own(check: Check, certificate: &Certificate, taken: &str, repor
     }
 }
 
+/// How long an own port may take to answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const RENEW: &str =
     "the relay's certificate ends soon: renew it; the relay takes up the new file by itself";
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 

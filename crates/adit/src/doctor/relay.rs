@@ -14,9 +14,9 @@ use adit_relay::Trial;
 use clap::Args;
 
 use self::authorities::{API_SECRET, GITLAB, ISSUERS, READ_TOKEN, WEBHOOK};
-use self::certificate::{ADMIN_CERTIFICATE, CERTIFICATE, CLIENT_CA};
+use self::certificate::{ADMIN_CERTIFICATE, ADMIN_CLIENT_CA, CERTIFICATE, CLIENT_CA};
 use self::files::{ADMIN_TOKEN, AUDIT, TRACES};
-use self::gitlab_api::GITLAB_API;
+use self::gitlab_api::{GITLAB_API, GITLAB_API_CERTIFICATE};
 use self::running::{ADMIN, GITALY, PORT, READY, VERSION};
 use super::finding::{Check, Hop, Report};
 use crate::relay;
@@ -34,11 +34,12 @@ pub(crate) struct RelayArgs {
 
 const SETTINGS: Check = Check::new("settings", Hop::Relay);
 
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 20] = [
     SETTINGS,
     CERTIFICATE,
     CLIENT_CA,
     ADMIN_CERTIFICATE,
+    ADMIN_CLIENT_CA,
     ADMIN_TOKEN,
     AUDIT,
     TRACES,
@@ -51,6 +52,7 @@ const CHECKS: [Check; 18] = [
     API_SECRET,
     READ_TOKEN,
     GITALY,
+    GITLAB_API_CERTIFICATE,
     GITLAB_API,
     WEBHOOK,
 ];

@@ -2,8 +2,11 @@
 
 mod cluster;
 
+use adit_tests::collector::Collector;
 use adit_tests::pki::{self, HTTP1, HTTP2, Made, Pki};
 use adit_tests::{AgentBuilder, ConnectProxy, Kube, TestRelay, agent, relay, scenario};
+
+use tokio::net::TcpListener;
 
 use self::cluster::{all, cluster};
 use crate::support::{Doctor, Examined, Impostor, Terminator, closed_port, full_port};
@@ -29,7 +32,7 @@ fn whole_way_is_well_and_the_running_agent_is_left_alone() {
         let relay = relay().start().await;
         let running = agent("prod").to(&relay).serving(&kube).start().await;
         let examined = examined(&relay, &kube, |agent| agent).await;
-        examined.is_well_but_for(&[]);
+        examined.is_well_but_for(&["traces"]);
         for (check, words) in [
             ("settings", "https://127.0.0.1:"),
             ("token", "made elsewhere"),
@@ -238,7 +241,7 @@ fn what_carries_the_tunnel_is_told() {
             let url = format!("{scheme}://{}", relay.address());
             let dials = |agent: AgentBuilder| agent.with("relay", "url", url);
             let examined = examined(&relay, &kube, dials).await;
-            examined.is_well_but_for(&[]);
+            examined.is_well_but_for(&["traces"]);
             assert!(examined.what("tunnel").contains(carrier), "{examined}");
         }
         relay.stop().await;
@@ -278,7 +281,7 @@ fn certificate_that_the_relay_wants_is_told() {
             let url = format!("{scheme}://{}", relay.address());
             let dials = |agent| good(agent).with("relay", "url", url);
             let well = examined(&relay, &kube, dials).await;
-            well.is_well_but_for(&[]);
+            well.is_well_but_for(&["traces"]);
             let what = well.what("certificate");
             assert!(
                 what.contains("of `agent`, issued by `agents' CA`"),
@@ -295,6 +298,60 @@ fn certificate_that_the_relay_wants_is_told() {
         let missing = |agent| good(agent).with("relay", "client_key", "/nowhere/key");
         let lost = examined(&relay, &kube, missing).await;
         lost.is_broken_at("certificate", "agent", "/nowhere/key");
+        relay.stop().await;
+        kube.stop().await;
+    });
+}
+
+#[test]
+fn what_keeps_an_agent_from_starting_is_told() {
+    scenario(async {
+        let kube = cluster("v1.36.0", all).start().await;
+        let relay = relay().start().await;
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = taken.local_addr().unwrap();
+        let hang_up = async {
+            while let Ok((socket, _)) = taken.accept().await {
+                drop(socket)
+            }
+        };
+        let elsewhere = |agent: AgentBuilder| agent.with("admin", "address", at);
+        let port = tokio::select! {
+            port = examined(&relay, &kube, elsewhere) => port,
+            () = hang_up => unreachable!(),
+        };
+        port.is_broken_at("admin", "agent", "something else listens there");
+        assert!(port.what("admin").contains("(admin.address)"), "{port}");
+        assert_eq!(port.outcome("tunnel"), "ok", "{port}");
+
+        let running = agent("prod").to(&relay).serving(&kube).start().await;
+        let own = |agent: AgentBuilder| agent.with("admin", "address", running.admin());
+        let beside = examined(&relay, &kube, own).await;
+        assert_eq!(beside.outcome("admin"), "ok", "{beside}");
+        assert!(beside.what("admin").contains("an agent runs"), "{beside}");
+
+        let to = |endpoint: &str| {
+            let endpoint = format!("'{endpoint}'");
+            move |agent: AgentBuilder| agent.with("traces", "endpoint", endpoint)
+        };
+        let lost = |agent| {
+            let agent = to("https://localhost:4317")(agent);
+            agent.with("traces", "token_file", "/missing")
+        };
+        let lost = examined(&relay, &kube, lost).await;
+        lost.is_broken_at("traces", "agent", "traces.token_file");
+        assert_eq!(lost.outcome("tunnel"), "ok", "{lost}");
+
+        let collector = Collector::start().await;
+        let endpoint = format!("http://{}", collector.address());
+        let well = examined(&relay, &kube, to(&endpoint)).await;
+        assert_eq!(well.outcome("traces"), "ok", "{well}");
+        assert!(collector.told().is_empty());
+        collector.be_away(true);
+        let away = examined(&relay, &kube, to(&endpoint)).await;
+        assert_eq!(away.code, 0, "{away}");
+        away.warns("traces", "takes nothing");
+        running.stop().await;
         relay.stop().await;
         kube.stop().await;
     });

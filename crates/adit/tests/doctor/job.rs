@@ -360,6 +360,7 @@ fn job_that_no_agent_lets_in_is_told() {
 /// What comes after the relay was found.
 const BEYOND: &[&str] = &[
     "grant",
+    "version",
     "tunnel",
     "api-server",
     "identity",

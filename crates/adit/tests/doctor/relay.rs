@@ -42,6 +42,7 @@ fn relay_that_runs_is_well() {
         examined.is_well_but_for(&[
             "client_ca",
             "admin_certificate",
+            "admin_client_ca",
             "admin_token",
             "audit",
             "traces",
@@ -49,6 +50,7 @@ fn relay_that_runs_is_well() {
             "api_secret",
             "read_token",
             "gitaly",
+            "gitlab_api_certificate",
             "gitlab_api",
             "webhook",
         ]);
@@ -73,6 +75,7 @@ fn relay_that_does_not_run_could() {
         free.is_well_but_for(&[
             "client_ca",
             "admin_certificate",
+            "admin_client_ca",
             "admin_token",
             "audit",
             "traces",
@@ -82,6 +85,7 @@ fn relay_that_does_not_run_could() {
             "api_secret",
             "read_token",
             "gitaly",
+            "gitlab_api_certificate",
             "gitlab_api",
             "webhook",
         ]);
@@ -411,6 +415,7 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
         well.is_well_but_for(&[
             "client_ca",
             "admin_certificate",
+            "admin_client_ca",
             "admin_token",
             "audit",
             "traces",
@@ -419,6 +424,7 @@ fn gitlab_that_is_away_or_somebody_else_is_told() {
             "api_secret",
             "read_token",
             "gitaly",
+            "gitlab_api_certificate",
             "gitlab_api",
             "webhook",
         ]);
@@ -586,5 +592,70 @@ fn cas_of_agents_are_told() {
         std::fs::write(&file, "spoilt").unwrap();
         let spoilt = examined(&config).await;
         spoilt.is_broken_at("client_ca", "relay", "tunnel.client_ca_file");
+    });
+}
+
+#[test]
+fn cas_of_operators_are_told() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let file = Pki::new("operators' CA").write_ca(folder.path());
+        let relay = relay().with("admin", "client_ca_file", file.display());
+        let relay = relay.with_admin_certificate(folder.path());
+        let (config, _relay) = ended(relay.start().await).await;
+        let well = examined(&config).await;
+        assert_eq!(well.outcome("admin_client_ca"), "ok", "{well}");
+        let told = well.what("admin_client_ca");
+        assert!(told.contains("issued by `operators' CA`"), "{well}");
+
+        write_over(&file);
+        let over = examined(&config).await;
+        over.is_broken_at("admin_client_ca", "relay", "renew it");
+        assert_eq!(over.outcome("admin_certificate"), "ok", "{over}");
+        std::fs::write(&file, "spoilt").unwrap();
+        let spoilt = examined(&config).await;
+        spoilt.is_broken_at("admin_client_ca", "relay", "admin.client_ca_file");
+        assert_eq!(spoilt.outcome("admin_certificate"), "ok", "{spoilt}");
+        let lost = replaced(&config, "key", Path::new("/nowhere/key"));
+        let lost = examined(&lost).await;
+        lost.did_not_run(&["admin_client_ca"], "admin_certificate");
+    });
+}
+
+/// Writes a certificate of its own that ended long ago, and gives its key.
+fn write_over(file: &Path) -> KeyPair {
+    let key = KeyPair::generate().unwrap();
+    let mut over = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    over.not_after = date_time_ymd(2021, 1, 1);
+    std::fs::write(file, over.self_signed(&key).unwrap().pem()).unwrap();
+    key
+}
+
+#[test]
+fn certificate_of_the_port_for_gitlab_is_told() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let secret = format!("api_secret_file: '{}'", gitlab.secret_file().display());
+        let folder = TempDir::new().unwrap();
+        let (certificate, key) = Pki::new("GitLab's").write_server(folder.path());
+        let relay = relay()
+            .asking(&gitlab, &secret)
+            .with("gitlab_api", "address", "127.0.0.1:0")
+            .with("gitlab_api", "certificate", certificate.display())
+            .with("gitlab_api", "key", key.display());
+        let (config, _relay) = ended(relay.start().await).await;
+        let well = examined(&config).await;
+        assert_eq!(well.outcome("gitlab_api_certificate"), "ok", "{well}");
+        assert_eq!(well.outcome("gitlab_api"), "ok", "{well}");
+
+        let other = write_over(&certificate);
+        std::fs::write(&key, other.serialize_pem()).unwrap();
+        let over = examined(&config).await;
+        over.is_broken_at("gitlab_api_certificate", "relay", "renew it");
+        assert_eq!(over.outcome("gitlab_api"), "ok", "{over}");
+        std::fs::write(&key, "spoilt").unwrap();
+        let spoilt = examined(&config).await;
+        spoilt.is_broken_at("gitlab_api", "relay", "gitlab_api.key");
+        spoilt.did_not_run(&["gitlab_api_certificate"], "gitlab_api");
     });
 }

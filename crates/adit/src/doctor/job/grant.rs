@@ -7,6 +7,7 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use http_body_util::Full;
 
 use super::access::{Access, Holder, Wanted};
+use super::version;
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::exchange::{Answer, exchange};
 use crate::kubeconfig::{NO_AGENT, Reachable, bearer, listed};
@@ -30,7 +31,11 @@ pub(super) async fn check(access: &Access, report: &mut Report) -> Option<Vec<Re
         }
     };
     match listed(answer.status, &answer.body) {
-        Ok(agents) => granted(access, agents, report),
+        Ok(agents) => {
+            let wanted = granted(access, agents, report)?;
+            version::check(&answer.body, &wanted, report);
+            Some(wanted)
+        }
         Err(error) => {
             let hop = hop(&answer).unwrap_or(Hop::Relay);
             report.failed(at(hop), chain(&error), REFUSED);

@@ -1,4 +1,4 @@
-//! Checks `certificate`, `client_ca` and `admin_certificate`: can the files be used, of an own certificate with the key, and do they
+//! Checks `certificate`, `client_ca`, `admin_certificate` and `admin_client_ca`: can the files be used, of an own certificate with the key, and do they
 //! hold now?
 
 use adit_process::chain;
@@ -10,6 +10,7 @@ use crate::doctor::network::of_own;
 pub(super) const CERTIFICATE: Check = Check::new("certificate", Hop::Relay);
 pub(super) const CLIENT_CA: Check = Check::new("client_ca", Hop::Relay);
 pub(super) const ADMIN_CERTIFICATE: Check = Check::new("admin_certificate", Hop::Relay);
+pub(super) const ADMIN_CLIENT_CA: Check = Check::new("admin_client_ca", Hop::Relay);
 
 pub(super) fn check(trial: &Trial, report: &mut Report) {
     public(trial, report);
@@ -62,10 +63,25 @@ fn admin(trial: &Trial, report: &mut Report) {
             report.not_run(ADMIN_CERTIFICATE, why);
         }
         Err(error) => {
-            let advice = "name PEM files with the chain, with its key, and with the CAs of operators: admin.certificate, admin.key, admin.client_ca_file";
+            let advice = "name PEM files with the chain, the own certificate first, and with its key: admin.certificate, admin.key";
             report.failed(ADMIN_CERTIFICATE, chain(&error), advice);
+            report.not_run(ADMIN_CLIENT_CA, "needs admin_certificate");
+            return;
+        }
+    }
+    match trial.admin_client_cas() {
+        Ok(Some(cas)) => {
+            for ca in cas {
+                of_own(ADMIN_CLIENT_CA, &ca, TAKEN, report);
+            }
+        }
+        Ok(None) => report.not_run(ADMIN_CLIENT_CA, "operators show no certificate"),
+        Err(error) => {
+            let advice =
+                "name a PEM file with the CAs that issue to operators: admin.client_ca_file";
+            report.failed(ADMIN_CLIENT_CA, chain(&error), advice);
         }
     }
 }
 
-const TAKEN: &str = "the relay takes up the new file by itself";
+pub(super) const TAKEN: &str = "the relay takes up the new file by itself";

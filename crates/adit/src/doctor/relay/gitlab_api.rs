@@ -1,17 +1,27 @@
-//! Check `gitlab_api`: could GitLab call the relay? The certificate and the secret of the port for it are looked at, and the port itself.
+//! Checks `gitlab_api_certificate` and `gitlab_api`: could GitLab call the relay? The certificate and the secret of the port for it are looked at, and the port
+//! itself.
 
 use adit_process::chain;
 use adit_relay::{StartError, Trial};
 
+use super::certificate::TAKEN;
 use super::running::{Relay, accepts, could_listen};
 use crate::doctor::finding::{Check, Hop, Report};
+use crate::doctor::network::of_own;
 
 pub(super) const GITLAB_API: Check = Check::new("gitlab_api", Hop::Relay);
+pub(super) const GITLAB_API_CERTIFICATE: Check = Check::new("gitlab_api_certificate", Hop::Relay);
 
 pub(super) async fn check(trial: &Trial, relay: Relay, report: &mut Report) {
-    if let Err(error) = trial.gitlab_api() {
-        report.failed(GITLAB_API, chain(&error), error.advice());
-        return;
+    match trial.gitlab_api() {
+        // One that is over does not hide what else is wrong.
+        Ok(Some(certificate)) => of_own(GITLAB_API_CERTIFICATE, &certificate, TAKEN, report),
+        Ok(None) => report.not_run(GITLAB_API_CERTIFICATE, "there is none"),
+        Err(error) => {
+            report.failed(GITLAB_API, chain(&error), error.advice());
+            report.not_run(GITLAB_API_CERTIFICATE, "needs gitlab_api");
+            return;
+        }
     }
     let Some(api) = &trial.config().gitlab_api else {
         let why = "GitLab's pages are to ask nothing here, and pushes are not told of";

@@ -4,9 +4,8 @@
 //! What answers on the admin port as a relay does is taken for this one.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use adit_agent::dial::{DialError, Dialler, Tls};
 use adit_process::chain;
@@ -20,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::network::told;
+use crate::doctor::network::{PATIENCE, reachable, told};
 use crate::exchange::{Answer, NoAnswer, exchange};
 use crate::kubernetes_status::printable;
 
@@ -138,16 +137,6 @@ impl Admin {
         let shown = self.witness.as_ref()?.shown()?;
         Some(told(&shown))
     }
-}
-
-/// Where to call what listens on all addresses.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// Whether a relay that runs listens where `key` says.
@@ -272,5 +261,3 @@ pub(super) fn could_listen(
         }
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(5);

@@ -63,7 +63,7 @@ async fn in_front_of(kube: KubeBuilder) -> Examined {
 fn rights_for_each_kubernetes_are_enough_there() {
     scenario(async {
         let before = in_front_of(cluster("v1.35.2", plain)).await;
-        before.is_well_but_for(&["namespaces"]);
+        before.is_well_but_for(&["namespaces", "traces"]);
 
         let unconstrained = in_front_of(cluster("v1.36.0", plain)).await;
         assert_eq!(unconstrained.code, 0, "{unconstrained}");

@@ -82,6 +82,7 @@ fn whole_way_is_well_and_no_token_is_printed() {
         let examined = in_world(&world, &[]).await;
         examined.is_well_but_for(&["idle"]);
         for (check, words) in [
+            ("version", "relay and agents are adit "),
             (
                 "token",
                 "an ID token of https://gitlab.test for `adit-test`",
