@@ -123,13 +123,7 @@ impl Agent {
         let (traces, exporter) = traces.transpose()?.unzip();
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");
-        let admin = Admin::bind(
-            config.admin,
-            None,
-            Arc::new(registry),
-            readiness,
-            Default::default(),
-        );
+        let admin = Admin::bind(config.admin, None, Arc::new(registry), readiness, None);
         let admin = admin.map_err(|source| StartError::Admin {
             address: config.admin,
             source,

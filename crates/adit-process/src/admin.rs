@@ -37,7 +37,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds `addr` and builds the routes; `extra` adds the caller's own. Without `tls` it speaks plain HTTP.
+    /// Binds `addr` and builds the routes; `extra` adds the caller's own, and answers for paths that are none. Without `tls` it speaks plain
+    /// HTTP.
     ///
     /// # Errors
     /// When the address cannot be bound.
@@ -49,7 +50,7 @@ impl Admin {
         tls: Option<ServerTls>,
         registry: Arc<Registry>,
         readiness: Readiness,
-        extra: Router,
+        extra: Option<Router>,
     ) -> io::Result<Self> {
         let listener = Listener::new(listen(addr, ReusePort::Exclusive)?)?;
         let port = Port::new(listener, tls);
@@ -57,7 +58,10 @@ impl Admin {
         Ok(Self {
             port,
             local_addr,
-            router: router(registry, readiness).merge(extra),
+            router: match extra {
+                Some(extra) => router(registry, readiness).merge(extra),
+                None => router(registry, readiness).fallback(nothing_there),
+            },
         })
     }
 
@@ -94,6 +98,18 @@ fn router(registry: Arc<Registry>, readiness: Readiness) -> Router {
         .route("/livez", get(|| std::future::ready("live\n")))
         .route("/readyz", get(readyz).with_state(readiness))
         .route("/metrics", get(metrics).with_state(registry))
+        .method_not_allowed_fallback(other_method)
+}
+
+async fn nothing_there() -> (StatusCode, &'static str) {
+    let paths = "there is nothing at this path. GET: /livez, /readyz and /metrics\n";
+    (StatusCode::NOT_FOUND, paths)
+}
+
+/// The answer's `Allow` has those that are.
+async fn other_method() -> (StatusCode, &'static str) {
+    let told = "this method is not for this path: it is read, by GET\n";
+    (StatusCode::METHOD_NOT_ALLOWED, told)
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {

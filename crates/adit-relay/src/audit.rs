@@ -22,7 +22,7 @@ mod wake;
 mod writer;
 
 pub use config::{AuditConfig, AuditTo, FileConfig, WhenFull};
-pub(crate) use cutting::{Cutting, What};
+pub(crate) use cutting::{Cutting, Operator, What};
 pub(crate) use entry::{Ended, Entry};
 use json::Object;
 pub(crate) use queue::Stats;

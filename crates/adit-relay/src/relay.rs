@@ -316,7 +316,13 @@ impl Relay {
         let accepting = readiness.condition("accepting");
         let keys = readiness.condition("keys");
 
-        let admin = Admin::bind(admin_addr, admin_tls, Arc::new(metrics), readiness, status);
+        let admin = Admin::bind(
+            admin_addr,
+            admin_tls,
+            Arc::new(metrics),
+            readiness,
+            Some(status),
+        );
         let admin = admin.map_err(|source| StartError::admin(admin_addr, source))?;
         let admin_addr = admin.local_addr();
         let admin_stop = Arc::new(Notify::new());

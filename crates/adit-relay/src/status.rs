@@ -24,7 +24,7 @@ use adit_tunnel::Tunnel;
 use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -98,6 +98,8 @@ impl Status {
             .route("/page.css", get(page::style))
             .route("/page.js", get(page::script))
             .route("/page.svg", get(page::icon))
+            .method_not_allowed_fallback(other_method)
+            .fallback(nothing_there)
             .with_state(Arc::new((self, gate)))
     }
 
@@ -227,9 +229,24 @@ async fn show(
 ) -> Response {
     let (status, gate) = &*of;
     match gate.check(&asker, &headers) {
-        Ok(()) => Json(status.report()).into_response(),
+        Ok(_) => Json(status.report()).into_response(),
         Err(outside) => outside.into_response(),
     }
+}
+
+/// Everybody may know: it is the same for each relay.
+async fn nothing_there() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, PATHS)
+}
+
+/// The answer's `Allow` names those that are.
+async fn other_method(uri: Uri) -> (StatusCode, &'static str) {
+    let told = if uri.path().ends_with("/cut") {
+        "this method is none of a cut's: POST cuts, with the header `Adit-Confirm: <id>`, and GET asks first, in a browser\n"
+    } else {
+        "this method is not for this path: it is read, by GET\n"
+    };
+    (StatusCode::METHOD_NOT_ALLOWED, told)
 }
 
 fn replica(since: SystemTime, tunnel: &Tunnel) -> Replica {
@@ -341,3 +358,6 @@ fn problem(about: &str, message: String) -> Problem {
         message,
     }
 }
+
+/// What is on the private port.
+const PATHS: &str = "there is nothing at this path. GET: /livez, /readyz, /metrics, / (a page) and /status (the same as JSON). POST: /status/streams/<request id>/cut and /status/tunnels/<id>/cut\n";

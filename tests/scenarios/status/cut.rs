@@ -85,8 +85,12 @@ fn watch_that_an_operator_cuts_breaks_off_and_the_log_says_who_did_it() {
         assert_eq!(records[cut]["request_id"], id.as_str());
         assert_eq!(records[end]["request_id"], id.as_str());
         assert_eq!(
-            (&records[cut]["by"], &records[cut]["result"]),
-            (&json!("operator"), &json!("cut"))
+            (
+                &records[cut]["by"],
+                &records[cut]["proof"],
+                &records[cut]["result"]
+            ),
+            (&json!("operator"), &json!("loopback"), &json!("cut"))
         );
         assert_eq!(records[cut]["agent"]["id"], 1);
         let client = records[cut]["client"].as_str().unwrap();
@@ -310,5 +314,91 @@ fn nothing_is_cut_for_who_is_not_let_in_or_does_not_mean_it() {
         breaks_off(watch).await;
         drop(http2);
         world.stop().await;
+    });
+}
+
+#[test]
+fn what_is_wrong_with_a_cut_is_told_to_operators_alone_and_recorded() {
+    scenario(async {
+        let log = AuditLog::default();
+        let (relay, _folder) = demanding_token(log.of(relay()));
+        let relay = relay.start().await;
+        let long = "x".repeat(2000);
+        let host = "Host: localhost\r\n";
+        let sized = format!("{host}Content-Length: {}\r\n", long.len());
+        let post_long = async |headers: &str| {
+            let what = format!("POST {}", of_stream("5b0c9e7d21f4a386"));
+            super::asked_with(&relay, &what, &format!("{sized}{headers}"), &long).await
+        };
+        let unread = of_stream("%ff");
+        // Strangers hear that they are.
+        assert_eq!(post_long("").await.0, 401);
+        assert_eq!(post(&relay, &unread, "").await.0, 401);
+        let (status, told) = post_long(TOKEN).await;
+        assert_eq!(status, 413);
+        assert!(
+            told.contains("none of more than 1024 bytes is taken"),
+            "{told}"
+        );
+        let (status, told) = post(&relay, &unread, TOKEN).await;
+        assert_eq!(status, 400);
+        assert!(told.contains("`Adit-Confirm: <id>`"), "{told}");
+        let meant = format!("{TOKEN}{}", confirm("%ff"));
+        assert_eq!(post(&relay, &unread, &meant).await.0, 404);
+        let records = log.until(5).await;
+        let told: Vec<_> = records
+            .iter()
+            .map(|record| {
+                let text = |name: &str| record[name].as_str().unwrap_or_default();
+                (
+                    text("request_id"),
+                    text("result"),
+                    text("refusal"),
+                    text("by"),
+                )
+            })
+            .collect();
+        let expected = [
+            ("5b0c9e7d21f4a386", "refused", "token", ""),
+            ("%ff", "refused", "token", ""),
+            ("5b0c9e7d21f4a386", "refused", "body", "operator"),
+            ("%ff", "refused", "unconfirmed", "operator"),
+            ("%ff", "unknown", "", "operator"),
+        ];
+        assert_eq!(told, expected, "{records:#?}");
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn who_asks_for_what_is_not_there_is_told_what_is() {
+    scenario(async {
+        let relay = relay().start().await;
+        let host = "Host: localhost\r\n";
+        for path in ["/stauts", "/status/", "/status/stream/x/cut"] {
+            let (status, told) = asked_for(&relay, &format!("GET {path}"), host).await;
+            assert_eq!(status, 404, "{told}");
+            for there in ["/readyz", "/status (", "/status/streams/<request id>/cut"] {
+                assert!(told.contains(there), "{path}: {told}");
+            }
+        }
+        for (what, allowed, words) in [
+            ("PUT /status", "allow: GET,HEAD\r\n", "by GET"),
+            ("POST /", "allow: GET,HEAD\r\n", "by GET"),
+            ("POST /metrics", "allow: GET,HEAD\r\n", "by GET"),
+            (
+                "DELETE /status/tunnels/x/cut",
+                "allow: GET,HEAD,POST\r\n",
+                "POST cuts",
+            ),
+        ] {
+            let (status, told) = asked_for(&relay, what, host).await;
+            assert_eq!(status, 405, "{told}");
+            assert!(
+                told.contains(allowed) && told.contains(words),
+                "{what}: {told}"
+            );
+        }
+        relay.stop().await;
     });
 }

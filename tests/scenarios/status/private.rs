@@ -4,12 +4,13 @@
 use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use adit_tests::{
-    RelayBuilder, TestRelay, beyond_loopback,
+    AuditLog, RelayBuilder, TestRelay, beyond_loopback,
     pki::{self, Made, Pki},
     relay, scenario, within,
 };
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::ClientConfig;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,7 +21,7 @@ use xtask::skip;
 
 use super::{TOKEN, WRONG_TOKEN, asked_for, demanding_token};
 
-const HOST: &str = "Host: localhost\r\n";
+pub(super) const HOST: &str = "Host: localhost\r\n";
 
 /// Has its private port open to all, with a certificate; its files are in the folder.
 async fn open(relay: RelayBuilder, folder: &TempDir) -> TestRelay {
@@ -34,7 +35,7 @@ fn showing(ca: &Pki, made: Made) -> Arc<ClientConfig> {
 }
 
 /// Status and whole answer, over TLS.
-async fn asked(
+pub(super) async fn asked(
     relay: &TestRelay,
     client: Option<&Arc<ClientConfig>>,
     what: &str,
@@ -247,6 +248,74 @@ fn who_says_nothing_makes_room_for_who_comes_later() {
             last.try_read(&mut [0])
                 .is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
         );
+        relay.stop().await;
+    });
+}
+
+#[test]
+fn audit_log_tells_which_operator_asked_for_a_cut_and_of_a_stranger_that_he_is_none() {
+    scenario(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (ca, file) = operators(&folder);
+        let log = AuditLog::default();
+        let relay = log
+            .of(relay())
+            .with("admin", "client_ca_file", file.display());
+        let (relay, _token) = demanding_token(relay);
+        let relay = open(relay, &folder).await;
+        let own = showing(&ca, Made::default());
+        let strangers = showing(&Pki::new("operators' CA"), Made::default());
+        let cut = "POST /status/streams/5b0c9e7d21f4a386/cut";
+        let headers = format!("{HOST}Content-Length: 0\r\nAdit-Confirm: 5b0c9e7d21f4a386\r\n");
+        let with_token = format!("{headers}{TOKEN}");
+        assert_eq!(asked(&relay, Some(&own), cut, &headers).await.0, 404);
+        let unconfirmed = format!("{HOST}Content-Length: 0\r\n");
+        assert_eq!(asked(&relay, Some(&own), cut, &unconfirmed).await.0, 400);
+        assert_eq!(
+            asked(&relay, Some(&strangers), cut, &with_token).await.0,
+            404
+        );
+        assert_eq!(asked(&relay, Some(&strangers), cut, &headers).await.0, 401);
+        let records = log.until(4).await;
+        let who: Vec<_> = records
+            .iter()
+            .map(|record| {
+                ["result", "by", "proof", "subject", "issuer"]
+                    .map(|name| record.get(name).cloned().unwrap_or_default())
+            })
+            .collect();
+        let none = Value::Null;
+        let expected = [
+            [
+                json!("unknown"),
+                json!("operator"),
+                json!("certificate"),
+                json!("agent"),
+                json!("operators' CA"),
+            ],
+            [
+                json!("refused"),
+                json!("operator"),
+                json!("certificate"),
+                json!("agent"),
+                json!("operators' CA"),
+            ],
+            [
+                json!("unknown"),
+                json!("operator"),
+                json!("token"),
+                none.clone(),
+                none.clone(),
+            ],
+            [
+                json!("refused"),
+                none.clone(),
+                none.clone(),
+                none.clone(),
+                none,
+            ],
+        ];
+        assert_eq!(who, expected, "{records:#?}");
         relay.stop().await;
     });
 }

@@ -18,7 +18,7 @@ struct Fixture {
     tasks: JoinSet<()>,
 }
 
-fn fixture(extra: Router) -> Fixture {
+fn fixture(extra: Option<Router>) -> Fixture {
     let mut registry = Registry::default();
     let served: Counter = Counter::default();
     registry.register("adit_served", "Things served", served.clone());
@@ -38,9 +38,14 @@ fn fixture(extra: Router) -> Fixture {
 }
 
 async fn get_text(addr: SocketAddr, path: &str) -> String {
+    text(addr, "GET", path).await
+}
+
+async fn text(addr: SocketAddr, method: &str, path: &str) -> String {
     let exchange = async {
         let mut socket = TcpStream::connect(addr).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).await.unwrap();
@@ -51,7 +56,7 @@ async fn get_text(addr: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn readiness_names_what_is_missing() {
-    let fixture = fixture(Router::new());
+    let fixture = fixture(None);
     let keys = fixture.readiness.condition("issuer-keys");
     let answer = get_text(fixture.addr, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
@@ -71,7 +76,7 @@ async fn readiness_names_what_is_missing() {
 
 #[tokio::test]
 async fn metrics_are_open_metrics_text() {
-    let answer = get_text(fixture(Router::new()).addr, "/metrics").await;
+    let answer = get_text(fixture(None).addr, "/metrics").await;
     assert!(
         answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
         "{answer}"
@@ -82,13 +87,14 @@ async fn metrics_are_open_metrics_text() {
 
 #[tokio::test]
 async fn callers_own_routes_are_served() {
-    let fixture = fixture(Router::new().route("/agents", get(|| std::future::ready("none"))));
+    let extra = Router::new().route("/agents", get(|| std::future::ready("none")));
+    let fixture = fixture(Some(extra));
     assert!(get_text(fixture.addr, "/agents").await.ends_with("none"));
 }
 
 #[tokio::test]
 async fn stopping_does_not_wait_for_a_client_that_says_nothing() {
-    let mut fixture = fixture(Router::new());
+    let mut fixture = fixture(None);
     let mut silent = TcpStream::connect(fixture.addr).await.unwrap();
     silent.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
     fixture.stop.drain();
@@ -97,4 +103,19 @@ async fn stopping_does_not_wait_for_a_client_that_says_nothing() {
         .expect("it ends")
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_for_what_is_not_there_is_told_what_is() {
+    let fixture = fixture(None);
+    let answer = get_text(fixture.addr, "/metricz").await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(
+        answer.ends_with("GET: /livez, /readyz and /metrics\n"),
+        "{answer}"
+    );
+    let answer = text(fixture.addr, "PUT", "/metrics").await;
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    assert!(answer.contains("allow: GET,HEAD\r\n"), "{answer}");
+    assert!(answer.ends_with("it is read, by GET\n"), "{answer}");
 }

@@ -19,6 +19,18 @@ pub(crate) struct Cutting<'a> {
     /// From where. Behind `kubectl port-forward` that is the machine itself.
     pub(crate) client: SocketAddr,
     pub(crate) what: What<'a>,
+    /// None: whoever it is was not let in.
+    pub(crate) operator: Option<Operator<'a>>,
+}
+
+/// Who was let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operator<'a> {
+    /// By what.
+    pub(crate) proof: &'static str,
+    /// Whose certificate it was, and whose CA issued it, by their names; empty when none was shown.
+    pub(crate) subject: &'a str,
+    pub(crate) issuer: &'a str,
 }
 
 /// What is to be cut, by the name that the caller gave it.
@@ -82,7 +94,11 @@ impl Audit {
 
     /// Writes down that somebody was not let in, or did not say that it is meant.
     pub(crate) fn not_let(&self, cutting: &Cutting<'_>, why: &'static str) {
-        self.add(Behalf::Stranger, |record| {
+        let behalf = match cutting.operator {
+            Some(_) => Behalf::Known,
+            None => Behalf::Stranger,
+        };
+        self.add(behalf, |record| {
             cutting.begin(record);
             record.text("result", "refused");
             record.text("refusal", why);
@@ -115,7 +131,12 @@ impl Cutting<'_> {
             What::Tunnel(id) => record.text("tunnel", id),
         }
         record.text("client", &self.client.to_string());
-        record.text("by", "operator");
+        if let Some(operator) = self.operator {
+            record.text("by", "operator");
+            record.text("proof", operator.proof);
+            record.some_text("subject", operator.subject);
+            record.some_text("issuer", operator.issuer);
+        }
     }
 }
 

@@ -6,23 +6,27 @@
 use std::sync::Arc;
 
 use adit_identity::AgentId;
-use adit_process::admin::Asker;
+use adit_process::{admin::Asker, tls::Certificate};
 use adit_tunnel::{CloseReason, ResetReason, Tunnel};
 use axum::{
     body::Bytes,
-    extract::{ConnectInfo, Path, State},
-    http::{HeaderMap, StatusCode, header::ACCEPT},
+    extract::{
+        ConnectInfo, Path, State,
+        rejection::{BytesRejection, PathRejection},
+    },
+    http::{HeaderMap, StatusCode, Uri, header::ACCEPT},
     response::{IntoResponse, Redirect, Response},
 };
 
 use super::{
-    Gate, Outside, Status,
+    Gate, MOST_FORM_BYTES, Outside, Status,
     confirm::{self, By},
+    gate::Proof,
     page::{self, Confirm, Notice},
     spoken,
 };
 use crate::{
-    audit::{Cutting, What},
+    audit::{Cutting, Operator, What},
     lasting::Exchange,
     metrics::Cut,
 };
@@ -40,6 +44,10 @@ enum NotCut {
     Outside(#[from] Outside),
     #[error(transparent)]
     NotMeant(#[from] confirm::NotMeant),
+    #[error(
+        "the body cannot be read: a cut needs none, and none of more than {MOST_FORM_BYTES} bytes is taken"
+    )]
+    Unread(StatusCode),
     #[error("no such stream runs here, or no longer: /status lists those that do, by `request_id`")]
     NoStream,
     #[error(
@@ -53,43 +61,58 @@ enum NotCut {
 }
 
 type Shared = State<Arc<(Status, Gate)>>;
+/// What stands in the path and what is sent is looked at after the gate: who is not let in hears that, whatever else is wrong.
+type Id = Result<Path<String>, PathRejection>;
+type Sent = Result<Bytes, BytesRejection>;
 
 pub(super) async fn stream(
     State(of): Shared,
     ConnectInfo(asker): ConnectInfo<Asker>,
-    Path(id): Path<String>,
+    path: Id,
+    uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    sent: Sent,
 ) -> Response {
-    answer(&of, &asker, What::Stream(&id), &headers, &body).await
+    answer(&of, &asker, What::Stream(&id(path, &uri)), &headers, sent).await
 }
 
 pub(super) async fn tunnel(
     State(of): Shared,
     ConnectInfo(asker): ConnectInfo<Asker>,
-    Path(id): Path<String>,
+    path: Id,
+    uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    sent: Sent,
 ) -> Response {
-    answer(&of, &asker, What::Tunnel(&id), &headers, &body).await
+    answer(&of, &asker, What::Tunnel(&id(path, &uri)), &headers, sent).await
 }
 
 pub(super) async fn ask_stream(
     State(of): Shared,
     ConnectInfo(asker): ConnectInfo<Asker>,
-    Path(id): Path<String>,
+    path: Id,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    ask(&of, &asker, What::Stream(&id), &headers)
+    ask(&of, &asker, What::Stream(&id(path, &uri)), &headers)
 }
 
 pub(super) async fn ask_tunnel(
     State(of): Shared,
     ConnectInfo(asker): ConnectInfo<Asker>,
-    Path(id): Path<String>,
+    path: Id,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    ask(&of, &asker, What::Tunnel(&id), &headers)
+    ask(&of, &asker, What::Tunnel(&id(path, &uri)), &headers)
+}
+
+/// What stands between `/status/streams/` and `/cut`: as it is written there, if it is no text.
+fn id(path: Id, uri: &Uri) -> String {
+    path.map_or_else(
+        |_| uri.path().split('/').nth(3).unwrap_or_default().to_owned(),
+        |Path(id)| id,
+    )
 }
 
 async fn answer(
@@ -97,12 +120,31 @@ async fn answer(
     asker: &Asker,
     what: What<'_>,
     headers: &HeaderMap,
-    body: &[u8],
+    sent: Sent,
 ) -> Response {
     let client = asker.from;
-    let cutting = Cutting { client, what };
-    let let_in = gate.check(asker, headers).map_err(NotCut::from);
-    let meant = let_in.and_then(|()| Ok(confirm::check(what.id(), headers, body)?));
+    let let_in = gate.check(asker, headers);
+    let shown = match let_in {
+        Ok(Proof::Certificate) => asker.shown.first().and_then(|own| Certificate::read(own)),
+        Ok(Proof::Token | Proof::Machine) | Err(_) => None,
+    };
+    let (subject, issuer) = shown
+        .as_ref()
+        .map_or(("", ""), |shown| (&*shown.subject, &*shown.issuer));
+    let operator = let_in.ok().map(|proof| Operator {
+        proof: proof.as_str(),
+        subject,
+        issuer,
+    });
+    let cutting = Cutting {
+        client,
+        what,
+        operator,
+    };
+    let meant = let_in.map_err(NotCut::from).and_then(|_| {
+        let body = sent.map_err(|unread| NotCut::Unread(unread.status()))?;
+        Ok(confirm::check(what.id(), headers, &body)?)
+    });
     match status.cut(meant, &cutting).await {
         Ok(By::Header) => format!("{what} is cut\n").into_response(),
         Ok(By::Form) => Redirect::to("/").into_response(),
@@ -120,7 +162,7 @@ fn ask(
     headers: &HeaderMap,
 ) -> Response {
     let found = gate.check(asker, headers).map_err(NotCut::from);
-    match found.and_then(|()| status.find(what)) {
+    match found.and_then(|_| status.find(what)) {
         Ok(found) => page::answer(StatusCode::OK, &found.confirm(what)),
         Err(not) => not.told(headers),
     }
@@ -222,6 +264,7 @@ impl NotCut {
         match self {
             Self::Outside(outside) => outside.reason(),
             Self::NotMeant(not) => not.reason(),
+            Self::Unread(_) => "body",
             Self::NoStream | Self::NoTunnel => "unknown",
             Self::AuditFull => "audit_full",
         }
@@ -232,6 +275,7 @@ impl NotCut {
         let status = match &self {
             Self::Outside(outside) => return (*outside).into_response(),
             Self::NotMeant(not) => not.status(),
+            Self::Unread(status) => *status,
             Self::NoStream | Self::NoTunnel => StatusCode::NOT_FOUND,
             Self::AuditFull => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -34,6 +34,17 @@ pub(crate) struct Gate {
     clients: Option<ClientRoots>,
 }
 
+/// By what somebody came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// A client certificate.
+    Certificate,
+    /// The token.
+    Token,
+    /// Being on this machine.
+    Machine,
+}
+
 /// Why somebody does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Outside {
@@ -71,10 +82,10 @@ impl Gate {
         }
     }
 
-    /// Whether somebody with these headers comes in.
-    pub(crate) fn check(&self, asker: &Asker, headers: &HeaderMap) -> Result<(), Outside> {
+    /// Whether somebody with these headers comes in, and by what.
+    pub(crate) fn check(&self, asker: &Asker, headers: &HeaderMap) -> Result<Proof, Outside> {
         let unproved = match self.clients.as_ref().map(|cas| cas.check(&asker.shown)) {
-            Some(Ok(())) => return Ok(()),
+            Some(Ok(())) => return Ok(Proof::Certificate),
             Some(Err(why)) => Some(why),
             None => None,
         };
@@ -83,12 +94,12 @@ impl Gate {
         }
         match (&self.secrets, unproved) {
             (Some(secrets), unproved) => match shown(headers) {
-                Some(token) if secrets.accept(&token) => Ok(()),
+                Some(token) if secrets.accept(&token) => Ok(Proof::Token),
                 Some(_) | None => Err(unproved.map_or(Outside::NoToken, Outside::NoProof)),
             },
             (None, Some(why)) => Err(Outside::NoCertificate(why)),
             (None, None) if !self.is_local => Err(Outside::Shut),
-            (None, None) if is_addressed(headers) => Ok(()),
+            (None, None) if is_addressed(headers) => Ok(Proof::Machine),
             (None, None) => Err(Outside::Name),
         }
     }
@@ -121,6 +132,17 @@ fn shown(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
     let both = BASE64_STANDARD.decode(both).ok()?;
     let colon = both.iter().position(|byte| *byte == b':')?;
     Some(both.get(colon + 1..)?.to_vec().into())
+}
+
+impl Proof {
+    /// For the audit log.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Token => "token",
+            Self::Machine => "loopback",
+        }
+    }
 }
 
 impl Outside {
@@ -191,7 +213,7 @@ mod tests {
                 "[::1]",
             ] {
                 let checked = gate.check(&from(LOCAL), &asking(host, &[]));
-                assert_eq!(checked, Ok(()), "{host}");
+                assert_eq!(checked, Ok(Proof::Machine), "{host}");
             }
             for host in ["evil.example", "evil.example:8151", "localhost.example", ""] {
                 let refused = gate.check(&from(LOCAL), &asking(host, &[]));
@@ -210,10 +232,15 @@ mod tests {
             let gate = gate(address, Some("0123456789abcdef"));
             let refused =
                 |shown: &[&'static str]| gate.check(&from(LOCAL), &asking("relay.example", shown));
-            assert_eq!(refused(&[right]), Ok(()));
+            assert_eq!(refused(&[right]), Ok(Proof::Token));
             // Of a browser: `me:0123456789abcdef`, and `:0123456789abcdef`.
-            assert_eq!(refused(&["Basic bWU6MDEyMzQ1Njc4OWFiY2RlZg=="]), Ok(()));
-            assert_eq!(refused(&["Basic OjAxMjM0NTY3ODlhYmNkZWY="]), Ok(()));
+            let of_a_browser = [
+                "Basic bWU6MDEyMzQ1Njc4OWFiY2RlZg==",
+                "Basic OjAxMjM0NTY3ODlhYmNkZWY=",
+            ];
+            for right in of_a_browser {
+                assert_eq!(refused(&[right]), Ok(Proof::Token), "{right}");
+            }
             for wrong in [
                 &[][..],
                 &["Bearer 0123456789abcdeF"],
@@ -242,11 +269,11 @@ mod tests {
         }
         let gate = gate("0.0.0.0:8151", Some("0123456789abcdef"));
         let mapped = from("[::ffff:127.0.0.1]:4711");
-        assert_eq!(gate.check(&mapped, &headers), Ok(()));
+        assert_eq!(gate.check(&mapped, &headers), Ok(Proof::Token));
         let over_tls = Asker {
             way: Way::Secret,
             ..from(OPEN)
         };
-        assert_eq!(gate.check(&over_tls, &headers), Ok(()));
+        assert_eq!(gate.check(&over_tls, &headers), Ok(Proof::Token));
     }
 }
