@@ -16,6 +16,7 @@ use crate::upgrades::SPDY;
 pub(crate) mod cut;
 mod page;
 mod private;
+mod problems;
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";
 /// What an operator shows to a relay of [`demanding_token`], and what is nearly it.

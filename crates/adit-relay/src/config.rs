@@ -23,6 +23,7 @@ mod port;
 mod raw;
 
 pub use admin::AdminConfig;
+pub(crate) use doubts::Doubts;
 pub use gitlab_api::GitLabApiConfig;
 pub(crate) use pending::Pending;
 pub use raw::{

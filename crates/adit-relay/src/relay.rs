@@ -289,7 +289,6 @@ impl Relay {
     }
 
     fn launch(config: Config, ground: Ground) -> Result<Self, StartError> {
-        configured::tell_doubts(&config);
         let (admin_addr, address) = (config.admin.address, config.front_door.address);
         let count = if ground == Ground::Here {
             1

@@ -7,10 +7,13 @@
 use std::{
     collections::HashSet,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use adit_authority::{Agents, GitLab, Who, gitlab::BreakerState, oidc::Unfetched};
+use adit_authority::{
+    Agents, GitLab, Who,
+    gitlab::{AgentFiles, Gitaly},
+};
 use adit_identity::{
     AgentId,
     operation::{self, Object},
@@ -18,6 +21,7 @@ use adit_identity::{
 use adit_process::{
     Stop,
     admin::{Asker, Readiness},
+    reread::Looks,
     tls::{ClientRoots, ServerTls},
 };
 use adit_tunnel::Tunnel;
@@ -31,7 +35,7 @@ use axum::{
 
 use crate::{
     audit::Audit,
-    config::Pending,
+    config::{Doubts, Pending},
     in_flight::InFlight,
     lasting::{Exchange, Lasting},
     metrics::Metrics,
@@ -44,6 +48,7 @@ mod confirm;
 mod cut;
 mod gate;
 mod page;
+mod problems;
 mod report;
 mod spoken;
 
@@ -57,8 +62,6 @@ pub use spoken::{age, millis, size};
 const MOST: usize = 1000;
 /// A form that confirms a cut holds an id.
 const MOST_FORM_BYTES: usize = 1024;
-/// How long before its end a certificate is a problem: a week, in which somebody is at work.
-const SHORT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Where what is shown is kept.
 #[derive(Debug)]
@@ -68,15 +71,21 @@ pub(crate) struct Status {
     pub(crate) readiness: Readiness,
     pub(crate) rules: Current,
     pub(crate) pending: Pending,
+    pub(crate) doubts: Doubts,
+    /// How it goes with the files of secrets.
+    pub(crate) secrets: Vec<Looks>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) lasting: Lasting,
     pub(crate) in_flight: InFlight,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) admin_tls: Option<ServerTls>,
+    pub(crate) gitlab_api_tls: Option<ServerTls>,
     pub(crate) client_roots: Option<ClientRoots>,
     pub(crate) operators: Option<ClientRoots>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
+    pub(crate) gitaly: Option<Arc<Gitaly>>,
+    pub(crate) agent_files: Option<Arc<AgentFiles>>,
     pub(crate) audit: Audit,
 }
 
@@ -157,68 +166,6 @@ impl Status {
             count,
             shown: oldest.iter().map(|exchange| stream(exchange)).collect(),
         }
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        let rules = self.rules.load();
-        let missing = self.readiness.missing();
-        let unready = missing
-            .into_iter()
-            .map(|name| problem("readiness", format!("not ready: {name}")));
-        unready
-            .chain(self.of_config())
-            .chain(self.of_certificates())
-            .chain(self.of_client_roots())
-            .chain(rules.oidc.unfetched().into_iter().map(of_issuer))
-            .chain(self.gitlab.as_deref().and_then(of_gitlab))
-            .chain(self.of_audit())
-            .collect()
-    }
-
-    fn of_config(&self) -> Vec<Problem> {
-        let trouble = self.metrics.config_looks.trouble();
-        let trouble = trouble.map(|trouble| {
-            format!("its file cannot be used, and what the relay runs by stays: {trouble}")
-        });
-        let keys = self.pending.keys();
-        let pending = (!keys.is_empty()).then(|| {
-            format!(
-                "these keys count from the next start on: {}",
-                keys.join(", ")
-            )
-        });
-        let both = trouble.into_iter().chain(pending);
-        both.map(|message| problem("configuration", message))
-            .collect()
-    }
-
-    fn of_certificates(&self) -> impl Iterator<Item = Problem> {
-        let shown = [
-            ("certificate", &self.tls),
-            ("admin_certificate", &self.admin_tls),
-        ];
-        let shown = shown.into_iter();
-        shown.filter_map(|(about, tls)| of_certificate(about, tls.as_ref()?))
-    }
-
-    fn of_client_roots(&self) -> impl Iterator<Item = Problem> {
-        let believed = [
-            ("client_ca", "agents", &self.client_roots),
-            ("admin_client_ca", "operators", &self.operators),
-        ];
-        let believed = believed.into_iter();
-        believed.filter_map(|(about, whom, roots)| of_roots(about, whom, roots.as_ref()?))
-    }
-
-    fn of_audit(&self) -> Option<Problem> {
-        let (waiting, most) = (self.audit.stats().bytes, self.audit.most_bytes());
-        let is_full = most > 0 && waiting >= most / 2;
-        is_full.then(|| {
-            let message = format!(
-                "{waiting} of {most} bytes of the audit log's queue are taken: it is not written as fast as records are made"
-            );
-            problem("audit", message)
-        })
     }
 }
 
@@ -302,60 +249,6 @@ fn stream(exchange: &Exchange) -> Stream {
         age: exchange.began.elapsed().as_secs(),
         request_bytes: exchange.request_bytes.load(Ordering::Relaxed),
         answer_bytes: exchange.answer_bytes.load(Ordering::Relaxed),
-    }
-}
-
-fn of_certificate(about: &str, tls: &ServerTls) -> Option<Problem> {
-    if let Some(trouble) = tls.own().trouble() {
-        let message = format!("it cannot be read again, the old one stays: {trouble}");
-        return Some(problem(about, message));
-    }
-    let end = tls.own().not_after();
-    let is_near = end <= SystemTime::now() + SHORT;
-    is_near.then(|| problem(about, format!("it ends at {}", Moment(end))))
-}
-
-fn of_roots(about: &str, whom: &str, roots: &ClientRoots) -> Option<Problem> {
-    if let Some(trouble) = roots.trouble() {
-        let message = format!("its file cannot be read again, the old CAs stay: {trouble}");
-        return Some(problem(about, message));
-    }
-    let cas = roots.certificates();
-    let first = cas.iter().min_by_key(|ca| ca.not_after)?;
-    let is_near = first.not_after <= SystemTime::now() + SHORT;
-    let message = || {
-        let end = Moment(first.not_after);
-        format!("`{}`, which issues to {whom}, ends at {end}", first.subject)
-    };
-    is_near.then(|| problem(about, message()))
-}
-
-fn of_issuer(Unfetched { issuer, left }: Unfetched) -> Problem {
-    let message = if left.is_zero() {
-        format!("no key of {issuer} is held, and its tokens are refused")
-    } else {
-        let minutes = left.as_secs() / 60;
-        format!(
-            "the keys of {issuer} cannot be fetched; those that are held are good for {minutes} min"
-        )
-    };
-    problem("issuer", message)
-}
-
-fn of_gitlab(gitlab: &GitLab) -> Option<Problem> {
-    let message = match gitlab.breaker() {
-        BreakerState::Closed => return None,
-        BreakerState::Open | BreakerState::Probing => {
-            "GitLab does not answer, and is left alone for a while"
-        }
-    };
-    Some(problem("gitlab", message.to_owned()))
-}
-
-fn problem(about: &str, message: String) -> Problem {
-    Problem {
-        about: about.to_owned(),
-        message,
     }
 }
 

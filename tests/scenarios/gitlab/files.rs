@@ -136,6 +136,15 @@ impl Files {
         self.relay.until_metric(&sample, is_so).await;
     }
 
+    /// What operators are told about it.
+    async fn problem(&self, about: &str) -> Option<String> {
+        let (_, text) = self.relay.admin_get("/status").await;
+        let report: adit_relay::status::Report = serde_json::from_str(&text).unwrap();
+        let mut problems = report.problems.into_iter();
+        let found = problems.find(|problem| problem.about == about);
+        found.map(|problem| problem.message)
+    }
+
     async fn stop(self) {
         self.relay.stop().await;
         drop(self.token_file);
@@ -188,6 +197,8 @@ fn file_with_a_mistake_is_told_with_its_place_and_the_one_before_it_holds() {
         files.commit(Some("ci_access:\n  projects: group/shop\n"));
         files.until_one_is("wrong").await;
         assert!(logs().contains("place=2:13"), "{}", logs());
+        let told = files.problem("agent_files").await.unwrap();
+        assert!(told.starts_with("1 of agents' files at GitLab"), "{told}");
         assert!(files.lets_the_shop_in().await);
         let metrics = files.relay.metrics().await;
         let accepted = format!("{GRANTS}{{result=\"accepted\"}}");

@@ -1,11 +1,34 @@
-//! Tells what of a configuration without mistakes is hardly meant so. Asked by whoever starts a relay or checks its file.
+//! Tells what of a configuration without mistakes is hardly meant so. Asked by whoever starts a relay or checks its file, and by operators
+//! of one that runs.
+
+use std::sync::Arc;
 
 use adit_identity::mistakes::{Key, Mistake};
+use arc_swap::ArcSwap;
 
 use super::Config;
 
+/// Those of the configuration that a relay runs by. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doubts(Arc<ArcSwap<Vec<Mistake>>>);
+
+impl Doubts {
+    pub(crate) fn all(&self) -> Arc<Vec<Mistake>> {
+        self.0.load_full()
+    }
+
+    /// Tells those of this configuration, by which the relay runs from now on, and keeps them.
+    pub(crate) fn tell(&self, config: &Config) {
+        let doubts = config.doubts();
+        for doubt in &doubts {
+            tracing::warn!(key = %doubt.key, doubt = doubt.what, "the configuration is hardly meant so");
+        }
+        self.0.store(Arc::new(doubts));
+    }
+}
+
 impl Config {
-    /// What keeps everybody out, each with its key. A relay starts all the same.
+    /// What keeps everybody out, or tells everybody too much, each with its key. A relay starts all the same.
     #[must_use]
     pub fn doubts(&self) -> Vec<Mistake> {
         let root = Key::root();
@@ -23,6 +46,9 @@ impl Config {
         if self.agents.ids().next().is_none() && !asks_about_agents {
             doubt(root.field("agents"), NO_AGENTS);
         }
+        if self.agent_series > 0 && !self.admin.address.ip().is_loopback() {
+            doubt(root.field("metrics").field("agents"), OPEN_SERIES);
+        }
         let issuers = authorities.field("oidc").field("issuers");
         for (at, issuer) in self.oidc.issuers.iter().enumerate() {
             if issuer.url.ends_with('/') {
@@ -35,4 +61,5 @@ impl Config {
 
 const NO_AUTHORITY: &str = "nobody vouches for jobs or users, so the relay lets none in: name an issuer of ID tokens in authorities.oidc.issuers, or a GitLab in authorities.gitlab";
 const NO_AGENTS: &str = "none is named, and GitLab is asked about none (authorities.gitlab.api_secret_file), so none can connect";
+const OPEN_SERIES: &str = "/metrics asks nobody who he is, and the private port is not on loopback (admin.address): whoever reaches it learns the ids of these agents, so let scrapers alone reach it";
 const SLASH: &str = "ends with a slash, and then `iss` of its tokens must, too: GitLab's does not";

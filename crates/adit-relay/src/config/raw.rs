@@ -137,7 +137,8 @@ pub struct RawGitLabApi {
 #[serde(deny_unknown_fields, default)]
 pub struct RawMetrics {
     /// Agents that have series of their own, `adit_relay_agent_tunnels_open{agent}` and `adit_relay_agent_streams_open{agent}`: the first
-    /// by id; `adit_relay_agents_left_out` counts the others. Off, since whoever stores metrics pays for each series.
+    /// by id; `adit_relay_agents_left_out` counts the others. Off, since whoever stores metrics pays for each series, and whoever may read them
+    /// learns which agents there are: `/metrics` asks nobody who he is. With `admin.address` beyond loopback the relay warns of it.
     pub agents: Option<u64>,
 }
 

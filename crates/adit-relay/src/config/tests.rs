@@ -226,3 +226,20 @@ fn agents_certificates_cannot_be_wanted_where_tls_has_ended() {
     let file = check(tls).unwrap().client_ca_file;
     assert_eq!(file.unwrap().display().to_string(), "ca.pem");
 }
+
+#[test]
+fn series_of_agents_that_everybody_may_read_are_doubted() {
+    let doubts = |admin: &str, agents: u64| {
+        let yaml = format!(
+            "listen: {{address: '127.0.0.1:0'}}\nadmin: {{address: '{admin}'}}\nmetrics: {{agents: {agents}}}"
+        );
+        let doubts = check(&yaml).unwrap().doubts();
+        let keys = doubts.iter().map(|doubt| doubt.key.to_string());
+        keys.filter(|key| key.starts_with("metrics"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(doubts("0.0.0.0:8151", 1), ["metrics.agents"]);
+    assert_eq!(doubts("127.0.0.1:8151", 1), [""; 0]);
+    assert_eq!(doubts("[::1]:8151", 1), [""; 0]);
+    assert_eq!(doubts("0.0.0.0:8151", 0), [""; 0]);
+}

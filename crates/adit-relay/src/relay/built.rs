@@ -16,7 +16,7 @@ use crate::{
     audit::{Audit, Writer},
     authenticate::{Authenticate, Authorities, Fetch},
     browsers::Browsers,
-    config::{Config, Pending},
+    config::{Config, Doubts, Pending},
     forward::Forward,
     front_door::{FrontDoor, Places},
     gitlab::Cuts,
@@ -57,14 +57,23 @@ impl Built {
         let mut registered = MetricsRegistry::default();
         adit_process::metrics::register(&mut registered, env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registered);
+        let doubts = Doubts::default();
+        doubts.tell(&config);
         let mut upkeep = Upkeep::new(metrics.secret_reloads.clone());
         upkeep.spawn(metrics.remember_refusals());
         upkeep.spawn(metrics.remember_history());
         let started = config.front_door.clone();
         let tls = files::certificate(&started)?;
         let admin_tls = files::admin_certificate(&config.admin)?;
+        let gitlab_api_tls = config.gitlab_api.as_ref();
+        let gitlab_api_tls = gitlab_api_tls.map(files::gitlab_api_certificate);
+        let gitlab_api_tls = gitlab_api_tls.transpose()?.flatten();
         let mut certificates = Certificates::default();
-        for (port, tls) in [("public", &tls), ("admin", &admin_tls)] {
+        for (port, tls) in [
+            ("public", &tls),
+            ("admin", &admin_tls),
+            ("gitlab_api", &gitlab_api_tls),
+        ] {
             if let Some(tls) = tls {
                 certificates.add(port, tls);
                 upkeep.keep(tls.own().clone());
@@ -121,6 +130,7 @@ impl Built {
             started: config.clone(),
             rules: rules.clone(),
             pending: pending.clone(),
+            doubts: doubts.clone(),
             refreshes,
             jobs: Arc::clone(&jobs),
             registry: Arc::clone(&registry),
@@ -134,7 +144,7 @@ impl Built {
             registry: Arc::clone(&registry),
             budget,
             gitlab: gitlab.clone(),
-            gitaly,
+            gitaly: gitaly.clone(),
             agent_files: agent_files.clone(),
             in_flight: in_flight.clone(),
             waiting: waiting.clone(),
@@ -152,15 +162,20 @@ impl Built {
             readiness: readiness.clone(),
             rules: rules.clone(),
             pending,
+            doubts,
+            secrets: upkeep.secrets(),
             registry: Arc::clone(&registry),
             lasting: lasting.clone(),
             in_flight: in_flight.clone(),
             metrics: Arc::clone(&metrics),
             tls: tls.clone(),
             admin_tls: admin_tls.clone(),
+            gitlab_api_tls: gitlab_api_tls.clone(),
             client_roots: client_roots.clone(),
             operators,
             gitlab: gitlab.clone(),
+            gitaly,
+            agent_files: agent_files.clone(),
             audit: audit.clone(),
         };
         let agents = Agents {
@@ -184,12 +199,7 @@ impl Built {
                     stop: stop.clone(),
                     metrics: Arc::clone(&metrics),
                 };
-                Some(gitlab_api::Unopened::new(
-                    api,
-                    parts,
-                    &mut upkeep,
-                    &mut certificates,
-                )?)
+                Some(gitlab_api::Unopened::new(&api, gitlab_api_tls, parts))
             }
             (Some(_) | None, _) => None,
         };

@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
     audit::Audit,
-    config::{Config, Pending},
+    config::{Config, Doubts, Pending},
     jobs::Jobs,
     metrics::{Cut, Metrics},
     registry::Registry,
@@ -35,6 +35,7 @@ struct Inner {
     started: Config,
     rules: Current,
     pending: Pending,
+    doubts: Doubts,
     jobs: Arc<Jobs>,
     registry: Arc<Registry>,
     files: Option<Arc<AgentFiles>>,
@@ -55,6 +56,7 @@ pub(super) struct Parts {
     pub(super) started: Config,
     pub(super) rules: Current,
     pub(super) pending: Pending,
+    pub(super) doubts: Doubts,
     /// Of the issuers that `rules` name.
     pub(super) refreshes: Vec<KeyRefresh>,
     pub(super) jobs: Arc<Jobs>,
@@ -77,6 +79,7 @@ impl Configured {
             started: parts.started,
             rules: parts.rules,
             pending: parts.pending,
+            doubts: parts.doubts,
             jobs: parts.jobs,
             registry: parts.registry,
             files: parts.files,
@@ -112,7 +115,7 @@ impl Configured {
         if let Some(files) = &inner.files {
             files.configure(rules.agents());
         }
-        tell_doubts(&config);
+        inner.doubts.tell(&config);
         inner.tell_pending(&config);
     }
 
@@ -157,13 +160,6 @@ impl Inner {
             );
         }
         self.pending.set(keys);
-    }
-}
-
-/// Tells what is hardly meant so.
-pub(super) fn tell_doubts(config: &Config) {
-    for doubt in config.doubts() {
-        tracing::warn!(key = %doubt.key, doubt = doubt.what, "the configuration is hardly meant so");
     }
 }
 

@@ -6,15 +6,16 @@ use adit_authority::gitlab::AgentNames;
 use adit_process::{
     Stop,
     net::{Listener, ReusePort, listen},
+    tls::ServerTls,
 };
 use tokio::task::JoinSet;
 
-use super::{StartError, Upkeep, files, of_gitlab::Called};
+use super::{StartError, of_gitlab::Called};
 use crate::{
     config::GitLabApiConfig,
     front_door::Places,
     gitlab::{Api, Calls},
-    metrics::{Certificates, Metrics},
+    metrics::Metrics,
     registry::Registry,
     rules::Current,
     seldom::Seldom,
@@ -44,17 +45,7 @@ pub(super) struct Open {
 }
 
 impl Unopened {
-    pub(super) fn new(
-        config: GitLabApiConfig,
-        parts: Parts,
-        upkeep: &mut Upkeep,
-        certificates: &mut Certificates,
-    ) -> Result<Self, StartError> {
-        let tls = files::gitlab_api_certificate(&config)?;
-        if let Some(tls) = &tls {
-            certificates.add("gitlab_api", tls);
-            upkeep.keep(tls.own().clone());
-        }
+    pub(super) fn new(config: &GitLabApiConfig, tls: Option<ServerTls>, parts: Parts) -> Self {
         let calls = Calls {
             registry: parts.registry,
             rules: parts.rules,
@@ -72,10 +63,10 @@ impl Unopened {
             stop: parts.stop,
             metrics: parts.metrics,
         };
-        Ok(Self {
+        Self {
             address: config.address,
             api: Arc::new(api),
-        })
+        }
     }
 
     pub(super) fn open(self) -> Result<Open, StartError> {

@@ -5,7 +5,7 @@ use std::{fmt::Display, sync::Arc};
 use adit_process::{
     Reread,
     metrics::{Each, Reload},
-    reread::{self, Kept},
+    reread::{self, Kept, Looks},
     secret_file::Loaded,
 };
 use prometheus_client::metrics::counter::Counter;
@@ -17,6 +17,7 @@ pub(super) struct Upkeep {
     tasks: JoinSet<()>,
     reread: Reread,
     secret_reloads: Each<Reload, Counter>,
+    secrets: Vec<Looks>,
 }
 
 impl Upkeep {
@@ -25,12 +26,18 @@ impl Upkeep {
             tasks: JoinSet::new(),
             reread: Reread::default(),
             secret_reloads,
+            secrets: Vec::new(),
         }
     }
 
     /// Has all files read again that are kept.
     pub(super) fn reread(&self) -> &Reread {
         &self.reread
+    }
+
+    /// How it goes with the secrets' files that are kept by now.
+    pub(super) fn secrets(&self) -> Vec<Looks> {
+        self.secrets.clone()
     }
 
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -54,6 +61,7 @@ impl Upkeep {
         E: Display + 'static,
     {
         let (secret, file) = loaded.kept(replace, self.secret_reloads.clone());
+        self.secrets.push(file.looks().clone());
         self.keep(file);
         secret
     }

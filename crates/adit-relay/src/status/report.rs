@@ -152,7 +152,7 @@ pub struct Stream {
 /// What should be looked after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What it is about: `readiness`, `configuration`, `certificate`, `issuer`, `gitlab`, `audit`.
+    /// What it is about, such as `readiness`, `configuration`, `secret`, `certificate`; docs/status.md has all.
     pub about: String,
     /// A sentence.
     pub message: String,

@@ -231,11 +231,14 @@ fn gitaly_in_trouble_takes_nothing_away_and_is_told() {
         assert_eq!(metrics.value(&format!("{SERVERS}{unreachable}")), 1.0);
         let failed = r#"{outcome="unreachable"}"#;
         assert!(metrics.value(&format!("{CALLS}{failed}")) >= 1.0);
+        let told = files.problem("gitaly").await.unwrap();
+        assert!(told.contains("(unreachable: 1)"), "{told}");
         assert!(files.lets_the_shop_in().await);
         gitaly.fail(None);
         files.until_one_is("good").await;
         let answered = format!("{SERVERS}{{last=\"answered\"}}");
         assert_eq!(files.relay.metrics().await.value(&answered), 1.0);
+        assert_eq!(files.problem("gitaly").await, None);
         // The commit is still the same.
         assert_eq!(this.asked().1, read);
         files.until_handed_over(1).await;
