@@ -115,6 +115,16 @@ fn record_says_who_did_what_where_and_as_whom() {
         let hops = micros("authenticate") + micros("tunnel") + micros("api_server");
         assert!(micros("answer") >= hops, "{record}");
         assert!(micros("total") >= micros("answer"));
+        // The metrics have the same times, not rounded down.
+        let metrics = world.relay.metrics().await;
+        for (stage, told) in [
+            ("authenticate", micros("authenticate")),
+            ("forward", micros("tunnel") + micros("api_server")),
+        ] {
+            let sum = format!("adit_relay_stage_duration_seconds_sum{{stage=\"{stage}\"}}");
+            let apart = metrics.value(&sum) * 1e6 - told as f64;
+            assert!((-0.5..3.0).contains(&apart), "{stage}: {apart} in {record}");
+        }
         assert_eq!(
             told(record),
             json!({
