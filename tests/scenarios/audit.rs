@@ -14,7 +14,7 @@ use adit_tests::{
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 mod full;
 mod lasting;
@@ -143,6 +143,46 @@ fn record_says_who_did_what_where_and_as_whom() {
             !log.text().contains("canary"),
             "nothing of a query is written"
         );
+    });
+}
+
+/// While the API server has the one request, others go there and back.
+#[test]
+fn time_at_the_api_server_is_told_apart_from_the_way_there() {
+    scenario(async {
+        let log = AuditLog::default();
+        let path = format!("{PODS}/web-0");
+        let [arrived, released] = [(); 2].map(|()| Arc::new(Notify::new()));
+        let (arriving, release) = (Arc::clone(&arrived), Arc::clone(&released));
+        let kube = kube().answer(&path, move |_| {
+            let (arriving, released) = (Arc::clone(&arriving), Arc::clone(&released));
+            async move {
+                arriving.notify_one();
+                released.notified().await;
+                Response::new(body::full("late"))
+            }
+        });
+        let world = World::of(kube, log.of(relay())).await;
+        let http2 = world.job.http2().await;
+        let others = async {
+            arrived.notified().await;
+            let began = Instant::now();
+            for _ in 0..50 {
+                http2.get("/version").await.echo();
+            }
+            let took = began.elapsed();
+            release.notify_one();
+            took
+        };
+        let (answer, others) = tokio::join!(http2.get(&path), others);
+        assert_eq!(answer.status, StatusCode::OK);
+        let records = log.until(51).await;
+        let is_held = |record: &&Value| record["operation"]["name"] == "web-0";
+        let held = records.iter().find(is_held).unwrap();
+        let api_server = held["microseconds"]["api_server"].as_u64().unwrap();
+        assert!(api_server >= others.as_micros() as u64, "{held}");
+        drop(http2);
+        world.stop().await;
     });
 }
 

@@ -68,6 +68,8 @@ pub struct Told {
 pub struct Kept {
     /// Who sent it.
     pub service: String,
+    /// Which of those that are called so.
+    pub instance: String,
     pub event: String,
     pub severity: String,
     pub nanoseconds: u64,
@@ -260,8 +262,7 @@ impl LogsService for State {
         }
         let mut rejected = 0;
         for of_resource in logs {
-            let resource = of_resource.resource.unwrap();
-            let service = texts(resource.attributes).remove("service.name").unwrap();
+            let resource = texts(of_resource.resource.unwrap().attributes);
             let logs = of_resource.scope_logs.into_iter();
             for record in logs.flat_map(|it| it.log_records) {
                 let mut to_reject = self.to_reject.lock();
@@ -270,7 +271,7 @@ impl LogsService for State {
                     rejected += 1;
                     continue;
                 }
-                self.kept.lock().push(Kept::of(&service, record));
+                self.kept.lock().push(Kept::of(&resource, record));
             }
         }
         let partial_success = (rejected > 0).then(|| ExportLogsPartialSuccess {
@@ -297,9 +298,10 @@ impl State {
 }
 
 impl Kept {
-    fn of(service: &str, record: LogRecord) -> Self {
+    fn of(resource: &BTreeMap<String, String>, record: LogRecord) -> Self {
         Self {
-            service: service.to_owned(),
+            service: resource["service.name"].clone(),
+            instance: resource["service.instance.id"].clone(),
             event: record.event_name,
             severity: record.severity_text,
             nanoseconds: record.time_unix_nano,

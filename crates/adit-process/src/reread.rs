@@ -170,7 +170,7 @@ mod tests {
 
     use parking_lot::Mutex;
     use tokio::task::JoinSet;
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -254,9 +254,12 @@ mod tests {
         let mut tasks = JoinSet::new();
         tasks.spawn(keep(Arc::clone(&file), &reread));
         file.write(4);
-        while *file.in_use.lock() != 4 {
-            sleep(Duration::from_millis(100)).await;
-        }
+        let by_itself = async {
+            while *file.in_use.lock() != 4 {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(10 * EVERY, by_itself).await.expect("it is read");
         // Whoever is never idle has the paused clock stand still: its own time does not come.
         file.write(6);
         reread.now();

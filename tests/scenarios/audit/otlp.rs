@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use adit_process::replica_name;
 use adit_tests::{
     RelayBuilder, World, body,
     caller::{Http2, get, request},
@@ -78,6 +79,7 @@ fn record_has_what_a_file_s_has_and_is_found_by_its_trace() {
             ),
             ("adit-relay", "adit.audit.request", "INFO")
         );
+        assert_eq!(kept.instance, replica_name("relay"));
         let mut record = kept.body.clone();
         assert_eq!(record["request_id"], id);
         assert_eq!(

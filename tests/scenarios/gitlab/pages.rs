@@ -343,6 +343,8 @@ fn port_has_tls_a_bound_and_a_secret_of_its_own() {
         let metrics = world.relay.metrics().await;
         let refused = "adit_relay_connections_refused_total{reason=\"gitlab_api\"}";
         assert_eq!(metrics.value(refused), 1.0);
+        let ends = "adit_tls_certificate_expiry_timestamp_seconds{port=\"gitlab_api\"}";
+        assert!(metrics.value(ends) > 0.0);
         drop((kas, stranger));
         world.relay.until_metric(OPEN, |open| open == 0.0).await;
         let third = TcpStream::connect(address).await.unwrap();

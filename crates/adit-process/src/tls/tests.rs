@@ -1,6 +1,7 @@
 //! Certificates of a test CA, shown and believed over an in-memory connection.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
@@ -142,6 +143,29 @@ async fn new_files_are_shown_after_a_reload() {
     assert!(server.own().not_after() > old_end);
     let (after, _) = handshake(&server, &client, "relay.test").await.unwrap();
     assert_ne!(before, after);
+}
+
+/// As of a mounted Kubernetes secret: the names lead through one link, which is swapped.
+#[test]
+fn files_are_read_where_their_links_lead_by_then() {
+    let fixture = Fixture::new();
+    for (folder, ends) in [("..1", 2041), ("..2", 2042)] {
+        fixture.write_certificate(ends);
+        fs::create_dir(fixture.path(folder)).unwrap();
+        for name in ["relay.pem", "relay.key"] {
+            fs::rename(fixture.path(name), fixture.path(folder).join(name)).unwrap();
+        }
+    }
+    symlink("..1", fixture.path("..data")).unwrap();
+    for name in ["relay.pem", "relay.key"] {
+        symlink(Path::new("..data").join(name), fixture.path(name)).unwrap();
+    }
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let old_end = server.own().not_after();
+    symlink("..2", fixture.path("next")).unwrap();
+    fs::rename(fixture.path("next"), fixture.path("..data")).unwrap();
+    assert_eq!(look(server.own()).unwrap(), Look::Replaced);
+    assert!(server.own().not_after() > old_end);
 }
 
 #[tokio::test]
@@ -377,6 +401,25 @@ async fn chain_that_is_longer_than_any_is_hung_up_on() {
         let both = async { tokio::join!(acceptor.accept(far), connector.connect(name, near)) };
         let (accepted, _) = timeout(SOON, both).await.expect("a handshake in time");
         assert_eq!(accepted.is_ok(), passes, "{certificates}");
+    }
+}
+
+#[test]
+fn first_of_the_cas_to_end_is_the_one_that_is_told() {
+    let fixture = Fixture::new();
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let ending = |year| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = date_time_ymd(year, 12, 31);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().pem()
+    };
+    for years in [[2031, 2040], [2040, 2031]] {
+        let file = fixture.path("ca.pem");
+        fs::write(&file, years.map(ending).concat()).unwrap();
+        let roots = ClientRoots::load(file, &server).unwrap();
+        assert_eq!(since_1970(roots.first_end().unwrap()), 1_956_441_600);
     }
 }
 
