@@ -1,8 +1,8 @@
-//! Agents behind real balancers, nginx and HAProxy, with the settings that `docs/networks.md` prints: by what the tunnel gets through,
+//! Agents behind real balancers, nginx, HAProxy and Envoy, with the settings that `docs/networks.md` prints: by what the tunnel gets through,
 //! that it carries what it must, and that it outlives their patience with the silent; with TLS up to the relay, and with TLS that ends
 //! before it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use adit_tests::{
     AuditLog, Caller, Kube, Raw, TestAgent, TestRelay, agent,
@@ -26,6 +26,7 @@ use crate::{
 const NGINX: &str = "nginx";
 const HAPROXY_TCP: &str = "HAProxy, at the level of TCP";
 const HAPROXY_HTTP: &str = "HAProxy, HTTP";
+const ENVOY: &str = "Envoy";
 const TLS_ENDS: &str = "TLS that ends before the relay";
 
 /// As it is printed.
@@ -65,13 +66,34 @@ async fn stop(relay: TestRelay, agent: TestAgent, kube: Kube) {
     kube.stop().await;
 }
 
-/// By this balancer an agent with `https://` gets through so; the client that the relay sees is written so.
+/// Who the relay says comes: from loopback, all of them.
+#[derive(Clone, Copy)]
+enum Client {
+    /// As the PROXY protocol tells it, with a port.
+    Connected,
+    /// As `X-Forwarded-For` tells it.
+    Forwarded,
+    /// The same, by one that tells an address of this machine's own in the place of loopback.
+    ForwardedOutside,
+}
+
+impl Client {
+    fn is(self, address: &str) -> bool {
+        match self {
+            Self::Connected => address.starts_with("127.0.0.1:"),
+            Self::Forwarded => address == "127.0.0.1",
+            Self::ForwardedOutside => address.parse::<IpAddr>().is_ok(),
+        }
+    }
+}
+
+/// By this balancer an agent with `https://` gets through so, and the relay sees that client.
 fn gets_through(
     program: Program,
     heading: &str,
     change: impl FnOnce(String) -> String,
     transport: &str,
-    client: &str,
+    client: Client,
 ) {
     scenario(async {
         let kube = kube().start().await;
@@ -83,15 +105,12 @@ fn gets_through(
         let url = format!("https://{}", balancer.address());
         let agent = dialling(url, &relay, &kube).await;
         carries(&relay, &kube, transport).await;
-        let lacks = logs().contains("HTTP/2 does not get through to the relay, a WebSocket does");
-        assert_eq!(lacks, transport == "websocket", "{}", logs());
         let logs = logs();
+        let lacks = logs.contains("HTTP/2 does not get through to the relay, a WebSocket does");
+        assert_eq!(lacks, transport == "websocket", "{logs}");
         let opened = logs.lines().find(|line| line.contains("tunnel opened"));
-        let opened = opened.unwrap();
-        assert!(
-            opened.contains(&format!("client.addr={client}")),
-            "{opened}"
-        );
+        let (_, from) = opened.unwrap().split_once(" client.addr=").unwrap();
+        assert!(client.is(from.split(' ').next().unwrap()), "{from}");
         stop(relay, agent, kube).await;
     });
 }
@@ -99,7 +118,7 @@ fn gets_through(
 #[test]
 fn tunnel_gets_through_an_nginx_of_http1_with_its_buffers() {
     if Program::Nginx.is_there("tunnel_gets_through_an_nginx_of_http1_with_its_buffers") {
-        gets_through(Program::Nginx, NGINX, same, "websocket", "127.0.0.1 ");
+        gets_through(Program::Nginx, NGINX, same, "websocket", Client::Forwarded);
     }
 }
 
@@ -108,7 +127,7 @@ fn tunnel_gets_through_an_nginx_of_http1_with_its_buffers() {
 fn tunnel_gets_through_an_nginx_that_holds_it() {
     if Program::Nginx.is_there("tunnel_gets_through_an_nginx_that_holds_it") {
         let http2 = |settings: String| settings.replace("443 ssl", "443 ssl http2");
-        gets_through(Program::Nginx, NGINX, http2, "websocket", "127.0.0.1 ");
+        gets_through(Program::Nginx, NGINX, http2, "websocket", Client::Forwarded);
     }
 }
 
@@ -118,14 +137,26 @@ fn tunnel_gets_through_a_haproxy_that_passes_tcp_on() {
         // Callers here come to the relay without a header, from the usual address.
         let apart =
             |settings: String| settings.replace("send-proxy-v2", "send-proxy-v2 source 127.0.0.9");
-        gets_through(Program::HaProxy, HAPROXY_TCP, apart, "http2", "127.0.0.1:");
+        gets_through(
+            Program::HaProxy,
+            HAPROXY_TCP,
+            apart,
+            "http2",
+            Client::Connected,
+        );
     }
 }
 
 #[test]
 fn tunnel_gets_through_a_haproxy_of_http2() {
     if Program::HaProxy.is_there("tunnel_gets_through_a_haproxy_of_http2") {
-        gets_through(Program::HaProxy, HAPROXY_HTTP, same, "http2", "127.0.0.1 ");
+        gets_through(
+            Program::HaProxy,
+            HAPROXY_HTTP,
+            same,
+            "http2",
+            Client::Forwarded,
+        );
     }
 }
 
@@ -138,9 +169,57 @@ fn tunnel_gets_through_a_haproxy_of_http1() {
             HAPROXY_HTTP,
             http1,
             "websocket",
-            "127.0.0.1 ",
+            Client::Forwarded,
         );
     }
+}
+
+#[test]
+fn tunnel_gets_through_an_envoy_of_http2() {
+    if Program::Envoy.is_there("tunnel_gets_through_an_envoy_of_http2") {
+        gets_through(
+            Program::Envoy,
+            ENVOY,
+            same,
+            "http2",
+            Client::ForwardedOutside,
+        );
+    }
+}
+
+#[test]
+fn tunnel_gets_through_an_envoy_of_http1() {
+    if Program::Envoy.is_there("tunnel_gets_through_an_envoy_of_http1") {
+        let http1 = |settings: String| settings.replace("[h2, http/1.1]", "[http/1.1]");
+        gets_through(
+            Program::Envoy,
+            ENVOY,
+            http1,
+            "websocket",
+            Client::ForwardedOutside,
+        );
+    }
+}
+
+/// Of its own accord Envoy would put both into one connection, which one shard serves.
+#[test]
+fn each_agent_behind_an_envoy_has_a_connection_of_its_own() {
+    if !Program::Envoy.is_there("each_agent_behind_an_envoy_has_a_connection_of_its_own") {
+        return;
+    }
+    scenario(async {
+        let (kube, relay) = (kube().start().await, relay().start().await);
+        let balancer = Balancer::start(Program::Envoy, &relay, ENVOY, same).await;
+        let url = format!("grpcs://{}", balancer.address());
+        let prod = dialling(url.clone(), &relay, &kube).await;
+        let staging = agent("staging").to(&relay).serving(&kube);
+        let staging = staging.with("relay", "url", url).start().await;
+        let metrics = relay.metrics().await;
+        let open = "adit_relay_connections_open{protocol=\"http2\"}";
+        assert_eq!(metrics.value(open), 2.0);
+        staging.stop().await;
+        stop(relay, prod, kube).await;
+    });
 }
 
 #[test]
@@ -190,6 +269,19 @@ fn jobs_get_through_a_haproxy_of_http() {
     scenario(async {
         let world = adit_tests::world().await;
         let balancer = Balancer::start(Program::HaProxy, &world.relay, HAPROXY_HTTP, same).await;
+        work_by(&world.kube, &world.job.via(balancer.address())).await;
+        world.stop().await;
+    });
+}
+
+#[test]
+fn jobs_get_through_an_envoy() {
+    if !Program::Envoy.is_there("jobs_get_through_an_envoy") {
+        return;
+    }
+    scenario(async {
+        let world = adit_tests::world().await;
+        let balancer = Balancer::start(Program::Envoy, &world.relay, ENVOY, same).await;
         work_by(&world.kube, &world.job.via(balancer.address())).await;
         world.stop().await;
     });
@@ -375,6 +467,15 @@ fn tunnel_outlives_the_patience_of_haproxy() {
     if Program::HaProxy.is_there("tunnel_outlives_the_patience_of_haproxy") {
         outlives_the_silent(Program::HaProxy, HAPROXY_HTTP, |settings| {
             settings.replace("timeout tunnel 1h", "timeout tunnel 4s")
+        });
+    }
+}
+
+#[test]
+fn tunnel_outlives_the_patience_of_envoy() {
+    if Program::Envoy.is_there("tunnel_outlives_the_patience_of_envoy") {
+        outlives_the_silent(Program::Envoy, ENVOY, |settings| {
+            settings.replace("stream_idle_timeout: 0s", "stream_idle_timeout: 4s")
         });
     }
 }

@@ -1,8 +1,8 @@
-//! A real balancer in front of a relay: Debian's nginx or HAProxy, with the settings that `docs/networks.md` prints.
+//! A real balancer in front of a relay: Debian's nginx or HAProxy, or PyPI's Envoy, with the settings that `docs/networks.md` prints.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use xtask::{
     cluster::{Daemon, Processes},
     command, ports, skip,
+    tools::Envoy,
 };
 
 use crate::{TestRelay, pki, within};
@@ -19,6 +20,7 @@ use crate::{TestRelay, pki, within};
 pub enum Program {
     Nginx,
     HaProxy,
+    Envoy,
 }
 
 /// A running one. When the value goes, the process is gone.
@@ -33,24 +35,38 @@ impl Program {
     /// Whether it is installed. If not, the test of this name is noted as skipped.
     #[must_use]
     pub fn is_there(self, test: &str) -> bool {
-        let is_there = command::find(self.name()).is_some();
-        if !is_there {
-            skip::skipped(test, &format!("{} is missing", self.name()));
+        let found = match self {
+            Self::Nginx | Self::HaProxy => command::find(self.name())
+                .map(drop)
+                .ok_or_else(|| format!("{} is missing", self.name())),
+            Self::Envoy => Envoy::available().map_err(|why| format!("{why:#}")),
+        };
+        if let Err(why) = &found {
+            skip::skipped(test, why);
         }
-        is_there
+        found.is_ok()
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::HaProxy => "haproxy",
+            Self::Envoy => "envoy",
+        }
+    }
+
+    fn file(self) -> PathBuf {
+        match self {
+            Self::Nginx | Self::HaProxy => self.name().into(),
+            Self::Envoy => Envoy::ready().unwrap().program().to_owned(),
         }
     }
 
     /// The whole file, and how it is run.
     fn command(self, folder: &Path, settings: &str) -> Command {
-        let file = folder.join("balancer.conf");
-        let mut command = Command::new(self.name());
+        // Envoy tells by the name's end what the file holds.
+        let file = folder.join("balancer.yaml");
+        let mut command = Command::new(self.file());
         let text = match self {
             Self::Nginx => {
                 command.arg("-p").arg(folder).args(["-e", "stderr", "-c"]);
@@ -59,6 +75,10 @@ impl Program {
             Self::HaProxy => {
                 command.args(["-db", "-f"]);
                 format!("{HAPROXY}{settings}\n")
+            }
+            Self::Envoy => {
+                command.args(ENVOY).arg("--config-path");
+                settings.to_owned()
             }
         };
         std::fs::write(&file, text).unwrap();
@@ -134,16 +154,27 @@ fn placed(settings: &str, relay: &TestRelay, address: SocketAddr, folder: &Path)
     let bundle = folder.join("bundle.pem");
     std::fs::write(&bundle, both.concat()).unwrap();
     let ca = pki::shared().write_ca(folder);
+    let relays = relay.address();
+    let endpoint =
+        |address: SocketAddr| format!("address: {}, port_value: {}", address.ip(), address.port());
     let places = [
         ("listen 443", format!("listen {address}")),
         ("bind :443", format!("bind {address}")),
-        ("relay.internal:8150", relay.address().to_string()),
+        ("address: 0.0.0.0, port_value: 443", endpoint(address)),
+        ("relay.internal:8150", relays.to_string()),
+        (
+            "address: relay.internal, port_value: 8150",
+            endpoint(relays),
+        ),
         ("relay.internal", "localhost".to_owned()),
         ("/etc/nginx/relay.pem", certificate.display().to_string()),
         ("/etc/nginx/relay.key", key.display().to_string()),
         ("/etc/nginx/relay-ca.pem", ca.display().to_string()),
         ("/etc/haproxy/relay.pem", bundle.display().to_string()),
         ("/etc/haproxy/relay-ca.pem", ca.display().to_string()),
+        ("/etc/envoy/relay.pem", certificate.display().to_string()),
+        ("/etc/envoy/relay.key", key.display().to_string()),
+        ("/etc/envoy/relay-ca.pem", ca.display().to_string()),
     ];
     places
         .into_iter()
@@ -156,6 +187,14 @@ fn placed(settings: &str, relay: &TestRelay, address: SocketAddr, folder: &Path)
 const NGINX: &str = "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {}\n";
 /// It makes them at its start, used or not.
 const NGINX_FOLDERS: &str = "client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\nuwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\n";
+/// Several may run on one machine, none of which takes another's place.
+const ENVOY: [&str; 5] = [
+    "--disable-hot-restart",
+    "--concurrency",
+    "1",
+    "--log-level",
+    "warning",
+];
 /// As Debian's own file has it.
 const HAPROXY: &str =
     "defaults\n    timeout connect 5000\n    timeout client 50000\n    timeout server 50000\n";

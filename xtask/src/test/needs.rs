@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::cluster::Node;
 use crate::progress::{Tone, line, paint};
-use crate::tools::{self, CiLocal, Module, Prometheus, Tools, debian};
+use crate::tools::{self, CiLocal, Envoy, Module, Prometheus, Tools, debian};
 
 pub(super) fn ready() {
     for get in [
@@ -18,6 +18,7 @@ pub(super) fn ready() {
         flux,
         prometheus,
         grafana,
+        envoy,
     ] {
         if let Err(why) = get() {
             line(paint(Tone::Odd, format_args!("  {why:#}")));
@@ -56,4 +57,8 @@ fn prometheus() -> Result<()> {
 
 fn grafana() -> Result<()> {
     Tools::ready(&[Module::Grafana]).map(drop)
+}
+
+fn envoy() -> Result<()> {
+    Envoy::ready().map(drop)
 }
