@@ -106,8 +106,18 @@ fn gets_through(
         let agent = dialling(url, &relay, &kube).await;
         carries(&relay, &kube, transport).await;
         let logs = logs();
-        let lacks = logs.contains("HTTP/2 does not get through to the relay, a WebSocket does");
-        assert_eq!(lacks, transport == "websocket", "{logs}");
+        let mut lines = logs.lines();
+        let lacks = lines.find(|line| {
+            line.contains("HTTP/2 does not get through to the relay, a WebSocket does")
+        });
+        assert_eq!(lacks.is_some(), transport == "websocket", "{logs}");
+        if let Some(lacks) = lacks {
+            let says_why = |field: &str| {
+                let value = lacks.split_once(field).map(|(_, rest)| rest);
+                value.is_some_and(|value| value.starts_with('"') && !value.starts_with("\"\""))
+            };
+            assert!(says_why("error=") && says_why("advice="), "{lacks}");
+        }
         let opened = logs.lines().find(|line| line.contains("tunnel opened"));
         let (_, from) = opened.unwrap().split_once(" client.addr=").unwrap();
         assert!(client.is(from.split(' ').next().unwrap()), "{from}");
