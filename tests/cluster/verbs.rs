@@ -17,6 +17,8 @@ pub fn trials() -> Vec<Trial> {
     let mut all = trials![Needs::ControlPlane;
         deletion_waits_by_get_list_and_watch,
         apply_needs_get_and_create_or_patch,
+        apply_at_the_server_needs_patch_and_for_a_new_object_create,
+        what_is_only_tried_at_the_server_needs_create,
         waiting_needs_get_list_and_watch,
     ];
     all.extend(trials_by_client![Needs::Node;
@@ -59,16 +61,58 @@ fn apply_needs_get_and_create_or_patch(world: &World) {
         );
         narrow.kubectl(&job, "apply -f -").input(manifest).ok();
     }
-    // The server's own way reads nothing first.
     let blind = Narrow::new(world, &[("", "configmaps", "create, patch")]);
     let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: applied }\n";
-    blind
-        .kubectl(&job, "apply --server-side -f -")
-        .input(manifest)
-        .ok();
     let said = blind.kubectl(&job, "apply -f -").input(manifest).failure();
     assert!(
         said.contains("cannot get resource \"configmaps\""),
+        "{said}"
+    );
+}
+
+/// It reads nothing first, and is a PATCH, whether the object is there or not.
+fn apply_at_the_server_needs_patch_and_for_a_new_object_create(world: &World) {
+    let job = world.any_job();
+    let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: applied }\n";
+    let apply = |verbs: &str, is_there: bool| {
+        let narrow = Narrow::new(world, &[("", "configmaps", verbs)]);
+        if is_there {
+            world
+                .admin("create configmap applied --namespace")
+                .arg(&narrow.namespace)
+                .ok();
+        }
+        let apply = narrow.kubectl(&job, "apply --server-side -f -");
+        apply.input(manifest).run()
+    };
+    for (verbs, is_there, lacks) in [
+        ("create, patch", false, None),
+        ("patch", true, None),
+        ("create", false, Some("patch")),
+        ("create", true, Some("patch")),
+        ("patch", false, Some("create")),
+    ] {
+        let ended = apply(verbs, is_there);
+        let Some(lacks) = lacks else {
+            assert_eq!(ended.code, Some(0), "{verbs}, {is_there}: {ended}");
+            continue;
+        };
+        let why = format!("cannot {lacks} resource \"configmaps\"");
+        let is_refused = ended.code != Some(0) && ended.stderr.contains(&why);
+        assert!(is_refused, "{verbs}, {is_there}: {ended}");
+    }
+}
+
+fn what_is_only_tried_at_the_server_needs_create(world: &World) {
+    let job = world.any_job();
+    let tried = |verbs: &str| {
+        let narrow = Narrow::new(world, &[("", "configmaps", verbs)]);
+        narrow.kubectl(&job, "create configmap tried --dry-run=server")
+    };
+    tried("create").ok();
+    let said = tried("get, patch").failure();
+    assert!(
+        said.contains("cannot create resource \"configmaps\""),
         "{said}"
     );
 }
