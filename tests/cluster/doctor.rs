@@ -75,6 +75,7 @@ fn of_agent(world: &World, thief: &Thief<'_>, more: &[&str]) -> Value {
         .env_clear()
         .env("ADIT_AGENT_TOKEN", "of-nobody")
         .args(["doctor", "--json", "agent", "--relay", "http://127.0.0.1:1"])
+        .args(["--admin", "127.0.0.1:0"])
         .arg("--kubeconfig")
         .arg(&thief.kubeconfig)
         .args(more);
