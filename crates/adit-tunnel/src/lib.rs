@@ -23,6 +23,7 @@ mod driver;
 mod framing;
 mod handle;
 mod options;
+mod parts;
 mod send_buf;
 mod serve;
 mod stream;
@@ -41,6 +42,7 @@ pub use crate::{
     driver::Driver,
     handle::{Peer, Stats, Terms, Tunnel},
     options::Options,
+    parts::Parts,
     send_buf::SendBuf,
     serve::{Opening, serve},
     stream::{Cutter, TunnelStream},
