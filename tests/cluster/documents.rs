@@ -1,10 +1,6 @@
 //! The commands of `README.md`, `docs/` and `deploy/`, as they are written there. A block that is marked `sh` is run, those of a document one after
-//! the other in a folder of its own, unless the line above says otherwise, in a comment that readers do not see:
-//!
-//! - `<!-- not run: why -->`: it cannot be run here.
-//! - `<!-- fails: text -->`: it fails, and says this.
-//! - `<!-- another cluster -->`: nothing of what was installed before is there.
-//! - `<!-- file: path -->`, above a block of any kind: the reader has a file with this content.
+//! the other in a folder of its own, unless the line above says otherwise ([`Mark`]); and so is the script of a pipeline's job. What is written
+//! for Kubernetes is shown to its API server.
 //!
 //! Installed is in a second cluster, so that the names in the documents are free. Its pods are simulated.
 
@@ -15,10 +11,12 @@ use std::{
     process::Command,
 };
 
-use adit_tests::documents;
+use adit_tests::documents::{Block, Mark, blocks, documents};
 use libtest_mimic::Trial;
+use serde_json::Value;
 use xtask::{
     cluster::{Cluster, Node, Options},
+    tools::Prometheus,
     workspace,
 };
 
@@ -39,83 +37,83 @@ fn commands_of_the_documents_do_what_they_are_for(world: &World) {
     let desk = Desk::new(world);
     let mut read = Vec::new();
     for path in &documents() {
-        let blocks = blocks(path);
-        if blocks.iter().any(|block| block.is_commands) {
-            desk.try_out(path, &blocks);
+        let acts = acts(path);
+        if acts.iter().any(|act| act.what != What::Read) {
+            desk.try_out(path, &acts);
             read.push(path.file_name().unwrap().to_owned());
         }
     }
-    for name in ["README.md", "install.md", "upgrade.md"] {
+    for name in ["README.md", "commands.md", "install.md", "upgrade.md"] {
         assert!(read.iter().any(|read| *read == name), "{name}: {read:?}");
     }
 }
 
-/// A text between fences.
-struct Block {
+/// A block, and what a reader does with it.
+struct Act {
     /// Where it stands, for messages.
     place: String,
-    is_commands: bool,
+    what: What,
     mark: Mark,
     text: String,
 }
 
-/// What is said of a block above it.
-enum Mark {
-    None,
-    NotRun,
-    Fails { saying: String },
-    AnotherCluster,
-    File(PathBuf),
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Read,
+    /// Commands.
+    Type,
+    /// A job's script, with its variables.
+    HaveRun,
+    /// What Kubernetes would read.
+    Apply,
 }
 
-impl Mark {
-    fn of(line: &str, place: &str) -> Self {
-        let comment = line
-            .trim()
-            .strip_prefix("<!-- ")
-            .and_then(|rest| rest.strip_suffix(" -->"));
-        let Some(comment) = comment else {
-            return Self::None;
-        };
-        let (word, rest) = comment.split_once(':').unwrap_or((comment, ""));
-        let rest = rest.trim();
-        match (word, rest) {
-            ("another cluster", "") => Self::AnotherCluster,
-            (_, "") => panic!("{place}: `{comment}` is no mark, or lacks its reason"),
-            ("not run", _) => Self::NotRun,
-            ("fails", _) => Self::Fails {
-                saying: rest.to_owned(),
-            },
-            ("file", _) => Self::File(rest.into()),
-            _ => panic!("{place}: there is no mark `{word}`"),
-        }
-    }
-}
-
-fn blocks(document: &Path) -> Vec<Block> {
+/// That no command hides in a block of another kind, `documents/fences.rs` of the scenarios sees.
+fn acts(document: &Path) -> Vec<Act> {
     let text = fs::read_to_string(document).unwrap();
-    let mut lines = text.lines().enumerate();
-    let (mut blocks, mut above) = (Vec::new(), "");
-    while let Some((number, line)) = lines.next() {
-        let Some((indent, kind)) = line.split_once("```") else {
-            above = line;
-            continue;
+    let act = |block: Block| {
+        let place = format!("{}:{}", document.display(), block.line);
+        let script = script(&block);
+        let (what, text) = match (block.kind.as_str(), script) {
+            ("sh", _) => (What::Type, block.text.clone()),
+            (_, Some(script)) => (What::HaveRun, script),
+            ("yaml", None) if is_for_kubernetes(&block.text) => (What::Apply, block.text.clone()),
+            (_, None) => (What::Read, block.text.clone()),
         };
-        let place = format!("{}:{}", document.display(), number + 1);
-        assert_eq!(indent.trim(), "", "{place}: a fence begins its line");
-        // That none hides in a block of another kind, `documents/fences.rs` of the scenarios sees.
-        let is_commands = kind == "sh";
-        let within = lines.by_ref().take_while(|(_, line)| line.trim() != "```");
-        let within = within.map(|(_, line)| line.strip_prefix(indent).unwrap_or(line));
-        blocks.push(Block {
-            is_commands,
-            mark: Mark::of(above, &place),
-            text: within.map(|line| format!("{line}\n")).collect(),
+        let mark = block.mark();
+        Act {
+            mark: mark.unwrap_or_else(|why| panic!("{place}: {why}")),
             place,
-        });
-        above = "";
-    }
-    blocks
+            what,
+            text,
+        }
+    };
+    blocks(&text).into_iter().map(act).collect()
+}
+
+/// As a runner would run it, if the block is a job of a pipeline.
+fn script(block: &Block) -> Option<String> {
+    let is_yaml = block.kind == "yaml";
+    let jobs = is_yaml.then(|| serde_saphyr::from_str::<Value>(&block.text).ok())??;
+    let job = jobs
+        .as_object()?
+        .values()
+        .find(|job| job["script"].is_array())?;
+    let variables = job["variables"].as_object();
+    let variables = variables
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| format!("export {name}=\"{}\"", value.as_str().expect("a text")));
+    let lines = job["script"].as_array()?.iter();
+    let lines = lines.map(|line| line.as_str().expect("a text").to_owned());
+    Some(variables.chain(lines).collect::<Vec<_>>().join("\n"))
+}
+
+/// And of a kind that it has by itself.
+fn is_for_kubernetes(text: &str) -> bool {
+    text.starts_with("apiVersion: ")
+        && text.contains("\nkind: ")
+        && !text.contains("cert-manager.io")
 }
 
 /// Who a document is for.
@@ -154,10 +152,13 @@ impl<'a> Desk<'a> {
         });
         let running = Installation::start(world);
         let programs = world.new_folder("programs");
+        let prometheus = Prometheus::ready().unwrap();
+        let promtool = prometheus.promtool().to_owned();
         for (name, program) in [
             ("adit", &world.adit),
             ("helm", &world.cluster.helm),
             ("kubectl", &world.cluster.kubectl),
+            ("promtool", &promtool),
         ] {
             symlink(program, programs.join(name)).unwrap();
         }
@@ -172,18 +173,18 @@ impl<'a> Desk<'a> {
         desk
     }
 
-    fn try_out(&self, document: &Path, blocks: &[Block]) {
+    fn try_out(&self, document: &Path, acts: &[Act]) {
         let name = document.file_stem().unwrap().to_str().unwrap();
         let place = document.strip_prefix(workspace::root()).unwrap();
         let folder = self
             .world
             .new_folder(&place.display().to_string().replace('/', "-"));
         self.furnish(&folder);
-        for block in blocks {
-            if let Mark::File(path) = &block.mark {
+        for act in acts {
+            if let Mark::File(path) = &act.mark {
                 let path = folder.join(path);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, &block.text).unwrap();
+                fs::write(path, &act.text).unwrap();
             }
         }
         let reader = Reader::of(name);
@@ -194,15 +195,29 @@ impl<'a> Desk<'a> {
             self.succeeds(&folder, INSTALLED);
         }
         let mut run = 0;
-        for block in blocks.iter().filter(|block| block.is_commands) {
-            match &block.mark {
-                Mark::NotRun | Mark::File(_) => continue,
-                Mark::AnotherCluster => self.is_cleared(&folder),
-                Mark::None | Mark::Fails { .. } => {}
+        for act in acts {
+            let reader = match (&act.what, &act.mark) {
+                (What::Read, _) | (_, Mark::NotRun(_) | Mark::RunBy(_) | Mark::File(_)) => continue,
+                (What::Apply, _) => Reader::Owner,
+                (What::HaveRun, _) | (What::Type, Mark::InAJob) => Reader::Job,
+                (What::Type, _) => reader,
+            };
+            if act.mark == Mark::AnotherCluster {
+                self.is_cleared(&folder);
             }
-            let ended = self.run(&folder, reader, &self.here(&block.text));
-            let place = &block.place;
-            if let Mark::Fails { saying } = &block.mark {
+            let ended = if act.what == What::Apply {
+                let file = folder.join("objects.yaml");
+                fs::write(&file, &act.text).unwrap();
+                self.run(
+                    &folder,
+                    reader,
+                    "kubectl apply --dry-run=server --filename objects.yaml",
+                )
+            } else {
+                self.run(&folder, reader, &self.here(&act.text))
+            };
+            let place = &act.place;
+            if let Mark::Fails(saying) = &act.mark {
                 let has_said = ended.code != Some(0) && ended.stderr.contains(saying.as_str());
                 assert!(has_said, "{place}: {ended}");
             } else {
@@ -232,6 +247,8 @@ impl<'a> Desk<'a> {
         fs::copy(relay, folder.join("relay.yaml")).unwrap();
         let agent = self.running.agents[0].process.folder().join("agent.yaml");
         fs::copy(agent, folder.join("agent.yaml")).unwrap();
+        // What GitLab shares with its agent server.
+        fs::write(folder.join("gitlab"), "of nobody").unwrap();
     }
 
     /// With what is here in place of the documents' examples.
@@ -240,6 +257,7 @@ impl<'a> Desk<'a> {
         text.replace("https://relay.example.com", &relay.url())
             .replace("127.0.0.1:8151", &relay.admin.to_string())
             .replace("group/agents:prod", CONTEXT)
+            .replace("group/app:demo", CONTEXT)
     }
 
     /// Nothing of the documents' names is in the second cluster, but namespaces that exist.
@@ -268,7 +286,9 @@ impl<'a> Desk<'a> {
                 .env("ADIT_RELAY_URL", self.running.relay.url())
                 .env("ADIT_RELAY_CA", &self.running.relay.ca)
                 .env("ADIT_ID_TOKEN", &self.job.token)
-                .env("KUBE_CONTEXT", CONTEXT),
+                .env("KUBE_CONTEXT", CONTEXT)
+                .env("CI_PROJECT_DIR", folder)
+                .env("CI_PROJECT_PATH", "group/agents"),
             Reader::Owner => shell.env("KUBECONFIG", self.cluster.kubeconfig("admin").unwrap()),
         };
         Call::new(shell, "").run()

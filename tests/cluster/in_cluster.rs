@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use adit_tests::documents::commands_run_by;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -66,6 +67,28 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
         .kubectl("auth whoami --output=jsonpath={.status.userInfo.username}")
         .ok();
     assert_eq!(me, job.user());
+
+    // As its owner looks after it.
+    let test = "agent_runs_in_the_cluster_from_its_manifests";
+    let said = |line: &str| world.admin(line.strip_prefix("kubectl ").unwrap()).ok();
+    let install = commands_run_by("docs/install.md", test);
+    let [logs, describe] = &install[..] else {
+        panic!("{install:?}")
+    };
+    let logs = said(logs);
+    let is_up = |line: &str| line.contains("tunnel is up") && line.contains("agent.name=");
+    assert!(logs.lines().any(is_up), "{logs}");
+    assert!(said(describe).contains("Ready"));
+    let doctor = commands_run_by("docs/doctor.md", test);
+    let found = said(&doctor.concat());
+    for healthy in [
+        "ok       relay      tunnel ",
+        "ok       api-server api-server ",
+        "ok       agent      impersonation ",
+        "ok       agent      namespaces ",
+    ] {
+        assert!(found.contains(healthy), "{healthy}: {found}");
+    }
 
     // It may act as others, and nothing by itself but what everybody may.
     let rights = |account: &str| {

@@ -10,6 +10,7 @@ use std::{
     thread,
 };
 
+use adit_tests::documents::commands_run_by;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use xtask::workspace;
@@ -52,6 +53,7 @@ fn charts_are_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
     ] {
         assert!(there.contains(&object), "{object} is not among {there:?}");
     }
+    place.is_looked_after();
     for chart in [AGENT, RELAY] {
         while_working(world, &job, || place.upgrade(chart));
         place.is_at(chart, NEXT_VERSION);
@@ -161,6 +163,11 @@ impl<'a> Place<'a> {
         self.admin("create configmap keys")
             .arg(format!("--from-file={}", keys.display()))
             .ok();
+        let token = self.folder.join("admin-token");
+        fs::write(&token, "canary-of-the-operators").unwrap();
+        self.admin("create secret generic adit-relay-secrets")
+            .arg(format!("--from-file={}", token.display()))
+            .ok();
         let issuer = json!({
             "url": ISSUER, "audiences": [AUDIENCE], "jwks_file": "/etc/adit/keys/keys.json",
             "group_ids": { "group": 23, "group/sub": 25 },
@@ -172,11 +179,33 @@ impl<'a> Place<'a> {
                 "authorities": { "oidc": { "issuers": [issuer] } },
                 "agents": installation::agents(),
                 "drain": { "grace": "60s" },
+                "admin": { "token_file": "/etc/adit/secrets/admin-token" },
             },
-            "extraVolumes": [{ "name": "keys", "configMap": { "name": "keys" } }],
-            "extraVolumeMounts": [{ "name": "keys", "mountPath": "/etc/adit/keys", "readOnly": true }],
+            "extraVolumes": [
+                { "name": "keys", "configMap": { "name": "keys" } },
+                { "name": "secrets", "secret": { "secretName": "adit-relay-secrets" } },
+            ],
+            "extraVolumeMounts": [
+                { "name": "keys", "mountPath": "/etc/adit/keys", "readOnly": true },
+                { "name": "secrets", "mountPath": "/etc/adit/secrets", "readOnly": true },
+            ],
         });
         self.install(RELAY, &values);
+    }
+
+    /// By the commands that an operator reads.
+    fn is_looked_after(&self) {
+        let test = "charts_are_installed_upgraded_rolled_back_and_uninstalled";
+        let said = |document: &str| {
+            let line = commands_run_by(document, test).concat();
+            let (before, after) = line.split_once(" --namespace adit-relay ").unwrap();
+            assert_eq!(before, "kubectl");
+            self.admin("").args(after).ok()
+        };
+        let found = said("docs/doctor.md");
+        assert!(found.contains("ok       relay      ready "), "{found}");
+        let status = said("docs/status.md");
+        assert!(status.contains(installation::CONTEXT), "{status}");
     }
 
     fn install_agent(&self, url: &str) {

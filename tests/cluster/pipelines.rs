@@ -6,7 +6,7 @@ mod place;
 mod runner;
 
 use adit_identity::JobId;
-use adit_tests::JobStatus;
+use adit_tests::{JobStatus, documents::commands_run_by};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -278,6 +278,22 @@ fn a_push_alone_has_flux_look(world: &World) {
     until("what was pushed is there", || {
         is_there(world, "namespace/after").then_some(())
     });
+
+    // Back to another agent: what this one made stays, until somebody takes it away.
+    drop(place);
+    let (app, receiver) = (&flux.app, format!("receiver/gitlab-{}", flux.app));
+    let is_kept = || is_there(world, &format!("{receiver} --namespace flux-system"));
+    assert!(is_kept());
+    let mut deleted = 0;
+    for line in commands_run_by("docs/gitlab.md", "a_push_alone_has_flux_look") {
+        let line = line
+            .replace("receiver/gitlab-app", &receiver)
+            .replace("gitlab-receiver-app", &format!("gitlab-receiver-{app}"));
+        let said = world.admin(line.strip_prefix("kubectl ").unwrap()).ok();
+        deleted += said.matches(" deleted").count();
+    }
+    assert_eq!(deleted, 4);
+    assert!(!is_kept());
 }
 
 fn is_there(world: &World, what: &str) -> bool {

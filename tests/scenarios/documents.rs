@@ -18,9 +18,11 @@ use adit_tests::{
 };
 
 pub(crate) mod alerts;
+mod asides;
 pub(crate) mod dashboards;
 mod fences;
 mod keys;
+mod machine;
 mod proofs;
 mod queries;
 
@@ -98,19 +100,23 @@ fn scenarios() -> String {
 
 /// All that a folder's programs say.
 fn sources(folder: &str) -> String {
-    let mut text = String::new();
-    let mut folders = vec![root().join(folder)];
+    let read = |file| fs::read_to_string(file).unwrap();
+    programs(folder).into_iter().map(read).collect()
+}
+
+fn programs(folder: &str) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|end| end == "rs") {
-                text += &fs::read_to_string(path).unwrap();
+                found.push(path);
             }
         }
     }
-    text
+    found
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub mod caller;
 pub mod collector;
 mod connect_proxy;
 pub mod dashboards;
-mod documents;
+pub mod documents;
 pub mod flux;
 pub mod gitlab;
 mod hex;

@@ -1,24 +1,26 @@
 //! Tests that the documents name as proof of what they say: there are such tests.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use super::{document, section, section_with_those_below, sources};
+use super::{document, programs, section, section_with_those_below};
 
-/// What is run as a test anywhere in the repository.
-fn tests() -> BTreeSet<String> {
-    let mut tests = BTreeSet::new();
+/// What is run as a test anywhere in the repository, and the file that has it.
+pub(super) fn tests() -> BTreeMap<String, PathBuf> {
+    let mut tests = BTreeMap::new();
     for folder in ["crates", "tests", "xtask"] {
-        let text = sources(folder);
-        let mut is_attributed = false;
-        for line in text.lines().map(str::trim) {
-            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                is_attributed = true;
-            } else if let Some((name, rest)) = function(line) {
-                // Those of the cluster are no functions of libtest's.
-                if is_attributed || rest.starts_with("world: &World") {
-                    tests.insert(name.to_owned());
+        for file in programs(folder) {
+            let mut is_attributed = false;
+            let text = fs::read_to_string(&file).unwrap();
+            for line in text.lines().map(str::trim) {
+                if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                    is_attributed = true;
+                } else if let Some((name, rest)) = function(line) {
+                    // Those of the cluster are no functions of libtest's.
+                    if is_attributed || rest.starts_with("world: &World") {
+                        tests.insert(name.to_owned(), file.clone());
+                    }
+                    is_attributed = false;
                 }
-                is_attributed = false;
             }
         }
     }
@@ -47,7 +49,7 @@ fn every_threat_is_met_by_tests_that_there_are() {
         let (_, proofs) = row.trim_end_matches(" |").rsplit_once(" | ").unwrap();
         assert!(proofs.contains('`'), "nothing proves {row}");
         for name in quoted(proofs) {
-            assert!(tests.contains(name), "there is no test {name}: {row}");
+            assert!(tests.contains_key(name), "there is no test {name}: {row}");
         }
         count += 1;
     }
@@ -60,6 +62,6 @@ fn upgrades_are_proved_by_tests_that_there_are() {
     let names: Vec<_> = quoted(section(&page, "## What proves it")).collect();
     assert!(!names.is_empty());
     for name in names {
-        assert!(tests.contains(name), "there is no test {name}");
+        assert!(tests.contains_key(name), "there is no test {name}");
     }
 }

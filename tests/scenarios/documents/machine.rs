@@ -1,0 +1,134 @@
+//! A relay on a plain machine: what the documents say to install is run with another root, where the unit finds all that it asks for.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use adit_tests::documents::commands_run_by;
+use tempfile::TempDir;
+
+use super::root;
+
+/// A machine, and a checkout on it.
+struct Machine {
+    root: TempDir,
+    checkout: TempDir,
+    unit: String,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self {
+            root: tempfile::tempdir().unwrap(),
+            checkout: tempfile::tempdir().unwrap(),
+            unit: fs::read_to_string(root().join("deploy/systemd/adit-relay.service")).unwrap(),
+        };
+        // As every machine has them.
+        for folder in ["etc", "usr/local/bin"] {
+            fs::create_dir_all(machine.root.path().join(folder)).unwrap();
+        }
+        let checkout = machine.checkout.path();
+        let deploy = root().canonicalize().unwrap().join("deploy");
+        symlink(deploy, checkout.join("deploy")).unwrap();
+        fs::create_dir_all(checkout.join("target/release")).unwrap();
+        for file in [
+            "target/release/adit",
+            "relay.yaml",
+            "relay.crt",
+            "relay.key",
+        ] {
+            fs::write(checkout.join(file), file).unwrap();
+        }
+        machine
+    }
+
+    fn does(&self, command: &str) {
+        for part in command.split(" && ") {
+            let words: Vec<_> = part.split(' ').collect();
+            match words[..] {
+                ["install", ..] => self.installs(&words[1..]),
+                // Of a machine that runs: it has read the user's file and the unit before.
+                ["systemd-sysusers"] => assert!(self.has("/etc/sysusers.d/adit.conf")),
+                ["systemctl", "daemon-reload"] => {}
+                ["systemctl", "enable", "--now", unit] | ["systemctl", "restart", unit] => {
+                    assert!(self.has(&format!("/etc/systemd/system/{unit}.service")));
+                }
+                // The unit does it, too, before it starts.
+                ["adit", ..] => assert!(
+                    self.unit
+                        .contains(&format!("ExecStartPre=/usr/local/bin/{part}\n")),
+                    "{part}"
+                ),
+                _ => panic!("this is not known here: {part}"),
+            }
+        }
+    }
+
+    /// But for the owners, who are not on this machine.
+    fn installs(&self, words: &[&str]) {
+        let (to, words) = words.split_last().unwrap();
+        let to = self.at(to);
+        let is_owner = |word: &&str| word.starts_with("--owner=") || word.starts_with("--group=");
+        let (owners, words): (Vec<&str>, Vec<_>) = words.iter().copied().partition(is_owner);
+        for owner in owners {
+            let (_, name) = owner.split_once('=').unwrap();
+            assert!(name == "root" || self.unit.contains(&format!("\nGroup={name}\n")));
+        }
+        let mut install = Command::new("install");
+        install
+            .args(words)
+            .arg(&to)
+            .current_dir(self.checkout.path());
+        let said = install.output().unwrap();
+        assert!(said.status.success(), "{to:?}: {said:?}");
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.path().join(path.strip_prefix('/').unwrap())
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.at(path).is_file()
+    }
+
+    fn mode(&self, path: &str) -> u32 {
+        fs::metadata(self.at(path)).unwrap().permissions().mode() & 0o777
+    }
+}
+
+/// What a line of the unit names below `/usr/local` and `/etc`.
+fn named(unit: &str) -> Vec<&str> {
+    let lines = unit.lines().filter(|line| line.starts_with("Exec"));
+    let words = lines.flat_map(|line| line.split(['=', ' ']));
+    let own = |word: &&str| word.starts_with("/usr/local/") || word.starts_with("/etc/");
+    words.filter(own).collect()
+}
+
+#[test]
+fn documented_installation_is_where_the_unit_looks_for_it() {
+    let test = "documented_installation_is_where_the_unit_looks_for_it";
+    let machine = Machine::new();
+    for document in ["docs/install.md", "docs/upgrade.md"] {
+        for command in commands_run_by(document, test) {
+            machine.does(&command);
+        }
+    }
+    let named = named(&machine.unit);
+    assert!(named.contains(&"/usr/local/bin/adit") && named.contains(&"/etc/adit/relay.yaml"));
+    for file in named {
+        assert!(machine.has(file), "{file}");
+    }
+    assert_eq!(machine.mode("/usr/local/bin/adit"), 0o755);
+    // Where the example of a relay's file has them.
+    let example = fs::read_to_string(root().join("deploy/relay.example.yaml")).unwrap();
+    for (key, mode) in [("certificate", 0o644), ("key", 0o640)] {
+        let prefix = format!("  {key}: ");
+        let file = example.lines().find_map(|line| line.strip_prefix(&prefix));
+        let file = file.unwrap().split(' ').next().unwrap();
+        assert!(Path::new(file).is_absolute() && machine.has(file), "{file}");
+        assert_eq!(machine.mode(file), mode, "{file}");
+    }
+}
