@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path, process::Command};
 
+use adit_tests::documents::{blocks, documents};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use xtask::workspace;
@@ -89,7 +90,30 @@ fn charts_are_accepted_whatever_their_values(world: &World) {
             is_believed(world, &objects);
             Namespace::new(world).accepts(&objects);
         }
+        let printed = printed_values();
+        assert!(!printed.is_empty());
+        for printed in printed {
+            let values = world.new_folder("printed").join("values.yaml");
+            fs::write(&values, printed).unwrap();
+            helm(world, "lint --strict")
+                .arg(&folder)
+                .arg("--values")
+                .arg(folder.join("ci/least.yaml"))
+                .arg("--values")
+                .arg(&values)
+                .ok();
+        }
     }
+}
+
+/// Of both charts, by the documents; those of one of them are installed by the trial of the documents.
+fn printed_values() -> Vec<String> {
+    let text = documents()
+        .into_iter()
+        .map(|path| fs::read_to_string(path).unwrap());
+    let blocks = text.flat_map(|text| blocks(&text));
+    let of_both = blocks.filter(|block| block.kind == "yaml" && block.text.contains("podMonitor:"));
+    of_both.map(|block| block.text).collect()
 }
 
 /// The Prometheus operator's kinds, which refuse what it would not know.

@@ -7,9 +7,10 @@ use std::fs;
 use adit_identity::mistakes::Mistakes;
 use serde_json::{Value, json};
 
+pub(super) use self::program::Program;
 use self::{
     path::Path,
-    program::{Outcome, Program},
+    program::Outcome,
     schema::Chart,
     tables::Row,
     types::{Meaning, Types},
@@ -39,7 +40,7 @@ const OF_THE_AGENT: [&str; 2] = [
     "crates/adit-otlp/src/traces/config.rs",
 ];
 
-fn relay() -> Program {
+pub(super) fn relay() -> Program {
     fn config(file: Value) -> Result<adit_relay::Config, String> {
         let raw = serde_json::from_value::<adit_relay::RawConfig>(file);
         let raw = raw.map_err(|error| error.to_string())?;
@@ -60,7 +61,7 @@ fn relay() -> Program {
     }
 }
 
-fn agent() -> Program {
+pub(super) fn agent() -> Program {
     fn config(file: Value) -> Result<adit_agent::Config, String> {
         let raw = serde_json::from_value::<adit_agent::RawConfig>(file);
         let raw = raw.map_err(|error| error.to_string())?;

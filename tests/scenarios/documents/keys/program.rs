@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::path::Path;
 
 /// What comes of a file.
-pub(super) struct Outcome {
+pub(in crate::documents) struct Outcome {
     /// For comparing.
     pub(super) config: String,
     /// What is kept for connections that are accepted while it holds, for comparing.
@@ -18,15 +18,15 @@ pub(super) struct Outcome {
 }
 
 /// A relay, or an agent.
-pub(super) struct Program {
+pub(in crate::documents) struct Program {
     /// A whole file's check, or all that is wrong with it.
-    pub(super) check: fn(Value) -> Result<Outcome, String>,
+    pub(in crate::documents) check: fn(Value) -> Result<Outcome, String>,
     /// What is told of a file's text, if its types do not take it.
     pub(super) read: fn(&str) -> Option<String>,
     /// The keys that wait for a start when one file takes the place of another.
     pub(super) pending: fn(Value, Value) -> Vec<String>,
     /// Files with everything that is required, in which other keys may be missing.
-    pub(super) files: Vec<Value>,
+    pub(in crate::documents) files: Vec<Value>,
 }
 
 /// What a key takes.
