@@ -60,8 +60,7 @@ impl Place {
     }
 
     fn with_agent(world: &World, agent: impl FnOnce(&Relay, &GitLab) -> Agent) -> Self {
-        static OWNED: Once = Once::new();
-        OWNED.call_once(|| own(world));
+        own(world);
         let runtime = Runtime::new().unwrap();
         let gitlab = runtime.block_on(gitlab::gitlab().start());
         let seed = Seed::read(&files().join("gitlab.yaml")).unwrap();
@@ -142,12 +141,15 @@ impl Place {
 }
 
 /// What the cluster's owner has applied: the demo's rights, and a namespace for what is under review.
-fn own(world: &World) {
-    let demo = workspace::root().join("deploy/demo");
-    for file in ["flux.yaml", "rbac.yaml"] {
-        world.admin("apply --filename").arg(demo.join(file)).ok();
-    }
-    world.admin("apply --filename -").input(REVIEW).ok();
+pub fn own(world: &World) {
+    static OWNED: Once = Once::new();
+    OWNED.call_once(|| {
+        let demo = workspace::root().join("deploy/demo");
+        for file in ["flux.yaml", "rbac.yaml"] {
+            world.admin("apply --filename").arg(demo.join(file)).ok();
+        }
+        world.admin("apply --filename -").input(REVIEW).ok();
+    });
 }
 
 fn relay(world: &World, gitlab: &GitLab, gitlab_api: SocketAddr) -> Relay {
