@@ -14,6 +14,7 @@ use adit_process::tls::{Certificate, ClientTls, H2, HTTP_1_1, Witness};
 use adit_tunnel::{CloseReason, Driver, Peer, ResetReason, Tunnel};
 use bytes::Bytes;
 use http::StatusCode;
+use http::uri::PathAndQuery;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -180,6 +181,12 @@ impl Trial {
         }
     }
 
+    /// Whether its ceiling lets it act in that namespace.
+    #[must_use]
+    pub fn may_act_in(&self, namespace: &str) -> bool {
+        self.config.ceiling.has_namespace(namespace)
+    }
+
     /// The API server and the credentials for it, neither of them tried.
     ///
     /// # Errors
@@ -325,11 +332,30 @@ impl Cluster {
         Ok(review.pointer("/status/allowed") == Some(&Value::Bool(true)))
     }
 
+    /// Whether there is such a namespace; nothing where the agent may not know, which its own roles do not let it.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn has_namespace(&self, name: &str) -> Result<Option<bool>, NoAnswer> {
+        let is_label =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let target = format!("/api/v1/namespaces/{name}").parse::<PathAndQuery>();
+        let Some(target) = target.ok().filter(|_| name.bytes().all(is_label)) else {
+            return Ok(Some(false));
+        };
+        let (status, body) = self.ask(target, None).await?;
+        let told = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        Ok(match (status, told.get("reason").and_then(Value::as_str)) {
+            (StatusCode::OK, _) => Some(true),
+            (StatusCode::NOT_FOUND, Some("NotFound")) => Some(false),
+            _ => None,
+        })
+    }
+
     async fn review(&self, target: &'static str, review: &Value) -> Result<Value, NoAnswer> {
         let document = Bytes::from(review.to_string());
-        let asked = timeout(PATIENCE, self.kube.ask(target, Some(document))).await;
-        let asked = asked.map_err(|_| NoAnswer::Late)?;
-        let (status, body) = asked.map_err(|error| NoAnswer::Unreached(chain(&error)))?;
+        let target = PathAndQuery::from_static(target);
+        let (status, body) = self.ask(target, Some(document)).await?;
         let told = serde_json::from_slice::<Value>(&body).unwrap_or_default();
         if status == StatusCode::CREATED {
             return Ok(told);
@@ -337,6 +363,16 @@ impl Cluster {
         let message = told.get("message").and_then(Value::as_str);
         let message = message.unwrap_or("nothing that is a Status");
         Err(NoAnswer::Answered(status, message.to_owned()))
+    }
+
+    async fn ask(
+        &self,
+        target: PathAndQuery,
+        document: Option<Bytes>,
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        let asked = timeout(PATIENCE, self.kube.ask(target, document)).await;
+        let asked = asked.map_err(|_| NoAnswer::Late)?;
+        asked.map_err(|error| NoAnswer::Unreached(chain(&error)))
     }
 }
 

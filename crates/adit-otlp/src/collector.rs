@@ -3,6 +3,8 @@
 //! Invariant: a call ends within [`LONGEST`], and of what was not taken the error says whether it may be yet
 //! ([the protocol](https://opentelemetry.io/docs/specs/otlp/#failures)).
 
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -78,17 +80,40 @@ pub enum NotTaken {
         /// It asked for so much time.
         after: Option<Duration>,
         /// What it said, or what the connection did.
-        source: Status,
+        source: Said,
     },
     /// It said nothing in time.
     #[error("the collector did not answer within {0:?}")]
     Late(Duration),
     /// It takes nothing of ours, whatever that is: it does not accept the token, or has nobody for this kind.
     #[error("the collector refuses adit")]
-    Denied(#[source] Status),
+    Denied(#[source] Said),
     /// It does not take just that, and never will.
     #[error("the collector rejects what it is sent")]
-    Rejected(#[source] Status),
+    Rejected(#[source] Said),
+}
+
+/// What a collector said, or why it could not: each cause once, where tonic's own words have the source as `Debug` has it.
+#[derive(Debug)]
+pub struct Said(Status);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(source) = self.0.source() {
+            return write!(f, "{source}");
+        }
+        write!(f, "it says `{}`", self.0.code())?;
+        match self.0.message() {
+            "" => Ok(()),
+            message => write!(f, ": {message}"),
+        }
+    }
+}
+
+impl Error for Said {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()?.source()
+    }
 }
 
 impl NotTaken {
@@ -267,18 +292,19 @@ pub(crate) async fn answer<T>(
     }
 }
 
-fn not_taken(source: Status) -> NotTaken {
-    use std::error::Error as _;
-    if source.source().is_some() {
+fn not_taken(status: Status) -> NotTaken {
+    let after = status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay);
+    let (code, source) = (status.code(), Said(status));
+    if source.0.source().is_some() {
         // Nothing that the collector said: the connection did not come about, or broke.
         return NotTaken::Away {
             after: None,
             source,
         };
     }
-    let asked = source.get_details_retry_info();
-    let after = asked.and_then(|info| info.retry_delay);
-    match source.code() {
+    match code {
         // A proxy that has no collector behind it is told of so: HTTP's statuses have no other code.
         Code::Unknown
         | Code::Unavailable
@@ -316,6 +342,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use adit_process::chain;
     use tonic_types::ErrorDetails;
 
     use super::*;
@@ -378,7 +405,7 @@ mod tests {
     fn what_may_be_taken_later_is_sent_again_after_the_time_that_was_asked_for() {
         let away = |after| NotTaken::Away {
             after,
-            source: Status::unavailable(""),
+            source: Said(Status::unavailable("")),
         };
         let mut retry = Retry::default();
         assert!(retry.after(&away(None)).unwrap() <= WAITS.base);
@@ -387,17 +414,28 @@ mod tests {
         assert_eq!(retry.after(&away(Some(10 * asked))), Some(WAITS.cap));
         assert!(
             retry
-                .after(&NotTaken::Denied(Status::unauthenticated("")))
+                .after(&NotTaken::Denied(Said(Status::unauthenticated(""))))
                 .is_some()
         );
-        assert_eq!(retry.after(&NotTaken::Rejected(Status::internal(""))), None);
+        assert_eq!(
+            retry.after(&NotTaken::Rejected(Said(Status::internal("")))),
+            None
+        );
     }
 
     #[test]
     fn broken_connection_says_nothing_of_what_was_sent() {
         let broken = Status::from_error(Box::new(io::Error::other("broken")));
         assert_eq!(broken.code(), Code::Unknown);
-        assert!(matches!(not_taken(broken), NotTaken::Away { .. }));
+        let broken = not_taken(broken);
+        assert!(matches!(broken, NotTaken::Away { .. }));
+        let told = chain(&broken);
+        assert_eq!(
+            told,
+            "the collector cannot be reached, or takes nothing now: broken"
+        );
+        let denied = not_taken(Status::unauthenticated("no such token"));
+        assert!(chain(&denied).ends_with(": no such token"), "{denied:?}");
     }
 
     #[test]

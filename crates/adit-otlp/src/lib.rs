@@ -10,7 +10,7 @@ pub mod traces;
 
 pub use opentelemetry::trace::{SpanId, TraceId};
 
-pub use collector::{Collector, Instance, NotTaken, Retry, StartError};
+pub use collector::{Collector, Instance, NotTaken, Retry, Said, StartError};
 pub use config::{CollectorConfig, Keys, RawCollector};
 pub use token::{NoToken, Token};
 pub use traces::{Counts, Exporter, RawTraces, Sending, Span, Spans, Traces, TracesConfig};

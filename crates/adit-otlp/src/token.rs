@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use adit_process::secret_file::is_token;
 use parking_lot::Mutex;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
@@ -45,7 +46,7 @@ impl fmt::Debug for Token {
 
 fn read(text: &str) -> Result<MetadataValue<Ascii>, NoToken> {
     let token = text.trim();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_token(token) {
         return Err(NoToken);
     }
     let mut value = MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| NoToken)?;

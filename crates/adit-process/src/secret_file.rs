@@ -57,6 +57,12 @@ struct File {
     path: PathBuf,
 }
 
+/// Whether a text may be a token, as HTTP shows it: one line of visible ASCII characters, without blanks.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Reads a secret from the file that `key` names, and has it checked.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use tokio::runtime::Builder;
 
+pub(crate) use self::agent::lacking;
 use self::finding::Report;
 use crate::failure::{Ends, Failure};
 

@@ -37,9 +37,14 @@ impl Failure {
         self.exit
     }
 
-    /// The chain on one line.
-    pub(crate) fn line(&self) -> String {
-        format!("{:#}", self.error).replace('\n', " ")
+    /// The chain; what is told in several lines stays so, and begins on a line of its own.
+    pub(crate) fn lines(&self) -> String {
+        let mut chain = self.error.chain().map(ToString::to_string);
+        let first = chain.next().unwrap_or_default();
+        chain.fold(first, |text, cause| {
+            let between = if cause.contains('\n') { ":\n" } else { ": " };
+            text + between + &cause
+        })
     }
 
     /// Prints the chain to standard error, coloured on a terminal.
@@ -99,6 +104,7 @@ mod tests {
             "cannot start\n  because: line one\n    line two"
         );
         assert_eq!(failure.exit(), Exit::Unavailable);
+        assert_eq!(failure.lines(), "cannot start:\nline one\nline two");
         let advising = failure.advising("try again");
         assert!(advising.text().ends_with("line two\n  do: try again"));
     }

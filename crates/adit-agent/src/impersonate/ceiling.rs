@@ -136,6 +136,11 @@ impl Ceiling {
         }
     }
 
+    /// Whether the agent acts in that namespace.
+    pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
+        covers(&self.namespaces, namespace)
+    }
+
     /// Whether the agent does that for anybody.
     pub(crate) fn check_deed(&self, deed: &Deed) -> Result<(), Beyond> {
         let Some(key) = self.key_of_deeds() else {
@@ -150,7 +155,7 @@ impl Ceiling {
         if namespace.is_empty() && !self.cluster_scope {
             return Err(Beyond::ClusterScope(act.to_string()));
         }
-        if !namespace.is_empty() && !covers(&self.namespaces, namespace) {
+        if !namespace.is_empty() && !self.has_namespace(namespace) {
             return Err(Beyond::Namespace {
                 act: act.to_string(),
                 namespace: namespace.to_owned(),

@@ -21,7 +21,9 @@ impl Kube {
     /// # Errors
     /// The API server cannot be called. An answer that is no version is none.
     pub(crate) async fn version(&self) -> Result<Option<String>, CallError> {
-        let (status, body) = self.ask("/version", None).await?;
+        let (status, body) = self
+            .ask(PathAndQuery::from_static("/version"), None)
+            .await?;
         Ok(read(&body).filter(|_| status.is_success()))
     }
 
@@ -32,7 +34,7 @@ impl Kube {
     /// The API server cannot be called.
     pub(crate) async fn ask(
         &self,
-        target: &'static str,
+        target: PathAndQuery,
         document: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), CallError> {
         let method = match document {
@@ -43,7 +45,6 @@ impl Kube {
         if document.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
         }
-        let target = PathAndQuery::from_static(target);
         let response = self.send(method, target, headers, document).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_BYTES)

@@ -13,6 +13,7 @@ use clap::Args;
 use self::cluster::{ACCOUNT, API_SERVER, KUBECONFIG};
 use self::own::{ADMIN, TRACES};
 use self::relay::{CERTIFICATE, CLOCK, TOKEN, TUNNEL, VERSION};
+pub(crate) use self::rights::lacking;
 use self::rights::{IMPERSONATION, NAMESPACES};
 use super::finding::{Check, Hop, Report};
 use super::network::{CONNECT, HTTP, NAME, PROXY, TLS};
@@ -26,7 +27,7 @@ It takes what `adit agent` takes: flags, variables, the config file. Give it tho
 Examples:
   adit doctor agent --config agent.yaml --namespace shop
   kubectl --namespace adit-agent exec deploy/adit-agent -- \\
-    /bin/adit doctor agent --config /etc/adit/config/agent.yaml --namespace shop")]
+    /bin/adit doctor agent --namespace shop")]
 pub(crate) struct BesideAgentArgs {
     #[command(flatten)]
     agent: agent::AgentArgs,
@@ -70,7 +71,7 @@ pub(super) async fn examine(args: BesideAgentArgs, report: &mut Report) {
         }
         Err(failure) => {
             let advice = "mend what is named: docs/agent.md has every key";
-            report.failed(SETTINGS, failure.line(), advice);
+            report.failed(SETTINGS, failure.lines(), advice);
         }
     }
     report.complete(&CHECKS);

@@ -163,6 +163,20 @@ impl Report {
         }
     }
 
+    /// All of another's, after these.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.findings.append(&mut other.findings);
+    }
+
+    /// What failed is odd and no more.
+    pub(super) fn soften(&mut self) {
+        let failed = self
+            .findings
+            .iter_mut()
+            .filter(|finding| finding.is_failed());
+        failed.for_each(|finding| finding.outcome = Outcome::Warning);
+    }
+
     pub(super) fn findings(&self) -> &[Finding] {
         &self.findings
     }

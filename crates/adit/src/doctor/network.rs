@@ -12,7 +12,7 @@ use adit_process::chain;
 use adit_process::tls::{Certificate, Witness};
 
 use super::finding::{Check, Hop, Report};
-use super::span::from;
+use super::span::{day, from};
 
 pub(super) const NAME: Check = Check::new("name", Hop::Network);
 pub(super) const CONNECT: Check = Check::new("connect", Hop::Network);
@@ -115,7 +115,8 @@ pub(super) fn told(certificate: &Certificate) -> String {
         ..
     } = certificate;
     let end = from(SystemTime::now(), *not_after);
-    format!("a certificate of `{subject}`, issued by `{issuer}`, that ends {end}")
+    let day = day(*not_after);
+    format!("a certificate of `{subject}`, issued by `{issuer}`, that ends {end}{day}")
 }
 
 fn stop<T>(check: Check, step: Result<T, DialError>, report: &mut Report) -> Option<T> {

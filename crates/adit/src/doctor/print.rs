@@ -11,16 +11,34 @@ use super::finding::{Finding, Hop, Outcome, Report};
 use crate::failure::{Ends, Failure};
 use crate::terminal::has_colours;
 
-/// One line for each finding, and below it what to do.
+/// One line for each finding, and below it what to do; one for all that did not run for the same reason.
 pub(super) fn text(report: &Report) -> Result<(), Failure> {
     let stdout = io::stdout();
     let colours = has_colours(&stdout);
     let text: String = report
         .findings()
-        .iter()
-        .map(|finding| lines(finding, style(finding.outcome).filter(|_| colours)))
+        .chunk_by(is_same)
+        .map(|alike| match alike {
+            [first, second, _, ..] if is_same(first, second) => not_run(first, alike),
+            _ => alike
+                .iter()
+                .map(|finding| lines(finding, style(finding.outcome).filter(|_| colours)))
+                .collect(),
+        })
         .collect();
     print(&text)
+}
+
+/// Both did not run, for the same reason.
+fn is_same(one: &Finding, next: &Finding) -> bool {
+    one.outcome == Outcome::NotRun && next.outcome == Outcome::NotRun && one.what == next.what
+}
+
+fn not_run(first: &Finding, all: &[Finding]) -> String {
+    let names: Vec<_> = all.iter().map(|finding| finding.check).collect();
+    let (count, what) = (format!("{} checks", all.len()), &first.what);
+    let names = names.join(", ");
+    format!("{:<8} {:<10} {count:<13} {what}: {names}\n", "not run", "")
 }
 
 /// One object, on one line.
@@ -51,6 +69,7 @@ fn lines(finding: &Finding, style: Option<Style>) -> String {
         check, hop, what, ..
     } = finding;
     let hop = hop.as_str();
+    let what = what.replace('\n', &format!("\n{:>36}", ""));
     let line = format!("{style}{outcome:<8}{style:#} {hop:<10} {check:<13} {what}\n");
     let advice = finding.advice.as_ref();
     advice.map_or_else(
@@ -90,10 +109,28 @@ mod tests {
         let finding = &report.findings()[0];
         let plain = "failed   network    name          it has no address\n                                  do: look it up\n";
         assert_eq!(lines(finding, None), plain);
+        report.failed(name, "two:\none\ntwo", "mend both");
+        let told = lines(&report.findings()[1], None);
+        let further = format!("two:\n{0:36}one\n{0:36}two\n", "");
+        assert!(told.contains(&further), "{told}");
+        let finding = &report.findings()[0];
         let coloured = lines(finding, style(finding.outcome));
         assert!(
             coloured.starts_with("\x1b[31mfailed  \x1b[0m network"),
             "{coloured:?}"
         );
+    }
+
+    #[test]
+    fn what_did_not_run_for_one_reason_is_one_line() {
+        let mut report = Report::default();
+        let checks = ["name", "connect", "tls"].map(|name| Check::new(name, Hop::Network));
+        report.complete(&checks);
+        let alike: Vec<_> = report.findings().chunk_by(is_same).collect();
+        assert_eq!(alike.len(), 1);
+        let told = not_run(&report.findings()[0], alike[0]);
+        let told: Vec<_> = told.split_whitespace().collect();
+        let line = "not run 3 checks needs what is before it: name, connect, tls";
+        assert_eq!(told.join(" "), line);
     }
 }

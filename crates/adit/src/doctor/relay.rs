@@ -45,9 +45,10 @@ const CHECKS: [Check; 20] = [
     TRACES,
     ADMIN,
     PORT,
-    READY,
     VERSION,
     ISSUERS,
+    // What keeps the relay from being ready comes before.
+    READY,
     GITLAB,
     API_SECRET,
     READ_TOKEN,
@@ -74,7 +75,7 @@ pub(super) async fn examine(args: RelayArgs, report: &mut Report) {
         }
         Err(failure) => {
             let advice = "mend what is named: docs/configuration.md has every key";
-            report.failed(SETTINGS, failure.line(), advice);
+            report.failed(SETTINGS, failure.lines(), advice);
         }
     }
     report.complete(&CHECKS);

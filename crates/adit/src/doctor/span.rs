@@ -1,6 +1,6 @@
 //! How a time is told to people: in the largest unit that says enough.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Such as `3 days`, or `2 s`.
 pub(super) fn span(time: Duration) -> String {
@@ -20,9 +20,33 @@ pub(super) fn from(now: SystemTime, then: SystemTime) -> String {
     }
 }
 
+/// Such as ` (06 Nov 2094)`; nothing of a time before 1970, or after the year 9999.
+pub(super) fn day(then: SystemTime) -> String {
+    let since = then.duration_since(UNIX_EPOCH).unwrap_or_default();
+    if since.is_zero() || since.as_secs() >= YEAR_10000 {
+        return String::new();
+    }
+    // `Sun, 06 Nov 2094 08:49:37 GMT`
+    let whole = httpdate::fmt_http_date(then);
+    whole
+        .get(5..16)
+        .map_or_else(String::new, |day| format!(" ({day})"))
+}
+
+/// In seconds since 1970.
+const YEAR_10000: u64 = 253_402_300_800;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_told_as_far_as_they_go() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(day(at(784_111_777)), " (06 Nov 1994)");
+        assert_eq!(day(at(YEAR_10000 - 1)), " (31 Dec 9999)");
+        assert_eq!(day(at(YEAR_10000)), "");
+    }
 
     #[test]
     fn times_are_told_in_units_that_say_enough() {

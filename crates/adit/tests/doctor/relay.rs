@@ -92,6 +92,12 @@ fn relay_that_does_not_run_could() {
 
         let wrong = examined("listen: { address: nowhere }\nshards: 0\n").await;
         wrong.is_broken_at("settings", "relay", "shards");
+        let lines = wrong.what("settings").lines().count();
+        assert!(lines > 2, "{wrong}");
+        assert!(
+            wrong.what("settings").contains("`nowhere` is not"),
+            "{wrong}"
+        );
         wrong.did_not_run(&["certificate", "port", "issuers", "gitlab"], "settings");
     });
 }
@@ -330,6 +336,7 @@ fn collector_that_is_away_or_refuses_is_told() {
         let away = examined(&config).await;
         away.is_broken_at("audit", "relay", "reaches the collector");
         assert_eq!(away.outcome("traces"), "warning", "{away}");
+        assert!(!away.to_string().contains("source:"), "{away}");
         drop(relay);
     });
 }
@@ -341,8 +348,10 @@ fn relay_that_is_not_ready_says_why() {
         issuer.be_away();
         let relay = relay().believing(issuer).start_unready().await;
         let examined_so = examined(&relay.config()).await;
-        examined_so.is_broken_at("ready", "relay", "missing: keys");
-        assert_eq!(examined_so.outcome("issuers"), "failed", "{examined_so}");
+        examined_so.is_broken_at("issuers", "authority", "jwks_url");
+        assert_eq!(examined_so.outcome("ready"), "failed", "{examined_so}");
+        let missing = examined_so.what("ready");
+        assert!(missing.contains("missing: keys"), "{examined_so}");
         let (config, relay) = ended(relay).await;
         let examined_so = examined(&config).await;
         examined_so.is_broken_at("issuers", "authority", "jwks_url");

@@ -42,7 +42,12 @@ pub(super) async fn walk(trial: &Trial, namespaces: &[String], report: &mut Repo
             return None;
         }
     }
-    rights::check(&cluster, version.as_deref(), namespaces, report).await;
+    let place = rights::Place {
+        trial,
+        cluster: &cluster,
+        namespaces,
+    };
+    rights::check(&place, version.as_deref(), report).await;
     Some(())
 }
 

@@ -98,7 +98,7 @@ fn from_flags(args: &JobArgs, relay: &RelayUrl, context: Option<&str>) -> Result
         advice: error.advice(),
     })?;
     Ok(Found {
-        from: "ADIT_RELAY_URL".to_owned(),
+        from: named_by(relay).to_owned(),
         relay: relay.clone(),
         roots: args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only),
         roots_file: None,
@@ -108,6 +108,17 @@ fn from_flags(args: &JobArgs, relay: &RelayUrl, context: Option<&str>) -> Result
         agent: context.map_or(Wanted::All, |name| Wanted::Context(name.to_owned())),
         namespace: None,
     })
+}
+
+/// The flag comes before the variable.
+fn named_by(relay: &RelayUrl) -> &'static str {
+    let variable = std::env::var("ADIT_RELAY_URL").ok();
+    let named = variable.and_then(|url| url.parse::<RelayUrl>().ok());
+    if named.as_ref() == Some(relay) {
+        "ADIT_RELAY_URL"
+    } else {
+        "--relay"
+    }
 }
 
 fn access(found: Found, namespace: Option<String>) -> Result<Access, Wrong> {

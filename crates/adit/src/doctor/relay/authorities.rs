@@ -38,14 +38,19 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) {
     }
     match trial.webhook_secrets() {
         Ok(Some(())) => report.ok(WEBHOOK, "its secrets can be used"),
-        Ok(None) => report.not_run(
-            WEBHOOK,
-            "no secret is configured, so a job's end is seen at the next question",
-        ),
+        Ok(None) => report.not_run(WEBHOOK, no_webhook(trial)),
         Err(error) => {
             let advice = "put the webhook's secret token into the file: docs/gitlab.md";
             report.failed(WEBHOOK, chain(&error), advice);
         }
+    }
+}
+
+fn no_webhook(trial: &Trial) -> &'static str {
+    if trial.config().gitlab.is_some() {
+        "no secret is configured, so a job's end is seen at the next question"
+    } else {
+        "GitLab is no authority here, so a job's end is not heard of: its access ends with its token (docs/security.md, Limits)"
     }
 }
 

@@ -161,7 +161,7 @@ async fn ready(admin: &Admin, report: &mut Report) {
                 .ok()
                 .map(|answer| printable(&String::from_utf8_lossy(&answer.body)));
             let what = format!("it is not ready: {}", said.unwrap_or_default().trim());
-            let advice = "`keys`: an issuer's keys could not be fetched yet, see below; `accepting`: the relay is stopping";
+            let advice = "`keys`: an issuer's keys could not be fetched yet by the relay, see `issuers`; `accepting`: the relay is stopping";
             report.failed(READY, what, advice);
         }
     }

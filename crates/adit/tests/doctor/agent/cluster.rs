@@ -33,7 +33,8 @@ fn created(document: Value) -> Response<Body> {
 
 /// The agent's own roles for Kubernetes 1.36.
 pub(crate) fn all(asked: &Value) -> bool {
-    constrained(asked) || (asked["resource"] == "pods" && asked["namespace"] == "shop")
+    let is_bound = ["pods", "deployments"].contains(&asked["resource"].as_str().unwrap());
+    constrained(asked) || (is_bound && asked["namespace"] == "shop")
 }
 
 fn constrained(asked: &Value) -> bool {
@@ -109,6 +110,38 @@ fn rights_that_are_missing_are_named() {
 
         let nowhere = in_front_of(cluster("v1.36.0", constrained)).await;
         nowhere.is_broken_at("namespaces", "agent", "kubectl create rolebinding");
+
+        let reads_all =
+            |asked: &Value| constrained(asked) || asked["verb"] == "impersonate-on:user-info:get";
+        let reads_all = in_front_of(cluster("v1.36.0", reads_all)).await;
+        assert_eq!(reads_all.code, 0, "{reads_all}");
+        reads_all.warns("namespaces", "its role is not bound there");
+        let missing = cluster("v1.36.0", all).answer("/api/v1/namespaces/shop", |_| async {
+            let mut answer = Response::new(full(r#"{"reason":"NotFound"}"#));
+            *answer.status_mut() = StatusCode::NOT_FOUND;
+            answer
+        });
+        let missing = in_front_of(missing).await;
+        missing.is_broken_at("namespaces", "agent", "there is no namespace shop");
+    });
+}
+
+#[test]
+fn ceiling_that_keeps_the_agent_out_is_told() {
+    scenario(async {
+        for (version, may) in [("v1.36.0", all as fn(&Value) -> bool), ("v1.35.2", plain)] {
+            let kube = cluster(version, may).start().await;
+            let relay = relay().start().await;
+            let elsewhere = |agent: AgentBuilder| agent.with("ceiling", "namespaces", "[other]");
+            let examined = examined(&relay, &kube, elsewhere).await;
+            examined.is_broken_at(
+                "namespaces",
+                "agent",
+                "ceiling.namespaces keeps it out of shop",
+            );
+            relay.stop().await;
+            kube.stop().await;
+        }
     });
 }
 
