@@ -69,11 +69,13 @@ fn checksum(data: &Value) -> Value {
     json!({ "checksum/config": hex })
 }
 
-fn read_pem(file: &Path) -> Result<String, Failure> {
+/// A PEM file with that in it, such as a `CERTIFICATE`.
+fn read_pem(file: &Path, what: &str) -> Result<String, Failure> {
     let text = read_text(file)?;
-    if text.contains("-----BEGIN ") {
+    let mut begins = text.lines().filter(|line| line.starts_with("-----BEGIN "));
+    if begins.any(|line| line.trim_end().ends_with(&format!("{what}-----"))) {
         return Ok(text);
     }
-    let error = anyhow!("{} holds no PEM", file.display());
+    let error = anyhow!("{} holds no {what} in PEM", file.display());
     Err(Failure::new(Exit::BadConfig, error))
 }

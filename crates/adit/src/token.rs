@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use adit_authority::token::{self, TokenHash};
 use adit_process::Exit;
-use anyhow::Context;
+use adit_process::secret_file::is_token;
+use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -123,15 +124,27 @@ fn hash() -> Result<(), Failure> {
         .read_to_string(&mut text)
         .context("cannot read a token from standard input")
         .ends(Exit::Failed)?;
-    let token = SecretString::from(text.trim().to_owned());
-    if token.expose_secret().is_empty() {
-        return Err(Failure::new(
-            Exit::BadConfig,
-            anyhow::anyhow!("standard input holds no token"),
-        ));
-    }
-    token::check_format(token.expose_secret()).ends(Exit::BadConfig)?;
+    let token = of_agent(&text, "standard input")?;
     print(&format!("{}\n", TokenHash::of(token.expose_secret())))
+}
+
+/// The token of an agent that a text from there holds.
+pub(crate) fn of_agent(text: &str, from: &str) -> Result<SecretString, Failure> {
+    let token = SecretString::from(text.trim());
+    if token.expose_secret().is_empty() {
+        let error = anyhow!("{from} holds no token");
+        return Err(Failure::new(Exit::BadConfig, error));
+    }
+    if !is_token(token.expose_secret()) {
+        let error = anyhow!(
+            "what {from} holds is no token: it must be one line of visible ASCII characters"
+        );
+        return Err(Failure::new(Exit::BadConfig, error));
+    }
+    token::check_format(token.expose_secret())
+        .with_context(|| format!("{from} holds no token"))
+        .ends(Exit::BadConfig)?;
+    Ok(token)
 }
 
 fn print(text: &str) -> Result<(), Failure> {

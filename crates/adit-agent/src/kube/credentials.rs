@@ -8,6 +8,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use adit_process::chain;
+use adit_process::secret_file::is_token;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Empty;
@@ -213,7 +214,7 @@ fn read(path: &PathBuf) -> Result<HeaderValue, CredentialError> {
 
 /// An `Authorization` value that no `Debug` shows.
 pub(crate) fn bearer(token: &str) -> Result<HeaderValue, CredentialError> {
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_token(token) {
         return Err(CredentialError::NotAToken);
     }
     let value = HeaderValue::try_from(format!("Bearer {token}"));

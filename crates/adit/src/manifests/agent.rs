@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use adit_authority::token::{self, TokenHash};
 use adit_process::Exit;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,6 +21,7 @@ use super::rule::Rule;
 use crate::cluster_version::Version;
 use crate::failure::{Ends, Failure};
 use crate::input::read_text;
+use crate::token::of_agent;
 
 /// Print an agent's manifests: namespace, account, rights, token, pods
 #[derive(Debug, Args)]
@@ -161,15 +162,7 @@ impl AgentArgs {
         let Some(file) = &self.token_file else {
             return Ok(token::new());
         };
-        let token = SecretString::from(read_text(file)?.trim().to_owned());
-        if token.expose_secret().is_empty() {
-            let error = anyhow!("{} holds no token", file.display());
-            return Err(Failure::new(Exit::BadConfig, error));
-        }
-        token::check_format(token.expose_secret())
-            .with_context(|| format!("{} holds no token", file.display()))
-            .ends(Exit::BadConfig)?;
-        Ok(token)
+        of_agent(&read_text(file)?, &file.display().to_string())
     }
 
     fn home(&self) -> &str {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_process::Exit;
+use adit_process::tls::{CertificateFiles, OwnCertificate};
 use adit_relay::{Config, RawConfig};
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -67,11 +68,16 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "adit-relay" }, "data": data,
     }));
     let mut comment = "A relay for adit.".to_owned();
-    if let Some((certificate, key)) = args.certificate.as_ref().zip(args.key.as_ref()) {
+    if let Some((certificate, key)) = args.certificate.clone().zip(args.key.clone()) {
+        let chain = read_pem(&certificate, "CERTIFICATE")?;
+        let private = read_pem(&key, "PRIVATE KEY")?;
+        OwnCertificate::load(CertificateFiles { certificate, key })
+            .context("--certificate and --key are no pair")
+            .ends(Exit::BadConfig)?;
         documents.push(json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "adit-relay-tls" },
             "type": "kubernetes.io/tls",
-            "stringData": { "tls.crt": read_pem(certificate)?, "tls.key": read_pem(key)? },
+            "stringData": { "tls.crt": chain, "tls.key": private },
         }));
         comment += " This holds its certificate's key: keep it as a secret.";
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use adit_tests::pki::Pki;
 use tempfile::TempDir;
 
 use crate::process::{adit, stderr, stdout};
@@ -45,6 +46,44 @@ fn agents_manifests_hold_its_token_and_tell_the_hash() {
         text.contains("Any other relay knows the token by this hash"),
         "{text}"
     );
+    fs::write(&file, "listen: {}\nadmin: {}\n").unwrap();
+    let of_none = adit(&["manifests", "agent", "--relay", "https://relay.example.com"])
+        .args(["--namespace", "shop", "--token-file"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert_eq!(of_none.status.code(), Some(64));
+    let told = stderr(&of_none);
+    assert!(told.contains("agent.token holds is no token"), "{told}");
+}
+
+#[test]
+fn relays_certificate_and_key_must_be_a_pair() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    fs::write(&config, "listen: { certificate: /a, key: /b }\n").unwrap();
+    let others = folder.path().join("others");
+    fs::create_dir(&others).unwrap();
+    let (certificate, key) = Pki::new("one").write_server(folder.path());
+    let (_, other) = Pki::new("another").write_server(&others);
+    for (certificate, key, code, words) in [
+        (&certificate, &key, 0, ""),
+        (&key, &certificate, 64, "server.key holds no CERTIFICATE"),
+        (&certificate, &other, 64, "are no pair"),
+    ] {
+        let printed = adit(&["manifests", "relay", "--config"])
+            .arg(&config)
+            .arg("--certificate")
+            .arg(certificate)
+            .arg("--key")
+            .arg(key)
+            .output()
+            .unwrap();
+        let told = stderr(&printed);
+        assert_eq!(printed.status.code(), Some(code), "{told}");
+        assert!(told.contains(words), "{words}: {told}");
+        assert_eq!(stdout(&printed).is_empty(), code != 0);
+    }
 }
 
 #[test]

@@ -66,13 +66,22 @@ fn token_file_is_private_and_never_overwritten() {
 
 #[test]
 fn mistyped_token_is_told_and_not_shown() {
-    let mut hashing = adit(&["token", "hash"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    write!(hashing.stdin.take().unwrap(), "adit-agent-nonsense").unwrap();
-    let ended = hashing.wait_with_output().unwrap();
-    assert_eq!(ended.status.code(), Some(64));
-    assert!(!stderr(&ended).contains("nonsense"), "{}", stderr(&ended));
+    for (text, words) in [
+        ("adit-agent-nonsense", "cut short"),
+        (
+            "listen: nonsense\nadmin: nonsense\n",
+            "one line of visible ASCII",
+        ),
+    ] {
+        let mut hashing = adit(&["token", "hash"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        write!(hashing.stdin.take().unwrap(), "{text}").unwrap();
+        let ended = hashing.wait_with_output().unwrap();
+        let told = stderr(&ended);
+        assert_eq!(ended.status.code(), Some(64), "{told}");
+        assert!(!told.contains("nonsense") && told.contains(words), "{told}");
+    }
 }
