@@ -11,7 +11,7 @@ use adit_process::tls::{
     CertificateFiles, ClientTls, HTTP_1_1, OwnCertificate, TlsError, TrustRoots,
 };
 use adit_relay::status::{CONFIRM, Report};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use clap::Args;
 use http::header::AUTHORIZATION;
@@ -20,9 +20,9 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::exchange::{NoAnswer, exchange};
+use crate::exchange::{Answer, NoAnswer, exchange};
 use crate::failure::{Ends, Failure};
-use crate::kubernetes_status::printable;
+use crate::kubernetes_status::{Status, printable};
 
 /// Where a relay's private port is, and what opens it.
 #[derive(Debug, Args)]
@@ -67,6 +67,15 @@ pub(crate) struct AdminPort {
     authority: Authority,
     dialler: Dialler,
     token: Option<SecretString>,
+    /// Where that is from.
+    token_file: Option<PathBuf>,
+}
+
+/// What an operator may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cuttable {
+    Streams,
+    Tunnels,
 }
 
 /// Why there is no answer.
@@ -95,8 +104,18 @@ enum AskError {
         speaks: &'static str,
         source: NoAnswer,
     },
+    #[error("it does not take the token in {}: that is not in its admin.token_file", .0.display())]
+    OtherToken(PathBuf),
     #[error("it answered {status}: {message}")]
     Refused { status: StatusCode, message: String },
+    #[error(
+        "that is the relay's public port: the address in its admin.address is wanted, by --admin"
+    )]
+    PublicPort,
+    #[error(
+        "no such {0} is there, or no longer: `adit status` shows those that are, in its column {1}"
+    )]
+    NotThere(&'static str, &'static str),
     #[error("its answer is no status: is this the private port of an adit relay?")]
     Answer(#[source] serde_json::Error),
 }
@@ -113,11 +132,53 @@ impl AskError {
                 ..
             } => Exit::Failed,
             Self::Unreachable { .. } => Exit::Unavailable,
-            Self::Refused {
+            Self::OtherToken(_)
+            | Self::Refused {
                 status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
                 ..
             } => Exit::NotPermitted,
-            Self::Refused { .. } | Self::Answer(_) => Exit::Failed,
+            Self::PublicPort => Exit::BadConfig,
+            Self::NotThere(..) | Self::Refused { .. } | Self::Answer(_) => Exit::Failed,
+        }
+    }
+
+    /// Whether the relay knows nothing of what was to be cut.
+    fn is_of_nothing(&self) -> bool {
+        matches!(self, Self::Refused { status, message }
+            if *status == StatusCode::NOT_FOUND && message.contains("no such"))
+    }
+
+    /// What to do about it, where the words do not say it.
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { status, .. } if *status == StatusCode::UNAUTHORIZED => Some(SHOW),
+            Self::OtherToken(_) => Some("name another file by --token-file"),
+            Self::Address(_)
+            | Self::InClear
+            | Self::NoTls
+            | Self::Tls(_)
+            | Self::Token
+            | Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::PublicPort
+            | Self::NotThere(..)
+            | Self::Answer(_) => None,
+        }
+    }
+
+    /// What its answer means, which is no status.
+    fn refused(answer: &Answer, token_file: Option<&Path>) -> Self {
+        if Status::read(&answer.body).hop.is_some() {
+            return Self::PublicPort;
+        }
+        match token_file {
+            Some(file) if answer.status == StatusCode::UNAUTHORIZED => {
+                Self::OtherToken(file.to_owned())
+            }
+            _ => Self::Refused {
+                status: answer.status,
+                message: printable(String::from_utf8_lossy(&answer.body).trim_end()),
+            },
         }
     }
 }
@@ -160,6 +221,7 @@ impl AdminPort {
                 timeout: PATIENCE,
             },
             token,
+            token_file: args.token_file.clone(),
         })
     }
 
@@ -175,16 +237,32 @@ impl AdminPort {
     }
 
     /// Has it cut what has this id, of these: `streams` or `tunnels`.
-    pub(crate) async fn cut(&self, these: &str, id: &str) -> Result<(), Failure> {
-        let path = format!("/status/{these}/{id}/cut");
+    pub(crate) async fn cut(&self, these: Cuttable, id: &str) -> Result<(), Failure> {
+        let (path, what, column) = match these {
+            Cuttable::Streams => ("streams", "stream", "REQUEST"),
+            Cuttable::Tunnels => ("tunnels", "tunnel", "TUNNEL"),
+        };
+        let path = format!("/status/{path}/{id}/cut");
         let cut = self.ask(Method::POST, &path, Some(id)).await;
+        let cut = cut.map_err(|error| {
+            if error.is_of_nothing() {
+                AskError::NotThere(what, column)
+            } else {
+                error
+            }
+        });
         cut.map(drop)
             .map_err(|error| self.failed(error, "cut nothing"))
     }
 
     fn failed(&self, error: AskError, what: &str) -> Failure {
         let failed = format!("the relay at {} {what}", self.named);
-        Failure::new(error.exit(), anyhow::Error::from(error).context(failed))
+        let (exit, advice) = (error.exit(), error.advice());
+        let failure = Failure::new(exit, anyhow::Error::from(error).context(failed));
+        match advice {
+            Some(advice) => failure.advising(advice),
+            None => failure,
+        }
     }
 
     /// One question, one answer.
@@ -202,10 +280,7 @@ impl AdminPort {
         let answer = exchange(&self.dialler, request).await;
         let answer = answer.map_err(|source| AskError::Unreachable { speaks, source })?;
         if answer.status != StatusCode::OK {
-            return Err(AskError::Refused {
-                status: answer.status,
-                message: printable(String::from_utf8_lossy(&answer.body).trim_end()),
-            });
+            return Err(AskError::refused(&answer, self.token_file.as_deref()));
         }
         Ok(answer.body)
     }
@@ -253,9 +328,19 @@ fn token(path: &Path) -> Result<SecretString, Failure> {
         .ends(Exit::BadConfig)?;
     let text = SecretString::from(text);
     // While a token is replaced there are two in the relay's file, and either will do.
-    let first = text.expose_secret().lines().next().unwrap_or_default();
-    Ok(SecretString::from(first.trim()))
+    let first = text
+        .expose_secret()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim();
+    if first.is_empty() {
+        let error = anyhow!("{} holds no token", path.display());
+        return Err(Failure::new(Exit::BadConfig, error));
+    }
+    Ok(SecretString::from(first))
 }
 
+const SHOW: &str = "name the file with the token by --token-file, or a client certificate by --certificate and --key";
 /// For a connection, TLS included.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::admin_port::{AdminArgs, AdminPort};
+use crate::admin_port::{AdminArgs, AdminPort, Cuttable};
 use crate::failure::{Ends, Failure};
 use crate::kubernetes_status::printable;
 
@@ -25,7 +25,7 @@ take away the access. The relay's audit log has each cut.
 Examples:
   adit status
   adit cut stream 5b0c9e7d21f4a386
-  adit cut tunnel 09f31fa0c4d85e27 --yes")]
+  adit cut tunnel 09f31fa0c4d85e27b6a4d1930c7e5f28 --yes")]
 pub(crate) struct CutArgs {
     #[command(subcommand)]
     what: What,
@@ -73,11 +73,17 @@ async fn cut(what: &What) -> Result<(), Failure> {
     let (What::Stream { how, .. } | What::Tunnel { how, .. }) = what;
     let port = AdminPort::of(&how.port)?;
     if !how.yes {
-        confirm(&what.told_by(&port.report().await?))?;
+        let report = port.report().await?;
+        let Some(told) = what.told_by(&report) else {
+            let error =
+                anyhow!("the relay has no {what}, or no longer: `adit status` shows what it has");
+            return Err(Failure::new(Exit::Failed, error));
+        };
+        confirm(&told)?;
     }
     match what {
-        What::Stream { id, .. } => port.cut("streams", id).await?,
-        What::Tunnel { id, .. } => port.cut("tunnels", id).await?,
+        What::Stream { id, .. } => port.cut(Cuttable::Streams, id).await?,
+        What::Tunnel { id, .. } => port.cut(Cuttable::Tunnels, id).await?,
     }
     let mut out = io::stdout().lock();
     writeln!(out, "{what} is cut")
@@ -107,8 +113,12 @@ fn confirm(what: &str) -> Result<(), Failure> {
 }
 
 impl What {
-    /// What the relay says of it. One that it does not show may still be there: lists end after a thousand.
-    fn told_by(&self, report: &Report) -> String {
+    /// What the relay says of it; nothing if it is not there. One that is not shown may still be: lists end after a thousand.
+    fn told_by(&self, report: &Report) -> Option<String> {
+        let is_cut_short = match self {
+            Self::Stream { .. } => report.streams.left_out() > 0,
+            Self::Tunnel { .. } => report.agents.left_out() > 0,
+        };
         let told = match self {
             Self::Stream { id, .. } => {
                 let mut streams = report.streams.shown.iter();
@@ -125,8 +135,8 @@ impl What {
                 ))
             }),
         };
-        let told = told.unwrap_or_else(|| "the relay's status does not show it".to_owned());
-        format!("{self}: {told}")
+        let unknown = is_cut_short.then(|| "the relay's status does not show it".to_owned());
+        Some(format!("{self}: {}", told.or(unknown)?))
     }
 }
 

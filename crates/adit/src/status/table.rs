@@ -54,7 +54,7 @@ fn rows_of_agent(agent: &Agent) -> Vec<[String; 9]> {
     if agent.replicas.is_empty() {
         let since = agent.offline_since.clone();
         let state = since.map_or_else(
-            || "never connected".to_owned(),
+            || "not connected since the relay started".to_owned(),
             |since| format!("offline since {since}"),
         );
         let nothing = String::new;

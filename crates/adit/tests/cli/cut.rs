@@ -37,12 +37,26 @@ fn cut_that_nobody_confirms_cuts_nothing() {
     assert!(request.starts_with("GET /status "), "{request}");
 }
 
+/// Then nobody is asked whether it is meant.
+#[test]
+fn cut_of_what_the_relay_does_not_have_ends_there() {
+    let relay = FakeRelay::answering("200 OK", STATUS);
+    let output = cut(&relay, &["stream", "deadbeef"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(told.contains("the relay has no stream deadbeef"), "{told}");
+}
+
 #[test]
 fn cut_of_what_is_not_there_has_a_reason_and_a_code() {
     let relay = FakeRelay::answering("404 Not Found", "no such stream runs here\n");
     let output = cut(&relay, &["stream", "5b0c", "--yes"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no such stream runs here"));
+    assert!(
+        stderr(&output).contains("column REQUEST"),
+        "{}",
+        stderr(&output)
+    );
     let relay = FakeRelay::answering("401 Unauthorized", "show the token\n");
     let output = cut(&relay, &["tunnel", "5b0c", "--yes"]);
     assert_eq!(output.status.code(), Some(77));

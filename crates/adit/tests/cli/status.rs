@@ -82,7 +82,33 @@ fn status_that_is_not_given_has_a_reason_and_a_code() {
     let refusing = FakeRelay::answering("401 Unauthorized", "show the token\n");
     let output = status(&refusing, &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(77));
-    assert!(stderr(&output).contains("show the token"));
+    let told = stderr(&output);
+    assert!(
+        told.contains("show the token") && told.contains("--token-file"),
+        "{told}"
+    );
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("token");
+    for (holds, code, words) in [
+        ("", 64, "token holds no token"),
+        ("another", 77, "does not take the token in"),
+    ] {
+        fs::write(&file, holds).unwrap();
+        let refusing = FakeRelay::answering("401 Unauthorized", "show the token\n");
+        let shown = ["--token-file", file.to_str().unwrap()];
+        let output = status(&refusing, &shown).output().unwrap();
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let public = r#"{"kind":"Status","message":"no","details":{"causes":[{"reason":"AditHop","message":"client"}]}}"#;
+    let public = FakeRelay::answering("404 Not Found", public);
+    let output = status(&public, &[]).output().unwrap();
+    assert!(
+        stderr(&output).contains("public port"),
+        "{}",
+        stderr(&output)
+    );
     let other = FakeRelay::answering("200 OK", "<html>");
     let output = status(&other, &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
