@@ -8,10 +8,12 @@ mod buffered;
 mod corked;
 mod listener;
 mod loopback;
+mod scheme;
 pub mod websocket;
 
 pub use buffered::{BufferedStream, UNSENT_LIMIT};
 pub use corked::{Cork, Corked, cork};
 pub use listener::{Listener, ReusePort, listen, listen_advice, listen_shards};
 pub use loopback::is_loopback;
+pub use scheme::lacks_scheme;
 pub use websocket::WebSocket;

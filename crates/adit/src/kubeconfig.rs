@@ -93,9 +93,11 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
     let ca = args
         .ca
         .as_ref()
-        .map(fs::read)
+        .map(|path| {
+            let read = fs::read(path);
+            read.with_context(|| format!("cannot read the CA file {}", path.display()))
+        })
         .transpose()
-        .context("cannot read the CA file")
         .ends(Exit::BadConfig)?;
     let roots = args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only);
 

@@ -345,8 +345,10 @@ fn limits(raw: &RawLimits, mistakes: &mut Mistakes) -> Limits {
 
 fn admin(raw: &RawAdmin, mistakes: &mut Mistakes) -> Option<SocketAddr> {
     let address = raw.address.as_deref().unwrap_or(DEFAULT_ADMIN);
-    let checked = address
-        .parse()
-        .map_err(|_| "not an address and port, such as 127.0.0.1:8152");
+    let checked = address.parse().map_err(|_| {
+        format!(
+            "`{address}` is not an address and port, such as 127.0.0.1:8152: a name is not taken"
+        )
+    });
     Section::new("admin", mistakes).check("address", checked)
 }

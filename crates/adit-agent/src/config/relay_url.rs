@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use adit_process::net::is_loopback;
+use adit_process::net::{is_loopback, lacks_scheme};
 use http::Uri;
 
 /// The relay's address.
@@ -32,6 +32,8 @@ pub(crate) enum Allowed {
 pub(crate) enum BadRelayUrl {
     #[error("not a URL such as https://relay.example.com")]
     NotAUrl,
+    #[error("https:// is missing before it")]
+    NoScheme,
     #[error(
         "it must begin with https://, or with grpcs:// or wss:// for HTTP/2 or a WebSocket alone"
     )]
@@ -64,6 +66,9 @@ impl FromStr for RelayUrl {
     type Err = BadRelayUrl;
 
     fn from_str(text: &str) -> Result<Self, BadRelayUrl> {
+        if lacks_scheme(text) {
+            return Err(BadRelayUrl::NoScheme);
+        }
         let uri: Uri = text.trim().parse().map_err(|_| BadRelayUrl::NotAUrl)?;
         let (is_tls, allowed) = match uri.scheme_str() {
             Some("https") => (true, Allowed::Any),
@@ -199,7 +204,7 @@ mod tests {
             ("ftp://relay.example.com", BadRelayUrl::Scheme),
             ("grpcs://relay.example.com/adit", BadRelayUrl::Extra),
             ("wss://relay.example.com/adit?x", BadRelayUrl::Extra),
-            ("relay.example.com", BadRelayUrl::NotAUrl),
+            ("relay.example.com", BadRelayUrl::NoScheme),
             ("", BadRelayUrl::NotAUrl),
             ("https://relay.example.com:99999", BadRelayUrl::NotAUrl),
             ("https://relay.example.com/k8s-proxy", BadRelayUrl::Extra),

@@ -51,9 +51,12 @@ impl RawPort<'_> {
 
 /// A section's address.
 fn address(text: Option<&str>, default: &str, section: &mut Section<'_>) -> Option<SocketAddr> {
-    let parsed = text.unwrap_or(default).parse::<SocketAddr>();
+    let text = text.unwrap_or(default);
+    let parsed = text.parse::<SocketAddr>();
     section.check(
         "address",
-        parsed.map_err(|_| "not an address and port, such as 0.0.0.0:8150 or [::]:8150"),
+        parsed.map_err(|_| {
+            format!("`{text}` is not an address and port, such as 0.0.0.0:8150 or [::]:8150: a name is not taken")
+        }),
     )
 }

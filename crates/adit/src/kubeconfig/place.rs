@@ -28,6 +28,8 @@ pub(crate) enum PlaceError {
     Foreign(PathBuf),
     #[error("{} is the kubeconfig that GitLab gave this job, and it stays: have adit write another one, by `KUBECONFIG: $CI_PROJECT_DIR/.adit-kubeconfig` under the job's `variables:` or by --output; --force would replace it", .0.display())]
     GitLabs(PathBuf),
+    #[error("cannot write {}: there is no folder {}", path.display(), folder.display())]
+    NoFolder { path: PathBuf, folder: PathBuf },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot print the kubeconfig")]
@@ -58,11 +60,16 @@ impl Destination {
         Ok(Self::File(first))
     }
 
-    /// Refuses to replace a file that is not ours, unless forced.
+    /// Refuses a folder that is not there, and to replace a file that is not ours, unless forced.
     pub(crate) fn check(&self, force: bool) -> Result<(), PlaceError> {
         let Self::File(path) = self else {
             return Ok(());
         };
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            let (path, folder) = (path.clone(), folder.to_owned());
+            return Err(PlaceError::NoFolder { path, folder });
+        }
         let writer = match fs::read(path) {
             Ok(content) if content.is_empty() => Writer::Adit,
             Ok(content) => str::from_utf8(&content).map_or(Writer::Somebody, mark::writer),
@@ -92,14 +99,18 @@ impl Destination {
 
 /// Writes beside the file and renames: a temporary file has mode 0600 from its first moment.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."));
-    let mut file = NamedTempFile::new_in(folder)?;
+    // The error's own words name the temporary file, which nobody knows.
+    let mut file =
+        NamedTempFile::new_in(folder_of(path)).map_err(|error| io::Error::from(error.kind()))?;
     file.write_all(text.as_bytes())?;
     file.persist(path)?;
     Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."))
 }
 
 #[cfg(test)]
@@ -149,6 +160,16 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn folder_that_is_missing_is_named() {
+        let folder = TempDir::new().unwrap();
+        let missing = folder.path().join("missing");
+        let place = Destination::File(missing.join("config"));
+        let told = place.check(true).unwrap_err().to_string();
+        let named = format!("there is no folder {}", missing.display());
+        assert!(told.ends_with(&named), "{told}");
     }
 
     #[test]

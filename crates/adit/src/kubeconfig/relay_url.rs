@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use adit_process::net::is_loopback;
+use adit_process::net::{is_loopback, lacks_scheme};
 use http::Uri;
 use http::uri::Scheme;
 
@@ -64,6 +64,8 @@ impl fmt::Display for RelayUrl {
 pub(crate) enum BadRelayUrl {
     #[error("not a URL such as https://relay.example.com")]
     Form,
+    #[error("https:// is missing before it")]
+    NoScheme,
     #[error(
         "must begin with https:// (http:// only for this machine, because kubectl sends no token over it)"
     )]
@@ -76,6 +78,9 @@ impl FromStr for RelayUrl {
     type Err = BadRelayUrl;
 
     fn from_str(text: &str) -> Result<Self, BadRelayUrl> {
+        if lacks_scheme(text) {
+            return Err(BadRelayUrl::NoScheme);
+        }
         let uri: Uri = text.trim().parse().map_err(|_| BadRelayUrl::Form)?;
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(BadRelayUrl::Form);
@@ -139,7 +144,9 @@ mod tests {
         );
         assert_eq!(parsed("https://relay.test/?a=b"), Err(BadRelayUrl::NotRoot));
         assert_eq!(parsed("https://me@relay.test/"), Err(BadRelayUrl::NotRoot));
-        assert_eq!(parsed("relay.test"), Err(BadRelayUrl::Form));
+        assert_eq!(parsed("relay.test"), Err(BadRelayUrl::NoScheme));
+        assert_eq!(parsed("relay.test:8150/"), Err(BadRelayUrl::NoScheme));
+        assert_eq!(parsed("/relay"), Err(BadRelayUrl::Form));
         assert_eq!(parsed(""), Err(BadRelayUrl::Form));
     }
 }
