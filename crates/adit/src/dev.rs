@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use adit_agent::Agent;
+use adit_agent::{Agent, Trial};
 use adit_authority::issuer::{Issuer, KeyKind};
 use adit_authority::token;
 use adit_identity::{AgentId, FullPath, JobIdentity, ProjectId};
@@ -32,6 +32,7 @@ use self::announcement::Announcement;
 use self::certificates::Certificates;
 use self::settings::Settings;
 use crate::agent;
+use crate::doctor::lacking;
 use crate::failure::{Ends, Failure};
 use crate::kubeconfig::{Destination, Document, Reachable, RelayUrl};
 use crate::relay;
@@ -79,7 +80,9 @@ async fn serve(args: DevArgs, stop: Stop) -> Result<(), Failure> {
     let url: RelayUrl = format!("https://{}", relay.public_addr())
         .parse()
         .ends(Exit::Internal)?;
-    let agent = agent::start(world.settings.agent(&url, args.kubeconfig, args.context)?).await?;
+    let config = world.settings.agent(&url, args.kubeconfig, args.context)?;
+    Box::pin(may_impersonate(&config)).await?;
+    let agent = agent::start(config).await?;
 
     let outcome = tokio::select! {
         biased;
@@ -88,6 +91,24 @@ async fn serve(args: DevArgs, stop: Stop) -> Result<(), Failure> {
     };
     tokio::join!(relay.drain(GRACE), agent.drain(GRACE));
     outcome
+}
+
+/// Whether the user's kubeconfig lets it act for a job. An API server that does not say so is told of when somebody calls it.
+async fn may_impersonate(config: &adit_agent::Config) -> Result<(), Failure> {
+    let Ok(cluster) = Trial::of(config.clone()).cluster().await else {
+        return Ok(());
+    };
+    match lacking(&cluster).await {
+        Ok(missing) if !missing.is_empty() => {
+            let error = anyhow!(
+                "your kubeconfig may not act for a job in its cluster: {} is missing",
+                missing.join(", ")
+            );
+            let advice = "take one that may impersonate, such as a cluster's admin's, by --kubeconfig or --context: docs/rbac.md";
+            Err(Failure::new(Exit::NotPermitted, error).advising(advice))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// All that one run is made of, beside what runs.

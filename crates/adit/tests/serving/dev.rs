@@ -12,8 +12,22 @@ use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::kube::{kube, kubeconfig_for};
+use crate::kube::{kube, kube_that_allows_nothing, kubeconfig_for};
 use crate::process::{SOON, adit, line, signal, stdout};
+
+#[tokio::test]
+async fn dev_with_a_kubeconfig_that_may_not_impersonate_ends_at_once() {
+    let mut tasks = JoinSet::new();
+    let folder = TempDir::new().unwrap();
+    let own = folder.path().join("own");
+    kubeconfig_for(&kube_that_allows_nothing(&mut tasks).await, &own);
+    let dev = adit(&["dev", "--kubeconfig", own.to_str().unwrap()]).output();
+    let ended = timeout(SOON, dev).await.expect("it ends").unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(77), "{told}");
+    assert!(told.contains("may not act for a job"), "{told}");
+    assert!(told.contains("impersonate users"), "{told}");
+}
 
 #[tokio::test]
 async fn dev_puts_a_relay_before_the_current_cluster_and_leaves_nothing_behind() {
