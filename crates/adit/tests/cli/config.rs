@@ -49,6 +49,13 @@ fn relay_that_would_let_nobody_in_is_warned_of() {
     );
     let well = check(&issuer("https://gitlab.example.com"));
     assert_eq!(stderr(&well), "");
+    let example = check(include_str!("../../../../deploy/relay.example.yaml"));
+    assert_eq!(example.status.code(), Some(0), "{}", stderr(&example));
+    assert!(
+        stderr(&example).contains("nobody's"),
+        "{}",
+        stderr(&example)
+    );
 }
 
 #[test]
