@@ -86,6 +86,14 @@ impl Node {
         }
     }
 
+    /// The folder of a real node that was kept, beside which this machine can have no other.
+    ///
+    /// # Errors
+    /// What this machine notes of it cannot be read.
+    pub fn kept() -> Result<Option<PathBuf>> {
+        node::kept()
+    }
+
     /// Whether this machine can have such a node, once `start` has built and installed what it can.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod step;
 mod voucher;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -56,10 +57,14 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     let begin = Instant::now();
     line(paint(Tone::Strong, "What it takes"));
     debian::ready(&[debian::CURL])?;
+    let node = args.node.unwrap_or_else(Node::best);
+    if args.kubeconfig.is_none() && node == Node::Real {
+        place::none_is_kept()?;
+    }
     let adit = step("adit built", workspace::adit)?;
     let mut place = match &args.kubeconfig {
         Some(file) => Place::existing(file, args.images.clone())?,
-        None => Place::own(args.node.unwrap_or_else(Node::best))?,
+        None => Place::own(node)?,
     };
     let processes = Processes::none()?;
     let folder = processes.folder();
@@ -108,7 +113,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
         progress::took(begin.elapsed())
     ));
     if args.keep {
-        return keep(place, processes, &shell);
+        return keep(place, processes, &shell, relay.admin());
     }
     place.tidy()
 }
@@ -165,13 +170,20 @@ fn run_steps(shell: &Shell, place: &Place, args: &DemoArgs) -> Result<()> {
     Ok(())
 }
 
-fn keep(place: Place, processes: Processes, shell: &Shell) -> Result<()> {
-    let mut folders = vec![processes.folder().display().to_string()];
+fn keep(place: Place, processes: Processes, shell: &Shell, admin: SocketAddr) -> Result<()> {
+    let own = processes.folder().display();
+    let mut folders = vec![own.to_string()];
     folders.extend(place.folder().map(|folder| folder.display().to_string()));
     line(format_args!(
-        "\nIt stays up. To be the job, for the next {} hours, in a shell:\n\n{}\n\nTo take it down:\n\n    cargo xtask down {}",
+        "\nIt stays up. To be the job, for the next {} hours, in a shell:\n\n{}",
         issuer::LIFETIME.as_secs() / 3600,
         shell.exports(),
+    ));
+    line(format_args!(
+        "\nTo be the operator, in another:\n\n    export PATH={own}/job/bin:$PATH\n    export KUBECONFIG={}\n    export ADIT_RELAY_ADMIN={admin}\n\n\
+         The relay's page is http://{admin}/, its CA {own}/ca.pem; logs are in {own}/logs.\n\n\
+         To take it down:\n\n    cargo xtask down {}",
+        place.kubeconfig().display(),
         folders.join(" "),
     ));
     let folder = processes.folder().to_owned();

@@ -35,13 +35,14 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Builds the binary `adit` as `cargo build` does, or takes the one that is there, and gives its path.
+/// Builds the binary `adit` as `cargo build` does, or takes the one that is there, and gives its path. Cargo tells nothing but errors: a
+/// [`step`](crate::progress::step) tells that it lasts.
 ///
 /// # Errors
 /// It does not build; cargo has said why.
 pub fn adit() -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--package", "adit", "--bin", "adit"]);
+    command.args(["build", "--quiet", "--package", "adit", "--bin", "adit"]);
     one(executables(&mut command)?)
 }
 
@@ -51,7 +52,8 @@ pub fn adit() -> Result<PathBuf> {
 /// It does not build; cargo has said why.
 pub fn gitlab_double() -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--package", "adit-tests", "--bin", "gitlab-double"]);
+    command.args(["build", "--quiet", "--package", "adit-tests"]);
+    command.args(["--bin", "gitlab-double"]);
     one(executables(&mut command)?)
 }
 
@@ -73,7 +75,7 @@ pub fn static_adit() -> Result<PathBuf> {
     // A target folder of its own, so that neither undoes the other.
     command
         .env("CARGO_BUILD_BUILD_DIR", folder("build_directory")?)
-        .args(["rustc", "--package", "adit", "--bin", "adit"])
+        .args(["rustc", "--quiet", "--package", "adit", "--bin", "adit"])
         .arg("--target-dir")
         .arg(Path::new(folder("target_directory")?).join("static"));
     one(build(&mut command, &["-C", "target-feature=+crt-static"])?)

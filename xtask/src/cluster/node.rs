@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 pub(super) use self::bridge::ADDRESS;
 use self::containerd::Containerd;
 pub(super) use self::leftovers::sweep;
-pub(super) use self::machine::{MachineLock, can_be_real};
+pub(super) use self::machine::{MachineLock, can_be_real, kept};
 use super::Node;
 use super::access::Access;
 use super::certificates::Authority;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xtask::cluster::{Cluster, Node, Options};
@@ -81,6 +81,11 @@ impl Place {
             taken.split_whitespace().collect::<Vec<_>>().join(", ")
         );
         Ok(place)
+    }
+
+    /// That of its owner.
+    pub(super) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     pub(super) fn tools(&self) -> &Tools {
@@ -318,6 +323,17 @@ impl Place {
             )
         })
     }
+}
+
+/// A demo that was kept has this machine's real node, and whoever runs another would wait for it in vain.
+pub(super) fn none_is_kept() -> Result<()> {
+    if let Some(folder) = Node::kept()? {
+        bail!(
+            "this machine has a real node, which was kept; take it down with `cargo xtask down {}`, or say --node kwok",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 /// What a demo that is kept leaves in a cluster that stays, as its folder has it.

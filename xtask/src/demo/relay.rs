@@ -77,6 +77,11 @@ impl Relay {
         &self.url
     }
 
+    /// Its private port.
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The token of the agent `demo`.
     pub(super) fn agent_token(&self) -> &str {
         &self.token

@@ -12,6 +12,7 @@ mod running;
 
 use std::fs;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use xtask::cluster::{Cluster, Node, Options};
 use xtask::command;
@@ -33,6 +34,14 @@ fn demo_that_is_kept_serves_the_shell_it_describes_until_it_is_taken_down() {
         "kubectl config get-contexts --output=name\nkubectl get pods --output=name",
     );
     assert!(answer.contains("group/app:demo\n"), "{answer}");
+
+    let (_, of_operator) = said.split_once(OPERATOR).unwrap();
+    for told in [
+        "export KUBECONFIG=/tmp/",
+        "export ADIT_RELAY_ADMIN=127.0.0.1:",
+    ] {
+        assert!(of_operator.contains(told), "{said}");
+    }
 
     let running = Running::in_folders(kept.0.clone());
     assert!(running.processes.len() > 6, "{running:?}");
@@ -61,15 +70,17 @@ fn demo_that_is_interrupted_leaves_nothing_behind() {
 
 #[test]
 fn demo_with_a_real_node_that_is_interrupted_leaves_nothing_behind() {
+    let _alone = REAL_NODE.lock().unwrap_or_else(PoisonError::into_inner);
     let test = "demo_with_a_real_node_that_is_interrupted";
     if let Some(mut demo) = Demo::start(On::Real, &[], test) {
         demo.is_interrupted();
     }
 }
 
-/// As the README has it.
+/// As the README has it. A cluster waits for the one that is kept, a demo ends at once.
 #[test]
 fn demo_with_a_real_node_that_is_kept_leaves_no_step_out_and_the_next_one_waits_for_it() {
+    let _alone = REAL_NODE.lock().unwrap_or_else(PoisonError::into_inner);
     let test = "demo_with_a_real_node_that_is_kept";
     let Some(mut demo) = Demo::start(On::Real, &["--keep"], test) else {
         return;
@@ -90,6 +101,10 @@ fn demo_with_a_real_node_that_is_kept_leaves_no_step_out_and_the_next_one_waits_
     ] {
         assert!(refusal.contains(part), "{part:?} in {refusal}");
     }
+
+    let another = command::text(Command::new(XTASK).args(["demo", "--node", "real"]));
+    let refused = format!("{:#}", another.unwrap_err());
+    assert!(refused.contains("cargo xtask down /tmp/"), "{refused}");
 
     let mut next = Demo::run(
         Command::new(XTASK).args(["cluster", "--node", "real"]),
@@ -173,11 +188,19 @@ fn step_that_fails_is_red_and_explained_and_the_exit_code() {
 
 /// What a shell with the variables of a demo that was kept answers to a script.
 fn shell(said: &str, script: &str) -> String {
-    let exports = said.lines().filter(|line| line.starts_with("    export "));
+    let (of_job, _) = said.split_once(OPERATOR).unwrap();
+    let exports = of_job
+        .lines()
+        .filter(|line| line.starts_with("    export "));
     let script = [exports.collect::<Vec<_>>().join("\n").as_str(), script].join("\n");
     let mut shell = Command::new("sh");
     command::text(shell.args(["-ec", &script]).env_remove("KUBECONFIG")).unwrap()
 }
+
+/// Where the job's lines end.
+const OPERATOR: &str = "To be the operator";
+/// A demo does not wait for one that is kept.
+static REAL_NODE: Mutex<()> = Mutex::new(());
 
 /// What the demo could have left. The system makes some of its own late.
 fn everything(cluster: &Cluster) -> Vec<String> {

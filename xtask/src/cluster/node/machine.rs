@@ -66,6 +66,16 @@ pub(in super::super) fn can_be_real() -> Result<()> {
     debian::available(debian::NODE).context("a real node needs more of the system")
 }
 
+/// The folder of a real node that was kept, if there is one.
+pub(in super::super) fn kept() -> Result<Option<PathBuf>> {
+    kept_at(Path::new(LOCK))
+}
+
+fn kept_at(path: &Path) -> Result<Option<PathBuf>> {
+    let last = MachineLock::take_at(path)?.last_folder()?;
+    Ok(last.filter(|folder| Record::open(folder).is_kept()))
+}
+
 /// Takes the lock, sweeps up behind a node whose process was killed, and notes what the kernel's settings are.
 pub(super) fn prepare(record: &Record) -> Result<MachineLock> {
     can_be_real()?;
@@ -139,7 +149,9 @@ mod tests {
         lock.note_folder(folder.path()).unwrap();
         drop(lock);
         take_with_none_kept(&path, Duration::ZERO).unwrap();
+        assert_eq!(kept_at(&path).unwrap(), None);
         Record::open(folder.path()).note_kept().unwrap();
+        assert_eq!(kept_at(&path).unwrap().as_deref(), Some(folder.path()));
         let refusal = format!(
             "{:#}",
             take_with_none_kept(&path, Duration::ZERO).unwrap_err()
