@@ -25,7 +25,7 @@ The agent's token is taken from --token-file, or from the variable ADIT_AGENT_TO
 flag, because other processes can read those. Flags come before the config file.
 
 In a cluster the agent calls the API server with its pod's service account, elsewhere with what \
-kubectl would take. The first SIGTERM or SIGINT drains, the second ends at once. The config file is read
+kubectl would take. The first SIGTERM or SIGINT drains, the second ends at once. The config file is read \
 again within ten seconds of a change, and at SIGHUP: ceiling, log and drain_grace change while it runs.
 
 Examples:

@@ -17,8 +17,8 @@ use crate::serving::{keep_until_drain, run_until_stopped};
 /// Run a relay, which CI jobs and agents connect to
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The first SIGTERM or SIGINT drains: nothing new is taken, what runs may finish. The second ends at once.
-The config file, certificates and secrets are read again within ten seconds of a change, and at SIGHUP. One
+The first SIGTERM or SIGINT drains: nothing new is taken, what runs may finish. The second ends at once. \
+The config file, certificates and secrets are read again within ten seconds of a change, and at SIGHUP. One \
 that cannot be used changes nothing, and is logged.
 
 Examples:

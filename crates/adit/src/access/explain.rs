@@ -19,8 +19,9 @@ use crate::failure::{Ends, Failure};
 The file is `.gitlab/agents/<name>/config.yaml`. An agent without one has an empty file: /dev/null.
 
 Example:
-  adit access explain .gitlab/agents/prod/config.yaml --agent group/agents:prod \\
-    --project group/app --ref main --protected --environment production")]
+  adit access explain .gitlab/agents/prod/config.yaml \\
+    --agent group/agents:prod --project group/app --ref main --protected \\
+    --environment production")]
 pub(crate) struct ExplainArgs {
     /// The agent's file; `-` reads standard input
     #[arg(value_name = "FILE")]
