@@ -20,6 +20,7 @@ use tokio::io::copy_bidirectional_with_sizes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::io::InspectReader;
+use tracing::Instrument as _;
 
 use crate::impersonate::{Acting, Ceiling, Deed, Identities, NotActing};
 use crate::in_hand::{self, InHand};
@@ -55,8 +56,10 @@ pub(crate) async fn serve(tunnel: Tunnel, service: Arc<Service>) {
             biased;
             accepted = tunnel.accept() => match accepted {
                 Some((stream, head)) => {
+                    let span = tracing::debug_span!("stream", stream.id = stream.id());
+                    let handler = handle(Arc::clone(&service), stream, head).instrument(span);
                     // Boxed: tokio moves what it is given several times, and this is large.
-                    handlers.spawn(Box::pin(handle(Arc::clone(&service), stream, head)));
+                    handlers.spawn(Box::pin(handler));
                 }
                 None => break,
             },
@@ -123,16 +126,24 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
     if let Some(span) = &mut span {
         span.failed(error.kind().as_str());
     }
+    let message = chain(&error);
+    let asked = asked.as_ref().ok();
+    macro_rules! log {
+        ($level:ident, $what:literal) => {
+            tracing::$level!(
+                stream.id = stream.id(),
+                request.id = asked.map(|asked| &*asked.request_id),
+                http.method = asked.map(|asked| display(&asked.method)),
+                error = message,
+                $what
+            )
+        };
+    }
     let Some(reason) = error.reset_reason() else {
+        log!(debug, "request ended early");
         return;
     };
-    let message = chain(&error);
-    tracing::info!(
-        stream.id = stream.id(),
-        request.id = asked.as_ref().map_or("", |asked| &asked.request_id),
-        error = message,
-        "request not answered"
-    );
+    log!(info, "request not answered");
     stream.reset(reason, &message);
 }
 
@@ -244,7 +255,7 @@ impl Service {
         };
         *head = None;
         let took = called.elapsed();
-        self.answered(response.status(), began, span);
+        self.answered(stream, asked, response.status(), began, span);
         let mut answering = pin!(answer(stream, response, Some(took)));
         let both = poll_fn(|cx| {
             // Whether it is done shows in itself.
@@ -255,8 +266,22 @@ impl Service {
         Ok(answered?)
     }
 
-    fn answered(&self, status: StatusCode, began: Instant, span: &mut Option<Span>) {
+    fn answered(
+        &self,
+        stream: &TunnelStream,
+        asked: &Asked<Acting>,
+        status: StatusCode,
+        began: Instant,
+        span: &mut Option<Span>,
+    ) {
         self.metrics.answer(status, began.elapsed());
+        tracing::debug!(
+            stream.id = stream.id(),
+            request.id = asked.request_id,
+            http.method = %asked.method,
+            http.status = status.as_u16(),
+            "answered"
+        );
         if let Some(span) = span {
             span.answered(status);
         }
@@ -296,13 +321,14 @@ impl Service {
         *head = None;
         let (headers, upgraded, listening) = match upgrading {
             Upgrading::Answered(response) => {
-                self.answered(response.status(), began, span);
+                self.answered(stream, asked, response.status(), began, span);
                 let answered = unless_left(stream, pin!(answer(stream, response, took))).await?;
                 return Ok(answered?);
             }
             Upgrading::Switched(headers, upgraded, listening) => (headers, upgraded, listening),
         };
-        self.answered(StatusCode::SWITCHING_PROTOCOLS, began, span);
+        let status = StatusCode::SWITCHING_PROTOCOLS;
+        self.answered(stream, asked, status, began, span);
         let mut ours = switch(stream, &headers, took)?;
         let failed = ours.failure();
         let heard = listening.heard().clone();

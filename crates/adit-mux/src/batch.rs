@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 /// Several frames as one [`Buf`]. Payloads above a few hundred bytes are the very buffers their writer handed in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     segments: SmallVec<[Bytes; 6]>,
     front: usize,

@@ -16,13 +16,14 @@ use adit_process::{
     metrics::{Held, Label as _},
     tls::{ClientRoots, Unproved},
 };
-use adit_tunnel::{Cause, CloseReason, PATH, SendBuf, SessionError, Tunnel};
+use adit_tunnel::{Cause, CloseReason, Driver, PATH, SendBuf, SessionError, Tunnel};
 use h2::{RecvStream, server::SendResponse};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::{
     call::Connection,
@@ -297,10 +298,17 @@ impl Agents {
             _counted: self.metrics.tunnel(),
             _registration: self.register(&agent, &tunnel, from),
         };
+        let span =
+            tracing::debug_span!("tunnel", agent.id = %agent.id, tunnel.id = tunnel.peer().session);
+        self.drive(driver, &tunnel, &agent).instrument(span).await;
+    }
+
+    /// Until the tunnel ends.
+    async fn drive(&self, mut driver: Driver, tunnel: &Tunnel, agent: &Admitted) {
         tokio::select! {
             biased;
             _ = &mut driver => {}
-            why = self.revoked(&agent) => {
+            why = self.revoked(agent) => {
                 tunnel.close(CloseReason::Revoked, why.message());
                 driver.await;
             }

@@ -255,6 +255,11 @@ impl Forwarded {
         self.hold.ends()
     }
 
+    /// The tunnel's id.
+    pub(crate) fn tunnel(&self) -> &str {
+        self.hold.place.session()
+    }
+
     /// The upgraded connection, when the answer was 101; the exchange stays counted as long as the hold lives.
     pub(crate) fn into_upgraded(self) -> Option<(Upgraded, Hold)> {
         Some((self.body.into_inner().into_upgraded()?, self.hold))

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use adit_process::{ShardId, Stop, chain, net::Listener, tls::ServerTls};
+use adit_process::{ShardId, Stop, chain, metrics::Label as _, net::Listener, tls::ServerTls};
 use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
 use tokio_util::either::Either;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     agents::Agents,
@@ -186,13 +187,16 @@ impl FrontDoor {
         let mut counted = metrics.connection(protocol);
         let http2 = match protocol {
             Protocol::Http1 => {
-                let inside = Box::pin(http1::serve(io, connection, Arc::clone(&self))).await;
+                let span = span(&connection, protocol);
+                let served = http1::serve(io, connection, Arc::clone(&self));
+                let inside = Box::pin(served.instrument(span)).await;
                 inside.inspect(|_| counted = metrics.connection(Protocol::WebSocket))
             }
             Protocol::Http2 | Protocol::WebSocket => Some((Either::Left(io), connection)),
         };
         if let Some((io, connection)) = http2 {
-            Box::pin(http2::serve(io, connection, self)).await;
+            let span = span(&connection, Protocol::Http2);
+            Box::pin(http2::serve(io, connection, self).instrument(span)).await;
         }
         drop((counted, place));
     }
@@ -201,4 +205,9 @@ impl FrontDoor {
         self.handler.metrics.handshake_failed(error.into());
         tracing::debug!(client.addr = %from, error = %chain(error), "handshake failed");
     }
+}
+
+/// What the log has around all that happens on a connection, from `debug` on.
+fn span(connection: &Connection, protocol: Protocol) -> Span {
+    tracing::debug_span!("connection", client.addr = %connection.client, protocol = protocol.as_str())
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::{
     audit::Entry,
@@ -27,7 +28,7 @@ use crate::{
     in_flight::InFlight,
     jobs::OfJob,
     metrics::{Class, Direction, Metrics, Outcome, Running, Stage, StreamKind, Streaming},
-    refusal::{Facts, Refusal},
+    refusal::Refusal,
     respond::{Format, respond},
     route::Route,
     spans,
@@ -36,9 +37,11 @@ use crate::{
 };
 
 mod body;
+mod known;
 
 use body::Content;
 pub(crate) use body::{Body, Held};
+use known::Known;
 
 /// The stages, in the order in which a request meets them.
 #[derive(Debug)]
@@ -62,7 +65,20 @@ pub(crate) struct Handler {
 
 impl Handler {
     /// An answer for every request. Dropping the future cancels the exchange.
-    pub(crate) async fn answer<B>(&self, request: Request<B>, call: &Call<'_>) -> Response<Body>
+    pub(crate) fn answer<B>(
+        &self,
+        request: Request<B>,
+        call: &Call<'_>,
+    ) -> impl Future<Output = Response<Body>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Display,
+    {
+        let span = tracing::debug_span!("request", request.id = %call.id);
+        self.answer_any(request, call).instrument(span)
+    }
+
+    async fn answer_any<B>(&self, request: Request<B>, call: &Call<'_>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display,
@@ -71,12 +87,12 @@ impl Handler {
         let method = request.method().clone();
         let flight = self.in_flight.begin();
         let mut running = self.metrics.running();
-        let mut entry = Entry::begin(call);
+        let (mut entry, mut known) = (Entry::begin(call), Known::default());
         let page = self.page(&request);
         let from = page.as_ref().ok().cloned().flatten();
         let answer = match page {
             Ok(page) => {
-                self.dispatch(request, page, call, &mut running, &mut entry)
+                self.dispatch(request, page, call, &mut running, &mut entry, &mut known)
                     .await
             }
             Err(refusal) => {
@@ -91,19 +107,13 @@ impl Handler {
                 running.ended(Outcome::Answered);
                 let is_whole = method == Method::HEAD || answer.body().is_end_stream();
                 entry.answered(&answer, is_whole, call, took);
-                tracing::debug!(
-                    request.id = %call.id,
-                    client.addr = %call.client,
-                    http.method = %method,
-                    http.status = answer.status().as_u16(),
-                    "answered"
-                );
+                known.tell_answered(&answer, &method, call);
                 (answer, entry)
             }
             Err(refusal) => {
                 running.ended(Outcome::Refused);
                 entry.refused(&refusal, call, took);
-                let answer = self.refuse(&refusal, &method, format, call);
+                let answer = self.refuse(&refusal, &method, format, call, &known);
                 (answer, Entry::none())
             }
         };
@@ -126,6 +136,7 @@ impl Handler {
         call: &Call<'_>,
         running: &mut Running<'_>,
         entry: &mut Entry,
+        known: &mut Known,
     ) -> Result<Response<Content>, Refusal>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -139,12 +150,12 @@ impl Handler {
             }
             Ok(Purpose::Kubernetes(target)) => {
                 let kind = asks(&request, &target, running, entry);
-                let answer = self.handle(request, target, kind, call, entry).await?;
-                Ok(answer.map(Content::Forwarded))
+                let answer = self.handle(request, target, kind, call, entry, known);
+                Ok(answer.await?.map(Content::Forwarded))
             }
             Ok(Purpose::Contexts) => {
                 entry.asks_relay(request.method(), request.uri().path());
-                let list = self.contexts(&request, call, entry).await?;
+                let list = self.contexts(&request, call, entry, known).await?;
                 Ok(list.map(Content::Own))
             }
             Ok(Purpose::GitLabEvent) => {
@@ -174,6 +185,7 @@ impl Handler {
         kind: StreamKind,
         call: &Call<'_>,
         entry: &mut Entry,
+        known: &mut Known,
     ) -> Result<Response<Forwarded>, Refusal>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -181,16 +193,18 @@ impl Handler {
     {
         let (headers, uri) = (request.headers(), request.uri());
         let bearer = self.authenticate.bearer(headers, uri, call).await?;
-        entry.comes_from(&bearer.caller, target.agent().or(bearer.agent));
+        let agent = target.agent().or(bearer.agent);
+        entry.comes_from(&bearer.caller, agent);
+        let bearer = known.learn(bearer, agent);
         // Strangers have nothing told of them.
         if let Some(traces) = &self.traces {
             spans::begin(traces, &request, &target, &bearer.caller, call, entry);
         }
         let of_job = bearer.job_use.begin(call.began, &bearer.rules.limits)?;
         let target = self.strip(request.headers_mut(), target);
-        let errand = match authorise::errand(Arc::clone(&bearer), target) {
+        let errand = match authorise::errand(Arc::clone(bearer), target) {
             Ok(errand) => errand,
-            Err(refusal) => return Err(self.with_cause(refusal, &bearer, call).await),
+            Err(refusal) => return Err(self.with_cause(refusal, bearer, call).await),
         };
         entry.permitted(&errand.permit, request.headers());
         let audit = &errand.bearer.rules.audit;
@@ -281,6 +295,7 @@ impl Handler {
         request: &Request<B>,
         call: &Call<'_>,
         entry: &mut Entry,
+        known: &mut Known,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
         if request.method() != Method::GET {
             return Err(Refusal::BadMethod("only GET is served here"));
@@ -288,8 +303,9 @@ impl Handler {
         let (headers, uri) = (request.headers(), request.uri());
         let bearer = self.authenticate.bearer(headers, uri, call).await?;
         entry.comes_from(&bearer.caller, None);
+        let bearer = known.learn(bearer, None);
         let _of_job = bearer.job_use.begin(call.began, &bearer.rules.limits)?;
-        let reachable = authorise::reachable(&bearer);
+        let reachable = authorise::reachable(bearer);
         Ok(contexts::list(&reachable, |agent| {
             self.route.versions(agent)
         }))
@@ -301,10 +317,11 @@ impl Handler {
         method: &Method,
         format: Format,
         call: &Call<'_>,
+        known: &Known,
     ) -> Response<Content> {
         let facts = refusal.facts();
         self.metrics.refused(facts.reason);
-        log_refusal(refusal, &facts, method, call);
+        known.tell_refused(refusal, &facts, method, call);
         let mut answer = respond(refusal, &call.id, format);
         if *method == Method::HEAD {
             *answer.body_mut() = Full::default();
@@ -339,36 +356,4 @@ fn purpose<B>(request: &Request<B>) -> Result<Purpose, Refusal> {
         return Err(Refusal::BadMethod(why));
     }
     Purpose::of(request.uri())
-}
-
-/// At `info`, but for what strangers cause, and what a job causes more often than once in a second: that is at `debug`, and counted
-/// like the rest.
-fn log_refusal(refusal: &Refusal, facts: &Facts, method: &Method, call: &Call<'_>) {
-    let unlogged = if refusal.is_to_a_stranger() {
-        None
-    } else {
-        let bearer = call.connection.bearer.lock();
-        let told = |bearer: &Arc<Bearer>| bearer.job_use.refusals.told(call.began);
-        bearer.as_ref().map_or(Some(0), told)
-    };
-    macro_rules! log {
-        ($level:ident) => {
-            tracing::$level!(
-                request.id = %call.id,
-                client.addr = %call.client,
-                http.method = %method,
-                http.status = facts.status.as_u16(),
-                refusal = facts.reason,
-                detail = refusal.detail(),
-                error = %refusal,
-                unlogged,
-                "refused"
-            )
-        };
-    }
-    if unlogged.is_some() {
-        log!(info);
-    } else {
-        log!(debug);
-    }
 }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::{
     MAX_FRAME_BYTES, SEND_BUFFER_BYTES,
+    frame_log::{self, FrameLog},
     framing::{Deframer, PREFIX_BYTES, prefix},
     handle::Shared,
     send_buf::SendBuf,
@@ -33,6 +34,7 @@ pub(crate) struct Lane {
     send: SendStream<SendBuf>,
     role: Role,
     deframer: Deframer,
+    log: FrameLog,
     alarm: Pin<Box<Sleep>>,
     /// Why the session ended, while its last words are on their way.
     parting: Option<Arc<SessionError>>,
@@ -62,6 +64,7 @@ impl Lane {
             send,
             role,
             deframer: Deframer::default(),
+            log: FrameLog::default(),
             alarm,
             parting: None,
         }
@@ -116,10 +119,14 @@ impl Lane {
         let _ = self.recv.flow_control().release_capacity(chunk.len());
         let now = self.shared.moment(Instant::now());
         let Self {
-            shared, deframer, ..
+            shared,
+            deframer,
+            log,
+            ..
         } = self;
         shared.with(|session| {
             while let Some(piece) = deframer.next(&mut chunk)? {
+                log.came(&piece, session);
                 session.receive(piece.bytes, now);
                 if piece.is_last {
                     session.end_of_message();
@@ -169,8 +176,11 @@ impl Lane {
 
     fn pull(&self, capacity: usize, cx: &Context<'_>) -> Option<Batch> {
         let max = capacity.min(MAX_FRAME_BYTES as usize) - PREFIX_BYTES;
-        self.shared
-            .with(|session| session.transmit(max, cx, prefix))
+        self.shared.with(|session| {
+            let batch = session.transmit(max, cx, prefix)?;
+            frame_log::goes(&batch, session);
+            Some(batch)
+        })
     }
 
     /// Sets the alarm to what is due next, and does what is due now.

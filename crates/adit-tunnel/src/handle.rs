@@ -92,6 +92,12 @@ pub struct Peer {
     pub agent: String,
 }
 
+/// As logs and status pages have it.
+pub(crate) fn hexadecimal(session_id: &[u8]) -> String {
+    let digits = |byte: &u8| format!("{byte:02x}");
+    session_id.iter().map(digits).collect()
+}
+
 /// Numbers for metrics and status pages, at one moment.
 pub type Stats = adit_mux::Stats;
 
@@ -190,11 +196,7 @@ impl Tunnel {
     pub fn peer(&self) -> Peer {
         let peer = self.shared.with(|session| session.peer().clone());
         Peer {
-            session: peer
-                .session_id
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            session: hexadecimal(&peer.session_id),
             version: peer.about.version,
             replica: peer.about.replica,
             kubernetes_version: peer.about.kubernetes_version,

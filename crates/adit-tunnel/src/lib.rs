@@ -20,6 +20,7 @@
 mod beside;
 mod connect;
 mod driver;
+mod frame_log;
 mod framing;
 mod handle;
 mod options;

@@ -23,6 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::transport::{Carried, Transports};
 use crate::config::{RelayConfig, TokenSource};
@@ -157,11 +158,13 @@ impl Link {
         async move {
             let _listed = listed;
             let _held = Held::one(&metrics.tunnels);
+            let span = tracing::debug_span!("tunnel", tunnel.id = tunnel.peer().session);
             let mut tasks = JoinSet::new();
-            tasks.spawn(async move {
+            let driven = async move {
                 driver.await;
-            });
-            tasks.spawn(serve(tunnel.clone(), service));
+            };
+            tasks.spawn(driven.instrument(span.clone()));
+            tasks.spawn(serve(tunnel.clone(), service).instrument(span));
             let end = ended(&tunnel, &stop).await;
             // From here no request can come in by this tunnel.
             drop(up);

@@ -41,6 +41,14 @@ pub(super) enum Content {
 }
 
 impl Content {
+    /// The id of the tunnel by which it comes, if it does.
+    pub(super) fn tunnel(&self) -> Option<&str> {
+        match self {
+            Self::Own(_) => None,
+            Self::Forwarded(body) => Some(body.tunnel()),
+        }
+    }
+
     pub(super) fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(body) => http_body::Body::is_end_stream(body),

@@ -165,6 +165,61 @@ fn objects(file: &Path) -> Vec<Value> {
     objects.collect()
 }
 
+/// The first line that is so.
+fn told<'a>(lines: &'a [Value], message: &str, is_it: impl Fn(&Value) -> bool) -> &'a Value {
+    let mut lines = lines.iter();
+    let found = lines.find(|line| line["message"] == message && is_it(line));
+    found.unwrap_or_else(|| panic!("no such line says {message}"))
+}
+
+/// A line for each request at either end, with whose it is and where, inside what it belongs to; and one for each frame.
+fn requests_and_frames_are_told(relay: &[Value], agent: &[Value]) {
+    let refused = told(relay, "refused", |line| line["refusal"] == "not_permitted");
+    let answered = told(relay, "answered", |line| line["http.status"] == 200);
+    for (line, level, agent) in [(refused, "INFO", "3"), (answered, "DEBUG", "1")] {
+        assert_eq!(line["level"], level, "{line}");
+        for (field, value) in [
+            ("job.id", "9001"),
+            ("job.project", "group/sub/app"),
+            ("agent.id", agent),
+            ("authority", &job(9001).issuer),
+        ] {
+            assert_eq!(line[field], value, "{field}: {line}");
+        }
+        assert_eq!(within(line), ["connection", "request"], "{line}");
+    }
+    let same = told(agent, "answered", |line| {
+        line["request.id"] == answered["request.id"]
+    });
+    assert_eq!(
+        (&same["level"], &same["http.status"]),
+        (&"DEBUG".into(), &200.into())
+    );
+    assert_eq!(within(same), ["tunnel", "stream"], "{same}");
+    let tunnel = same.pointer("/spans/0/tunnel.id");
+    assert_eq!(tunnel, Some(&answered["tunnel.id"]));
+    let unanswered = told(agent, "request not answered", |_| true);
+    assert_eq!(unanswered["level"], "INFO");
+
+    for (lines, opens, heads) in [(relay, "sent", "received"), (agent, "received", "sent")] {
+        for (kind, direction) in [("open", opens), ("head", heads)] {
+            let frame = told(lines, "frame", |line| {
+                line["kind"] == kind && line["direction"] == direction
+            });
+            assert_eq!(frame["level"], "TRACE");
+            assert_eq!(frame["tunnel.id"], answered["tunnel.id"]);
+            assert_eq!(frame["stream.id"], 1);
+            assert!(frame["bytes"].as_u64() > Some(0), "{frame}");
+        }
+    }
+}
+
+/// What a line stands in.
+fn within(line: &Value) -> Vec<&str> {
+    let spans = line["spans"].as_array().into_iter().flatten();
+    spans.filter_map(|span| span["name"].as_str()).collect()
+}
+
 #[test]
 fn json_log_has_an_object_on_each_line_and_no_token_in_any() {
     scenario(async {
@@ -191,6 +246,8 @@ fn json_log_has_an_object_on_each_line_and_no_token_in_any() {
                     "agent.id",
                     "replica.id",
                     "tunnel.id",
+                    "job.id",
+                    "job.project",
                     "authority",
                     "client.addr",
                     "request.id",
@@ -202,7 +259,14 @@ fn json_log_has_an_object_on_each_line_and_no_token_in_any() {
             ),
             (
                 &pair.agent,
-                &["tunnel.id", "stream.id", "request.id", "error"][..],
+                &[
+                    "tunnel.id",
+                    "stream.id",
+                    "request.id",
+                    "http.method",
+                    "http.status",
+                    "error",
+                ][..],
             ),
         ] {
             let lines = objects(&process.log);
@@ -217,6 +281,7 @@ fn json_log_has_an_object_on_each_line_and_no_token_in_any() {
                 assert!(seen.contains(field), "{field}: {seen:?}");
             }
         }
+        requests_and_frames_are_told(&objects(&pair.relay.log), &objects(&pair.agent.log));
         let records = objects(&pair.relay.output);
         assert!(
             records.iter().any(|record| record["status"] == 200),
