@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use adit_relay::status::{Agent, First, Report, Stream, age, millis, size};
+use adit_relay::status::{Agent, First, History, Report, Stream, age, millis, size};
 
 use crate::kubernetes_status::printable;
 
@@ -23,6 +23,7 @@ pub(super) fn of(report: &Report) -> String {
     }
     agents(&mut text, &report.agents);
     streams(&mut text, &report.streams);
+    last_hour(&mut text, &report.history);
     if !report.refusals.is_empty() {
         let rows = report.refusals.iter();
         let rows = rows.map(|(reason, count)| [reason.clone(), count.to_string()]);
@@ -50,7 +51,7 @@ fn agents(text: &mut String, agents: &First<Agent>) {
 }
 
 fn rows_of_agent(agent: &Agent) -> Vec<[String; 9]> {
-    let name = agent.name.clone().unwrap_or_else(|| "-".to_owned());
+    let name = or_none(agent.name.clone());
     if agent.replicas.is_empty() {
         let since = agent.offline_since.clone();
         let state = since.map_or_else(
@@ -102,6 +103,7 @@ fn streams(text: &mut String, streams: &First<Stream>) {
         "AGENT",
         "JOB",
         "PROJECT",
+        "USER",
         "IN",
         "OUT",
         "REQUEST",
@@ -115,10 +117,9 @@ fn streams(text: &mut String, streams: &First<Stream>) {
             stream.namespace.clone(),
             stream.name.clone(),
             stream.agent_name.clone(),
-            stream
-                .job
-                .map_or_else(|| stream.login.clone(), |job| job.to_string()),
-            stream.project.clone(),
+            or_none(stream.job.map(|job| job.to_string())),
+            or_none(Some(stream.project.clone()).filter(|project| !project.is_empty())),
+            stream.login.clone(),
             size(stream.request_bytes as f64),
             size(stream.answer_bytes as f64),
             stream.request_id.clone(),
@@ -126,6 +127,46 @@ fn streams(text: &mut String, streams: &First<Stream>) {
     });
     rows_of(text, headings, rows);
     left_out(text, streams.left_out());
+}
+
+/// What the page draws: how it is now, and the most of it in the hour.
+fn last_hour(text: &mut String, history: &History) {
+    if history.is_empty() {
+        return;
+    }
+    let every = history.every.max(1) as f64;
+    let rate = |counts: &[u64]| -> Vec<Option<f64>> {
+        let rate = |count: &u64| Some(*count as f64 / every);
+        counts.iter().map(rate).collect()
+    };
+    let per_second = |rate: f64| format!("{rate:.1} /s");
+    let bytes = |rate: f64| format!("{}/s", size(rate));
+    let took = |took: f64| millis(Some(took));
+    let rows = [
+        row("answered", &rate(&history.answered), per_second),
+        row("refused", &rate(&history.refused), per_second),
+        row("cancelled", &rate(&history.cancelled), per_second),
+        row("half of the answers within", &history.median_ms, took),
+        row("99 of 100 within", &history.p99_ms, took),
+        row("to callers", &rate(&history.answer_bytes), bytes),
+        row("from callers", &rate(&history.request_bytes), bytes),
+    ];
+    text.push('\n');
+    rows_of(text, ["THE LAST HOUR", "NOW", "MOST"], rows);
+}
+
+fn row(what: &str, values: &[Option<f64>], told: impl Fn(f64) -> String) -> [String; 3] {
+    let most = values.iter().flatten().copied().reduce(f64::max);
+    let now = values.last().copied().flatten();
+    [
+        what.to_owned(),
+        or_none(now.map(&told)),
+        or_none(most.map(&told)),
+    ]
+}
+
+fn or_none(told: Option<String>) -> String {
+    told.unwrap_or_else(|| "-".to_owned())
 }
 
 fn left_out(text: &mut String, count: usize) {

@@ -20,7 +20,9 @@ pub(crate) const STATUS: &str = r#"{"version":"1.2.3","since":"2026-11-25T20:00:
 "streams":{"count":1,"shown":[{"request_id":"5b0c9e7d21f4a386","agent":7,"agent_name":"group/app:demo","job":9001,"project":"group/app",
 "login":"dev1","verb":"create","resource":"pods/exec","namespace":"shop","name":"web","kind":"exec","age":75,"request_bytes":5,
 "answer_bytes":20480}]},
-"refusals":{"token_expired":4},"problems":[{"about":"gitlab","message":"GitLab does not answer"}]}"#;
+"refusals":{"token_expired":4},"problems":[{"about":"gitlab","message":"GitLab does not answer"}],
+"history":{"every":10,"answered":[50,12],"refused":[0,4],"cancelled":[1,0],"request_bytes":[0,100],"answer_bytes":[204800,51200],
+"median_ms":[1.25,null],"p99_ms":[40.5,31.0]}}"#;
 
 fn status(relay: &FakeRelay, more: &[&str]) -> Command {
     let address = relay.url.trim_start_matches("http://");
@@ -42,7 +44,15 @@ fn status_is_laid_out_for_people() {
         "group/app:demo 7 pod-a [2J (draining) 1.2.2 v1.36.0 2026-11-25T20:00:01Z 1.3 ms 2 ab12",
         "group/app:old 8 offline since 2026-11-25T21:00:00Z",
         "and 1 more",
-        "1m15s exec create pods/exec shop web group/app:demo 9001 group/app 5 B 20 KiB 5b0c9e7d21f4a386",
+        "1m15s exec create pods/exec shop web group/app:demo 9001 group/app dev1 5 B 20 KiB 5b0c9e7d21f4a386",
+        "THE LAST HOUR NOW MOST",
+        "answered 1.2 /s 5.0 /s",
+        "refused 0.4 /s 0.4 /s",
+        "cancelled 0.0 /s 0.1 /s",
+        "half of the answers within - 1.2 ms",
+        "99 of 100 within 31.0 ms 40.5 ms",
+        "to callers 5120 B/s 20 KiB/s",
+        "from callers 10 B/s 10 B/s",
         "token_expired 4",
     ] {
         assert!(
