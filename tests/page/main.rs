@@ -193,6 +193,13 @@ async fn look(browser: &Browser, name: &str) {
                 scheme == "dark"
             );
             browser.until(&is_dark).await;
+            // The page's own colours follow.
+            let ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g)";
+            let is_shown = format!(
+                "{ground}.every(part => part < 128 === {})",
+                scheme == "dark"
+            );
+            browser.until(&is_shown).await;
             let root = "document.documentElement";
             let is_too_wide = format!("return {root}.scrollWidth > {root}.clientWidth");
             let is_too_wide = browser.run(&is_too_wide).await;

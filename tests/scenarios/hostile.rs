@@ -91,6 +91,8 @@ fn slow_head_is_hung_up_on() {
                 .count(),
             0
         );
+        let slow = "adit_relay_heads_refused_total{reason=\"slow\"}";
+        world.relay.until_metric(slow, |heads| heads >= 1.0).await;
         drop(bystander);
         world.stop().await;
     });

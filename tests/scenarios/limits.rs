@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tokio::net::TcpStream;
 
-mod crowds;
+pub(crate) mod crowds;
 mod unread;
 
 #[test]
@@ -124,7 +124,10 @@ fn agent_has_so_many_tunnels() {
 
 #[test]
 fn relay_takes_so_many_connections() {
-    for limit in ["connections", "connections_per_address"] {
+    for (limit, reason, other) in [
+        ("connections", "relay", "address"),
+        ("connections_per_address", "address", "relay"),
+    ] {
         scenario(async move {
             let world = World::of(kube(), relay().with("limits", limit, 4)).await;
             let mut held = Vec::new();
@@ -145,7 +148,12 @@ fn relay_takes_so_many_connections() {
                 .await;
             world.job.get("/api").await.echo();
             let metrics = world.relay.metrics().await;
-            assert!(metrics.sum("adit_relay_connections_refused_total") >= 1.0);
+            let refused = |reason| {
+                let refused = "adit_relay_connections_refused_total";
+                metrics.value(&format!("{refused}{{reason=\"{reason}\"}}"))
+            };
+            assert!(refused(reason) >= 1.0, "{}", metrics.0);
+            assert_eq!(refused(other), 0.0, "{}", metrics.0);
             drop(held);
             world.stop().await;
         });
@@ -190,6 +198,11 @@ fn head_has_so_many_fields_and_bytes() {
             );
         }
         assert_eq!(world.kube.request_count(), 1);
+        let too_large = "adit_relay_heads_refused_total{reason=\"too_large\"}";
+        world
+            .relay
+            .until_metric(too_large, |heads| heads >= 1.0)
+            .await;
         world.job.get("/api").await.echo();
         world.stop().await;
     });

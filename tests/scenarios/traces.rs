@@ -6,11 +6,14 @@ use adit_tests::{
     Answer, Caller, World,
     caller::get,
     collector::{Collector, Told},
-    job, kube, relay, scenario, until,
+    job, kube, relay, scenario, until, within,
 };
+use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tonic::Status;
+
+use crate::{limits::crowds::beside_another, upgrades::SPDY};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -33,7 +36,7 @@ async fn traced(collector: &Collector, sample: f64) -> World {
 }
 
 /// A request that comes with a decision about itself.
-fn decided(path: &str, flags: &str) -> Request<adit_tests::body::Body> {
+pub(crate) fn decided(path: &str, flags: &str) -> Request<adit_tests::body::Body> {
     let mut request = get(path);
     let value = format!("00-{TRACE}-{CALLER}-{flags}");
     let value = HeaderValue::try_from(value).unwrap();
@@ -142,6 +145,89 @@ fn what_a_caller_does_not_want_traced_is_not_and_what_nobody_decided_is_by_share
         let world = traced(&collector, 0.0).await;
         world.job.get("/version").await.echo();
         assert_eq!(came(&world.kube.last().headers, "traceparent"), None);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn an_upgraded_connection_is_traced_to_the_api_server() {
+    scenario(async {
+        let collector = Collector::start().await;
+        let world = traced(&collector, 0.0).await;
+        let fields = format!("{SPDY}Traceparent: 00-{TRACE}-{CALLER}-01\r\n");
+        let asked = "POST /api/v1/namespaces/shop/pods/web/exec/upgrade";
+        let mut exec = world.job.raw_asking(asked, &fields).await;
+        within("101", exec.head()).await.unwrap();
+        let asked = world.kube.last();
+        drop(exec);
+        world.kube.until_open(0).await;
+        let relay = collector
+            .until_told("the relay's span", |told| told.parent == CALLER)
+            .await;
+        let forward = part(&collector, "adit-relay", "forward", &relay).await;
+        let agent = collector
+            .until_told("the agent's span", |told| told.parent == forward.id)
+            .await;
+        let call = part(&collector, "adit-agent", "api_server", &agent).await;
+        let expected = format!("00-{TRACE}-{}-01", call.id);
+        assert_eq!(came(&asked.headers, "traceparent"), Some(expected));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn an_agent_traces_by_its_own_share_where_the_relay_traces_nothing() {
+    scenario(async {
+        let collector = Collector::start().await;
+        let endpoint = format!("http://{}", collector.address());
+        let world = World::with(kube(), relay(), |agent| {
+            agent
+                .with("traces", "endpoint", &endpoint)
+                .with("traces", "sample", 1)
+        })
+        .await;
+        world.job.get("/version").await.echo();
+        let agent = collector
+            .until_told("the agent's span", |told| told.parent.is_empty())
+            .await;
+        assert_eq!(
+            (agent.service.as_str(), agent.name.as_str()),
+            ("adit-agent", "get")
+        );
+        let call = part(&collector, "adit-agent", "api_server", &agent).await;
+        let expected = format!("00-{}-{}-01", agent.trace, call.id);
+        let asked = world.kube.last();
+        assert_eq!(came(&asked.headers, "traceparent"), Some(expected));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_wait_for_the_job_s_turn_is_told() {
+    scenario(async {
+        let collector = Collector::start().await;
+        let endpoint = format!("http://{}", collector.address());
+        let relay = relay()
+            .with("limits", "turns_per_job", 1)
+            .with("traces", "endpoint", &endpoint)
+            .with("traces", "sample", 0);
+        let world = World::of(kube(), relay).await;
+        let (own, other) = beside_another(&world).await;
+        let asked = [get("/wait"), get("/wait"), decided("/wait", "01")];
+        let mut answers = join_all(asked.map(|request| own.answer(request)));
+        tokio::select! {
+            _ = &mut answers => panic!("they are held"),
+            () = world.kube.until_open(3) => {}
+        }
+        world.kube.release();
+        for answer in answers.await {
+            assert_eq!(answer.status, StatusCode::OK);
+        }
+        let relay = collector
+            .until_told("the relay's span", |told| told.parent == CALLER)
+            .await;
+        part(&collector, "adit-relay", "turn", &relay).await;
+        drop((own, other));
         world.stop().await;
     });
 }

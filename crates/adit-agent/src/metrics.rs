@@ -24,7 +24,7 @@ pub(crate) struct Metrics {
     connects: EachPair<Attempt, Transport, Counter>,
     ends: Each<End, Counter>,
     pub(crate) streams: Gauge,
-    failures: Each<Failure, Counter>,
+    pub(crate) failures: Each<Failure, Counter>,
     answers: Each<Class, Counter>,
     first_byte: Durations,
     pub(crate) connections: Gauge,

@@ -82,3 +82,34 @@ impl Traces {
         Some(Span::new(self.clone(), context, &parent, what().into()).since(began))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use adit_identity::mistakes::Mistakes;
+
+    use super::*;
+    use crate::{Collector, Instance};
+
+    #[tokio::test]
+    async fn share_is_traced_of_what_nobody_has_decided() {
+        let raw = RawTraces {
+            endpoint: Some("http://127.0.0.1:1".to_owned()),
+            sample: Some(0.25),
+            ..RawTraces::default()
+        };
+        let mut mistakes = Mistakes::default();
+        let config = TracesConfig::check(raw, &mut mistakes).unwrap();
+        let instance = Instance {
+            service: "adit-relay",
+            version: "1.2.3",
+            id: String::new(),
+        };
+        let collector = Collector::new(&config.collector, None, instance).unwrap();
+        let (traces, _exporter) = Traces::new(&config, collector, Counts::default());
+        let undecided = HeaderMap::new();
+        let begin = |_: &i32| traces.request(&undecided, Instant::now(), || "get".to_owned());
+        let traced = (0..4000).filter(|one| begin(one).is_some()).count();
+        // Thirty standard deviations are 820.
+        assert!((180..1820).contains(&traced), "{traced} of 4000");
+    }
+}

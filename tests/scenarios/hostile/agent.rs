@@ -1,9 +1,11 @@
 //! An agent that was taken over: it has a token and may speak for its own cluster, and for nothing else.
 
+use adit_proto::tunnel::{Frame, Frames, Hello, frame::Kind};
 use adit_tests::{World, job, scenario, until, within, world};
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::{Method, Request};
+use prost::Message as _;
 
 use super::Bystander;
 
@@ -152,6 +154,36 @@ fn path_of_the_tunnel_is_no_way_to_the_api_server() {
         let answer = world.job.under("").get(adit_tunnel::PATH).await;
         assert_eq!(answer.refused().reason, "unknown_path");
         assert_eq!(world.kube.request_count(), 1);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn agent_that_breaks_the_protocol_of_its_tunnel_is_counted_as_such() {
+    scenario(async {
+        let world = world().await;
+        let kind = Some(Kind::Hello(Hello {
+            min_version: 1,
+            max_version: 9,
+            ..Hello::default()
+        }));
+        let hello = Frame {
+            kind,
+            ..Frame::default()
+        };
+        let hello = Frames { frame: vec![hello] }.encode_to_vec();
+        let (connection, answer, mut send) =
+            tunnel(&world, "Bearer canary-agent-token-of-staging").await;
+        send.send_data(message(&hello), false).unwrap();
+        let answer = within("an answer", answer).await.unwrap();
+        let open = "adit_relay_tunnels_open";
+        world.relay.until_metric(open, |open| open == 2.0).await;
+        // Nobody greets twice.
+        send.send_data(message(&hello), true).unwrap();
+        within("the end", drain(answer.into_body())).await;
+        let ends = "adit_relay_tunnel_ends_total{cause=\"misbehaved\"}";
+        world.relay.until_metric(ends, |ends| ends == 1.0).await;
+        drop(connection);
         world.stop().await;
     });
 }

@@ -19,7 +19,7 @@ fn many(http2: &Http2) -> BoxFuture<'_, Vec<Answer>> {
 }
 
 /// A world with a job that has asked, and a connection of another.
-async fn beside_another(world: &World) -> (Http2, Http2) {
+pub(crate) async fn beside_another(world: &World) -> (Http2, Http2) {
     let (own, other) = (world.job.http2().await, world.relay.job(9002).http2().await);
     own.get("/api").await.echo();
     other.get("/api").await.echo();

@@ -1,10 +1,13 @@
 //! The operators' page, as far as a browser is not needed to see it: what it says, who gets it, and what its forms do.
 
+use std::collections::BTreeSet;
+
 use adit_tests::{
-    World,
-    caller::{breaks_off, get},
+    World, body,
+    caller::{breaks_off, get, request},
     kube, pass, relay, scenario, world,
 };
+use http::Method;
 
 use super::{PODS, asked_for, asked_with, cut::only_stream, demanding_token, report};
 
@@ -20,10 +23,29 @@ fn page_shows_what_there_is_and_asks_for_nothing_elsewhere() {
         let id = only_stream(&world.relay).await;
         let (status, page) = asked_for(&world.relay, "GET /", HOST).await;
         assert_eq!(status, 200, "{page}");
-        assert!(
-            page.contains("content-security-policy: default-src 'none'; script-src 'self';"),
-            "{page}"
+        let policy = adit_tests::raw::field(&page, "content-security-policy");
+        assert_eq!(
+            policy.unwrap().split("; ").collect::<BTreeSet<_>>(),
+            BTreeSet::from([
+                "default-src 'none'",
+                "script-src 'self'",
+                "style-src 'self'",
+                "img-src 'self'",
+                "connect-src 'self'",
+                "form-action 'self'",
+                "base-uri 'none'",
+                "frame-ancestors 'none'",
+            ])
         );
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "same-origin"),
+            ("x-frame-options", "DENY"),
+            ("cache-control", "no-store"),
+        ] {
+            let found = adit_tests::raw::field(&page, name);
+            assert_eq!(found, Some(value), "{name}");
+        }
         for told in [&*id, "job 9001", "watch", "group/sub/app:prod"] {
             assert!(page.contains(told), "{told} is not in\n{page}");
         }
@@ -34,6 +56,8 @@ fn page_shows_what_there_is_and_asks_for_nothing_elsewhere() {
             assert!(page.contains(part), "{part} is not in\n{page}");
             let (status, part) = asked_for(&world.relay, &format!("GET {part}"), HOST).await;
             assert_eq!(status, 200, "{part}");
+            let sniffed = adit_tests::raw::field(&part, "x-content-type-options");
+            assert_eq!(sniffed, Some("nosniff"), "{part}");
         }
         drop((watch, http2));
         world.stop().await;
@@ -63,17 +87,32 @@ fn last_hour_is_told_in_pieces() {
     scenario(async {
         let world = world().await;
         assert!(report(&world.relay).await.history.is_empty());
-        world.job.get("/api").await.echo();
+        let http2 = world.job.http2().await;
+        let upload = request(Method::PUT, "/sink", body::pattern(100_000));
+        assert_eq!(http2.answer(upload).await.status, 200);
         let refused = world.job.anonymous().get("/api").await;
         assert_eq!(refused.status, 401);
+        tokio::select! {
+            _ = http2.send(get("/never")) => panic!("nobody answers"),
+            () = world.kube.until_open(1) => {}
+        }
+        world.kube.until_open(0).await;
+        let cancelled = "adit_relay_requests_total{outcome=\"cancelled\",class=\"read\"}";
+        world
+            .relay
+            .until_metric(cancelled, |count| count == 1.0)
+            .await;
         pass(std::time::Duration::from_secs(21)).await;
         let history = report(&world.relay).await.history;
         let sum = |counts: &[u64]| counts.iter().sum::<u64>();
         assert_eq!(history.every, 10);
-        assert_eq!((sum(&history.answered), sum(&history.refused)), (1, 1));
-        assert!(sum(&history.answer_bytes) > 0);
+        let counts = [&history.answered, &history.refused, &history.cancelled];
+        assert_eq!(counts.map(|counts| sum(counts)), [1, 1, 1]);
+        assert_eq!(sum(&history.request_bytes), 100_000);
+        assert!((1..100_000).contains(&sum(&history.answer_bytes)));
         assert_eq!(history.median_ms.len(), history.answered.len());
         assert!(history.median_ms[0].is_some_and(|took| took > 0.0));
+        drop(http2);
         world.stop().await;
     });
 }

@@ -54,7 +54,10 @@ async fn serving_with(kube: Kube) -> Near {
 }
 
 async fn serving_below(kube: Kube, ceiling: Ceiling) -> Near {
-    let service = service(kube, ceiling);
+    serving_by(service(kube, ceiling)).await
+}
+
+async fn serving_by(service: Service) -> Near {
     let metrics = service.metrics.clone();
     let (near, far, driver) = soon(testing::pair(Options::default(), Options::default())).await;
     let mut tasks = JoinSet::new();

@@ -98,6 +98,10 @@ fn millis(seconds: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use adit_process::metrics::Durations;
+
     use super::*;
 
     #[test]
@@ -115,5 +119,24 @@ mod tests {
         assert_eq!(history.answered.first(), Some(&5));
         assert_eq!(history.answered.last(), Some(&(HOUR as u64 + 4)));
         assert_eq!(history.median_ms.last(), Some(&None));
+    }
+
+    #[test]
+    fn half_of_the_answers_are_told_apart_from_nearly_all() {
+        let (past, took) = (Past::default(), Durations::default());
+        past.remember(Counts::default());
+        for millis in [1, 1, 1, 100] {
+            took.observe(Duration::from_millis(millis));
+        }
+        past.remember(Counts {
+            took: took.spread(),
+            ..Counts::default()
+        });
+        // The buckets are 0.8 to 1.6 ms, and 51.2 to 102.4 ms.
+        let history = past.history();
+        let within = |millis: &[Option<f64>]| millis[0].unwrap();
+        let (median, most) = (within(&history.median_ms), within(&history.p99_ms));
+        assert!((0.8..=1.6).contains(&median), "{median}");
+        assert!((51.2..=102.4).contains(&most), "{most}");
     }
 }

@@ -81,9 +81,14 @@ impl Ours {
         agent
     }
 
+    /// Waits until an agent has a tunnel.
+    pub(crate) async fn until_tunnel(&mut self) {
+        line(&mut self.diary, "tunnel opened").await;
+    }
+
     /// Waits until the agent has a tunnel, and ends it.
     pub(crate) async fn tunnel_of(&mut self, mut agent: Child) {
-        line(&mut self.diary, "tunnel opened").await;
+        self.until_tunnel().await;
         signal(&agent, "TERM").await;
         let ended = timeout(SOON, agent.wait()).await.expect("it ends");
         assert_eq!(ended.unwrap().code(), Some(0));

@@ -129,3 +129,26 @@ async fn agent_takes_its_file_anew_beneath_its_flags() {
     let ended = timeout(SOON, agent.wait()).await.expect("it ends").unwrap();
     assert_eq!(ended.code(), Some(0));
 }
+
+#[tokio::test]
+async fn log_of_an_agent_is_what_its_file_says_now() {
+    let mut ours = Ours::start(RELAY).await;
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("agent.yaml");
+    fs::write(&config, "log: { filter: warn }\n").unwrap();
+    let mut agent = ours.agent(&format!("http://{}", ours.address));
+    let mut agent = agent.arg("--config").arg(&config).spawn().unwrap();
+    let mut diary = stderr(&mut agent);
+    ours.until_tunnel().await;
+
+    fs::write(&config, "log: { filter: info }\n").unwrap();
+    signal(&agent, "HUP").await;
+    let said = lines_to(&mut diary, "configuration replaced").await;
+    for quiet in ["agent started", "tunnel is up"] {
+        assert!(!said.contains(quiet), "{said}");
+    }
+    signal(&agent, "TERM").await;
+    line(&mut diary, "agent stopped").await;
+    let ended = timeout(SOON, agent.wait()).await.expect("it ends").unwrap();
+    assert_eq!(ended.code(), Some(0));
+}

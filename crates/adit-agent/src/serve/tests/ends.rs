@@ -135,3 +135,31 @@ async fn api_server_that_cannot_be_reached_is_named() {
     );
     assert!(!message.contains("agent-secret"));
 }
+
+#[tokio::test]
+async fn requests_above_what_an_agent_serves_are_refused_and_counted() {
+    let server = ApiServer::start(Speaks::default(), |_| async { empty() }).await;
+    let bounded = |max_streams, max_in_hand| {
+        let server = &server;
+        async move {
+            let service = service(server.kube().await, Ceiling::default());
+            let in_hand = InHand {
+                max: max_in_hand,
+                ..service.in_hand
+            };
+            serving_by(Service {
+                max_streams,
+                in_hand,
+                ..service
+            })
+            .await
+        }
+    };
+    for (streams, in_hand) in [(0, MAX_IN_HAND), (200, 1)] {
+        let near = bounded(streams, in_hand).await;
+        let (reason, message) = reset(near.get().await.unwrap_err());
+        assert_eq!(reason, ResetReason::Overloaded, "{message}");
+        let refused = near.metrics.failures.of(Failure::Overloaded).get();
+        assert_eq!(refused, 1, "{message}");
+    }
+}
