@@ -195,6 +195,7 @@ const STILL: [(&str, &[&str]); 3] = [
         "nothing breaks, ends, waits for its turn or is refused for a limit: alerts and other scenarios see these move",
         &[
             "Relays without a tunnel",
+            "stage=\"audit\"",
             "stage=\"route\"",
             "stage=\"turn\"",
             "too_many_cancels",

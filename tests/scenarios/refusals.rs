@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use adit_tests::{
-    AgentBuilder, Answer, Direction, Line, Refused, RelayBuilder, World, agent, body,
+    AgentBuilder, Answer, AuditLog, Direction, Line, Refused, RelayBuilder, World, agent, body,
     caller::{get, request},
     job, kube, logs, relay, scenario, within, world,
 };
@@ -149,6 +149,18 @@ fn a_job_that_is_refused_over_and_over_does_not_fill_the_log() {
         let (loud, quiet): (Vec<_>, Vec<_>) = refused.partition(|line| line.contains(" INFO "));
         assert_eq!(loud.len() + quiet.len(), 100, "{log}");
         assert!((1..=2 + seconds as usize).contains(&loud.len()), "{log}");
+        // Each says whose job it is, and which agent was meant.
+        let issuer = job(9001).issuer;
+        for line in loud.iter().chain(&quiet) {
+            for told in [
+                "job.id=9001",
+                "job.project=\"group/sub/app\"",
+                "agent.id=3",
+                &format!("authority=\"{issuer}\""),
+            ] {
+                assert!(line.contains(told), "{told} is not in {line}");
+            }
+        }
         drop(foreign);
         world.stop().await;
     });
@@ -294,6 +306,13 @@ fn api_server_that_is_away_is_named() {
         expect(&refused, 502, "api_server_lost", "api-server", None);
         let refused = http2.get("/api").await.refused();
         expect(&refused, 502, "api_server_unreachable", "api-server", None);
+        for kind in ["broken", "unreachable"] {
+            let failures = format!("adit_agent_failures_total{{kind=\"{kind}\"}}");
+            world
+                .agent
+                .until_metric(&failures, |count| count == 1.0)
+                .await;
+        }
         assert!(
             refused.message.contains("group/sub/app:prod"),
             "{}",
@@ -310,7 +329,8 @@ fn api_server_that_says_nothing_is_named() {
         let kube = kube().start().await;
         let line = Line::to(kube.address()).await;
         line.swallow(&[Direction::There]);
-        let relay = relay().start().await;
+        let log = AuditLog::default();
+        let relay = log.of(relay()).start().await;
         let agent = agent("prod")
             .to(&relay)
             .serving_by(kube.kubeconfig_via(line.address()));
@@ -320,6 +340,18 @@ fn api_server_that_says_nothing_is_named() {
             .await;
         let refused = relay.job(9001).get("/api").await.refused();
         expect(&refused, 504, "timed_out", "api-server", None);
+        let timed_out = "adit_agent_failures_total{kind=\"timed_out\"}";
+        agent.until_metric(timed_out, |count| count == 1.0).await;
+        // What was waited for is told of the hop that failed, and of its stage.
+        let records = log.until(1).await;
+        let micros = &records[0]["microseconds"];
+        assert!(
+            micros["api_server"].as_u64() >= Some(300_000),
+            "{records:?}"
+        );
+        assert!(micros["tunnel"].is_null(), "{records:?}");
+        let forward = "adit_relay_stage_duration_seconds_count{stage=\"forward\"}";
+        assert_eq!(relay.metrics().await.value(forward), 1.0);
         line.mend();
         relay.job(9001).get("/api").await.echo();
         relay.stop().await;
@@ -332,7 +364,8 @@ fn api_server_that_says_nothing_is_named() {
 #[test]
 fn agent_that_is_lost_is_named() {
     scenario(async {
-        let mut world = world().await;
+        let log = AuditLog::default();
+        let mut world = World::of(kube(), log.of(relay())).await;
         let http2 = world.job.http2().await;
         let (answer, ()) = tokio::join!(
             http2.send(request(Method::POST, "/never", body::empty())),
@@ -343,6 +376,12 @@ fn agent_that_is_lost_is_named() {
         );
         let refused = Answer::of(answer.unwrap()).await.unwrap().refused();
         expect(&refused, 502, "agent_lost", "agent", None);
+        let records = log.until(1).await;
+        let micros = &records[0]["microseconds"];
+        assert!(
+            micros["tunnel"].is_u64() && micros["api_server"].is_null(),
+            "{records:?}"
+        );
         assert!(refused.message.contains("not known"), "{}", refused.message);
         drop(http2);
         world.stop().await;

@@ -23,7 +23,7 @@ mod writer;
 
 pub use config::{AuditConfig, AuditTo, FileConfig, WhenFull};
 pub(crate) use cutting::{Cutting, Operator, What};
-pub(crate) use entry::{Ended, Entry};
+pub(crate) use entry::{Admission, Ended, Entry};
 use json::Object;
 pub(crate) use queue::Stats;
 use queue::{Bounds, Queue};

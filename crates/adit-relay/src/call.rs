@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     agents::Shown, audit::OfConnection, authenticate::Bearer, client::Client,
-    config::FrontDoorConfig,
+    config::FrontDoorConfig, refusal::Hop,
 };
 
 /// One request, without the request.
@@ -55,12 +55,24 @@ impl<'a> Call<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Took {
     pub(crate) authenticate: Lap,
+    /// Waiting for room in the audit log.
+    pub(crate) audit: Lap,
     pub(crate) turn: Lap,
     pub(crate) route: Lap,
     /// The way to the API server and back, the agent's share included; told with the next.
     pub(crate) tunnel: Lap,
     /// Told by the agent.
     pub(crate) api_server: Lap,
+}
+
+impl Took {
+    /// A request got no answer in the tunnel or behind it. Nobody says how much of the time was whose: it is that of the hop that failed.
+    pub(crate) fn failed(&self, hop: Hop, time: Duration) {
+        match hop {
+            Hop::ApiServer => self.api_server.set(time),
+            Hop::Client | Hop::Relay | Hop::Agent => self.tunnel.set(time),
+        }
+    }
 }
 
 /// A time that is told later, through a shared reference.

@@ -90,9 +90,13 @@ impl Forward {
             hold.place = other;
             asked = self.put(&mut question, &hold.place, errand).await;
         }
-        let mut response = asked.map_err(|error| refusal(error, errand))?;
         let took = began.elapsed();
         self.metrics.stage(Stage::Forward).observe(took);
+        let mut response = asked.map_err(|error| {
+            let refusal = refusal(error, errand);
+            call.took.failed(refusal.facts().hop, took);
+            refusal
+        })?;
         if let Some(api_server) = response.body().api_server() {
             // An agent's word: it cannot make it more than it was.
             let api_server = api_server.min(took);

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::{
-    audit::Entry,
+    audit::{Admission, Entry},
     authenticate::{AGENT_ID, Authenticate, Bearer, CSRF_PARAMETER},
     authorise::{self, Errand},
     browsers::{self, Browsers, Page, is_preflight},
@@ -207,8 +207,11 @@ impl Handler {
             Err(refusal) => return Err(self.with_cause(refusal, bearer, call).await),
         };
         entry.permitted(&errand.permit, request.headers());
-        let audit = &errand.bearer.rules.audit;
-        entry.admitted(audit, errand.bearer.ends).await?;
+        match entry.admitted(&bearer.rules.audit)? {
+            Admission::Granted => {}
+            // Boxed: most requests need not wait.
+            Admission::Waits => Box::pin(self.room(bearer.ends, call, entry)).await?,
+        }
         let turn = match bearer.job_use.turn(call.began, &bearer.rules.limits) {
             Ok(turn) => turn,
             // Boxed: most requests need not wait.
@@ -216,6 +219,24 @@ impl Handler {
         };
         let answer = pin!(self.ask(&errand, request, (kind, of_job), call, entry));
         turns::held(turn, answer).await
+    }
+
+    /// Waits for room for the records of a request, where it must.
+    async fn room(
+        &self,
+        ends: Option<Instant>,
+        call: &Call<'_>,
+        entry: &mut Entry,
+    ) -> Result<(), Refusal> {
+        if let Some(span) = entry.span() {
+            span.enter("audit");
+        }
+        let began = Instant::now();
+        let room = entry.room(ends).await;
+        let took = began.elapsed();
+        call.took.audit.set(took);
+        self.metrics.stage(Stage::Audit).observe(took);
+        room
     }
 
     /// The turn of a request that must wait for it.

@@ -113,7 +113,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "stage_duration",
-            "Time that a stage took: authenticate (checking a token that is new to its connection), turn (waiting behind other requests of the same job: limits.turns_per_job), route (waiting for an agent that is not there), forward (from the tunnel to the answer's head), answer (from a request's head to its answer's, all stages together), gitlab (one call to it)",
+            "Time that a stage took: authenticate (checking a token that is new to its connection), audit (waiting for room in the audit log: audit.changes_when_full, audit.reads_when_full), turn (waiting behind other requests of the same job: limits.turns_per_job), route (waiting for an agent that is not there), forward (from the tunnel to the answer's head), answer (from a request's head to its answer's, all stages together), gitlab (one call to it)",
             Unit::Seconds,
             self.stages.clone(),
         );

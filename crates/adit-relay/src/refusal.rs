@@ -13,7 +13,7 @@ use adit_process::net::websocket::NoUpgrade;
 
 mod facts;
 
-pub(crate) use facts::{Facts, REASONS};
+pub(crate) use facts::{Facts, Hop, REASONS};
 
 /// An answer the relay gives itself. The message is for the person who runs the job.
 #[derive(Debug, thiserror::Error)]

@@ -3,19 +3,23 @@
 use adit_tests::{
     AuditLog, Caller, RelayBuilder, World, body,
     caller::{Http2, get, request},
+    collector::{Collector, Told},
     kube, relay, scenario, within,
 };
 use futures_util::{FutureExt as _, future::join_all};
 use http::Method;
+use serde_json::Value;
 
 use super::PODS;
 use crate::{
     status::cut::{cut_stream, only_stream},
+    traces::decided,
     upgrades::{SPDY, WEBSOCKET},
 };
 
 const BYTES: &str = "adit_relay_audit_queue_bytes";
 const DROPPED: &str = "adit_relay_audit_records_dropped_total";
+const WAITED: &str = "adit_relay_stage_duration_seconds_count{stage=\"audit\"}";
 const FAILURES: &str = "adit_relay_audit_write_failures_total";
 
 /// A relay with the smallest queue there is.
@@ -121,19 +125,40 @@ fn changes_are_refused_and_reads_go_on_uncounted_for() {
 fn blocked_changes_wait_until_there_is_room() {
     scenario(async {
         let log = AuditLog::default();
-        let relay = small(&log).with("audit", "changes_when_full", "block");
+        let collector = Collector::start().await;
+        let relay = small(&log)
+            .with("audit", "changes_when_full", "block")
+            .with(
+                "traces",
+                "endpoint",
+                format!("http://{}", collector.address()),
+            )
+            .with("traces", "sample", 0);
         let world = World::of(kube(), relay).await;
         let http2 = world.job.http2().await;
         fill(&world, &log, &http2).await;
-        let mut waiting = Box::pin(create(&http2));
+        let mut traced = decided(PODS, "01");
+        *traced.method_mut() = Method::POST;
+        let mut waiting = Box::pin(http2.answer(traced));
         for _ in 0..5 {
             http2.get("/version").await.echo();
             assert!((&mut waiting).now_or_never().is_none());
         }
         log.mend();
         within("its answer", waiting).await.echo();
+        // How long it waited is told in numbers, in its trace, and in its record.
+        let waited = world.relay.metrics().await.value(WAITED);
+        assert_eq!(waited, 1.0);
+        let is_it = |told: &Told| told.name == "audit";
+        collector.until_told("the wait", is_it).await;
         drop(http2);
         world.stop().await;
+        let records = log.records();
+        let created = |record: &&Value| record["operation"]["verb"] == "create";
+        let created = records.iter().find(created).unwrap();
+        assert!(created["microseconds"]["audit"].is_u64(), "{created}");
+        let others = |record: &&Value| record["microseconds"]["audit"].is_u64();
+        assert_eq!(records.iter().filter(others).count(), 1);
     });
 }
 
@@ -155,6 +180,7 @@ fn blocked_change_is_refused_when_its_token_ends() {
             .http2()
             .await;
         assert_eq!(create(&caller).await.refused().reason, "permit_ended");
+        assert_eq!(world.relay.metrics().await.value(WAITED), 1.0);
         log.mend();
         drop((http2, caller));
         world.stop().await;

@@ -1,6 +1,12 @@
 //! GitLab in trouble: known jobs go on, new ones are told.
 
-use adit_tests::{Endpoint, Fault, caller::get, caller::next_piece, scenario};
+use adit_tests::{
+    AuditLog, Endpoint, Fault, World,
+    caller::{get, next_piece},
+    gitlab,
+    gitlab::arrange,
+    kube, relay, scenario,
+};
 use futures_util::future::join_all;
 
 use super::Place;
@@ -58,6 +64,31 @@ fn trouble_of_every_kind_refuses_new_jobs_and_no_known_one() {
             drop((watch, http2));
             place.stop().await;
         }
+    });
+}
+
+#[test]
+fn check_that_gitlab_leaves_without_an_answer_is_timed() {
+    scenario(async {
+        let (gitlab, log) = (gitlab().start().await, AuditLog::default());
+        arrange(&gitlab);
+        let relay = log.of(relay()).asking(&gitlab, "timeout: 300ms");
+        let world = World::of(kube(), relay).await;
+        let place = Place { gitlab, world };
+        let hang = Fault::Hang;
+        place.gitlab.faults().set(Endpoint::AllowedAgents, hang);
+        let refused = place.job().1.get("/api").await.refused();
+        assert_eq!(refused.reason, "gitlab_unavailable");
+        let records = log.until(1).await;
+        let micros = &records[0]["microseconds"]["authenticate"];
+        assert!(micros.as_u64() >= Some(300_000), "{records:?}");
+        let checks = "adit_relay_stage_duration_seconds_count{stage=\"authenticate\"}";
+        assert_eq!(place.relay().metrics().await.value(checks), 1.0);
+        // What shows no token has none checked.
+        let stranger = place.world.job.anonymous().get("/api").await;
+        assert_eq!(stranger.refused().reason, "credential_missing");
+        assert_eq!(place.relay().metrics().await.value(checks), 1.0);
+        place.stop().await;
     });
 }
 

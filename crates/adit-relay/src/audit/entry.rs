@@ -39,6 +39,14 @@ pub(crate) struct Entry {
     span: Option<Span>,
 }
 
+/// Whether a request may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    /// Once there is room for its records: [`Entry::room`].
+    Waits,
+}
+
 impl Entry {
     /// For what has its record already.
     pub(crate) fn none() -> Self {
@@ -109,31 +117,36 @@ impl Entry {
         open.who = Who::Permitted(open.of.permitted(permit), own);
     }
 
-    /// Makes sure that there will be room for its records, as far as configured; waits until `ends` at most, if there is an end.
-    pub(crate) async fn admitted(
-        &mut self,
-        config: &AuditConfig,
-        ends: Option<Instant>,
-    ) -> Result<(), Refusal> {
+    /// Makes sure that there will be room for its records, as far as configured.
+    pub(crate) fn admitted(&mut self, config: &AuditConfig) -> Result<Admission, Refusal> {
+        let Some(open) = &mut self.open else {
+            return Ok(Admission::Granted);
+        };
+        let when_full = config.when_full(open.is_read);
+        if when_full != WhenFull::Drop {
+            open.room = open.of.queue.promise();
+        }
+        match when_full {
+            WhenFull::Drop => Ok(Admission::Granted),
+            WhenFull::Refuse | WhenFull::Block if open.room.is_some() => Ok(Admission::Granted),
+            WhenFull::Refuse => Err(Refusal::AuditFull),
+            WhenFull::Block => Ok(Admission::Waits),
+        }
+    }
+
+    /// Waits for that room, until `ends` at most, if there is an end. Cancel-safe.
+    pub(crate) async fn room(&mut self, ends: Option<Instant>) -> Result<(), Refusal> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        match config.when_full(open.is_read) {
-            WhenFull::Drop => {}
-            WhenFull::Refuse => {
-                open.room = Some(open.of.queue.promise().ok_or(Refusal::AuditFull)?);
-            }
-            WhenFull::Block => {
-                let room = open.of.queue.room();
-                let room = match ends {
-                    Some(ends) => timeout_at(ends, room)
-                        .await
-                        .map_err(|_| Refusal::PermitEnded)?,
-                    None => room.await,
-                };
-                open.room = Some(room);
-            }
-        }
+        let room = open.of.queue.room();
+        let room = match ends {
+            Some(ends) => timeout_at(ends, room)
+                .await
+                .map_err(|_| Refusal::PermitEnded)?,
+            None => room.await,
+        };
+        open.room = Some(room);
         Ok(())
     }
 

@@ -59,6 +59,8 @@ label! {
     pub(crate) enum Stage: "stage" {
         /// Checking a token that this connection has not shown before.
         Authenticate = "authenticate",
+        /// Waiting for room in the audit log.
+        Audit = "audit",
         /// Waiting behind other requests of the same job.
         Turn = "turn",
         /// Waiting for an agent that is reconnecting.

@@ -66,6 +66,7 @@ pub(super) enum Who {
 #[derive(Clone, Copy, Default)]
 struct Times {
     authenticate: u64,
+    audit: u64,
     turn: u64,
     route: u64,
     tunnel: u64,
@@ -129,6 +130,7 @@ impl Open {
     pub(super) fn timed(&mut self, call: &Call<'_>, after: Duration) {
         self.times = Times {
             authenticate: call.took.authenticate.micros(),
+            audit: call.took.audit.micros(),
             turn: call.took.turn.micros(),
             route: call.took.route.micros(),
             tunnel: call.took.tunnel.micros(),
@@ -199,6 +201,7 @@ impl Open {
         record.object("microseconds", |fields| {
             let stages = [
                 ("authenticate", self.times.authenticate),
+                ("audit", self.times.audit),
                 ("turn", self.times.turn),
                 ("route", self.times.route),
                 ("tunnel", self.times.tunnel),
