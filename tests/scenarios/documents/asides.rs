@@ -13,7 +13,7 @@ use super::{
 
 /// Said in passing, and done by these in the same words; none: it is no program of ours, or changes the reader's machine, or is how all of
 /// this is tested and measured.
-const ELSEWHERE: [(&str, &[&str]); 18] = [
+const ELSEWHERE: [(&str, &[&str]); 20] = [
     ("adit <command> --help", &["crates/adit/tests/cli/help.rs"]),
     (
         "adit access explain --free",
@@ -24,6 +24,7 @@ const ELSEWHERE: [(&str, &[&str]); 18] = [
     ("cargo xtask bench", &[]),
     ("cargo xtask demo --gitlab", &["xtask/tests/demo"]),
     ("cargo xtask docs", &["tests/scenarios/documents.rs"]),
+    ("cargo xtask down", &[]),
     ("cargo xtask test", &[]),
     (
         "curl -H 'traceparent: 00-…-01'",
@@ -48,6 +49,7 @@ const ELSEWHERE: [(&str, &[&str]); 18] = [
         &["tests/cluster/rights.rs"],
     ),
     ("kubectl logs -f", &["tests/cluster/logs.rs"]),
+    ("systemctl disable --now adit-relay", &[]),
     ("systemctl edit adit-relay", &[]),
     ("systemctl reload adit-relay", &[]),
 ];
