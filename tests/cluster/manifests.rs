@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         chart_and_command_limit_an_agent_for_named_namespaces_alike,
         flux_is_served_alike_whichever_way_it_comes,
         relays_chart_and_command_give_what_the_kustomization_gives,
+        operators_token_is_mounted_by_the_command_and_the_kustomization_alike,
         relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike,
         certificates_of_agents_are_mounted_by_charts_and_kustomizations_alike,
         relays_private_port_has_tls_whichever_way_it_comes,
@@ -242,6 +243,22 @@ fn relays_chart_and_command_give_what_the_kustomization_gives(world: &World) {
         &format!("relay --config {}", file.display()),
     ));
     assert_same(&printed, &kustomized);
+}
+
+fn operators_token_is_mounted_by_the_command_and_the_kustomization_alike(world: &World) {
+    let pod = |objects| comparable(objects).remove("Deployment adit-relay").unwrap();
+    let kustomized = pod(kustomized(world, "relay", &["relay/secrets"]));
+    let token = world.new_folder("token").join("admin-token");
+    fs::write(&token, "0123456789abcdef\n").unwrap();
+    let file = World::manifests().join("relay/relay.yaml");
+    let line = format!(
+        "relay --config {} --admin-token-file {}",
+        file.display(),
+        token.display()
+    );
+    let printed = printed(world, &line);
+    Namespace::new(world).accepts(&printed);
+    assert_eq!(pod(printed), kustomized);
 }
 
 fn relays_port_for_gitlab_is_opened_by_the_chart_and_the_kustomization_alike(world: &World) {

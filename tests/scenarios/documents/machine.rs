@@ -39,6 +39,7 @@ impl Machine {
             "relay.yaml",
             "relay.crt",
             "relay.key",
+            "admin-token",
         ] {
             fs::write(checkout.join(file), file).unwrap();
         }
@@ -111,7 +112,7 @@ fn named(unit: &str) -> Vec<&str> {
 fn documented_installation_is_where_the_unit_looks_for_it() {
     let test = "documented_installation_is_where_the_unit_looks_for_it";
     let machine = Machine::new();
-    for document in ["docs/install.md", "docs/upgrade.md"] {
+    for document in ["docs/install.md", "docs/status.md", "docs/upgrade.md"] {
         for command in commands_run_by(document, test) {
             machine.does(&command);
         }
@@ -124,7 +125,11 @@ fn documented_installation_is_where_the_unit_looks_for_it() {
     assert_eq!(machine.mode("/usr/local/bin/adit"), 0o755);
     // Where the example of a relay's file has them.
     let example = fs::read_to_string(root().join("deploy/relay.example.yaml")).unwrap();
-    for (key, mode) in [("certificate", 0o644), ("key", 0o640)] {
+    for (key, mode) in [
+        ("certificate", 0o644),
+        ("key", 0o640),
+        ("# token_file", 0o640),
+    ] {
         let prefix = format!("  {key}: ");
         let file = example.lines().find_map(|line| line.strip_prefix(&prefix));
         let file = file.unwrap().split(' ').next().unwrap();

@@ -194,6 +194,8 @@ fn lay_over(under: &mut Value, over: Value) {
                 lay_over(under.entry(key).or_insert(Value::Null), value);
             }
         }
+        // A section of which nothing is said.
+        (Value::Object(_), Value::Null) => {}
         (under, over) => *under = over,
     }
 }

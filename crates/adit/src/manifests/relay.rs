@@ -2,9 +2,10 @@
 //!
 //! Called by [`super::run`]. What depends on the pod (addresses, the certificate's place) is the manifests', the rest the file's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use adit_authority::Secrets;
 use adit_process::Exit;
 use adit_process::tls::{CertificateFiles, OwnCertificate};
 use adit_relay::{Config, RawConfig};
@@ -28,7 +29,7 @@ Examples:
   kubectl --namespace adit-relay create secret tls adit-relay-tls \\
     --cert=relay.crt --key=relay.key
   adit manifests relay --config relay.yaml --certificate relay.crt --key relay.key \\
-    --image registry.example.com/adit:0.1.0 > relay-manifests.yaml")]
+    --admin-token-file admin-token --image registry.example.com/adit:0.1.0 > relay-manifests.yaml")]
 pub(crate) struct RelayArgs {
     /// The relay's config file; `-` reads standard input
     #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CONFIG")]
@@ -39,6 +40,9 @@ pub(crate) struct RelayArgs {
     /// The certificate's key (PEM)
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
+    /// The file with the token by which operators are known, printed as a Secret that the pod has: `admin.token_file`
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// Its image [default: `adit` with this version as tag]
     #[arg(long, value_name = "IMAGE", value_parser = names::image)]
     image: Option<String>,
@@ -67,7 +71,7 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
     documents.push(json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "adit-relay" }, "data": data,
     }));
-    let mut comment = "A relay for adit.".to_owned();
+    let mut secrets = Vec::new();
     if let Some((certificate, key)) = args.certificate.clone().zip(args.key.clone()) {
         let chain = read_pem(&certificate, "CERTIFICATE")?;
         let private = read_pem(&key, "PRIVATE KEY")?;
@@ -79,7 +83,18 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
             "type": "kubernetes.io/tls",
             "stringData": { "tls.crt": chain, "tls.key": private },
         }));
-        comment += " This holds its certificate's key: keep it as a secret.";
+        secrets.push("its certificate's key");
+    }
+    if let Some(file) = &args.admin_token_file {
+        documents.push(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "adit-relay-secrets" },
+            "stringData": { "admin-token": read_secrets(file)? },
+        }));
+        secrets.push("its operators' token");
+    }
+    let mut comment = "A relay for adit.".to_owned();
+    if !secrets.is_empty() {
+        comment += &format!(" This holds {}: keep it as a secret.", secrets.join(" and "));
     }
     documents.extend(args.pods(&data, &config, checked.drain_grace));
     documents
@@ -107,6 +122,9 @@ impl RelayArgs {
         config.remove("", "authorities");
         config.remove("", "agents");
         let (ends_before, admin_tls) = (ends_tls_before(&own), has_admin_tls(&own));
+        // What is no section is refused with the rest.
+        let is_section = |admin: &Value| admin.is_object() || admin.is_null();
+        let has_token = self.admin_token_file.is_some() && own.get("admin").is_none_or(is_section);
         config.lay_over(own, &POD_DECIDES);
         if ends_before {
             config.remove("/listen", "certificate");
@@ -116,11 +134,19 @@ impl RelayArgs {
             config.add("/admin", "certificate", CERTIFICATE);
             config.add("/admin", "key", KEY);
         }
+        if has_token {
+            config.remove("/admin", "token_file");
+        }
         if let Some(key) = config.key_ending_in("_file") {
-            let error = anyhow!(
-                "{key}: the pod has no such file; give what needs none, or mount it by a kustomization"
-            );
+            let instead = match key.as_str() {
+                "admin.token_file" => "give it by --admin-token-file, too",
+                _ => "give what needs none, or mount it by a kustomization",
+            };
+            let error = anyhow!("{key}: the pod has no such file; {instead}");
             return Err(Failure::new(Exit::BadConfig, error.context(named())));
+        }
+        if has_token {
+            config.add("/admin", "token_file", ADMIN_TOKEN);
         }
         let text = config.to_yaml().ends(Exit::Internal)?;
         let checked = RawConfig::from_yaml(&text)
@@ -146,6 +172,17 @@ impl RelayArgs {
         );
         if let Some(image) = &self.image {
             deployment.set("/spec/template/spec/containers/0/image", image.as_str());
+        }
+        if self.admin_token_file.is_some() {
+            let secret = json!({ "secretName": "adit-relay-secrets", "defaultMode": 0o440 });
+            deployment.append(
+                "/spec/template/spec/volumes",
+                json!({ "name": "secrets", "secret": secret }),
+            );
+            deployment.append(
+                "/spec/template/spec/containers/0/volumeMounts",
+                json!({ "name": "secrets", "mountPath": "/etc/adit/secrets", "readOnly": true }),
+            );
         }
         if has_admin_tls(config) {
             for probe in ["livenessProbe", "readinessProbe"] {
@@ -187,6 +224,17 @@ const POD_DECIDES: [(&str, &str); 6] = [
 ];
 const CERTIFICATE: &str = "/etc/adit/tls/tls.crt";
 const KEY: &str = "/etc/adit/tls/tls.key";
+/// As `deploy/manifests/relay/secrets` mounts it.
+const ADMIN_TOKEN: &str = "/etc/adit/secrets/admin-token";
+
+/// What the relay would take.
+fn read_secrets(file: &Path) -> Result<String, Failure> {
+    let text = read_text(file)?;
+    Secrets::new(&text)
+        .with_context(|| format!("{} (--admin-token-file) holds no token", file.display()))
+        .ends(Exit::BadConfig)?;
+    Ok(text)
+}
 
 /// A balancer's certificate is the only one, on the public port.
 fn ends_tls_before(config: &Value) -> bool {

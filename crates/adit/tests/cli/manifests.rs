@@ -399,3 +399,65 @@ fn relays_manifests_go_by_where_tls_ends() {
     );
     assert!(both.contains("secretName: adit-relay-tls"), "{both}");
 }
+
+#[test]
+fn relays_manifests_mount_the_operators_token() {
+    let folder = TempDir::new().unwrap();
+    let (config, token) = (
+        folder.path().join("relay.yaml"),
+        folder.path().join("admin-token"),
+    );
+    let made = "0123456789abcdef0123456789abcdef";
+    fs::write(&token, format!("{made}\n")).unwrap();
+    let print = |admin: &str, more: &[&str]| {
+        let issuer = "{ url: 'https://gitlab.test', audiences: [a] }";
+        let authorities = format!("authorities: {{ oidc: {{ issuers: [{issuer}] }} }}");
+        fs::write(&config, format!("admin: {admin}\n{authorities}\n")).unwrap();
+        let mut command = adit(&["manifests", "relay", "--name", "other", "--config"]);
+        command.arg(&config).args(more).output().unwrap()
+    };
+    let given = ["--admin-token-file", token.to_str().unwrap()];
+    let refused = print("{ token_file: /here/token }", &[]);
+    assert_eq!(refused.status.code(), Some(64));
+    let said = stderr(&refused);
+    assert!(
+        said.contains("admin.token_file") && said.contains("--admin-token-file"),
+        "{said}"
+    );
+    // Whatever the file says of it, and if it says nothing of that section at all.
+    for admin in ["{ token_file: /here/token }", "{}", ""] {
+        let text = stdout(&print(admin, &given));
+        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let one = |kind: &str| {
+            let is_one = |object: &&serde_json::Value| object["kind"] == kind;
+            objects.iter().find(is_one).unwrap().clone()
+        };
+        let (secret, pod) = (one("Secret"), one("Deployment"));
+        assert_eq!(secret["metadata"]["name"], "other-secrets");
+        assert_eq!(secret["stringData"]["admin-token"], format!("{made}\n"));
+        let pod = &pod["spec"]["template"]["spec"];
+        let named = |list: &serde_json::Value| {
+            let is_it = |one: &&serde_json::Value| one["name"] == "secrets";
+            list.as_array().unwrap().iter().find(is_it).unwrap().clone()
+        };
+        let volume = named(&pod["volumes"]);
+        assert_eq!(volume["secret"]["secretName"], "other-secrets");
+        let mounted = named(&pod["containers"][0]["volumeMounts"]);
+        let yaml = one("ConfigMap")["data"]["relay.yaml"].clone();
+        let told: serde_json::Value = serde_saphyr::from_str(yaml.as_str().unwrap()).unwrap();
+        assert_eq!(
+            told["admin"]["token_file"],
+            format!("{}/admin-token", mounted["mountPath"].as_str().unwrap())
+        );
+        assert_eq!(told["admin"]["address"], "0.0.0.0:8151", "{admin}");
+        assert_eq!(text.matches(made).count(), 1);
+        assert!(text.starts_with("# A relay for adit. This holds its operators' token: "));
+    }
+    assert_eq!(print("5", &given).status.code(), Some(64));
+    fs::write(&token, "guessed").unwrap();
+    let refused = print("{}", &given);
+    assert_eq!(refused.status.code(), Some(64));
+    let said = stderr(&refused);
+    assert!(said.contains("openssl rand -hex 32"), "{said}");
+    assert!(!said.contains("guessed"), "{said}");
+}
