@@ -272,6 +272,8 @@ fn every_alert_fires_when_its_fault_is_made() {
             // So it was begun, and nothing else is wrong.
             let begun = [
                 ("AditAgentGone", "gone"),
+                // As the relay tells it, of one that nobody scrapes.
+                ("AditAgentGone", ""),
                 ("AditIssuerKeysEnd", "relay"),
                 ("AditNoTunnels", "lonely"),
             ];
@@ -427,11 +429,14 @@ impl Place {
             .with("audit", "queue", "1MiB")
             .with("tunnel", "max_buffered_in_all", "1MiB")
             .with("tunnel", "max_stream_credit", "64KiB")
+            .with("metrics", "agents", 10)
             .asking(&gitlab, &trusting(&gitlab))
             .believing(TestIssuer::over_https().await.kept_for("1h"));
         let relay = relay.start().await;
-        let line = Line::to(relay.address()).await;
         let kube = kube().start().await;
+        let foreign = agent("foreign").to(&relay).serving(&kube);
+        foreign.start().await.stop().await;
+        let line = Line::to(relay.address()).await;
         let prod = agent("prod").to(&relay).via(line.address()).serving(&kube);
         let other_kube = denying().start().await;
         let staging = agent("staging").to(&relay).serving(&other_kube);
@@ -471,7 +476,7 @@ impl Place {
             self.line.cut();
             let lost = r#"adit_relay_tunnel_ends_total{cause="lost"}"#;
             let opened = "adit_relay_tunnels_opened_total";
-            for (metric, expected) in [(lost, times), (opened, 2 + times)] {
+            for (metric, expected) in [(lost, times), (opened, 3 + times)] {
                 let is_so = |count: f64| count == f64::from(expected);
                 self.relay.until_metric(metric, is_so).await;
             }
