@@ -5,9 +5,9 @@ use std::time::Duration;
 use adit_tests::{
     AgentBuilder, Answer, Caller, Direction, Kube, Line, TestAgent, TestRelay, World, agent, body,
     caller::{breaks_off, get, request},
-    job, kube, logs, relay, scenario, until, within, world,
+    job, kube, logs, pass, relay, scenario, until, within, world,
 };
-use http::{Method, StatusCode};
+use http::{Method, Response, StatusCode};
 use tokio::time::Instant;
 
 mod silence;
@@ -96,9 +96,7 @@ fn api_server_that_says_goodbye_loses_no_request() {
             async |mut connection: h2::server::Connection<adit_tests::Io, bytes::Bytes>| {
                 let mut answered = 0;
                 while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    let mut body = respond
-                        .send_response(http::Response::new(()), false)
-                        .unwrap();
+                    let mut body = respond.send_response(Response::new(()), false).unwrap();
                     body.send_data("ok".into(), true).unwrap();
                     answered += 1;
                     if answered == 2 {
@@ -251,6 +249,36 @@ fn agent_that_does_not_believe_the_relay_stays_away_and_says_why() {
         assert_eq!(agent.admin_get("/readyz").await.0, 503);
         agent.stop().await;
         world.stop().await;
+    });
+}
+
+#[test]
+fn agent_is_ready_once_its_api_server_has_answered() {
+    scenario(async {
+        // An answer of any kind: who is told 403 is there.
+        let forbids = kube().answer("/version", |_| async {
+            let mut answer = Response::new(body::full("{}"));
+            *answer.status_mut() = StatusCode::FORBIDDEN;
+            answer
+        });
+        let (relay, mut kube) = (relay().start().await, forbids.start().await);
+        kube.kill().await;
+        let agent = agent("prod").to(&relay).serving(&kube).start().await;
+        let missing = (503, "missing: api server\n".to_owned());
+        assert_eq!(agent.admin_get("/readyz").await, missing);
+        kube.revive().await;
+        // Then it asks again.
+        pass(Duration::from_secs(5)).await;
+        let is_ready = async { while agent.admin_get("/readyz").await.0 != 200 {} };
+        within("it is ready", is_ready).await;
+        // Nor is it taken back, so that no rollout or balancer goes by an API server's moods.
+        kube.kill().await;
+        let answer = relay.job(9001).get("/api").await;
+        assert_eq!(answer.refused().status, 502);
+        assert_eq!(agent.admin_get("/readyz").await.0, 200);
+        agent.stop().await;
+        relay.stop().await;
+        kube.stop().await;
     });
 }
 

@@ -123,6 +123,7 @@ impl Agent {
         let (traces, exporter) = traces.transpose()?.unzip();
         let readiness = Readiness::new();
         let ready = readiness.condition("tunnel");
+        let answered = readiness.condition("api server");
         let admin = Admin::bind(config.admin, None, Arc::new(registry), readiness, None);
         let admin = admin.map_err(|source| StartError::Admin {
             address: config.admin,
@@ -133,6 +134,10 @@ impl Agent {
         aside.spawn(admin.serve(std::future::pending()));
         let credentials = Arc::clone(kube.credentials());
         aside.spawn(async move { credentials.keep_fresh().await });
+        aside.spawn(link::ask_until_answered(
+            Arc::clone(&kube),
+            answered.clone(),
+        ));
         if let Some(own) = own {
             aside.spawn(keep(Arc::new(own), &reread));
         }
@@ -168,6 +173,7 @@ impl Agent {
             transports,
             service: Arc::clone(&service),
             ready,
+            answered,
             up,
             newest,
             stop: stop.clone(),

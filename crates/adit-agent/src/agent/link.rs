@@ -28,6 +28,7 @@ use tracing::Instrument as _;
 use super::transport::{Carried, Transports};
 use crate::config::{RelayConfig, TokenSource};
 use crate::explain::ConnectFailure;
+use crate::kube::Kube;
 use crate::kube::credentials::bearer;
 use crate::metrics::{End, Tunnels};
 use crate::serve::{Service, serve};
@@ -39,6 +40,8 @@ pub(crate) struct Link {
     pub(crate) transports: Transports,
     pub(crate) service: Arc<Service>,
     pub(crate) ready: Condition,
+    /// By the API server, whatever it said. Once met it stays: what comes later callers are told.
+    pub(crate) answered: Condition,
     pub(crate) up: watch::Sender<usize>,
     /// The newest tunnel, also when it is over.
     pub(crate) newest: watch::Sender<Option<Opened>>,
@@ -203,6 +206,7 @@ impl Link {
         let address = self.service.kube.address();
         match tokio::time::timeout(VERSION_TIMEOUT, self.service.kube.version()).await {
             Ok(Ok(version)) => {
+                self.answered.met();
                 let version = version.unwrap_or_default();
                 tracing::info!(
                     kubernetes.version = version,
@@ -222,6 +226,25 @@ impl Link {
                 api_server = address,
                 "the API server does not answer in time"
             ),
+        }
+    }
+}
+
+/// Beside the link, which asks before it connects: until there is an answer, so that a tunnel that stays up does not keep the agent
+/// from being ready when the API server is there at last.
+pub(crate) async fn ask_until_answered(kube: Arc<Kube>, answered: Condition) {
+    loop {
+        tokio::time::sleep(ASK_AGAIN).await;
+        if answered.is_met() {
+            return;
+        }
+        let asked = tokio::time::timeout(VERSION_TIMEOUT, kube.version()).await;
+        if let Ok(Ok(_)) = asked {
+            tracing::info!(
+                api_server = kube.address(),
+                "the API server answers at last"
+            );
+            answered.met();
         }
     }
 }
@@ -329,6 +352,8 @@ pub(crate) fn read(source: &TokenSource) -> Result<SecretString, ConnectFailure>
 const PARTING: Duration = Duration::from_secs(5);
 /// So that the first connect does not wait for an API server that drops packets.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
+/// As often as a pod is asked whether it is ready.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -180,7 +180,8 @@ pub struct RawFlux {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAdmin {
-    /// `/livez`, `/readyz` (a tunnel is up) and `/metrics`, without authentication. Default: `127.0.0.1:8152`.
+    /// `/livez`, `/readyz` (a tunnel is up, and the API server has answered since the start) and `/metrics`, without authentication.
+    /// Default: `127.0.0.1:8152`.
     pub address: Option<String>,
 }
 

@@ -94,7 +94,10 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
     }
     let mut comment = "A relay for adit.".to_owned();
     if !secrets.is_empty() {
-        comment += &format!(" This holds {}: keep it as a secret.", secrets.join(" and "));
+        comment += &format!(
+            " This holds {}: keep it as a secret.",
+            secrets.join(" and ")
+        );
     }
     documents.extend(args.pods(&data, &config, checked.drain_grace));
     documents
