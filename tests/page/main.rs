@@ -69,6 +69,9 @@ fn page_is_seen_and_used_in_a_browser() {
         assert_eq!(browser.run("return window.same").await, Value::Bool(true));
 
         let id = id_of(&world.relay, "secrets").await;
+        browser
+            .until(&says("#streams td[data-label=Request]", &id))
+            .await;
         cut_by_keyboard(&browser, "stream", &id).await;
         breaks_off(second).await;
         browser.until(&streams_are(1)).await;
@@ -133,6 +136,9 @@ fn page_behind_a_token_is_used_and_a_tunnel_cut_there() {
             .unwrap()
             .trim_start_matches("cut-")
             .to_owned();
+        browser
+            .until(&says("#agents td[data-label=Tunnel]", &before))
+            .await;
 
         cut_by_keyboard(&browser, "tunnel", &before).await;
         // The agent comes again, and the page shows it by itself.
@@ -159,6 +165,7 @@ async fn tells_all(browser: &Browser) {
         ("#agents td[data-label=Since]", ":"),
         ("#agents td[data-label='Round trip']", "ms"),
         ("#agents td[data-label=Kubernetes]", "v1."),
+        ("#streams td[data-label=Kind]", "watch"),
     ] {
         browser.until(&says(place, word)).await;
     }

@@ -35,6 +35,10 @@ pub(super) fn of(report: &Report) -> String {
 
 fn agents(text: &mut String, agents: &First<Agent>) {
     text.push('\n');
+    if agents.shown.is_empty() {
+        line(text, "no agents: none is configured, and none was here");
+        return;
+    }
     let headings = [
         "AGENT",
         "ID",

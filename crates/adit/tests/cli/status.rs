@@ -70,6 +70,17 @@ fn status_is_laid_out_for_people() {
 }
 
 #[test]
+fn status_of_a_relay_without_agents_says_so() {
+    let nothing = r#"{"version":"1","since":"","draining":false,"requests":0,"agents":{"count":0,"shown":[]},
+"streams":{"count":0,"shown":[]},"refusals":{},"problems":[]}"#;
+    let relay = FakeRelay::answering("200 OK", nothing);
+    let text = stdout(&status(&relay, &[]).output().unwrap());
+    assert!(text.contains("no agents"), "{text}");
+    assert!(!text.contains("AGENT"), "{text}");
+    relay.request.join().unwrap();
+}
+
+#[test]
 fn status_as_json_is_what_the_relay_said() {
     let relay = FakeRelay::answering("200 OK", STATUS);
     let folder = TempDir::new().unwrap();
