@@ -63,7 +63,11 @@ async fn contexts_lists_what_the_token_may_reach() {
     within(async {
         let setup = Setup::new().await;
         let list = setup.get_with("/adit/v1/agents", Some(&setup.bare()));
-        let expected = r#"{"agents":[{"id":7,"context":"group/app:demo"}]}"#;
+        let expected = concat!(
+            r#"{"version":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#"","agents":[{"id":7,"context":"group/app:demo"}]}"#
+        );
         assert_eq!(setup.http2(list).await.text(), expected);
     })
     .await;
