@@ -22,7 +22,6 @@ use crate::{
     driver::{Lane, Role},
     handle::{Shared, Tunnel},
     options::Options,
-    parts::Parts,
     send_buf::SendBuf,
 };
 
@@ -116,7 +115,6 @@ where
     let calls = Calls::new(requests.clone(), authority, token);
     // Kept until the end: the connection goes away with its last handle.
     let mut wire = Wire {
-        parts: Parts::default(),
         connection,
         lane: Some(lane),
         ended: None,
@@ -207,7 +205,6 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// The agent's connection and the one call on it, polled together.
 struct Wire<IO> {
-    parts: Parts<2>,
     connection: Connection<IO>,
     lane: Option<Lane>,
     ended: Option<Arc<SessionError>>,
@@ -234,28 +231,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
 
     /// Reads, lets the session act, and writes what that made due.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Arc<SessionError>> {
-        let Self {
-            parts,
-            connection,
-            lane,
-            ended,
-            ..
-        } = self;
-        let mut turn = parts.poll(cx, |part, cx| match part {
-            CONNECTION => connection.as_mut().poll(cx),
-            _ => {
-                poll_lane(lane, ended, cx);
-                Poll::Pending
-            }
-        });
-        if turn.is_ready() {
-            // It may know better why.
-            poll_lane(lane, ended, cx);
-        } else if ended.is_some() {
-            // Its last words leave now.
-            turn = connection.as_mut().poll(cx);
+        let mut connection = self.connection.as_mut().poll(cx);
+        if let Some(lane) = &mut self.lane
+            && let Poll::Ready(error) = lane.poll_turn(cx)
+        {
+            self.ended = Some(error);
+            self.lane = None;
         }
-        match (ended.take(), turn) {
+        if connection.is_pending() {
+            connection = self.connection.as_mut().poll(cx);
+        }
+        match (self.ended.take(), connection) {
             (Some(error), _) => Poll::Ready(error),
             (None, Poll::Pending) => Poll::Pending,
             (None, Poll::Ready(outcome)) => {
@@ -267,15 +253,3 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         }
     }
 }
-
-fn poll_lane(lane: &mut Option<Lane>, ended: &mut Option<Arc<SessionError>>, cx: &mut Context<'_>) {
-    if let Some(open) = lane
-        && let Poll::Ready(error) = open.poll_turn(cx)
-    {
-        *ended = Some(error);
-        *lane = None;
-    }
-}
-
-/// The part of a wire that is not its lane.
-const CONNECTION: usize = 0;

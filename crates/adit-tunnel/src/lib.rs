@@ -24,7 +24,6 @@ mod frame_log;
 mod framing;
 mod handle;
 mod options;
-mod parts;
 mod send_buf;
 mod serve;
 mod stream;
@@ -43,7 +42,6 @@ pub use crate::{
     driver::Driver,
     handle::{Peer, Stats, Terms, Tunnel},
     options::Options,
-    parts::Parts,
     send_buf::SendBuf,
     serve::{Opening, serve},
     stream::{Cutter, TunnelStream},

@@ -96,24 +96,24 @@ async fn take_back(
         asked.push(connection.send(caller.h2_get("/api"), false));
     }
     let (answers, mut streams): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-    let mut held = Vec::new();
     let arriving = async {
+        let mut held = Vec::new();
         while held.len() < count {
             held.push(agent.asked().await);
         }
+        held
     };
-    let answered = tokio::select! {
-        () = arriving => None,
-        (answer, ..) = select_all(answers) => Some(answer.unwrap().status()),
+    let held = tokio::select! {
+        held = arriving => held,
+        (answer, ..) = select_all(answers) => return Some(answer.unwrap().status()),
     };
     for stream in &mut streams {
         stream.send_reset(Reason::CANCEL);
     }
-    // An agent that let go of them first would have them count for nothing.
     for stream in held {
         std::future::poll_fn(|cx| stream.poll_failure(cx)).await;
     }
-    answered
+    None
 }
 
 #[test]

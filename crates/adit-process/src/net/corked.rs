@@ -5,7 +5,7 @@
 //! the two: it takes what fits and calls it flushed, and its [`Cork`], which the connection's task holds, lets it out.
 //!
 //! Invariants: bytes leave in the order they came; there is no buffer while nothing waits; whoever runs the connection runs it by
-//! [`Cork::run`], or calls [`Cork::poll_out`] after each turn of it, or what it wrote last stays here.
+//! [`Cork::run`], or what it wrote last stays here.
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -42,22 +42,17 @@ pub fn cork<IO>(io: IO) -> (Corked<IO>, Cork<IO>) {
 }
 
 impl<IO: AsyncWrite + Unpin> Cork<IO> {
-    /// Runs what uses the [`Corked`] stream, and lets out after each of its turns what that wrote. Cancel-safe if `work` is.
+    /// Runs what uses the [`Corked`] stream. Cancel-safe if `work` is.
     ///
     /// That the stream has failed is for `work` to notice, by reading.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         std::future::poll_fn(|cx| {
             let turn = work.as_mut().poll(cx);
-            let _: Poll<io::Result<()>> = self.poll_out(cx);
+            let _: Poll<io::Result<()>> = self.0.lock().poll_out(cx);
             turn
         })
         .await
-    }
-
-    /// Lets out what was written so far. `cx` must be that of whoever uses the [`Corked`] stream: only one is woken when there is room.
-    pub fn poll_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.lock().poll_out(cx)
     }
 }
 

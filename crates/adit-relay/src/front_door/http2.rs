@@ -15,9 +15,9 @@ use std::{
 
 use adit_process::{
     chain,
-    net::{Cork, Corked, cork},
+    net::{Corked, cork},
 };
-use adit_tunnel::{MAX_FRAME_BYTES, Parts, SEND_BUFFER_BYTES, SendBuf, WINDOW};
+use adit_tunnel::{MAX_FRAME_BYTES, SEND_BUFFER_BYTES, SendBuf, WINDOW};
 use futures_util::{Stream as _, stream::FuturesUnordered};
 use h2::{
     Reason, RecvStream,
@@ -73,17 +73,15 @@ pub(super) async fn serve(io: Http2Io, connection: Connection, door: Arc<FrontDo
     };
     let mut draining = std::pin::pin!(door.stop.draining());
     let mut is_draining = false;
-    let mut served = Served::new(http2, cork, &door, &connection, &has_tunnel);
-    let parts = Parts::default();
+    let mut served = Served::new(http2, &door, &connection, &has_tunnel);
     let result = std::future::poll_fn(|cx| {
         if !is_draining && draining.as_mut().poll(cx).is_ready() {
             is_draining = true;
             served.http2.graceful_shutdown();
-            parts.call(HTTP2);
         }
-        served.poll(cx, &parts, &open)
+        served.poll(cx, &open)
     });
-    if let Err(error) = result.await {
+    if let Err(error) = cork.run(result).await {
         served.note_calmed(&error);
         ended(&connection, &error);
     }
@@ -181,7 +179,6 @@ struct On {
 /// A connection and its streams.
 struct Served<'a, F> {
     http2: Http2<Corked<Http2Io>, SendBuf>,
-    cork: Cork<Http2Io>,
     streams: FuturesUnordered<F>,
     door: &'a FrontDoor,
     connection: &'a Connection,
@@ -206,14 +203,12 @@ enum Windows {
 impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     fn new(
         http2: Http2<Corked<Http2Io>, SendBuf>,
-        cork: Cork<Http2Io>,
         door: &'a FrontDoor,
         connection: &'a Connection,
         has_tunnel: &'a AtomicBool,
     ) -> Self {
         Self {
             http2,
-            cork,
             streams: FuturesUnordered::new(),
             door,
             connection,
@@ -227,64 +222,36 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
         }
     }
 
-    /// Ready when the connection is over.
+    /// Ready when the connection is over. Streams first, so that what they sent leaves in the same turn.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        parts: &Parts<2>,
         open: &impl Fn(Request<RecvStream>, SendResponse<SendBuf>, Arrival) -> F,
     ) -> Poll<Result<(), h2::Error>> {
-        let turn = parts.poll(cx, |part, cx| match part {
-            HTTP2 => {
-                let over = self.poll_http2(cx, parts, open);
-                // All that streams had sent, in one piece. That the stream has failed is found by reading.
-                let _: Poll<std::io::Result<()>> = self.cork.poll_out(cx);
-                over
+        loop {
+            while let Poll::Ready(Some(ended)) = Pin::new(&mut self.streams).poll_next(cx) {
+                self.note(ended);
             }
-            _ => {
-                self.poll_streams(cx, parts);
-                Poll::Pending
-            }
-        });
-        if turn.is_pending() {
-            self.poll_idle(cx, parts);
-        }
-        turn
-    }
-
-    fn poll_streams(&mut self, cx: &mut Context<'_>, parts: &Parts<2>) {
-        while let Poll::Ready(Some(ended)) = Pin::new(&mut self.streams).poll_next(cx) {
-            self.note(ended, parts);
-        }
-    }
-
-    fn poll_http2(
-        &mut self,
-        cx: &mut Context<'_>,
-        parts: &Parts<2>,
-        open: &impl Fn(Request<RecvStream>, SendResponse<SendBuf>, Arrival) -> F,
-    ) -> Poll<Result<(), h2::Error>> {
-        for _ in 0..ACCEPTS_PER_TURN {
-            match self.http2.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    let arrival = self.door.agents.sort(&request, self.connection);
-                    self.streams.push(open(request, respond, arrival));
-                    parts.call(STREAMS);
-                    self.note_full();
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending => {
-                    // Last, when what the peer sent is read: it must have agreed to the windows of before.
-                    if self.widen() {
-                        parts.call(HTTP2);
+            let mut accepted = 0;
+            while accepted < ACCEPTS_PER_TURN {
+                match self.http2.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        let arrival = self.door.agents.sort(&request, self.connection);
+                        self.streams.push(open(request, respond, arrival));
+                        self.note_full();
+                        accepted += 1;
                     }
-                    return Poll::Pending;
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending => break,
                 }
             }
+            // Last, when what the peer sent is read: it must have agreed to the windows of before.
+            if accepted == 0 && !self.widen() {
+                self.poll_idle(cx);
+                return Poll::Pending;
+            }
         }
-        parts.call(HTTP2);
-        Poll::Pending
     }
 
     /// Gives a tunnel its windows. Whether there is something new to send because of that.
@@ -308,7 +275,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
         }
     }
 
-    fn note(&mut self, ended: Ended, parts: &Parts<2>) {
+    fn note(&mut self, ended: Ended) {
         if ended == Ended::TakenBack
             && let Some(hasty) = &mut self.hasty
             && hasty.is_too_many(Instant::now())
@@ -319,7 +286,6 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
                 .metrics
                 .connection_refused(NoConnection::Hasty);
             self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            parts.call(HTTP2);
         }
     }
 
@@ -335,7 +301,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     }
 
     /// Says goodbye to a connection that has had no stream for long.
-    fn poll_idle(&mut self, cx: &mut Context<'_>, parts: &Parts<2>) {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) {
         if !self.streams.is_empty() {
             self.idle = None;
             return;
@@ -354,11 +320,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
         {
             self.idle = None;
             self.http2.graceful_shutdown();
-            parts.call(HTTP2);
+            cx.waker().wake_by_ref();
         }
     }
 }
-
-/// The two parts of a connection. Streams first, so that what they sent leaves in the same turn.
-const STREAMS: usize = 0;
-const HTTP2: usize = 1;
