@@ -1,0 +1,154 @@
+//! Its certificates, and the CAs that it believes.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use adit_tests::pki::Pki;
+use adit_tests::{gitlab, relay, scenario};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use tempfile::TempDir;
+
+use super::{ended, examined};
+
+#[test]
+fn certificate_that_is_of_no_use_is_told() {
+    scenario(async {
+        let (config, relay) = ended(relay().start().await).await;
+        let folder = TempDir::new().unwrap();
+        let (certificate, key) = Pki::new("another").write_server(folder.path());
+        let with = |field: &str, path: &Path| replaced(&config, field, path);
+
+        let lost = examined(&with("certificate", Path::new("/nowhere/a.pem"))).await;
+        lost.is_broken_at("certificate", "relay", "/nowhere/a.pem");
+        let mixed = examined(&with("key", &key)).await;
+        mixed.is_broken_at(
+            "certificate",
+            "relay",
+            "cannot be used with the certificate",
+        );
+
+        let made = |change: fn(&mut CertificateParams)| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            change(&mut params);
+            std::fs::write(&certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+            let key_file = folder.path().join("other.key");
+            std::fs::write(&key_file, key.serialize_pem()).unwrap();
+            replaced(&with("certificate", &certificate), "key", &key_file)
+        };
+        let expired = made(|params| params.not_after = date_time_ymd(2001, 1, 1));
+        let expired = examined(&expired).await;
+        expired.is_broken_at("certificate", "relay", "renew it");
+        let early = made(|params| params.not_before = date_time_ymd(2090, 1, 1));
+        let early = examined(&early).await;
+        early.is_broken_at("certificate", "relay", "does not hold yet");
+        // Its life began in 1975.
+        let nearly_over = made(|params| {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            params.not_after = date_time_ymd(1970, 1, 1) + since_1970 + Duration::from_hours(24);
+        });
+        let nearly_over = examined(&nearly_over).await;
+        assert_eq!(nearly_over.code, 0, "{nearly_over}");
+        nearly_over.warns("certificate", "ends soon: renew it");
+        drop(relay);
+    });
+}
+
+/// With another path in one line of the section `listen`.
+fn replaced(config: &str, field: &str, path: &Path) -> String {
+    let lines = config.lines().map(|line| {
+        if line.starts_with(&format!("  {field}: ")) {
+            format!("  {field}: {}\n", path.display())
+        } else {
+            format!("{line}\n")
+        }
+    });
+    lines.collect()
+}
+
+#[test]
+fn cas_of_agents_are_told() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let file = Pki::new("agents' CA").write_ca(folder.path());
+        let relay = relay().with("tunnel", "client_ca_file", file.display());
+        let (config, _relay) = ended(relay.start().await).await;
+        let well = examined(&config).await;
+        let words = "issued by `agents' CA`";
+        assert_eq!(well.outcome("client_ca"), "ok", "{well}");
+        assert!(well.what("client_ca").contains(words), "{well}");
+
+        write_over(&file);
+        examined(&config)
+            .await
+            .is_broken_at("client_ca", "relay", "renew it");
+        std::fs::write(&file, "spoilt").unwrap();
+        let spoilt = examined(&config).await;
+        spoilt.is_broken_at("client_ca", "relay", "tunnel.client_ca_file");
+    });
+}
+
+#[test]
+fn cas_of_operators_are_told() {
+    scenario(async {
+        let folder = TempDir::new().unwrap();
+        let file = Pki::new("operators' CA").write_ca(folder.path());
+        let relay = relay().with("admin", "client_ca_file", file.display());
+        let relay = relay.with_admin_certificate(folder.path());
+        let (config, _relay) = ended(relay.start().await).await;
+        let well = examined(&config).await;
+        assert_eq!(well.outcome("admin_client_ca"), "ok", "{well}");
+        let told = well.what("admin_client_ca");
+        assert!(told.contains("issued by `operators' CA`"), "{well}");
+
+        write_over(&file);
+        let over = examined(&config).await;
+        over.is_broken_at("admin_client_ca", "relay", "renew it");
+        assert_eq!(over.outcome("admin_certificate"), "ok", "{over}");
+        std::fs::write(&file, "spoilt").unwrap();
+        let spoilt = examined(&config).await;
+        spoilt.is_broken_at("admin_client_ca", "relay", "admin.client_ca_file");
+        assert_eq!(spoilt.outcome("admin_certificate"), "ok", "{spoilt}");
+        let lost = replaced(&config, "key", Path::new("/nowhere/key"));
+        let lost = examined(&lost).await;
+        lost.did_not_run(&["admin_client_ca"], "admin_certificate");
+    });
+}
+
+/// Writes a certificate of its own that ended long ago, and gives its key.
+fn write_over(file: &Path) -> KeyPair {
+    let key = KeyPair::generate().unwrap();
+    let mut over = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    over.not_after = date_time_ymd(2021, 1, 1);
+    std::fs::write(file, over.self_signed(&key).unwrap().pem()).unwrap();
+    key
+}
+
+#[test]
+fn certificate_of_the_port_for_gitlab_is_told() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let secret = format!("api_secret_file: '{}'", gitlab.secret_file().display());
+        let folder = TempDir::new().unwrap();
+        let (certificate, key) = Pki::new("GitLab's").write_server(folder.path());
+        let relay = relay()
+            .asking(&gitlab, &secret)
+            .with("gitlab_api", "address", "127.0.0.1:0")
+            .with("gitlab_api", "certificate", certificate.display())
+            .with("gitlab_api", "key", key.display());
+        let (config, _relay) = ended(relay.start().await).await;
+        let well = examined(&config).await;
+        assert_eq!(well.outcome("gitlab_api_certificate"), "ok", "{well}");
+        assert_eq!(well.outcome("gitlab_api"), "ok", "{well}");
+
+        let other = write_over(&certificate);
+        std::fs::write(&key, other.serialize_pem()).unwrap();
+        let over = examined(&config).await;
+        over.is_broken_at("gitlab_api_certificate", "relay", "renew it");
+        assert_eq!(over.outcome("gitlab_api"), "ok", "{over}");
+        std::fs::write(&key, "spoilt").unwrap();
+        let spoilt = examined(&config).await;
+        spoilt.is_broken_at("gitlab_api", "relay", "gitlab_api.key");
+        spoilt.did_not_run(&["gitlab_api_certificate"], "gitlab_api");
+    });
+}
