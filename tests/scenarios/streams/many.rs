@@ -5,7 +5,7 @@ use adit_tests::{
     caller::{get, request},
     kube,
     lonely::{alone, memory, open_files},
-    relay, scenario, until, within,
+    relay, scenario, scenario_logging, until, within,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -22,7 +22,8 @@ fn tireless() -> adit_tests::RelayBuilder {
 /// process: `name` is the calling test's.
 fn holds_nothing(name: &str, rounds: usize, round: impl AsyncFn(&World)) {
     alone(name, || {
-        scenario(async {
+        // The harness keeps what is logged, and at `debug` that is a kilobyte for each request.
+        scenario_logging("warn", async {
             let world = World::of(kube(), tireless()).await;
             round(&world).await;
             let (before, files) = (memory(), open_files());
