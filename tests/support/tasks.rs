@@ -48,7 +48,7 @@ where
 {
     fn execute(&self, future: F) {
         if let Some(tasks) = self.0.upgrade() {
-            tasks.lock().spawn(async move {
+            Tasks(tasks).spawn(async move {
                 future.await;
             });
         }

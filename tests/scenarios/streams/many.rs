@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use http::Method;
 
 /// Memory that the allocator may keep without anybody holding it.
-const SLACK: usize = 12 << 20;
+const SLACK: usize = 4 << 20;
 
 fn tireless() -> adit_tests::RelayBuilder {
     relay().with("limits", "opens_per_second", 1_000_000)
