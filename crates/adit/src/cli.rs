@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct LoggingArgs {
     /// What to log: a level, or levels by module such as `info,adit_relay=debug` [default: `log.filter` of
-    /// the config file or `info` for `relay` and `agent`, else `warn`]
+    /// the config file or `info` for `relay` and `agent`, else `warn`]; empty is as if it were not there
     #[arg(long = "log", value_name = "FILTER", env = "ADIT_LOG")]
     #[arg(global = true, help_heading = "Logging")]
     pub(crate) filter: Option<String>,
@@ -42,6 +42,14 @@ pub(crate) struct LoggingArgs {
     )]
     #[arg(global = true, help_heading = "Logging")]
     pub(crate) format: Format,
+}
+
+impl LoggingArgs {
+    /// What to log, if anything is said: a variable that is set to nothing, as templates leave them, says nothing.
+    pub(crate) fn given(&self) -> Option<&str> {
+        let filter = self.filter.as_deref();
+        filter.filter(|filter| !filter.trim().is_empty())
+    }
 }
 
 /// What the binary can do, in the order `--help` shows.
@@ -81,7 +89,7 @@ impl Cli {
             | Command::Completions(_)
             | Command::Man(_) => "warn,rustls_platform_verifier=off",
         };
-        self.logging.filter.as_deref().unwrap_or(default)
+        self.logging.given().unwrap_or(default)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use adit_process::Exit;
 use adit_process::logging::{self, Filter, Logging, Passing};
+use anyhow::Context;
 
 use crate::cli::Cli;
 use crate::failure::{Ends, Failure};
@@ -19,13 +20,17 @@ pub(crate) struct Log {
 impl Log {
     /// Begins to log. The first is to be kept until the process ends.
     pub(crate) fn start(cli: &Cli) -> Result<(Logging, Self), Failure> {
-        let at_start: Filter = cli.log_filter().parse().ends(Exit::BadConfig)?;
+        let at_start: Filter = cli
+            .log_filter()
+            .parse()
+            .context("--log, or ADIT_LOG, cannot be used")
+            .ends(Exit::BadConfig)?;
         let started = logging::init(&at_start, cli.logging.format);
         let (logging, passing) = started.ends(Exit::Internal)?;
         let log = Self {
             passing,
             at_start,
-            is_given: cli.logging.filter.is_some(),
+            is_given: cli.logging.given().is_some(),
         };
         Ok((logging, log))
     }

@@ -1,10 +1,11 @@
 //! `adit config`: whether a configuration is right, before it is used.
 
 use std::fs;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::{adit, stderr};
+use crate::process::{adit, stderr, stdout};
 
 #[test]
 fn missing_config_file_ends_with_64() {
@@ -17,6 +18,58 @@ fn missing_config_file_ends_with_64() {
         "{}",
         stderr(&ended)
     );
+}
+
+#[test]
+fn log_filter_that_would_silence_everything_is_refused_wherever_it_stands() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("relay.yaml");
+    let refused = |mut command: Command, expected: &str| {
+        let ended = command.output().unwrap();
+        let told = stderr(&ended);
+        assert_eq!(ended.status.code(), Some(64), "{told}");
+        assert!(told.contains(expected), "{told}");
+        assert_eq!(told.matches("write one of").count(), 1, "{told}");
+    };
+    for (filter, expected) in [
+        ("warning", "did you mean `warn`?"),
+        ("verbose", "`verbose` is no level"),
+        ("adit_relay:debug", "a single `:`"),
+    ] {
+        let by = |arguments: &[&str]| {
+            let mut command = adit(&["token", "new", "--token-file", "/nowhere/token"]);
+            command.args(arguments);
+            command
+        };
+        refused(by(&["--log", filter]), "--log, or ADIT_LOG, cannot be used");
+        refused(by(&["--log", filter]), expected);
+        let mut by_variable = by(&[]);
+        by_variable.env("ADIT_LOG", filter);
+        refused(by_variable, expected);
+        fs::write(&file, format!("log: {{ filter: '{filter}' }}\n")).unwrap();
+        let path = file.to_str().unwrap();
+        refused(adit(&["config", "check", path]), "log.filter: ");
+        refused(adit(&["relay", "--config", path]), expected);
+        let looked = adit(&["doctor", "relay", "--config", path])
+            .output()
+            .unwrap();
+        assert!(stdout(&looked).contains(expected), "{}", stdout(&looked));
+        refused(adit(&["agent", "--config", path]), expected);
+    }
+    fs::write(&file, "log: { filter: '' }\n").unwrap();
+    let path = file.to_str().unwrap();
+    refused(adit(&["config", "check", path]), "log.filter: is empty");
+}
+
+#[test]
+fn empty_variable_of_the_log_says_nothing() {
+    for set in [None, Some(""), Some(" ")] {
+        let mut check = adit(&["config", "check", "/nowhere/relay.yaml"]);
+        check.envs(set.map(|filter| ("ADIT_LOG", filter)));
+        let ended = check.output().unwrap();
+        let told = stderr(&ended);
+        assert!(told.contains("cannot read /nowhere"), "{set:?}: {told}");
+    }
 }
 
 #[test]

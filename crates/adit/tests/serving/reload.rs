@@ -63,6 +63,10 @@ async fn relay_takes_its_file_anew_at_sighup_and_goes_on_if_it_is_wrong() {
     signal(&relay, "HUP").await;
     let refused = line(&mut diary, "configuration not replaced").await;
     assert!(refused.contains("shards: "), "{refused}");
+    fs::write(&config, format!("{RELAY}log: {{ filter: loud }}\n")).unwrap();
+    signal(&relay, "HUP").await;
+    let refused = line(&mut diary, "configuration not replaced").await;
+    assert!(refused.contains("`loud` is no level"), "{refused}");
     stranger(&address).await;
     line(&mut diary, "unknown_path").await;
 
