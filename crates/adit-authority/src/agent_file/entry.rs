@@ -156,7 +156,7 @@ impl Lists {
 
     pub(super) fn for_users(at: &At<'_>, findings: &mut Findings) -> Option<Self> {
         let mut section = at.section(findings)?;
-        let mode = match section.take("access_as") {
+        let mode = match section.take_with_warning("access_as", AS_AGENT, findings) {
             Some(at) => mode_of(&at, &USER_MODES, findings).unwrap_or(Mode::Agent),
             None => Mode::Agent,
         };
@@ -236,12 +236,12 @@ impl Options {
             .take("default_namespace")
             .map(|at| at.parsed::<Label>(findings));
         let environments = section
-            .take("environments")
+            .take_with_warning("environments", ANY_JOB, findings)
             .and_then(|at| environments(&at, findings));
         let protected_branches_only = section
-            .take("protected_branches_only")
+            .take_with_warning("protected_branches_only", ANY_BRANCH, findings)
             .and_then(|at| at.flag(findings));
-        let mode = match section.take("access_as") {
+        let mode = match section.take_with_warning("access_as", AS_AGENT, findings) {
             Some(at) => mode_of(&at, &JOB_MODES, findings),
             None => Some(Mode::Agent),
         };
@@ -382,6 +382,10 @@ fn extras(at: &At<'_>, findings: &mut Findings) -> Vec<RawExtra> {
 fn owned(texts: Vec<&str>) -> Vec<String> {
     texts.into_iter().map(str::to_owned).collect()
 }
+
+const ANY_JOB: &str = "jobs of any environment pass, and of none";
+const ANY_BRANCH: &str = "jobs on any branch pass";
+const AS_AGENT: &str = "whoever comes has the agent's own rights";
 
 /// What can stand in `access_as` of an entry of `ci_access`.
 const JOB_MODES: [Mode; 4] = [Mode::Agent, Mode::CiJob, Mode::CiUser, Mode::Impersonate];

@@ -102,6 +102,22 @@ impl<'a> Section<'a> {
             .filter(|at| !matches!(at.node.value, Value::Null))
     }
 
+    /// The same of a key whose absence lets in more; with nothing behind it, GitLab takes it for absent, and that is told.
+    pub(super) fn take_with_warning(
+        &mut self,
+        name: &'static str,
+        meaning: &'static str,
+        findings: &mut Findings,
+    ) -> Option<At<'a>> {
+        let at = self.take_with_null(name)?;
+        if matches!(at.node.value, Value::Null) {
+            let what = format_args!("there is no value, and GitLab passes over the key: {meaning}");
+            findings.warning(at.place(), &at.key, what);
+            return None;
+        }
+        Some(at)
+    }
+
     /// The same where it matters that the key is there, be it with nothing behind it.
     pub(super) fn take_with_null(&mut self, name: &'static str) -> Option<At<'a>> {
         self.known.push(name);

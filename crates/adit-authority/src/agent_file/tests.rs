@@ -201,6 +201,39 @@ gitops: {}
 }
 
 #[test]
+fn limit_without_a_value_is_none_at_gitlab_and_told() {
+    let text = "
+ci_access:
+  projects:
+    - id: group/app
+      environments:
+      protected_branches_only:
+      access_as:
+      default_namespace:
+user_access:
+  access_as:
+  projects:
+";
+    let (file, findings) = read(text);
+    assert!(file.is_some());
+    let keys: Vec<_> = findings
+        .warnings
+        .iter()
+        .map(|found| found.key.to_string())
+        .collect();
+    let entry = "ci_access.projects[0]";
+    let expected = [
+        format!("{entry}.environments"),
+        format!("{entry}.protected_branches_only"),
+        format!("{entry}.access_as"),
+        "user_access.access_as".to_owned(),
+    ];
+    assert_eq!(keys, expected, "{findings:#?}");
+    let first = &findings.warnings[0].what;
+    assert!(first.contains("jobs of any environment pass"), "{first}");
+}
+
+#[test]
 fn what_is_no_yaml_is_one_mistake_with_its_place() {
     let (_, findings) = read("ci_access:\n  projects: [\n");
     assert_eq!(findings.mistakes.len(), 1, "{findings:?}");

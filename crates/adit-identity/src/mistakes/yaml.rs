@@ -1,15 +1,16 @@
-//! Reads a config file's YAML into the type that mirrors it. What is of another type than its key takes, what no key is called and what is
-//! needed and missing is told all at once, each with its key and its place.
+//! Reads a config file's YAML into the type that mirrors it. What is of another type than its key takes, what has no value, what no key is
+//! called and what is needed and missing is told all at once, each with its key and its place.
 //!
 //! Called by `RawConfig::from_yaml` of relay and agent. A type's own reading ends at its first mistake; so the text is read again, each time
 //! without the keys that were wrong before. Invariant: no value is told, as it may be a secret in the wrong line.
 
+mod given;
 mod without;
 
 use std::collections::HashSet;
 
 use serde::de::DeserializeOwned;
-use serde_saphyr::{Error, UserMessageFormatter, with_deserializer_from_str};
+use serde_saphyr::{Error, Location, UserMessageFormatter, with_deserializer_from_str};
 
 use self::without::{Reading, Without};
 use super::{Key, Mistakes};
@@ -24,12 +25,30 @@ const MOST: usize = 20;
 /// The text is no YAML, or has keys that are wrong.
 pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Mistakes> {
     let (mut left_out, mut mistakes) = (HashSet::new(), Mistakes::new());
+    let unread = match given::without_value(text) {
+        Ok(found) => {
+            for (key, at) in found.into_iter().take(MOST) {
+                mistakes.add(&key, format!("{NO_VALUE}{}", place(Some(at))));
+                left_out.insert(key);
+            }
+            None
+        }
+        Err(error) => Some(error),
+    };
     loop {
         let reading = Reading::without(&left_out);
         let read =
             with_deserializer_from_str(text, |yaml| T::deserialize(Without::of(yaml, &reading)));
         let error = match read {
-            Ok(value) => return mistakes.finish(Some(value)),
+            Ok(value) => {
+                // Nobody knows then whether a key lacks its value.
+                if let Some(error) = unread {
+                    let error = in_itself(&error);
+                    let told = error.render_with_formatter(&UserMessageFormatter);
+                    mistakes.add(&Key::root(), told);
+                }
+                return mistakes.finish(Some(value));
+            }
             Err(error) => error,
         };
         let error = in_itself(&error);
@@ -44,9 +63,7 @@ pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Mistakes> {
         };
         // What was left out for another mistake is missing for that alone.
         if !left_out.contains(&wrong.key) {
-            let place = error.location();
-            let place = place.map(|at| format!(" (line {}, column {})", at.line(), at.column()));
-            let place = place.unwrap_or_default();
+            let place = place(error.location());
             mistakes.add(&wrong.key, format!("{}{place}", wrong.what));
         }
         let can_go_on = wrong.leave_out != Key::root() && left_out.insert(wrong.leave_out);
@@ -82,9 +99,7 @@ impl Wrong {
             Error::SerdeInvalidType { expected, .. }
             | Error::SerdeInvalidValue { expected, .. }
             | Error::SerdeInvalidLength { expected, .. } => here(wanted(expected)),
-            Error::NullIntoString { .. } => {
-                here("must not be empty: give a value, or leave the key out".to_owned())
-            }
+            Error::NullIntoString { .. } => here(NO_VALUE.to_owned()),
             Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. }
             | Error::ExpectedStringKeyForExternallyTaggedEnum { .. }
             | Error::UnexpectedValueForUnitEnumVariant { .. } => here(wanted("scalar")),
@@ -126,6 +141,11 @@ impl Wrong {
     }
 }
 
+fn place(at: Option<Location>) -> String {
+    at.map(|at| format!(" (line {}, column {})", at.line(), at.column()))
+        .unwrap_or_default()
+}
+
 /// What a key takes, by what the library or serde calls it.
 fn wanted(expected: &str) -> String {
     let what = match expected {
@@ -158,6 +178,10 @@ fn in_itself(error: &Error) -> &Error {
     }
     error
 }
+
+/// Of a key behind which nothing stands.
+const NO_VALUE: &str =
+    "has no value: give one, or take the key out; an empty section is `{}`, an empty list `[]`";
 
 /// Longer than any key.
 const MOST_LETTERS: usize = 64;

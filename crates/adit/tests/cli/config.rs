@@ -62,6 +62,49 @@ fn log_filter_that_would_silence_everything_is_refused_wherever_it_stands() {
 }
 
 #[test]
+fn boundary_that_was_begun_and_has_no_value_is_a_mistake() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("config.yaml");
+    let keys_of = |command: &[&str], text: &str| {
+        fs::write(&file, text).unwrap();
+        let ended = adit(command).arg(&file).output().unwrap();
+        let told = stderr(&ended);
+        assert_eq!(ended.status.code(), Some(64), "{text}: {told}");
+        let keys = told
+            .lines()
+            .filter_map(|line| line.split_once(": has no value: "));
+        keys.map(|(key, _)| key.rsplit(' ').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let agent = ["agent", "--config"];
+    for key in [
+        "namespaces",
+        "verbs",
+        "users",
+        "groups",
+        "subresources",
+        "agent",
+        "cluster_scope",
+    ] {
+        let told = keys_of(&agent, &format!("ceiling:\n  {key}:\n"));
+        assert_eq!(told, [format!("ceiling.{key}")]);
+    }
+    assert_eq!(keys_of(&agent, "ceiling:\n"), ["ceiling"]);
+    let relay = ["config", "check"];
+    let text = "listen: { address: '127.0.0.1:0' }\ntunnel: { client_ca_file: }\naudit:\n  to:\n\
+                agents:\n- id: 1\n  name: a\n  project: g/p\n  ci_access:\n    projects:\n    - id: g/q\n      \
+                environments:\n      access_as:\n    instance:\n";
+    let expected = [
+        "tunnel.client_ca_file",
+        "audit.to",
+        "agents[0].ci_access.projects[0].environments",
+        "agents[0].ci_access.projects[0].access_as",
+        "agents[0].ci_access.instance",
+    ];
+    assert_eq!(keys_of(&relay, text), expected);
+}
+
+#[test]
 fn empty_variable_of_the_log_says_nothing() {
     for set in [None, Some(""), Some(" ")] {
         let mut check = adit(&["config", "check", "/nowhere/relay.yaml"]);

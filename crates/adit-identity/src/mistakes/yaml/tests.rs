@@ -132,6 +132,45 @@ fn keys_that_are_unknown_missing_or_there_twice_are_told_beside_others() {
 }
 
 #[test]
+fn key_without_a_value_is_a_mistake_and_none_that_is_absent() {
+    let text = "count:\nfile: ~\nflag: null\nkind: !!null x\nlimits:\n  names:\n  most: # nothing\npart:\n\
+                entries:\n- {id: 1, name: , kinds: [null]}\n-\n";
+    let told = told(text);
+    let keys = told.iter().map(|line| {
+        let (key, what) = line.split_once(": ").unwrap();
+        assert!(what.starts_with("has no value: "), "{line}");
+        key
+    });
+    let expected = [
+        "count",
+        "file",
+        "flag",
+        "kind",
+        "limits.names",
+        "limits.most",
+        "part",
+        "entries[0].name",
+        "entries[0].kinds[0]",
+        "entries[1]",
+    ];
+    assert_eq!(keys.collect::<Vec<_>>(), expected, "{told:?}");
+    assert!(told[4].ends_with("(line 6, column 8)"), "{told:?}");
+    let other = from_yaml::<File>("flag: 1\nlimits:\n")
+        .unwrap_err()
+        .to_string();
+    assert!(other.contains("flag: must be true or false"), "{other}");
+    assert!(other.contains("limits: has no value"), "{other}");
+}
+
+#[test]
+fn what_is_empty_on_purpose_has_a_value() {
+    let file = from_yaml::<File>("limits: {names: [], wait: ''}\npart: {}\nentries: []\n").unwrap();
+    assert_eq!(file.limits.names.as_deref(), Some(&[][..]));
+    assert_eq!(file.limits.wait.as_deref(), Some(""));
+    assert!(file.part.is_some());
+}
+
+#[test]
 fn what_is_no_yaml_is_told_once_with_its_place() {
     let told = told("count: x\nlimits: {most: 1,\n");
     assert_eq!(told.len(), 2, "{told:?}");
