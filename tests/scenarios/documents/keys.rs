@@ -5,13 +5,14 @@
 use std::fs;
 
 use adit_identity::mistakes::Mistakes;
+use regex::Regex;
 use serde_json::{Value, json};
 
 pub(super) use self::program::Program;
 use self::{
     path::Path,
     program::Outcome,
-    schema::Chart,
+    schema::{Chart, Form},
     tables::Row,
     types::{Meaning, Types},
 };
@@ -201,11 +202,63 @@ fn value(cell: &str) -> Option<Value> {
 const CHART_OF_THE_RELAY: Chart = Chart {
     name: "adit-relay",
     decides: &[
-        "listen.address",
-        "listen.certificate",
-        "listen.key",
-        "admin.address",
-        "gitlab_api.address",
+        (
+            "listen.address",
+            "it is 0.0.0.0:8150 in the pod, and the port that others dial is the value service.port",
+        ),
+        ("listen.certificate", SECRET),
+        ("listen.key", SECRET),
+        ("admin.address", "it is 0.0.0.0:8151 in the pod"),
+        (
+            "gitlab_api.address",
+            "it is 0.0.0.0:8153 in the pod, and the port that GitLab calls is the value gitlabService.port",
+        ),
+    ],
+    forms: &[
+        Form {
+            keys: &["agents[].tokens"],
+            pattern: "^sha256:[0-9A-Fa-f]{64}$",
+            words: "the hash of a token, sha256:<64 hexadecimal digits>, as `adit token new` prints it, and never the token",
+            taken: &["sha256:00000000000000000000000000000000AAAAAAAAAAAAAAAAffffffffffffffff"],
+            refused: &["abc", "sha256:abc", "adit-agent-abc"],
+        },
+        Form {
+            keys: &["agents[].name"],
+            pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+            words: "lower-case letters, digits and dashes, such as demo",
+            taken: &["a", "a-1"],
+            refused: &["Demo", "a-", "-a", "a.b", "a_b", ""],
+        },
+        Form {
+            keys: &["authorities.oidc.issuers[].url"],
+            pattern: r"^[A-Za-z][A-Za-z0-9+.-]*://[^/\s]\S*$",
+            words: "a URL, such as https://gitlab.example.com",
+            taken: &["https://gitlab.example.com/sub", "https://127.0.0.1:8443"],
+            refused: &["gitlab", "gitlab.example.com", "https://"],
+        },
+        Form {
+            keys: &[
+                "authorities.oidc.issuers[].jwks_url",
+                "authorities.gitlab.url",
+            ],
+            pattern: r"^(https://[^/\s]|http://(127\.0\.0\.1|\[::1\]|localhost)([:/]|$))\S*$",
+            words: "a URL with https, such as https://gitlab.example.com",
+            taken: &[
+                "https://gitlab.example.com:8443/a",
+                "http://127.0.0.1:8080",
+                "http://localhost",
+            ],
+            refused: &[
+                "gitlab",
+                "gitlab.example.com",
+                "http://gitlab.example.com",
+                "https://",
+            ],
+        },
+        Form {
+            keys: &["traces.endpoint", "audit.otlp.endpoint"],
+            ..COLLECTOR
+        },
     ],
     together: &[
         (
@@ -226,7 +279,37 @@ const CHART_OF_THE_RELAY: Chart = Chart {
 /// Its network policy lets it out to `relay.url` of the values.
 const CHART_OF_THE_AGENT: Chart = Chart {
     name: "adit-agent",
-    decides: &["relay.url", "admin.address"],
+    decides: &[
+        ("relay.url", "the value relay.url names the relay"),
+        ("admin.address", "it is 0.0.0.0:8152 in the pod"),
+    ],
+    forms: &[
+        Form {
+            keys: &["ceiling.namespaces"],
+            pattern: r"^([a-z0-9-]+|[a-z0-9-]*\*)$",
+            words: "a namespace, or the beginning of some and `*`, such as shop or review-*",
+            taken: &["shop", "review-*", "*"],
+            refused: &["Shop", "a.b", "a*b", ""],
+        },
+        Form {
+            keys: &["ceiling.verbs"],
+            pattern: r"^(get|list|watch|create|update|patch|delete|deletecollection|head|options|post|put|[a-z]*\*)$",
+            words: "get, list, watch, create, update, patch, delete, deletecollection, or for paths head, options, post, put; or `*`",
+            taken: &["get", "deletecollection", "delete*", "*", "options"],
+            refused: &["read", "Get", "exec", "g*t", ""],
+        },
+        Form {
+            keys: &["ceiling.subresources"],
+            pattern: r"^([a-z0-9.-]+|[a-z0-9.-]*\*)$",
+            words: "a subresource alone, such as exec for pods/exec",
+            taken: &["exec", "*"],
+            refused: &["pods/exec", "Exec", ""],
+        },
+        Form {
+            keys: &["traces.endpoint"],
+            ..COLLECTOR
+        },
+    ],
     together: &[(
         "relay",
         &[
@@ -234,6 +317,25 @@ const CHART_OF_THE_AGENT: Chart = Chart {
             ("client_key", "client_certificate"),
         ],
     )],
+};
+
+const SECRET: &str = "the certificate and its key are in the Secret of the value tls.secretName";
+
+/// Of no key.
+const COLLECTOR: Form = Form {
+    keys: &[],
+    pattern: r"^(https://[^/?#@\s]+|http://(127\.[0-9.]+|\[::1\]|localhost)(:[0-9]+)?)/?$",
+    words: "https:// with a host, such as https://collector.example.com:4317",
+    taken: &[
+        "https://collector.example.com",
+        "https://[2001:db8::1]:443/",
+        "http://127.0.0.1:4317",
+    ],
+    refused: &[
+        "collector:4317",
+        "http://collector.example.com",
+        "https://collector/v1/traces",
+    ],
 };
 
 fn is_right(name: &str, chart: &Chart, program: &Program, files: &[&str]) {
@@ -258,6 +360,24 @@ fn keys_of_the_relay_are_as_documented() {
 #[test]
 fn keys_of_the_agent_are_as_documented() {
     is_right("agent.md", &CHART_OF_THE_AGENT, &agent(), &OF_THE_AGENT);
+}
+
+/// Else helm would refuse what the program takes, or let a text pass that it has words for.
+#[test]
+fn charts_refuse_of_a_text_what_the_program_does() {
+    for (chart, program) in [(CHART_OF_THE_RELAY, relay()), (CHART_OF_THE_AGENT, agent())] {
+        for form in chart.forms {
+            let pattern = Regex::new(form.pattern).unwrap();
+            for key in form.keys {
+                for (texts, is_taken) in [(form.taken, true), (form.refused, false)] {
+                    for text in texts {
+                        assert_eq!(pattern.is_match(text), is_taken, "{key}: {text}: schema");
+                        assert_eq!(program.takes_text(key, text), is_taken, "{key}: {text}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]

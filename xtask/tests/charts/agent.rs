@@ -247,6 +247,15 @@ fn of_networks() -> Vec<Effect> {
                 json!([{ "port": 8152, "protocol": "TCP" }]),
             )
             .leaves(POLICY, "/spec/policyTypes", json!(["Ingress", "Egress"])),
+        value(
+            "config.relay.proxy",
+            "http://user:password@proxy.example.com:3128",
+        )
+        .alone()
+        .gives(POLICY, "/spec/egress/1/ports/2/port", 3128),
+        value("config.traces.endpoint", "https://collector.example.com")
+            .alone()
+            .gives(POLICY, "/spec/egress/1/ports/2/port", 4317),
         value("networkPolicy.apiServerPorts", json!([16443]))
             .alone()
             // Beside the relay's.

@@ -32,7 +32,8 @@ fn of_pods(app: &str) -> Vec<Effect> {
         value("image.pullPolicy", "Always").stands_at(deployment, &own("/imagePullPolicy")),
         value("imagePullSecrets", json!([{ "name": "registry" }]))
             .stands_at(deployment, &pod("/imagePullSecrets")),
-        value("replicas", 5).stands_at(deployment, "/spec/replicas"),
+        // Of a relay there is one, or none.
+        value("replicas", 0).alone().stands_at(deployment, "/spec/replicas"),
         value("strategy", json!({ "rollingUpdate": { "maxUnavailable": 1, "maxSurge": 2 } }))
             .stands_at(deployment, "/spec/strategy"),
         value("resources", json!({
@@ -105,6 +106,7 @@ fn of_what_is_beside_them(app: &str) -> Vec<Effect> {
     let account = &*format!("ServiceAccount {app}");
     let of_pods = &*format!("PodMonitor {app}");
     let of_service = &*format!("ServiceMonitor {app}");
+    let by_service = || json!({ "serviceMonitor": { "enabled": true } });
     let used = "/spec/template/spec/serviceAccountName";
     let deployment = &*format!("Deployment {app}");
     vec![
@@ -149,14 +151,18 @@ fn of_what_is_beside_them(app: &str) -> Vec<Effect> {
             "a",
         ),
         value("serviceMonitor.enabled", true)
+            .alone()
             .makes(of_service)
             .makes(&format!("Service {app}-metrics"))
             .gives(of_service, "/spec/endpoints/0/port", "admin"),
-        value("serviceMonitor.interval", "8s").stands_at(of_service, "/spec/endpoints/0/interval"),
+        value("serviceMonitor.interval", "8s")
+            .beside(by_service())
+            .stands_at(of_service, "/spec/endpoints/0/interval"),
         value(
             "serviceMonitor.labels",
             json!({ "example.com/service": "a" }),
         )
+        .beside(by_service())
         .gives(of_service, "/metadata/labels/example.com~1service", "a"),
     ]
 }

@@ -15,7 +15,7 @@ mod notes;
 mod refusals;
 mod relay;
 
-use chart::Chart;
+use chart::{Chart, over};
 use effects::all_do_what_they_say;
 use serde_json::json;
 
@@ -46,14 +46,10 @@ fn every_object_has_the_labels_of_all() {
                 "gitlabUrl": "https://gitlab.example.com",
                 "webhookReceiverUrl": "/api/v1/namespaces/flux-system/services/http:webhook-receiver:80/proxy",
             },
-            "podMonitor": { "enabled": true },
-            "serviceMonitor": { "enabled": true },
         }),
         json!({
             "commonLabels": { "example.com/team": "platform" },
             "config": { "gitlab_api": {} },
-            "podMonitor": { "enabled": true },
-            "serviceMonitor": { "enabled": true },
             "dashboards": { "enabled": true },
         }),
     ];
@@ -62,9 +58,12 @@ fn every_object_has_the_labels_of_all() {
         .zip(more)
     {
         let Some(chart) = chart else { return };
-        let objects = chart.rendered(&more);
-        assert!(objects.len() > 8, "{:?}", objects.keys());
-        for (key, object) in objects {
+        let monitored = ["podMonitor", "serviceMonitor"].map(|monitor| {
+            let objects = chart.rendered(&over(&more, &json!({ monitor: { "enabled": true } })));
+            assert!(objects.len() > 7, "{:?}", objects.keys());
+            objects
+        });
+        for (key, object) in monitored.into_iter().flatten() {
             let labels = &object["metadata"]["labels"];
             assert_eq!(labels["example.com/team"], "platform", "{key}");
             assert_eq!(labels["app.kubernetes.io/instance"], chart.name, "{key}");

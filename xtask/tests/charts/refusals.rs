@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::chart::Chart;
+use crate::chart::{Chart, over};
 
 #[test]
 fn the_agents_chart_refuses_values_that_would_not_work() {
@@ -15,6 +15,10 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
     let of_config = |config: Value| json!({ "config": config });
     let cases = [
         (of_relay("http://relay.example.com"), "at '/relay/url': "),
+        (
+            of_relay("relay.example.com"),
+            "at '/relay/url': value must be 'https:// with the host of the relay, and its port unless that is 443: https://relay.example.com:8443'",
+        ),
         (
             of_relay("https://relay:99999"),
             "relay.url: 99999 is no port",
@@ -51,11 +55,11 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
         ),
         (
             of_config(json!({ "admin": { "address": "127.0.0.1:1" } })),
-            "at '/config/admin/address': ",
+            "at '/config/admin/address': value must be 'left out: it is 0.0.0.0:8152 in the pod'",
         ),
         (
             of_config(json!({ "relay": { "url": "https://other.example.com" } })),
-            "at '/config/relay/url': ",
+            "at '/config/relay/url': value must be 'left out: the value relay.url names the relay'",
         ),
         (
             of_config(json!({ "drain_gracee": "20s" })),
@@ -71,7 +75,35 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
         ),
         (
             of_config(json!({ "drain_grace": "20 s" })),
-            "at '/config/drain_grace': ",
+            "at '/config/drain_grace': value must be 'a whole number and a unit, such as 30s or 5m'",
+        ),
+        (
+            of_config(json!({ "drain_grace": 20 })),
+            "at '/config/drain_grace': value must be 'a whole number and a unit, ",
+        ),
+        (
+            json!({ "ceiling": { "verbs": ["read"] } }),
+            "at '/ceiling/verbs/0': value must be 'get, list, watch, ",
+        ),
+        (
+            json!({ "ceiling": { "namespaces": ["Shop"] } }),
+            "at '/ceiling/namespaces/0': value must be 'a namespace, or the beginning of some",
+        ),
+        (
+            json!({ "rbac": { "namespaces": ["Shop"] } }),
+            "at '/rbac/namespaces/0': value must be 'the name of a namespace: ",
+        ),
+        (
+            json!({ "rbac": { "groups": ["system:masters"] } }),
+            "at '/rbac/groups/0': value must be 'a group other than system:masters, ",
+        ),
+        (
+            json!({ "image": { "repository": "Adit/Foo" } }),
+            "at '/image/repository': value must be 'an image without its tag, and in lower case, ",
+        ),
+        (
+            of_config(json!({ "relay": { "ca_file": "/ca.pem" } })),
+            "config.relay.ca_file: the pod has no /ca.pem: mount the Secret or ConfigMap",
         ),
         (
             json!({ "terminationGracePeriodSeconds": 20 }),
@@ -105,11 +137,15 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
     let cases = [
         (
             of_config(json!({ "listen": { "address": "a" } })),
-            "at '/config/listen/address': ",
+            "at '/config/listen/address': value must be 'left out: it is 0.0.0.0:8150 in the pod, and the port that others dial is the value service.port'",
+        ),
+        (
+            of_config(json!({ "listen": { "certificate": "a" } })),
+            "at '/config/listen/certificate': value must be 'left out: the certificate and its key are in the Secret of the value tls.secretName'",
         ),
         (
             of_config(json!({ "admin": { "address": "a" } })),
-            "at '/config/admin/address': ",
+            "at '/config/admin/address': value must be 'left out: ",
         ),
         (
             of_config(json!({ "admin": { "certificate": "/a.pem" } })),
@@ -126,6 +162,38 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
         (
             of_config(json!({ "agents": [{ "id": 7, "name": "a", "token": "b" }] })),
             "at '/config/agents/0': additional properties 'token' not allowed",
+        ),
+        (
+            of_config(json!({ "agents": [{ "id": 7, "name": "Demo" }] })),
+            "at '/config/agents/0/name': value must be 'lower-case letters, digits and dashes, such as demo'",
+        ),
+        (
+            of_config(json!({ "authorities": { "oidc": { "issuers": [{ "url": "gitlab" }] } } })),
+            "at '/config/authorities/oidc/issuers/0/url': value must be 'a URL, such as https://gitlab.example.com'",
+        ),
+        (
+            of_config(json!({ "tunnel": { "client_ca_file": "/x" } })),
+            "config.tunnel.client_ca_file: the pod has no /x: mount the Secret or ConfigMap",
+        ),
+        (
+            of_config(json!({ "admin": { "token_file": "/x/token" } })),
+            "config.admin.token_file: the pod has no /x/token: ",
+        ),
+        (
+            of_config(json!({ "audit": { "to": "file", "file": "/var/log/adit/audit.log" } })),
+            "config.audit.file: the pod cannot write to /var/log/adit/: mount a volume there",
+        ),
+        (
+            json!({ "replicas": 2 }),
+            "replicas: 2 relays would not know of each other's agents",
+        ),
+        (
+            json!({ "preStopSeconds": 30 }),
+            "preStopSeconds: 30 is too long: in a rollout the new pod is asked meanwhile, and waits for its agents no longer than config.route.wait, 10s",
+        ),
+        (
+            json!({ "podMonitor": { "enabled": true }, "serviceMonitor": { "enabled": true } }),
+            "podMonitor.enabled, serviceMonitor.enabled: each pod would be scraped twice",
         ),
         (
             of_config(json!({ "tunnel": { "max_queued": 16 } })),
@@ -159,6 +227,66 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
             "service",
             "tls",
         ],
+    );
+}
+
+/// It would lie in a ConfigMap and in helm's history, where the relay would refuse it later.
+#[test]
+fn a_token_in_the_place_of_its_hash_is_refused_and_not_shown() {
+    let name = "a_token_in_the_place_of_its_hash_is_refused_and_not_shown";
+    let Some(chart) = Chart::relay(name) else {
+        return;
+    };
+    let hash = format!("sha256:{}", "0".repeat(64));
+    for tokens in [json!(["s3cret"]), json!([hash, "s3cret"]), json!("s3cret")] {
+        let agents = json!([{ "id": 7, "name": "demo", "tokens": tokens }]);
+        let said = chart.refusal_of(&json!({ "config": { "agents": agents } }));
+        assert!(said.contains("at '/config/agents/0/tokens"), "{said}");
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+    let said = chart.refusal_of(
+        &json!({ "config": { "agents": [{ "id": 7, "name": "demo", "tokens": ["s3cret"] }] } }),
+    );
+    let instead = "value must be 'the hash of a token, sha256:<64 hexadecimal digits>, as `adit token new` prints it, and never the token'";
+    assert!(said.contains(instead), "{said}");
+}
+
+/// What is mounted may be named, and so may what a webhook may mount.
+#[test]
+fn files_that_are_there_are_not_asked_for() {
+    let name = "files_that_are_there_are_not_asked_for";
+    let Some(chart) = Chart::relay(name) else {
+        return;
+    };
+    let config = |file: &str| json!({ "config": { "admin": { "token_file": file } } });
+    let mount = |path: &str| json!({ "extraVolumeMounts": [{ "name": "a", "mountPath": path }] });
+    for (file, beside) in [
+        ("/etc/adit/secrets/token", mount("/etc/adit/secrets/")),
+        ("/etc/adit/token", mount("/etc/adit/token")),
+        ("/etc/adit/tls/token", json!({})),
+        (
+            "/vault/secrets/token",
+            json!({ "podAnnotations": { "example.com/inject": "yes" } }),
+        ),
+    ] {
+        chart.rendered(&over(&config(file), &beside));
+    }
+    let audit = json!({ "config": { "audit": { "to": "file", "file": "/log/adit/audit" } } });
+    chart.rendered(&over(&audit, &mount("/log")));
+    let said = chart.refusal_of(&over(
+        &config("/etc/adit/secretstoken"),
+        &mount("/etc/adit/secrets"),
+    ));
+    assert!(
+        said.contains("the pod has no /etc/adit/secretstoken"),
+        "{said}"
+    );
+    let read_only =
+        json!({ "extraVolumeMounts": [{ "name": "a", "mountPath": "/log", "readOnly": true }] });
+    let said = chart.refusal_of(&over(&audit, &read_only));
+    assert!(
+        said.contains("config.audit.file: the pod cannot write"),
+        "{said}"
     );
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::both;
+use crate::chart::over;
 use crate::effects::{Effect, value};
 
 pub(super) fn effects() -> Vec<Effect> {
@@ -13,6 +14,7 @@ pub(super) fn effects() -> Vec<Effect> {
         of_services(),
         of_endings(),
         of_networks(),
+        of_what_it_dials(),
         of_monitoring(),
     ] {
         all.extend(own);
@@ -79,17 +81,18 @@ fn of_certificates() -> Vec<Effect> {
             .gives(DEPLOYMENT, "/spec/template/spec/containers/0/volumeMounts/1", json!(null))
             .gives(SERVICE, "/spec/ports/0/appProtocol", "http"),
         value("config.admin", admin.clone())
-            .beside(json!({ "podMonitor": { "enabled": true }, "serviceMonitor": { "enabled": true } }))
+            .beside(json!({ "podMonitor": { "enabled": true } }))
             .gives(DEPLOYMENT, &probe("livenessProbe"), "HTTPS")
             .gives(DEPLOYMENT, &probe("readinessProbe"), "HTTPS")
-            .gives("PodMonitor adit-relay", "/spec/podMetricsEndpoints/0/scheme", "https")
+            .gives("PodMonitor adit-relay", "/spec/podMetricsEndpoints/0/scheme", "https"),
+        value("config.admin", admin.clone())
+            .beside(json!({ "serviceMonitor": { "enabled": true } }))
             .gives("ServiceMonitor adit-relay", "/spec/endpoints/0/scheme", "https"),
         value("scrapeTlsConfig", json!({ "serverName": "relay.example.com" }))
-            .beside(json!({
-                "config": { "admin": admin },
-                "podMonitor": { "enabled": true }, "serviceMonitor": { "enabled": true },
-            }))
-            .stands_at("PodMonitor adit-relay", "/spec/podMetricsEndpoints/0/tlsConfig")
+            .beside(json!({ "config": { "admin": admin.clone() }, "podMonitor": { "enabled": true } }))
+            .stands_at("PodMonitor adit-relay", "/spec/podMetricsEndpoints/0/tlsConfig"),
+        value("scrapeTlsConfig", json!({ "serverName": "relay.example.com" }))
+            .beside(json!({ "config": { "admin": admin }, "serviceMonitor": { "enabled": true } }))
             .stands_at("ServiceMonitor adit-relay", "/spec/endpoints/0/tlsConfig"),
     ]
 }
@@ -185,11 +188,7 @@ fn of_networks() -> Vec<Effect> {
             .beside(json!({ "config": { "gitlab_api": {} } }))
             .stands_at(POLICY, "/spec/ingress/2/from"),
         value("networkPolicy.issuerPorts", json!([8443]))
-            .gives(
-                POLICY,
-                "/spec/egress/1/ports",
-                json!([{ "port": 8443, "protocol": "TCP" }]),
-            )
+            .gives(POLICY, DIALLED, tcp(&[8443, 443]))
             .leaves(
                 POLICY,
                 "/spec/egress/0/ports",
@@ -198,6 +197,57 @@ fn of_networks() -> Vec<Effect> {
                 ]),
             ),
     ]
+}
+
+/// The ports of what the configuration names are open.
+fn of_what_it_dials() -> Vec<Effect> {
+    let issuer = |more: serde_json::Value| {
+        let issuer = json!({ "url": "https://gitlab.example.com", "audiences": ["adit"] });
+        json!([over(&issuer, &more)])
+    };
+    let issuers = "config.authorities.oidc.issuers";
+    let collector = json!({ "endpoint": "https://collector.example.com" });
+    vec![
+        value(
+            issuers,
+            issuer(json!({ "url": "https://gitlab.example.com:8443/sub" })),
+        )
+        .alone()
+        .gives(POLICY, DIALLED, tcp(&[443, 8443])),
+        value(
+            issuers,
+            issuer(json!({ "jwks_url": "https://[2001:db8::1]:9443/keys" })),
+        )
+        .alone()
+        .gives(POLICY, DIALLED, tcp(&[443, 9443])),
+        value(
+            issuers,
+            issuer(
+                json!({ "url": "https://gitlab.example.com:8443", "jwks_file": "/keys/keys.json" }),
+            ),
+        )
+        .beside(json!({ "extraVolumeMounts": [{ "name": "keys", "mountPath": "/keys" }] }))
+        .leaves(POLICY, DIALLED, tcp(&[443])),
+        value(
+            "config.authorities.gitlab",
+            json!({ "url": "https://gitlab.example.com:8444" }),
+        )
+        .alone()
+        .gives(POLICY, DIALLED, tcp(&[443, 8444])),
+        value("config.traces", collector.clone())
+            .alone()
+            .gives(POLICY, DIALLED, tcp(&[443, 4317])),
+        value("config.audit", json!({ "to": "otlp", "otlp": collector }))
+            .alone()
+            .gives(POLICY, DIALLED, tcp(&[443, 4317])),
+    ]
+}
+
+fn tcp(ports: &[u16]) -> serde_json::Value {
+    let ports = ports.iter();
+    ports
+        .map(|port| json!({ "port": port, "protocol": "TCP" }))
+        .collect()
 }
 
 fn of_monitoring() -> Vec<Effect> {
@@ -225,5 +275,6 @@ const CONFIG: &str = "ConfigMap adit-relay";
 const DEPLOYMENT: &str = "Deployment adit-relay";
 const POLICY: &str = "NetworkPolicy adit-relay";
 const SERVICE: &str = "Service adit-relay";
+const DIALLED: &str = "/spec/egress/1/ports";
 const VOLUMES: &str = "/spec/template/spec/volumes";
 const MOUNTS: &str = "/spec/template/spec/containers/0/volumeMounts";

@@ -19,7 +19,29 @@ config.drain_grace
 
 {{/* The relay's port, by its URL. */}}
 {{- define "adit.relayPort" -}}
-{{ regexFind ":[0-9]+$" (urlParse .Values.relay.url).host | trimPrefix ":" | default "443" }}
+{{ include "adit.port" (dict "url" .Values.relay.url) }}
+{{- end }}
+
+{{/* The ports of what it dials by its configuration, beside those that are given. */}}
+{{- define "adit.dials" -}}
+{{- $ports := append .Values.networkPolicy.apiServerPorts (include "adit.relayPort" .) -}}
+{{- $proxy := (.Values.config.relay | default dict).proxy | default "none" -}}
+{{- if contains "://" $proxy -}}
+{{- $ports = append $ports (include "adit.port" (dict "url" $proxy)) -}}
+{{- end -}}
+{{- with (.Values.config.traces | default dict).endpoint -}}
+{{- $ports = append $ports (include "adit.port" (dict "url" . "default" 4317)) -}}
+{{- end -}}
+{{ $ports | toStrings | uniq | join " " }}
+{{- end }}
+
+{{/* Where the pod has files beside those of `extraVolumeMounts`. */}}
+{{- define "adit.mounts" -}}
+/etc/adit/config /etc/adit/token /var/run/secrets/kubernetes.io/serviceaccount
+{{- if .Values.relay.clientCertificate.secretName }} /etc/adit/client{{ end }}
+{{- end }}
+
+{{- define "adit.mistakes" -}}
 {{- end }}
 
 {{/* What the agent would refuse. */}}

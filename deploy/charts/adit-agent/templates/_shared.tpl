@@ -64,6 +64,66 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
+{{/* The port of a `url`, or what it is without one. */}}
+{{- define "adit.port" -}}
+{{- $host := regexFind "^[^/]+://[^/?#]*" .url -}}
+{{ regexFind ":[0-9]+$" $host | trimPrefix ":" | default (.default | default (ternary 80 443 (hasPrefix "http:" $host))) }}
+{{- end }}
+
+{{/* The files that a section names, `at` a key: a line for each, key and file. */}}
+{{- define "adit.files" -}}
+{{- $section := .section -}}
+{{- range $key, $value := $section -}}
+{{- $at := printf "%s.%s" $.at $key -}}
+{{- if kindIs "map" $value -}}
+{{ include "adit.files" (dict "at" $at "section" $value) }}
+{{- else if kindIs "slice" $value -}}
+{{- range $index, $each := $value -}}
+{{- if kindIs "map" $each -}}
+{{ include "adit.files" (dict "at" (printf "%s[%d]" $at $index) "section" $each) }}
+{{- end -}}
+{{- end -}}
+{{- else if and (kindIs "string" $value) (or (hasSuffix "_file" $key) (hasSuffix "certificate" $key) (eq $key "client_key") (eq $key "kubeconfig") (and (eq $key "key") (hasKey $section "certificate"))) -}}
+{{ printf "%s %s\n" $at $value }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Those of them that no volume of the pod has, and the image neither. A webhook may mount more, by what it finds on the pod. */}}
+{{- define "adit.missingFiles" -}}
+{{- $folders := concat (include "adit.mounts" . | splitList " ") (list "/etc/ssl" "/etc/pki" "/usr") -}}
+{{- range .Values.extraVolumeMounts -}}
+{{- $folders = append $folders (.mountPath | default "" | trimSuffix "/") -}}
+{{- end -}}
+{{- if not (or .Values.podAnnotations .Values.podLabels) -}}
+{{- range include "adit.files" (dict "at" "config" "section" (include "adit.config" . | fromYaml)) | trim | splitList "\n" -}}
+{{- if . -}}
+{{- $file := regexReplaceAll "^[^ ]+ " . "" -}}
+{{- $has := false -}}
+{{- range $folders -}}
+{{- if and . (hasPrefix (printf "%s/" .) (printf "%s/" $file)) -}}
+{{- $has = true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $has -}}
+{{ printf "%s: the pod has no %s: mount the Secret or ConfigMap that has it by extraVolumes and extraVolumeMounts\n" (splitList " " . | first) $file }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Values that a schema cannot hold against each other: all that is wrong, at once. */}}
+{{- define "adit.check" -}}
+{{- $mistakes := printf "%s%s" (include "adit.mistakes" .) (include "adit.missingFiles" .) -}}
+{{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled -}}
+{{- $mistakes = printf "%spodMonitor.enabled, serviceMonitor.enabled: each pod would be scraped twice: enable one of the two\n" $mistakes -}}
+{{- end -}}
+{{- with $mistakes | trim -}}
+{{- fail . -}}
+{{- end -}}
+{{- end }}
+
 {{/* Of a pod: what is not its own container. */}}
 {{- define "adit.placement" -}}
 {{- with .Values.imagePullSecrets }}

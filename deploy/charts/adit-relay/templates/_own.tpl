@@ -51,6 +51,56 @@ tlsConfig:
 {{- if or (not (include "adit.tlsEndedBefore" .)) $forGitlab $forAdmin }}yes{{ end }}
 {{- end }}
 
+{{/* Where the pod has files beside those of `extraVolumeMounts`. */}}
+{{- define "adit.mounts" -}}
+/etc/adit/config
+{{- if include "adit.showsCertificate" . }} /etc/adit/tls{{ end }}
+{{- if .Values.clientCa.configMapName }} /etc/adit/client-ca{{ end }}
+{{- end }}
+
+{{- define "adit.mistakes" -}}
+{{- if gt (int .Values.replicas) 1 -}}
+{{ printf "replicas: %d relays would not know of each other's agents, and a request that comes to another one than its agent is told that there is none: run one, with more cores (resources, config.shards), or a release with an address of its own for each set of agents\n" (int .Values.replicas) }}
+{{- end -}}
+{{- $wait := (.Values.config.route | default dict).wait | default "2s" -}}
+{{- if ge (int .Values.preStopSeconds) (include "adit.seconds" (dict "key" "config.route.wait" "value" $wait) | int) -}}
+{{ printf "preStopSeconds: %d is too long: in a rollout the new pod is asked meanwhile, and waits for its agents no longer than config.route.wait, %s: make it less than that, or that longer\n" (int .Values.preStopSeconds) $wait }}
+{{- end -}}
+{{- $audit := .Values.config.audit | default dict -}}
+{{- if and (eq ($audit.to | default "") "file") $audit.file .Values.securityContext.readOnlyRootFilesystem -}}
+{{- $folder := printf "%s/" (dir $audit.file | trimSuffix "/") -}}
+{{- $has := false -}}
+{{- range .Values.extraVolumeMounts -}}
+{{- if and (not .readOnly) (hasPrefix (printf "%s/" (.mountPath | default "" | trimSuffix "/")) $folder) -}}
+{{- $has = true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $has -}}
+{{ printf "config.audit.file: the pod cannot write to %s: mount a volume there by extraVolumes and extraVolumeMounts, or set config.audit.to to stdout or otlp\n" $folder }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The ports of what it dials by its configuration, beside those that are given. */}}
+{{- define "adit.dials" -}}
+{{- $authorities := .Values.config.authorities | default dict -}}
+{{- $ports := .Values.networkPolicy.issuerPorts -}}
+{{- range ($authorities.oidc | default dict).issuers -}}
+{{- if not .jwks_file -}}
+{{- $ports = append $ports (include "adit.port" (dict "url" (.jwks_url | default .url))) -}}
+{{- end -}}
+{{- end -}}
+{{- with ($authorities.gitlab | default dict).url -}}
+{{- $ports = append $ports (include "adit.port" (dict "url" .)) -}}
+{{- end -}}
+{{- range list (.Values.config.traces | default dict).endpoint ((.Values.config.audit | default dict).otlp | default dict).endpoint -}}
+{{- if . -}}
+{{- $ports = append $ports (include "adit.port" (dict "url" . "default" 4317)) -}}
+{{- end -}}
+{{- end -}}
+{{ $ports | toStrings | uniq | join " " }}
+{{- end }}
+
 {{/* What the chart writes, over the user's keys: these are where it mounts and probes. */}}
 {{- define "adit.config" -}}
 {{- $own := dict

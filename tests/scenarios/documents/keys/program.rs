@@ -72,6 +72,17 @@ impl Program {
         (self.check)(file).err()
     }
 
+    /// Whether some file may have this text there, alone or in a list.
+    pub(super) fn takes_text(&self, key: &str, text: &str) -> bool {
+        let path = Path(key.to_owned());
+        let mut files = self.files.iter();
+        files.any(|file| {
+            [json!(text), json!([text])]
+                .into_iter()
+                .any(|value| self.told(file.clone(), &path, value).is_none())
+        })
+    }
+
     /// A value of another type is told with this key, in a text.
     pub(super) fn names(&self, path: &Path) {
         let mut file = json!({});

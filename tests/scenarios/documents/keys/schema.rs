@@ -1,6 +1,9 @@
 //! Writes what a chart's schema says of `config`, in its place: every section with the keys that the program knows, closed, and of
 //! each value its kind and bounds, so that helm refuses what the program would, and names the key. Where the chart decides, no value
 //! may stand.
+//!
+//! What is to be written instead stands in a `const`, for helm has no other place for words of ours: of a pattern it tells the pattern, and
+//! the value, which may be a token.
 
 use std::fmt::Write as _;
 
@@ -11,10 +14,22 @@ use super::{path::Path, tables::Row};
 /// What a chart has for `config` beside the program's keys.
 pub(super) struct Chart {
     pub(super) name: &'static str,
-    /// Keys that it writes itself.
-    pub(super) decides: &'static [&'static str],
+    /// Keys that it writes itself, and by what it does.
+    pub(super) decides: &'static [(&'static str, &'static str)],
+    pub(super) forms: &'static [Form],
     /// Sections with keys that stand there only with another: the one, the other.
     pub(super) together: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+}
+
+/// How a text must be written. Holds for each of a list, too.
+pub(super) struct Form {
+    pub(super) keys: &'static [&'static str],
+    pub(super) pattern: &'static str,
+    /// What is written there, for who wrote something else.
+    pub(super) words: &'static str,
+    /// What the program takes there, and what it refuses.
+    pub(super) taken: &'static [&'static str],
+    pub(super) refused: &'static [&'static str],
 }
 
 /// What may stand somewhere.
@@ -30,23 +45,36 @@ impl Chart {
     pub(super) fn written(&self, schema: &str, rows: &[(Path, Row)]) -> String {
         let mut file = Node::Section(Vec::new());
         for (path, row) in rows {
-            let is_decided = self.decides.contains(&path.0.as_str());
-            let value = if is_decided {
-                json!(false)
-            } else {
-                kind(&row.takes)
-            };
-            file.insert(&path.0, value);
+            file.insert(&path.0, self.value(&path.0, &row.takes));
         }
-        for key in self.decides {
+        let decided = self.decides.iter().map(|(key, _)| key);
+        for key in decided.chain(self.forms.iter().flat_map(|form| form.keys)) {
             let is_known = rows.iter().any(|(path, _)| path.0 == **key);
-            assert!(is_known, "{} decides {key}, which is no key", self.name);
+            assert!(
+                is_known,
+                "{} has words for {key}, which is no key",
+                self.name
+            );
         }
         let mut text = String::from(BEGIN);
         self.add(&file, "", INDENT, &mut text);
         let (before, rest) = schema.split_once(BEGIN).unwrap();
         let (_, after) = rest.split_once(END).unwrap();
         format!("{before}{text}{}{after}", END.trim_start_matches("\n    }"))
+    }
+
+    fn value(&self, key: &str, takes: &str) -> Value {
+        if let Some((_, by)) = self.decides.iter().find(|(decided, _)| *decided == key) {
+            return json!({ "const": format!("left out: {by}") });
+        }
+        let Some(form) = self.forms.iter().find(|form| form.keys.contains(&key)) else {
+            return kind(takes);
+        };
+        let one = written_as(form.pattern, form.words);
+        if takes.starts_with("list of ") {
+            return json!({ "type": "array", "items": one });
+        }
+        one
     }
 
     fn add(&self, node: &Node, key: &str, indent: &str, text: &mut String) {
@@ -137,8 +165,14 @@ fn kind(takes: &str) -> Value {
                 (None, None) => json!({ "type": "number" }),
             }
         }
-        "duration" => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
-        "size" => json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }),
+        "duration" => written_as(
+            "^[0-9]+(ms|s|m|h|d)$",
+            "a whole number and a unit, such as 30s or 5m",
+        ),
+        "size" => written_as(
+            "^[0-9]+(B|KiB|MiB|GiB)$",
+            "a whole number and a unit, such as 64KiB or 128MiB",
+        ),
         "`true` or `false`" => json!({ "type": "boolean" }),
         "`{}`" | "numbers by name" => json!({ "type": "object" }),
         "path" | "text" => json!({ "type": "string" }),
@@ -151,6 +185,10 @@ fn kind(takes: &str) -> Value {
             json!({ "enum": names })
         }
     }
+}
+
+fn written_as(pattern: &str, words: &str) -> Value {
+    json!({ "if": { "type": "string", "pattern": pattern }, "else": { "const": words } })
 }
 
 const BEGIN: &str = "    \"config\": ";
