@@ -8,9 +8,10 @@ use std::time::Duration;
 use adit_authority::Secrets;
 use adit_process::Exit;
 use adit_process::tls::{CertificateFiles, OwnCertificate};
-use adit_relay::{Config, RawConfig};
+use adit_relay::{AuditTo, Config, RawConfig};
 use anyhow::{Context, anyhow};
 use clap::Args;
+use http::Uri;
 use serde_json::{Value, json};
 
 use super::document::{Document, Documents, Place};
@@ -157,6 +158,13 @@ impl RelayArgs {
             .and_then(|raw| Ok(Config::try_from(raw)?))
             .with_context(named)
             .ends(Exit::BadConfig)?;
+        if matches!(checked.audit.to, AuditTo::File(_)) {
+            let error = anyhow!(
+                "audit.file: the pod can write to no file; have `audit.to` say stdout or otlp, or mount a volume by the chart or a \
+                 kustomization"
+            );
+            return Err(Failure::new(Exit::BadConfig, error.context(named())));
+        }
         Ok((text, checked))
     }
 
@@ -205,9 +213,54 @@ impl RelayArgs {
         if self.service == "ClusterIP" {
             service.remove("/spec", "externalTrafficPolicy");
         }
+        let policy = documents.one("NetworkPolicy");
+        for port in dialled(config) {
+            policy.append(DIALLED, json!({ "port": port, "protocol": "TCP" }));
+        }
         documents
     }
 }
+
+/// Ports beside that of HTTPS at which it is to find keys, GitLab and collectors. The chart has the same.
+fn dialled(config: &Value) -> Vec<u16> {
+    let text = |section: &Value, pointer| {
+        let text = section.pointer(pointer).and_then(Value::as_str);
+        text.map(str::to_owned)
+    };
+    let issuers = config.pointer("/authorities/oidc/issuers");
+    let issuers = issuers.and_then(Value::as_array).into_iter().flatten();
+    let keys = issuers
+        .filter(|issuer| issuer.get("jwks_file").is_none())
+        .filter_map(|issuer| text(issuer, "/jwks_url").or_else(|| text(issuer, "/url")));
+    let asked = keys.chain(text(config, "/authorities/gitlab/url"));
+    let collectors = ["/traces/endpoint", "/audit/otlp/endpoint"];
+    let collectors = collectors.into_iter().filter_map(|at| text(config, at));
+    let mut ports = Vec::new();
+    for (url, default) in asked
+        .map(|url| (url, None))
+        .chain(collectors.map(|url| (url, Some(COLLECTORS_PORT))))
+    {
+        // It was checked.
+        let Ok(url) = url.parse::<Uri>() else {
+            continue;
+        };
+        let plain = url.scheme_str() == Some("http");
+        let port = url
+            .port_u16()
+            .or(default)
+            .unwrap_or(if plain { 80 } else { HTTPS });
+        if port != HTTPS && !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    ports
+}
+
+/// In the built-in policy.
+const DIALLED: &str = "/spec/egress/1/ports";
+const HTTPS: u16 = 443;
+/// OTLP's over gRPC.
+const COLLECTORS_PORT: u16 = 4317;
 
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)

@@ -357,6 +357,60 @@ fn relays_manifests_have_its_config_where_the_pod_needs_it() {
     );
 }
 
+/// As by the chart: xtask/tests/charts/relay.rs.
+#[test]
+fn relays_manifests_let_it_dial_what_its_configuration_names() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    let ports = |issuer: &str, more: &str| {
+        let authorities = format!("authorities: {{ oidc: {{ issuers: [{issuer}] }} }}");
+        fs::write(&config, format!("{authorities}\n{more}\n")).unwrap();
+        let mut print = adit(&["manifests", "relay", "--config"]);
+        let printed = print.arg(&config).output().unwrap();
+        assert_eq!(printed.status.code(), Some(0), "{}", stderr(&printed));
+        let objects: Vec<serde_json::Value> =
+            serde_saphyr::from_multiple(&stdout(&printed)).unwrap();
+        let is_policy = |object: &&serde_json::Value| object["kind"] == "NetworkPolicy";
+        let policy = objects.iter().find(is_policy).unwrap();
+        assert_eq!(policy["spec"]["egress"].as_array().unwrap().len(), 2);
+        let dialled = policy["spec"]["egress"][1]["ports"].as_array().unwrap();
+        let port = |one: &serde_json::Value| one["port"].as_u64().unwrap();
+        dialled.iter().map(port).collect::<Vec<_>>()
+    };
+    let issuer = "{ url: 'https://gitlab.test', audiences: [a] }";
+    let elsewhere = "{ url: 'https://gitlab.test:8443/sub', audiences: [a] }";
+    let keys =
+        "{ url: 'https://gitlab.test:8443', audiences: [a], jwks_url: 'https://[::1]:9443/keys' }";
+    let collector = "{ endpoint: 'https://collector.test' }";
+    assert_eq!(ports(issuer, ""), [443]);
+    assert_eq!(ports(elsewhere, ""), [443, 8443]);
+    assert_eq!(ports(keys, ""), [443, 9443]);
+    assert_eq!(ports(issuer, &format!("traces: {collector}")), [443, 4317]);
+    let sent = format!("audit: {{ to: otlp, otlp: {collector} }}");
+    assert_eq!(ports(elsewhere, &sent), [443, 8443, 4317]);
+}
+
+#[test]
+fn relays_manifests_want_no_file_that_the_pod_cannot_have() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    let issuer = "{ url: 'https://gitlab.test', audiences: [a] }";
+    let authorities = format!("authorities: {{ oidc: {{ issuers: [{issuer}] }} }}");
+    let audit = "audit: { to: file, file: /var/log/adit/audit.log }";
+    fs::write(&config, format!("{authorities}\n{audit}\n")).unwrap();
+    let mut print = adit(&["manifests", "relay", "--config"]);
+    let refused = print.arg(&config).output().unwrap();
+    assert_eq!(refused.status.code(), Some(64));
+    assert_eq!(stdout(&refused), "");
+    let said = stderr(&refused);
+    assert!(
+        said.contains(
+            "audit.file: the pod can write to no file; have `audit.to` say stdout or otlp"
+        ),
+        "{said}"
+    );
+}
+
 #[test]
 fn relays_manifests_go_by_where_tls_ends() {
     let folder = TempDir::new().unwrap();
