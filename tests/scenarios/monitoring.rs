@@ -54,13 +54,13 @@ fn every_panel_shows_what_goes_on() {
         let certified = |agent: AgentBuilder| agent.certified(&ca, Made::default());
         let mut world = World::with(kube(), relay, certified).await;
         // The table of alerts has something to show.
-        let gone = cut_off(&world.relay, &world.kube).await;
+        let gone = cut_off("staging", &world.relay, &world.kube).await;
         let seen = Prometheus::watching(
             &programs,
             &[
-                ("relay", world.relay.admin()),
-                ("agent", world.agent.admin()),
-                ("gone", gone.admin()),
+                ("relay", "relay", world.relay.admin()),
+                ("prod", "agent", world.agent.admin()),
+                ("staging", "gone", gone.admin()),
             ],
             &impatient_rules(),
         )
@@ -271,14 +271,14 @@ fn every_alert_fires_when_its_fault_is_made() {
             let mut told = Told::new(&seen);
             // So it was begun, and nothing else is wrong.
             let begun = [
-                ("AditAgentGone", "gone"),
-                // As the relay tells it, of one that nobody scrapes.
-                ("AditAgentGone", ""),
-                ("AditIssuerKeysEnd", "relay"),
+                // The same by its own word, and by the relay's.
+                ("AditAgentGone", "foreign"),
+                ("AditAgentGone", "3"),
+                ("AditReplicaGone", "second"),
                 ("AditNoTunnels", "lonely"),
             ];
             told.fire(&begun).await;
-            let pairs = begun.map(|(alert, instance)| (alert.to_owned(), instance.to_owned()));
+            let pairs = begun.map(|(alert, place)| (alert.to_owned(), place.to_owned()));
             assert_eq!(told.fired().await, pairs.into());
 
             let breaks = [("AditTunnelsBreak", "relay")];
@@ -296,6 +296,9 @@ fn every_alert_fires_when_its_fault_is_made() {
             let fails = [("AditApiServerFails", "staging")];
             told.of(&fails, place.lose_api_server()).await;
             told.of(&[("AditGitLabAway", "relay")], place.lose_gitlab())
+                .await;
+            let keys = [("AditIssuerKeysEnd", "relay")];
+            told.of(&keys, async { place.relay.issuer().be_away() })
                 .await;
             let full = [
                 ("AditConnectionsFull", "lonely"),
@@ -331,11 +334,11 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// Makes a fault, by which these alerts fire at these instances, and did not before.
+    /// Makes a fault, by which these alerts fire at these places, and did not before.
     async fn of<T>(&mut self, alerts: &[(&str, &str)], fault: impl Future<Output = T>) -> T {
         let before = self.fired().await;
-        for (alert, instance) in alerts {
-            let pair = ((*alert).to_owned(), (*instance).to_owned());
+        for (alert, place) in alerts {
+            let pair = ((*alert).to_owned(), (*place).to_owned());
             assert!(!before.contains(&pair), "{alert} fires already");
         }
         let done = fault.await;
@@ -344,24 +347,35 @@ impl<'a> Told<'a> {
     }
 
     async fn fire(&mut self, alerts: &[(&str, &str)]) {
-        for (alert, instance) in alerts {
-            let query = fired(&format!(r#",alertname="{alert}",instance="{instance}""#));
-            let fires = |found: &[prometheus::Series]| !found.is_empty();
-            self.seen.until("it fires", &query, fires).await;
+        for (alert, place) in alerts {
+            let query = fired(&format!(r#",alertname="{alert}""#));
+            let fires = |found: &[prometheus::Series]| {
+                found.iter().any(|series| where_of(series) == *place)
+            };
+            self.seen
+                .until(&format!("it fires at {place}"), &query, fires)
+                .await;
             self.names.insert((*alert).to_owned());
         }
     }
 
-    /// All that fire or have fired, each with its instance.
+    /// All that fire or have fired, each with its place.
     async fn fired(&self) -> BTreeSet<(String, String)> {
         let found = self.seen.ask(&fired("")).await;
         let pair = |series: &prometheus::Series| {
-            let label = |name| series.label(name).to_owned();
-            (label("alertname"), label("instance"))
+            let alert = series.label("alertname").to_owned();
+            (alert, where_of(series).to_owned())
         };
         found.iter().map(pair).collect()
     }
 }
+
+/// The most particular that an alert says of its place: an instance, an agent of the relays', or all of a job.
+fn where_of(series: &prometheus::Series) -> &str {
+    let labels = ["instance", "agent", "job"].map(|name| series.label(name));
+    labels.into_iter().find(|value| !value.is_empty()).unwrap()
+}
+
 /// Whether or not they do so still.
 fn fired(labels: &str) -> String {
     format!(r#"last_over_time(ALERTS{{alertstate="firing"{labels}}}[5m])"#)
@@ -398,9 +412,9 @@ fn job_of(relay: &TestRelay, gitlab: &GitLab) -> Caller {
 }
 
 /// An agent where no relay is.
-async fn cut_off(relay: &TestRelay, kube: &Kube) -> TestAgent {
+async fn cut_off(name: &str, relay: &TestRelay, kube: &Kube) -> TestAgent {
     let nowhere = (Ipv4Addr::LOCALHOST, 1).into();
-    let agent = agent("staging").to(relay).via(nowhere).serving(kube);
+    let agent = agent(name).to(relay).via(nowhere).serving(kube);
     agent.start_anyway().await
 }
 
@@ -418,7 +432,10 @@ struct Place {
     staging: TestAgent,
     /// A relay without agents, on which only a few may call.
     lonely: TestRelay,
+    /// `foreign`.
     gone: TestAgent,
+    /// A replica of `staging`.
+    second: TestAgent,
 }
 
 impl Place {
@@ -445,7 +462,8 @@ impl Place {
             prod: prod.start().await,
             staging: staging.start().await,
             lonely: lonely.start().await,
-            gone: cut_off(&relay, &kube).await,
+            gone: cut_off("foreign", &relay, &kube).await,
+            second: cut_off("staging", &relay, &kube).await,
             gitlab,
             log,
             kube,
@@ -457,11 +475,12 @@ impl Place {
 
     async fn watched(&self, programs: &Programs) -> Prometheus {
         let targets = [
-            ("relay", self.relay.admin()),
-            ("prod", self.prod.admin()),
-            ("staging", self.staging.admin()),
-            ("lonely", self.lonely.admin()),
-            ("gone", self.gone.admin()),
+            ("relay", "relay", self.relay.admin()),
+            ("relay", "lonely", self.lonely.admin()),
+            ("prod", "prod", self.prod.admin()),
+            ("staging", "staging", self.staging.admin()),
+            ("staging", "second", self.second.admin()),
+            ("foreign", "gone", self.gone.admin()),
         ];
         Prometheus::watching(programs, &targets, &impatient_rules()).await
     }
@@ -561,7 +580,7 @@ impl Place {
         self.log.mend();
         self.relay.stop().await;
         self.lonely.stop().await;
-        for agent in [self.prod, self.staging, self.gone] {
+        for agent in [self.prod, self.staging, self.second, self.gone] {
             agent.stop().await;
         }
         drop(self.line);

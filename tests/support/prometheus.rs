@@ -62,14 +62,14 @@ impl Series {
 }
 
 impl Prometheus {
-    /// Has one scrape these admin ports, each as an instance of its own name, follow these rules, and waits until it has seen all.
+    /// Has one scrape these admin ports, each as an instance of its own name of a job, follow these rules, and waits until it has seen all.
     ///
     /// # Panics
     ///
     /// When it cannot be started, or ends.
     pub async fn watching(
         programs: &tools::Prometheus,
-        targets: &[(&str, SocketAddr)],
+        targets: &[(&str, &str, SocketAddr)],
         rules: &str,
     ) -> Self {
         let processes = Processes::none().unwrap();
@@ -158,15 +158,15 @@ impl Prometheus {
     }
 }
 
-fn config(targets: &[(&str, SocketAddr)]) -> String {
+fn config(targets: &[(&str, &str, SocketAddr)]) -> String {
     let mut config = format!(
         "global: {{ scrape_interval: {EVERY}, scrape_timeout: {EVERY}, evaluation_interval: {EVERY} }}\n\
          rule_files: [rules.yaml]\nscrape_configs:\n- job_name: adit\n  static_configs:\n"
     );
-    for (name, address) in targets {
+    for (job, name, address) in targets {
         writeln!(
             config,
-            "  - {{ targets: ['{address}'], labels: {{ instance: {name} }} }}"
+            "  - {{ targets: ['{address}'], labels: {{ job: {job}, instance: {name} }} }}"
         )
         .unwrap();
     }

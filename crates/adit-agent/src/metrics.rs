@@ -166,7 +166,7 @@ impl Metrics {
     fn register_tunnels(&self, registry: &mut Registry) {
         registry.register(
             "tunnels",
-            "Tunnels that are up: 1, or 2 while a relay drains; at 0 nobody reaches this cluster",
+            "Tunnels of this replica that are up: 1, or 2 while a relay drains; when all replicas are at 0 nobody reaches their cluster",
             self.tunnels.clone(),
         );
         registry.register(
