@@ -11,24 +11,28 @@ use xtask::workspace;
 /// Builds it in a target folder of its own, so that neither build undoes the other. What build scripts write lies there, too,
 /// wherever other builds keep theirs: its path gets into the binary, and here it is one of those that are renamed.
 pub(super) fn build() -> Result<PathBuf> {
-    let mut cargo = workspace::cargo();
-    cargo.env("CARGO_BUILD_BUILD_DIR", TARGET_FOLDER);
-    cargo
-        .args(["build", "--locked", "--release", "--package", "adit"])
-        .args(["--bin", "adit", "--target", &workspace::triple()])
-        .args(["--target-dir", TARGET_FOLDER]);
-    settle(&mut cargo)?;
+    let mut cargo = settled(workspace::root(), "adit")?;
     let built = step("adit built", || workspace::executables(&mut cargo))?;
     let binary = built.into_iter().next().context("cargo built no adit")?;
     Ok(binary.path)
 }
 
+/// A cargo that builds the package's binary of its own name, in the repository of this top folder.
+fn settled(root: &Path, package: &str) -> Result<Command> {
+    let mut cargo = workspace::cargo();
+    cargo.current_dir(root);
+    cargo.env("CARGO_BUILD_BUILD_DIR", TARGET_FOLDER);
+    cargo
+        .args(["build", "--locked", "--release", "--package", package])
+        .args(["--bin", package, "--target", &workspace::triple()])
+        .args(["--target-dir", TARGET_FOLDER]);
+    settle(root, &mut cargo)?;
+    Ok(cargo)
+}
+
 /// Flags of both compilers, instead of those that happen to be in the environment.
-fn settle(cargo: &mut Command) -> Result<()> {
-    let folders = [
-        (workspace::root().to_owned(), "/adit"),
-        (cargo_home()?, "/cargo"),
-    ];
+fn settle(root: &Path, cargo: &mut Command) -> Result<()> {
+    let folders = [(root.to_owned(), "/adit"), (cargo_home()?, "/cargo")];
     let renamed = |flag: &str| {
         let one = |(folder, name): &(PathBuf, &str)| format!("{flag}={}={name}", folder.display());
         folders.iter().map(one).collect::<Vec<_>>()
@@ -53,3 +57,6 @@ fn cargo_home() -> Result<PathBuf> {
 
 /// From the repository's top folder.
 const TARGET_FOLDER: &str = "target/static";
+
+#[cfg(test)]
+mod tests;

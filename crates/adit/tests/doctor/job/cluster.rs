@@ -2,14 +2,16 @@
 
 use adit_tests::balancer::{Balancer, Program};
 use adit_tests::body::full;
+use adit_tests::pki::HTTP1;
 use adit_tests::{
     AgentBuilder, Io, KubeBuilder, Raw, World, gitlab, gitlab::arrange, job, kube, relay, scenario,
 };
 use http::{Response, StatusCode};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::{Doctor, Examined, closed_port, kubeconfig_for};
+use crate::support::{Doctor, Examined, Terminator, closed_port, kubeconfig_for};
 
 /// An API server that knows its version and who asks, and whose WebSockets answer pings.
 fn cluster() -> KubeBuilder {
@@ -104,6 +106,65 @@ fn whole_way_is_well_and_no_token_is_printed() {
         world.stop().await;
     });
 }
+
+/// It keeps nothing from working.
+#[test]
+fn relay_and_agent_of_other_versions_than_the_jobs_are_named() {
+    scenario(async {
+        let world = World::of(cluster(), relay()).await;
+        let others = Terminator::before(&world.relay, HTTP1, |sent| {
+            say_instead(sent, "version\":\"", RELAYS);
+            say_instead(sent, "versions\":[\"", AGENTS);
+        })
+        .await;
+        let doctor = Doctor::of_job(&world.relay).calling(others.address);
+        let examined = doctor.arg("--namespace").arg("shop").examine().await;
+        let ours = env!("CARGO_PKG_VERSION");
+        let findings = examined.told["findings"].as_array().unwrap().iter();
+        let told: Vec<_> = findings
+            .filter(|finding| finding["check"] == "version")
+            .map(|finding| ["hop", "outcome", "what", "advice"].map(|key| finding[key].as_str()))
+            .collect();
+        let expected = [
+            (
+                "relay",
+                format!("the relay is adit {RELAYS}, and this is {ours}"),
+            ),
+            (
+                "agent",
+                format!("the agent group/sub/app:prod is adit {AGENTS}, and this is {ours}"),
+            ),
+        ];
+        let advice = "they work together as far as the other checks go; bring all to one version";
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(hop, what)| [hop, "warning", what, advice].map(Some))
+            .collect();
+        assert_eq!(told, expected, "{examined}");
+        assert_eq!(
+            (examined.code, &examined.told["broken"]),
+            (0, &Value::Null),
+            "{examined}"
+        );
+        drop(others);
+        world.stop().await;
+    });
+}
+
+/// After this word it says another version than ours.
+fn say_instead(sent: &mut [u8], word: &str, version: &str) {
+    let ours = format!("{word}{}", env!("CARGO_PKG_VERSION"));
+    let at = sent
+        .windows(ours.len())
+        .position(|bytes| bytes == ours.as_bytes());
+    if let Some(at) = at {
+        sent[at + word.len()..at + ours.len()].copy_from_slice(version.as_bytes());
+    }
+}
+
+/// Each as long as ours.
+const RELAYS: &str = "9.0.0";
+const AGENTS: &str = "0.0.7";
 
 #[test]
 fn silent_connection_that_lives_is_told() {
