@@ -21,7 +21,7 @@ use crate::{
     tag::{TagHasher, Tags, TokenTag},
 };
 
-/// Verified tokens remembered by default: as many jobs as may run at once, at about 2 KiB each.
+/// Verified tokens remembered by default: as many jobs as may run at once, at about 3.5 KiB each.
 pub const DEFAULT_MAX_CACHED_TOKENS: usize = 10_000;
 
 #[derive(Debug)]

@@ -27,7 +27,7 @@ pub struct RawOidc {
     /// Whose tokens are accepted.
     #[serde(default)]
     pub issuers: Vec<RawIssuer>,
-    /// Verified tokens remembered, about 2 KiB each. More tokens than that cost a signature check per connection, nothing else.
+    /// Verified tokens remembered, about 3.5 KiB each. More tokens than that cost a signature check per connection, nothing else.
     pub max_cached_tokens: Option<u64>,
 }
 
