@@ -17,9 +17,10 @@ use adit_tests::{
     TestRelay, World, agent, body,
     browser::{Browser, DRIVER, Screen},
     caller::{Http2, breaks_off, get},
-    kube, pass, relay, scenario,
+    kube, pass, relay, scenario, within,
 };
 use http::Response;
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use xtask::{command, skip};
 
@@ -52,7 +53,10 @@ fn page_is_seen_and_used_in_a_browser() {
         lived_in(&world, &http2).await;
         let staging = agent("staging").to(&world.relay).serving(&world.kube);
         let staging = staging.start().await;
-        let first = http2.send(get(&format!("{PODS}?watch=1"))).await.unwrap();
+        let mut first = http2.send(get(&format!("{PODS}?watch=1"))).await.unwrap();
+        world.kube.event("something");
+        let event = within("an event", first.body_mut().frame()).await;
+        event.unwrap().unwrap();
 
         let browser = Browser::start().await;
         let origin = format!("http://{}", world.relay.admin());
@@ -165,9 +169,32 @@ async fn tells_all(browser: &Browser) {
         ("#agents td[data-label=Since]", ":"),
         ("#agents td[data-label='Round trip']", "ms"),
         ("#agents td[data-label=Kubernetes]", "v1."),
-        ("#streams td[data-label=Kind]", "watch"),
+        ("#agents td[data-label=Agent]", "group/sub/app:prod"),
+        ("#numbers", "of them lasting1"),
+        ("#refusals td[data-label=Times]", "6"),
     ] {
         browser.until(&says(place, word)).await;
+    }
+    for (column, shape) in [
+        ("Who", "job 9001 group/sub/app, dev1"),
+        ("Kind", "watch"),
+        ("What", "watch pods in shop"),
+        ("Agent", "group/sub/app:prod"),
+        // It grows.
+        ("For", "([0-9]+m)?[1-9][0-9]*s"),
+        ("In", "0 B"),
+        ("Out", "10 B"),
+        ("Request", "[0-9a-f]{16}"),
+    ] {
+        browser.until(&reads("#streams", column, shape)).await;
+    }
+    for (column, shape) in [
+        ("Runs", "1"),
+        ("Replica", ".+"),
+        ("Tunnel", "[0-9a-f]{32}"),
+        ("Since", "20[0-9-]{8} [0-9:]{8}"),
+    ] {
+        browser.until(&reads("#agents", column, shape)).await;
     }
     let widths = "[...document.querySelectorAll('#pictures svg path.one')].map(line => line.getBBox().width)";
     let drawn = format!("{widths}.length === 3 && {widths}.every(width => width > 20)");
@@ -248,6 +275,15 @@ async fn press_until(browser: &Browser, is_so: &str) {
 fn says(place: &str, word: &str) -> String {
     let found = format!("[...document.querySelectorAll(`{place}`)]");
     format!("{found}.some(one => one.textContent.includes('{word}'))")
+}
+
+/// The first row of a table has such a text in this column.
+fn reads(table: &str, column: &str, shape: &str) -> String {
+    let cell = format!("document.querySelector(`{table} td[data-label='{column}']`)");
+    format!(
+        "/^{}$/.test({cell}?.textContent.trim() ?? '')",
+        shape.replace('/', "\\/")
+    )
 }
 
 fn streams_are(count: usize) -> String {

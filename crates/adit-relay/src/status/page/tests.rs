@@ -75,9 +75,11 @@ fn names_that_agents_and_callers_chose_stay_text() {
     let page = Page::of(&hostile()).render().unwrap();
     assert_tame(&page);
     assert!(page.contains("and 1 more"), "{page}");
-    for told in ["1m15s", "20 KiB", "job 9001"] {
-        assert!(page.contains(told), "{told} is not in\n{page}");
+    for (column, told) in [("For", "1m15s"), ("In", "5 B"), ("Out", "20 KiB")] {
+        let cell = format!("<td data-label=\"{column}\" class=\"number\">{told}</td>");
+        assert!(page.contains(&cell), "{cell} is not in\n{page}");
     }
+    assert!(page.contains("<td data-label=\"Who\">job 9001"), "{page}");
     let confirm = Confirm {
         kind: "stream",
         what: HOSTILE.to_owned(),
