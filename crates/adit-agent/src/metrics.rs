@@ -361,6 +361,7 @@ impl From<ResetReason> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use adit_process::metrics::Label as _;
     use prometheus_client::encoding::text::encode;
 
     use super::*;
@@ -392,6 +393,41 @@ mod tests {
                 text.lines().any(|found| found == line),
                 "{line} is not in\n{text}"
             );
+        }
+    }
+
+    #[test]
+    fn end_of_a_tunnel_is_counted_under_its_causes_name() {
+        for (cause, label) in [
+            (Cause::Closed, "closed"),
+            (Cause::Silent, "silent"),
+            (Cause::Misbehaved, "misbehaved"),
+            (Cause::Lost, "lost"),
+            (Cause::Revoked, "revoked"),
+            (Cause::CutByOperator, "cut_by_operator"),
+        ] {
+            assert_eq!(End::from(cause).as_str(), label);
+        }
+    }
+
+    #[test]
+    fn request_without_an_answer_is_counted_by_whose_fault_it_is() {
+        for (reason, label) in [
+            (ResetReason::ApiServerUnreachable, "unreachable"),
+            (ResetReason::ApiServerLost, "broken"),
+            (ResetReason::TimedOut, "timed_out"),
+            (ResetReason::Overloaded, "overloaded"),
+            (ResetReason::BeyondCeiling, "beyond_ceiling"),
+            (ResetReason::Protocol, "bad_head"),
+            (ResetReason::Internal, "bad_head"),
+            (ResetReason::Unspecified, "bad_head"),
+            (ResetReason::Cancelled, "left"),
+            (ResetReason::Refused, "left"),
+            (ResetReason::PermitEnded, "left"),
+            (ResetReason::CutByOperator, "left"),
+            (ResetReason::Withdrawn, "left"),
+        ] {
+            assert_eq!(Failure::from(reason).as_str(), label, "{reason:?}");
         }
     }
 }

@@ -79,6 +79,18 @@ fn index_leads_to_the_manifest_and_that_to_the_layer() {
     assert!(layer.contains_key("bin/alias"));
 }
 
+/// By number: a cluster that demands `runAsNonRoot` knows no names.
+#[test]
+fn adit_is_nobody_in_its_image() {
+    let binary = tempfile::NamedTempFile::new().unwrap();
+    fs::write(binary.path(), b"a program").unwrap();
+    for image in [adit(binary.path()), released(binary.path(), "{}")] {
+        let config = image.unwrap().config("sha256:0");
+        assert_eq!(config["config"]["User"], "65532");
+        assert_eq!(config["config"]["Entrypoint"], json!(["/bin/adit"]));
+    }
+}
+
 #[test]
 fn roots_are_certificates_in_pem() {
     let roots = roots();

@@ -259,8 +259,23 @@ impl From<Ended> for Cut {
 #[cfg(test)]
 mod tests {
     use adit_identity::operation::Target;
+    use adit_process::metrics::Label as _;
 
     use super::*;
+
+    #[test]
+    fn end_of_a_tunnel_is_counted_under_its_causes_name() {
+        for (cause, label) in [
+            (Cause::Closed, "closed"),
+            (Cause::Silent, "silent"),
+            (Cause::Misbehaved, "misbehaved"),
+            (Cause::Lost, "lost"),
+            (Cause::Revoked, "revoked"),
+            (Cause::CutByOperator, "cut_by_operator"),
+        ] {
+            assert_eq!(TunnelEnd::from(cause).as_str(), label);
+        }
+    }
 
     #[test]
     fn requests_are_classed_by_what_they_may_do() {
