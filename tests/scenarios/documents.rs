@@ -23,6 +23,7 @@ pub(crate) mod dashboards;
 mod fences;
 mod keys;
 mod machine;
+mod patches;
 mod pieces;
 mod proofs;
 mod queries;

@@ -23,6 +23,7 @@ enum Reader {
     Runner,
     Kubernetes,
     Kustomize,
+    Patches,
     Helm,
     Prometheus,
     Grafana,
@@ -41,6 +42,7 @@ impl Reader {
             () if has("providers") => Self::Grafana,
             () if has("ci_access") || has("user_access") => Self::GitLab,
             () if has("resources") && has("images") => Self::Kustomize,
+            () if has("patches") => Self::Patches,
             () if has("config") || has("podMonitor") => Self::Helm,
             () if piece.values().any(is_job) => Self::Runner,
             () => Self::RelayOrAgent,
@@ -74,6 +76,8 @@ fn fault(document: &str, block: &Block) -> Result<BTreeSet<Reader>, String> {
             }
             Reader::Kustomize if matches!(block.mark()?, Mark::File(_)) => {}
             Reader::Kustomize => return Err("nobody applies it".to_owned()),
+            // By `patches.rs`, over the manifests.
+            Reader::Patches => {}
             Reader::Envoy if document == "docs/networks.md" => {}
             Reader::Envoy => return Err("nobody runs it".to_owned()),
             // See above.
@@ -153,7 +157,7 @@ fn printed_pieces_of_files_are_taken_by_their_readers() {
             readers.extend(taken.unwrap_or_else(|why| panic!("{place}: {why}")));
         }
     }
-    assert_eq!(readers.len(), 9, "{readers:?}");
+    assert_eq!(readers.len(), 10, "{readers:?}");
 }
 
 #[test]
