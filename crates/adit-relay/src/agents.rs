@@ -267,40 +267,43 @@ impl Agents {
         Ok(agent)
     }
 
-    /// Holds the tunnel until it ends.
-    pub(crate) async fn serve(
-        &self,
+    /// Holds the tunnel until it ends. What this needs only to begin the future does not keep room for: it is as many times in memory as
+    /// there are agents.
+    pub(crate) fn serve(
+        self: Arc<Self>,
         agent: Admitted,
         request: Request<RecvStream>,
         respond: SendResponse<SendBuf>,
         from: Client,
-    ) {
+    ) -> impl Future<Output = ()> + Send {
         let mut options = self.rules.load().options.clone();
         options.about.agent = self.name(&agent);
         let (mut opening, mut driver) = adit_tunnel::serve(request, respond, options);
-        let opened = tokio::select! {
-            biased;
-            over = &mut driver => Err(over),
-            opened = &mut opening => opened,
-        };
-        let tunnel = match opened {
-            Ok(tunnel) => tunnel,
-            Err(error) => {
-                self.metrics.tunnel_refused(NoTunnel::Handshake);
-                tracing::warn!(agent.id = %agent.id, client.addr = %from, error = %chain(&*error), "tunnel did not open");
-                return;
-            }
-        };
-        let _live = LiveTunnel {
-            agent: agent.id,
-            tunnel: tunnel.clone(),
-            metrics: &self.metrics,
-            _counted: self.metrics.tunnel(),
-            _registration: self.register(&agent, &tunnel, from),
-        };
-        let span =
-            tracing::debug_span!("tunnel", agent.id = %agent.id, tunnel.id = tunnel.peer().session);
-        self.drive(driver, &tunnel, &agent).instrument(span).await;
+        async move {
+            let opened = tokio::select! {
+                biased;
+                over = &mut driver => Err(over),
+                opened = &mut opening => opened,
+            };
+            drop(opening);
+            let tunnel = match opened {
+                Ok(tunnel) => tunnel,
+                Err(error) => {
+                    self.metrics.tunnel_refused(NoTunnel::Handshake);
+                    tracing::warn!(agent.id = %agent.id, client.addr = %from, error = %chain(&*error), "tunnel did not open");
+                    return;
+                }
+            };
+            let _live = LiveTunnel {
+                agent: agent.id,
+                tunnel: tunnel.clone(),
+                metrics: &self.metrics,
+                _counted: self.metrics.tunnel(),
+                _registration: self.register(&agent, &tunnel, from),
+            };
+            let span = tracing::debug_span!("tunnel", agent.id = %agent.id, tunnel.id = tunnel.peer().session);
+            self.drive(driver, &tunnel, &agent).instrument(span).await;
+        }
     }
 
     /// Until the tunnel ends.

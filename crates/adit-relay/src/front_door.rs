@@ -34,7 +34,7 @@ mod patience;
 mod proxy_header;
 mod tallied;
 
-pub(crate) use accept::{HandshakeError, Place, Places, accept, keep_alive};
+pub(crate) use accept::{HandshakeError, Io, Place, Places, accept, keep_alive};
 use accept::{NoPlace, certificates_of};
 
 /// Everything a connection needs.
@@ -155,33 +155,11 @@ impl FrontDoor {
         }
     }
 
-    async fn serve(
-        self: Arc<Self>,
-        shard: ShardId,
-        mut socket: TcpStream,
-        from: Client,
-        place: Place,
-    ) {
-        let config = Arc::clone(&self.rules.load().front_door);
-        keep_alive(&socket, config.keepalive);
-        let deadline = Instant::now() + config.handshake_timeout;
-        let introduced = self.introduce(&mut socket, from, place, deadline).await;
-        let Some((client, place)) = introduced else {
+    async fn serve(self: Arc<Self>, shard: ShardId, socket: TcpStream, from: Client, place: Place) {
+        // Boxed, or every connection kept room for its beginning.
+        let begun = Box::pin(self.begin(shard, socket, from, place)).await;
+        let Some((io, protocol, connection, place)) = begun else {
             return;
-        };
-        let tls = self.tls.as_ref().map(ServerTls::acceptor);
-        // Boxed, or every connection kept room for its handshake.
-        let accepted = Box::pin(accept(socket, tls.as_ref(), deadline)).await;
-        let (io, protocol) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => return self.handshake_failed(client, &error),
-        };
-        let connection = Connection {
-            client,
-            shown: self.agents.shown(certificates_of(&io)),
-            config,
-            bearer: Mutex::default(),
-            audit: self.audit.connection(shard, client),
         };
         let metrics = Arc::clone(&self.handler.metrics);
         let mut counted = metrics.connection(protocol);
@@ -199,6 +177,34 @@ impl FrontDoor {
             Box::pin(http2::serve(io, connection, self).instrument(span)).await;
         }
         drop((counted, place));
+    }
+
+    /// Until it is known who is there, and what is spoken.
+    async fn begin(
+        &self,
+        shard: ShardId,
+        mut socket: TcpStream,
+        from: Client,
+        place: Place,
+    ) -> Option<(Io, Protocol, Connection, Place)> {
+        let config = Arc::clone(&self.rules.load().front_door);
+        keep_alive(&socket, config.keepalive);
+        let deadline = Instant::now() + config.handshake_timeout;
+        let introduced = self.introduce(&mut socket, from, place, deadline);
+        let (client, place) = introduced.await?;
+        let tls = self.tls.as_ref().map(ServerTls::acceptor);
+        let accepted = accept(socket, tls.as_ref(), deadline).await;
+        let (io, protocol) = accepted
+            .inspect_err(|error| self.handshake_failed(client, error))
+            .ok()?;
+        let connection = Connection {
+            client,
+            shown: self.agents.shown(certificates_of(&io)),
+            config,
+            bearer: Mutex::default(),
+            audit: self.audit.connection(shard, client),
+        };
+        Some((io, protocol, connection, place))
     }
 
     fn handshake_failed(&self, from: Client, error: &HandshakeError) {

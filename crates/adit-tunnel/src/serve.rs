@@ -38,6 +38,8 @@ pub fn serve(
     let opening = Tunnel {
         shared: Arc::clone(&shared),
     };
+    // The head is not kept for as long as the tunnel lives.
+    let body = request.into_body();
     let driver = async move {
         let send = match respond.send_response(answer(), false) {
             Ok(send) => send,
@@ -46,7 +48,7 @@ pub fn serve(
                 return poll_fn(|cx| shared.poll_closed(cx)).await;
             }
         };
-        let mut lane = Lane::new(shared, request.into_body(), send, Role::Server);
+        let mut lane = Lane::new(shared, body, send, Role::Server);
         poll_fn(|cx| lane.poll_turn(cx)).await
     };
     (Box::pin(opened(opening)), Box::pin(driver))

@@ -5,6 +5,7 @@
 //! dropped, and that cancels their exchanges; an answer that breaks off ends in RST_STREAM, never in END_STREAM.
 
 use std::{
+    future::ready,
     pin::Pin,
     sync::{
         Arc,
@@ -15,10 +16,10 @@ use std::{
 
 use adit_process::{
     chain,
-    net::{Corked, cork},
+    net::{Cork, Corked, cork},
 };
 use adit_tunnel::{MAX_FRAME_BYTES, SEND_BUFFER_BYTES, SendBuf, WINDOW};
-use futures_util::{Stream as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, Stream as _, stream::FuturesUnordered};
 use h2::{
     Reason, RecvStream,
     server::{Connection as Http2, SendResponse},
@@ -46,17 +47,9 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Serves the connection to its end.
 pub(super) async fn serve(io: Http2Io, connection: Connection, door: Arc<FrontDoor>) {
     let connection = Arc::new(connection);
-    let (io, cork) = cork(io);
-    let handshake = cork.run(builder(&connection.config).handshake::<_, SendBuf>(io));
-    let http2 = match timeout(connection.config.head_timeout, handshake).await {
-        Ok(Ok(http2)) => http2,
-        Ok(Err(error)) => return ended(&connection, &error),
-        Err(_) => {
-            return door
-                .handler
-                .metrics
-                .handshake_failed(NoHandshake::Http2TimedOut);
-        }
+    // Boxed, or every connection kept room for its handshake.
+    let Some((http2, cork)) = Box::pin(shake_hands(io, &connection, &door)).await else {
+        return;
     };
     let has_tunnel = Arc::<AtomicBool>::default();
     let open = |request, respond, arrival| {
@@ -84,6 +77,28 @@ pub(super) async fn serve(io: Http2Io, connection: Connection, door: Arc<FrontDo
     if let Err(error) = cork.run(result).await {
         served.note_calmed(&error);
         ended(&connection, &error);
+    }
+}
+
+/// HTTP/2's own handshake.
+async fn shake_hands(
+    io: Http2Io,
+    connection: &Connection,
+    door: &FrontDoor,
+) -> Option<(Http2<Corked<Http2Io>, SendBuf>, Cork<Http2Io>)> {
+    let (io, cork) = cork(io);
+    let handshake = cork.run(builder(&connection.config).handshake::<_, SendBuf>(io));
+    match timeout(connection.config.head_timeout, handshake).await {
+        Ok(Ok(http2)) => Some((http2, cork)),
+        Ok(Err(error)) => {
+            ended(connection, &error);
+            None
+        }
+        Err(_) => {
+            let metrics = &door.handler.metrics;
+            metrics.handshake_failed(NoHandshake::Http2TimedOut);
+            None
+        }
     }
 }
 
@@ -118,49 +133,71 @@ enum Ended {
     Tunnel,
 }
 
+/// What happens on a stream, to its end. Boxed, or each connection had room for the largest twice: for its tunnel, and in the stream that
+/// `FuturesUnordered` keeps empty.
+type Serving = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
 /// Everything that happens on one stream.
-async fn stream(
+fn stream(
     request: Request<RecvStream>,
     respond: SendResponse<SendBuf>,
     arrival: Arrival,
     on: On,
-) -> Ended {
-    let On {
-        connection,
-        door,
-        has_tunnel,
-    } = on;
-    let client = || connection.client_of(request.headers());
-    let agents = &door.agents;
-    let admitted = match arrival {
+) -> Serving {
+    match arrival {
         Arrival::Exchange => {
-            // Boxed, or a connection had room for two of them beside an agent's tunnel: that of its stream, and the one that
-            // `FuturesUnordered` keeps empty.
-            let exchange = answer::exchange(&door.handler, &connection, request, respond);
-            return Box::pin(exchange).await;
+            let exchange = answer::exchange(on.door, on.connection, request, respond);
+            Box::pin(exchange)
         }
-        Arrival::Denied(denied) => Err(denied),
+        Arrival::Denied(denied) => {
+            let client = on.connection.client_of(request.headers());
+            on.door.agents.deny(denied, client, respond);
+            Box::pin(ready(Ended::Answered))
+        }
         Arrival::Agent(agent, wish) => {
-            let shown = connection.shown.clone();
-            Ok((Admitted::listed(agent, shown), wish))
+            let agent = Admitted::listed(agent, on.connection.shown.clone());
+            admitted(agent, wish, request, respond, on)
         }
-        Arrival::Unknown(wish) => {
-            let shown = connection.shown.clone();
-            let asking = agents.ask_gitlab(request.headers(), wish, client().ip, shown);
-            Box::pin(asking).await.map(|agent| (agent, wish))
+        Arrival::Unknown(wish) => Box::pin(unknown(wish, Box::new(request), respond, on)),
+    }
+}
+
+/// A call of an agent that may have its wish. A future of its own: it lasts, and what was needed before does not.
+fn admitted(
+    agent: Admitted,
+    wish: Wish,
+    request: Request<RecvStream>,
+    respond: SendResponse<SendBuf>,
+    on: On,
+) -> Serving {
+    let client = on.connection.client_of(request.headers());
+    let agents = Arc::clone(&on.door.agents);
+    match wish {
+        Wish::Tunnel => {
+            on.has_tunnel.store(true, Ordering::Relaxed);
+            let served = agents.serve(agent, request, respond, client);
+            Box::pin(served.map(|()| Ended::Tunnel))
         }
-    };
-    let client = client();
-    match admitted {
-        Ok((agent, Wish::Tunnel)) => {
-            has_tunnel.store(true, Ordering::Relaxed);
-            Box::pin(agents.serve(agent, request, respond, client)).await;
-            Ended::Tunnel
-        }
-        Ok((agent, Wish::Pushes)) => {
-            Box::pin(agents.follow(agent, request, respond, client)).await;
+        Wish::Pushes => Box::pin(async move {
+            agents.follow(agent, request, respond, client).await;
             Ended::Answered
-        }
+        }),
+    }
+}
+
+/// A call of an agent that GitLab may know. The head is boxed, or there was room for it as long as the tunnel lives.
+async fn unknown(
+    wish: Wish,
+    request: Box<Request<RecvStream>>,
+    respond: SendResponse<SendBuf>,
+    on: On,
+) -> Ended {
+    let client = on.connection.client_of(request.headers());
+    let shown = on.connection.shown.clone();
+    let agents = &on.door.agents;
+    let asking = agents.ask_gitlab(request.headers(), wish, client.ip, shown);
+    match Box::pin(asking).await {
+        Ok(agent) => admitted(agent, wish, *request, respond, on).await,
         Err(denied) => {
             agents.deny(denied, client, respond);
             Ended::Answered
@@ -177,9 +214,9 @@ struct On {
 }
 
 /// A connection and its streams.
-struct Served<'a, F> {
+struct Served<'a> {
     http2: Http2<Corked<Http2Io>, SendBuf>,
-    streams: FuturesUnordered<F>,
+    streams: FuturesUnordered<Serving>,
     door: &'a FrontDoor,
     connection: &'a Connection,
     /// `None` once it was too many.
@@ -200,7 +237,7 @@ enum Windows {
     Large,
 }
 
-impl<'a, F: Future<Output = Ended>> Served<'a, F> {
+impl<'a> Served<'a> {
     fn new(
         http2: Http2<Corked<Http2Io>, SendBuf>,
         door: &'a FrontDoor,
@@ -226,7 +263,7 @@ impl<'a, F: Future<Output = Ended>> Served<'a, F> {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        open: &impl Fn(Request<RecvStream>, SendResponse<SendBuf>, Arrival) -> F,
+        open: &impl Fn(Request<RecvStream>, SendResponse<SendBuf>, Arrival) -> Serving,
     ) -> Poll<Result<(), h2::Error>> {
         loop {
             while let Poll::Ready(Some(ended)) = Pin::new(&mut self.streams).poll_next(cx) {

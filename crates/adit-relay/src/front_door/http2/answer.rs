@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,18 +16,19 @@ use http_body::{Body as _, Frame};
 use super::{Ended, body::RequestBody};
 use crate::{
     call::{Call, Connection, Early},
+    front_door::FrontDoor,
     handle::{Body, Handler},
 };
 
 /// Answers `request`, unless the client takes it back first.
 pub(super) async fn exchange(
-    handler: &Handler,
-    connection: &Connection,
+    door: Arc<FrontDoor>,
+    connection: Arc<Connection>,
     request: Request<RecvStream>,
     mut respond: SendResponse<SendBuf>,
 ) -> Ended {
     // Boxed, because it is large and short: what lives as long as a watch is small.
-    let answer = Box::pin(answer(handler, connection, request, &mut respond)).await;
+    let answer = Box::pin(answer(&door.handler, &connection, request, &mut respond)).await;
     let Some(answer) = answer else {
         return Ended::TakenBack;
     };
