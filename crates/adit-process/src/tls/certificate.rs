@@ -1,8 +1,8 @@
-//! Reads the few facts of a certificate that people need: whose it is, who signed it, and from when to when it holds.
+//! Reads the few facts of a certificate that people need: whose it is, who signed it, from when to when it holds, and whether it is a CA's.
 //!
-//! rustls checks a peer's certificate and tells nobody its own, and an X.509 library for four fields
+//! rustls checks a peer's certificate and tells nobody its own, and an X.509 library for five fields
 //! would be the larger risk. A server reads its own file with it, `adit doctor` what a stranger showed: so it is read with bounds,
-//! nothing is decided by it, and no name has a control character.
+//! nobody is let in by it, and no name has a control character.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,8 @@ pub struct Certificate {
     pub not_before: Option<SystemTime>,
     /// Until when it holds.
     pub not_after: SystemTime,
+    /// Whether it says that it may issue others; one of X.509 v1 cannot say, and may.
+    pub is_ca: bool,
 }
 
 impl Certificate {
@@ -27,7 +29,7 @@ impl Certificate {
         let mut certificate = Der(outer.next(SEQUENCE)?);
         let mut fields = Der(certificate.next(SEQUENCE)?);
         // The version is absent in X.509 v1.
-        let _version = fields.next(EXPLICIT_0);
+        let version = fields.next(EXPLICIT_0);
         let _serial = fields.next(INTEGER)?;
         let _signature = fields.next(SEQUENCE)?;
         let issuer = fields.next(SEQUENCE)?;
@@ -35,13 +37,40 @@ impl Certificate {
         let not_before = validity.any()?;
         let not_after = validity.any()?;
         let subject = fields.next(SEQUENCE)?;
+        let _public_key = fields.next(SEQUENCE)?;
         Some(Self {
             subject: name(subject),
             issuer: name(issuer),
             not_before: moment(not_before),
             not_after: moment(not_after)?,
+            is_ca: version.is_none() || extensions(fields).is_some_and(is_ca),
         })
     }
+}
+
+/// What stands behind a certificate's public key, and behind the identifiers that nobody writes.
+fn extensions(mut fields: Der<'_>) -> Option<Der<'_>> {
+    while let Some((tag, content)) = fields.any() {
+        if tag == EXPLICIT_3 {
+            return Der(content).next(SEQUENCE).map(Der);
+        }
+    }
+    None
+}
+
+/// Whether they have basic constraints that say so. RFC 5280, section 4.2.1.9.
+fn is_ca(mut extensions: Der<'_>) -> bool {
+    while let Some(extension) = extensions.next(SEQUENCE) {
+        let mut extension = Der(extension);
+        if extension.next(OID) != Some(BASIC_CONSTRAINTS) {
+            continue;
+        }
+        let _critical = extension.next(BOOLEAN);
+        let constraints = extension.next(OCTETS);
+        let constraints = constraints.and_then(|value| Der(value).next(SEQUENCE));
+        return constraints.and_then(|value| Der(value).next(BOOLEAN)) == Some(TRUE);
+    }
+    false
 }
 
 fn moment((tag, text): (u8, &[u8])) -> Option<SystemTime> {
@@ -151,19 +180,28 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
 /// More than a terminal's line holds.
 const MAX_NAME_CHARACTERS: usize = 64;
 
+const BOOLEAN: u8 = 0x01;
+const TRUE: &[u8] = &[0xff];
+const OCTETS: u8 = 0x04;
 const INTEGER: u8 = 0x02;
 const OID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const EXPLICIT_0: u8 = 0xa0;
+const EXPLICIT_3: u8 = 0xa3;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+/// 2.5.29.19
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 /// 2.5.4.3
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+    use rcgen::{
+        BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+        date_time_ymd,
+    };
 
     use super::*;
 
@@ -203,6 +241,22 @@ mod tests {
         assert_eq!(read.issuer, read.subject, "it is its own");
         let begins = read.not_before.unwrap().duration_since(UNIX_EPOCH).unwrap();
         assert_eq!(begins.as_secs(), 1_795_392_000);
+    }
+
+    #[test]
+    fn ca_is_who_says_so() {
+        let is_ca = |says: IsCa| {
+            let mut params = CertificateParams::new(["relay.test".to_owned()]).unwrap();
+            // Other extensions stand before it.
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.is_ca = says;
+            let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            Certificate::read(made.der()).unwrap().is_ca
+        };
+        assert!(!is_ca(IsCa::NoCa));
+        assert!(!is_ca(IsCa::ExplicitNoCa));
+        assert!(is_ca(IsCa::Ca(BasicConstraints::Unconstrained)));
+        assert!(is_ca(IsCa::Ca(BasicConstraints::Constrained(0))));
     }
 
     #[test]

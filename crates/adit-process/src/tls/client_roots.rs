@@ -168,7 +168,15 @@ impl Roots {
             let unread = || TlsError::Validity {
                 path: file.to_owned(),
             };
-            certificates.push(Certificate::read(&certificate).ok_or_else(unread)?);
+            let read = Certificate::read(&certificate).ok_or_else(unread)?;
+            // A server's own, for instance: rustls takes any for a root, and then refuses every client.
+            if !read.is_ca {
+                return Err(TlsError::NoCa {
+                    path: file.to_owned(),
+                    subject: read.subject,
+                });
+            }
+            certificates.push(read);
             add(&mut store, file, certificate)?;
         }
         let store = Arc::new(store);

@@ -51,6 +51,14 @@ pub enum TlsError {
         /// What rustls said.
         source: rustls::Error,
     },
+    /// A certificate in a file with CAs of clients is none's.
+    #[error("{} holds a certificate of `{subject}`, which is no CA's and vouches for nobody: put that of the CA there which has issued those of the clients", path.display())]
+    NoCa {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        subject: String,
+    },
     /// The system's roots cannot be used.
     #[error("the system's root certificates cannot be used")]
     SystemRoots(#[source] rustls::Error),

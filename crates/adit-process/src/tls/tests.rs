@@ -424,6 +424,23 @@ fn first_of_the_cas_to_end_is_the_one_that_is_told() {
 }
 
 #[test]
+fn certificate_that_is_no_cas_vouches_for_no_client() {
+    let fixture = Fixture::new();
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let file = fixture.path("ca.pem");
+    let roots = ClientRoots::load(file.clone(), &server).unwrap();
+    let of_server = fs::read_to_string(fixture.path("relay.pem")).unwrap();
+    fs::write(&file, format!("{}{of_server}", fixture.ca.pem())).unwrap();
+    let refused = look(&roots).unwrap_err().to_string();
+    assert!(
+        refused.contains("ca.pem") && refused.contains("no CA's"),
+        "{refused}"
+    );
+    assert_eq!(roots.certificates().len(), 1, "the old one stays");
+    assert!(ClientRoots::load(file, &server).is_err());
+}
+
+#[test]
 fn file_of_cas_is_taken_whole_or_not() {
     let (fixture, other) = (Fixture::new(), Fixture::new());
     let server = ServerTls::load(fixture.files(), &[]).unwrap();

@@ -173,6 +173,7 @@ mod tests {
             issuer: String::new(),
             not_before,
             not_after: day(190),
+            is_ca: false,
         };
         for (certificate, now, is_over) in [
             (certificate(Some(day(100))), 180, false),

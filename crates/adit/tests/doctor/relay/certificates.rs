@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_tests::pki::Pki;
 use adit_tests::{gitlab, relay, scenario};
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
 use super::{ended, examined};
@@ -85,6 +85,10 @@ fn cas_of_agents_are_told() {
         std::fs::write(&file, "spoilt").unwrap();
         let spoilt = examined(&config).await;
         spoilt.is_broken_at("client_ca", "relay", "tunnel.client_ca_file");
+        let (certificate, _) = Pki::new("another").write_server(folder.path());
+        std::fs::copy(certificate, &file).unwrap();
+        let of_server = examined(&config).await;
+        of_server.is_broken_at("client_ca", "relay", "is no CA's");
     });
 }
 
@@ -120,6 +124,7 @@ fn write_over(file: &Path) -> KeyPair {
     let key = KeyPair::generate().unwrap();
     let mut over = CertificateParams::new(["localhost".to_owned()]).unwrap();
     over.not_after = date_time_ymd(2021, 1, 1);
+    over.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     std::fs::write(file, over.self_signed(&key).unwrap().pem()).unwrap();
     key
 }
