@@ -15,8 +15,9 @@ use ipnet::IpNet;
 
 use super::{
     AdminConfig, Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawConfig, RawLimits,
-    RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig, audit, gitlab_api::Around,
-    port::RawPort,
+    RawListen, RawRoute, RawTunnel, RouteConfig, TunnelConfig, audit,
+    gitlab_api::Around,
+    port::{RawPort, apart},
 };
 use crate::client::Proxies;
 
@@ -76,6 +77,13 @@ fn check(raw: RawConfig, mistakes: &mut Mistakes) -> Option<Config> {
         let key = root.field("authorities").field("gitlab");
         GitLabConfig::check(raw, &key, mistakes)
     });
+    let of_gitlab = gitlab_api.as_ref().and_then(Option::as_ref);
+    let ports = [
+        ("listen", front_door.as_ref().map(|port| port.address)),
+        ("admin", admin.as_ref().map(|port| port.address)),
+        ("gitlab_api", of_gitlab.map(|port| port.address)),
+    ];
+    apart(&ports, mistakes);
     let agents = Agents::check(
         raw.agents,
         Authorities {

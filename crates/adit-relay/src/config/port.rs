@@ -1,9 +1,12 @@
 //! Decides where a port listens, and which certificate it shows. Each section of the file that is about a port asks here.
 //! Invariant: what is not on loopback has TLS, unless it was said that it is to have none.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
-use adit_identity::mistakes::Section;
+use adit_identity::mistakes::{Mistakes, Section};
 use adit_process::tls::CertificateFiles;
 
 /// What a section says of a port that may have TLS, and what goes without saying.
@@ -47,6 +50,37 @@ impl RawPort<'_> {
         }
         None
     }
+}
+
+/// Tells of ports that would listen in one place, of which only the first could: each section's address, if it has one that is right.
+pub(super) fn apart(ports: &[(&str, Option<SocketAddr>)], mistakes: &mut Mistakes) {
+    for (at, (section, address)) in ports.iter().enumerate() {
+        let clashes = |(_, earlier): &&(&str, Option<SocketAddr>)| {
+            address
+                .zip(*earlier)
+                .is_some_and(|(one, other)| is_one_place(one, other))
+        };
+        let earlier = ports.iter().take(at).find(clashes);
+        if let (Some(address), Some((other, Some(taken)))) = (address, earlier) {
+            let what = format_args!(
+                "{address} is taken by {other}.address, {taken}: give one of both another port"
+            );
+            Section::new(section, mistakes).mistake("address", what);
+        }
+    }
+}
+
+/// Port 0 is any that is free.
+fn is_one_place(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() == other.port()
+        && one.port() != 0
+        && (ip == other_ip || holds(ip, other_ip) || holds(other_ip, ip))
+}
+
+/// `[::]` takes what comes by IPv4, too.
+const fn holds(ip: IpAddr, other: IpAddr) -> bool {
+    ip.is_unspecified() && (ip.is_ipv6() || other.is_ipv4())
 }
 
 /// A section's address.

@@ -117,6 +117,43 @@ fn private_port_has_a_certificate_or_none_wherever_it_is() {
 }
 
 #[test]
+fn two_ports_in_one_place_are_a_mistake() {
+    let file = |listen: &str, admin: &str, api: &str| {
+        let tls = "certificate: a.pem, key: a.key";
+        let yaml = format!(
+            "{{listen: {{{tls}, address: '{listen}'}}, admin: {{address: '{admin}'}}, gitlab_api: {{{tls}, address: '{api}'}}, \
+             authorities: {{gitlab: {{url: 'https://gitlab.example.com', api_secret_file: /secret}}}}}}"
+        );
+        check(&yaml).map(drop)
+    };
+    let apart = [
+        ["127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"],
+        ["0.0.0.0:8150", "127.0.0.1:8151", "127.0.0.1:8153"],
+        ["127.0.0.2:8150", "127.0.0.1:8150", "[::1]:8150"],
+        ["0.0.0.0:8150", "[::1]:8150", "127.0.0.1:8153"],
+    ];
+    for [listen, admin, api] in apart {
+        assert_eq!(file(listen, admin, api), Ok(()), "{listen} {admin} {api}");
+    }
+    for (listen, admin) in [
+        ("127.0.0.1:8150", "127.0.0.1:8150"),
+        ("0.0.0.0:8150", "127.0.0.1:8150"),
+        ("127.0.0.1:8150", "[::]:8150"),
+        ("127.0.0.1:8150", "[::ffff:127.0.0.1]:8150"),
+    ] {
+        let told = file(listen, admin, "127.0.0.1:8153").unwrap_err();
+        let expected = format!("admin.address: {admin} is taken by listen.address, {listen}: ");
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    let told = file("127.0.0.1:8150", "127.0.0.1:8151", "0.0.0.0:8151").unwrap_err();
+    let expected = "gitlab_api.address: 0.0.0.0:8151 is taken by admin.address, 127.0.0.1:8151: ";
+    assert!(told.starts_with(expected), "{told}");
+    // What goes without saying counts.
+    let told = check("listen: {address: '127.0.0.1:8151'}").unwrap_err();
+    assert!(told.contains("admin.address: "), "{told}");
+}
+
+#[test]
 fn all_mistakes_are_told_at_once() {
     let told = mistakes(
         "
