@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use adit_authority::{
     AskGitLab as _, FetchError, GitLabConfig,
     gitlab::{ApiSecret, AskError, ReadToken, Trust},
-    oidc::usable_keys,
+    oidc::{KeySource, usable_keys},
 };
 use adit_otlp::{Collector, CollectorConfig, NotTaken, Spans, logs::Logs};
 use adit_process::{metrics::Durations, tls::Certificate};
@@ -35,6 +35,8 @@ pub struct Trial {
 pub struct IssuerKeys {
     /// The issuer.
     pub issuer: Box<str>,
+    /// Where they are.
+    pub from: KeySource,
     /// How many of its keys are of use.
     pub keys: Result<usize, FetchError>,
 }
@@ -207,6 +209,7 @@ impl Trial {
         for issuer in &self.config.oidc.issuers {
             fetched.push(IssuerKeys {
                 issuer: issuer.url.clone(),
+                from: issuer.keys.clone(),
                 keys: usable_keys(issuer, &fetch).await,
             });
         }

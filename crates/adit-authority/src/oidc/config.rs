@@ -4,7 +4,7 @@
 
 mod raw;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use adit_identity::{FullPath, GroupId};
 
@@ -53,6 +53,16 @@ pub enum KeySource {
     Url(Box<str>),
     /// Read by us.
     File(PathBuf),
+}
+
+/// As logs and the doctor name it.
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(url),
+            Self::File(path) => write!(f, "{} (jwks_file)", path.display()),
+        }
+    }
 }
 
 impl OidcConfig {

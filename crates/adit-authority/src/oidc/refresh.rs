@@ -104,7 +104,8 @@ impl KeyRefresh {
             Err(error) => {
                 self.ring.counts.failures.fetch_add(1, Ordering::Relaxed);
                 let source = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(authority = %self.issuer.url, %error, source, "keys of an issuer cannot be fetched");
+                let (authority, keys) = (&self.issuer.url, &self.issuer.keys);
+                tracing::warn!(%authority, %keys, %error, source, "keys of an issuer cannot be fetched");
             }
         }
         let filled = self.ring.attempt.borrow().filled || !failed;

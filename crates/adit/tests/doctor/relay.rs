@@ -340,6 +340,30 @@ fn collector_that_is_away_or_refuses_is_told() {
 }
 
 #[test]
+fn file_of_an_issuers_keys_that_is_gone_is_told_with_its_path_and_key() {
+    scenario(async {
+        let (config, relay) = ended(relay().start().await).await;
+        let lines = config
+            .lines()
+            .map(|line| match line.split_once("jwks_file: ") {
+                Some((before, rest)) => {
+                    let (_, behind) = rest.split_once(',').unwrap();
+                    format!("{before}jwks_file: /nowhere/keys.json,{behind}\n")
+                }
+                None => format!("{line}\n"),
+            });
+        let lost = examined(&lines.collect::<String>()).await;
+        lost.is_broken_at("issuers", "authority", "/nowhere/keys.json (jwks_file)");
+        lost.is_broken_at(
+            "issuers",
+            "authority",
+            "authorities.oidc.issuers[].jwks_file",
+        );
+        drop(relay);
+    });
+}
+
+#[test]
 fn relay_that_is_not_ready_says_why() {
     scenario(async {
         let issuer = TestIssuer::over_https().await;

@@ -159,6 +159,7 @@ impl RawIssuer {
     }
 
     fn key_source(&mut self, key: &Key, mistakes: &mut Mistakes) -> KeySource {
+        let is_given = self.jwks_url.is_some();
         let url = match (self.jwks_url.take(), self.jwks_file.take()) {
             (Some(url), Some(_)) => {
                 mistakes.add(
@@ -172,10 +173,15 @@ impl RawIssuer {
             (None, None) => format!("{}/oauth/discovery/keys", self.url.trim_end_matches('/')),
         };
         if !is_private_enough(&url) {
-            mistakes.add(
-                &key.field("jwks_url"),
-                format_args!("`{url}` is not https: whoever is on the way could put in keys"),
-            );
+            let what =
+                format_args!("`{url}` is not https: whoever is on the way could put in keys");
+            if is_given {
+                mistakes.add(&key.field("jwks_url"), what);
+            } else if is_url(&self.url) {
+                // What is no URL was told, and what follows from it is nobody's.
+                let what = format_args!("{what}; or take them from jwks_url or jwks_file");
+                mistakes.add(&key.field("url"), what);
+            }
         }
         KeySource::Url(url.into())
     }

@@ -106,6 +106,8 @@ issuers:
   - {url: 'https://h', audiences: [a], leeway: 6m, fetch_timeout: 0s, group_ids: {/a: 1}}
   - {url: 'https://i', audiences: [a], group_ids: {group: 0}}
   - {url: 'https://i', audiences: [a]}
+  - {url: gitlab.example.com, audiences: [a]}
+  - {url: 'http://gitlab.example.com', audiences: [a]}
 ";
     let expected = [
         "oidc.issuers[0].url",
@@ -121,6 +123,8 @@ issuers:
         "oidc.issuers[2].group_ids./a",
         "oidc.issuers[3].group_ids.group",
         "oidc.issuers[4].url",
+        "oidc.issuers[5].url",
+        "oidc.issuers[6].url",
         "oidc.max_cached_tokens",
     ];
     assert_eq!(keys_of_mistakes(yaml), expected);

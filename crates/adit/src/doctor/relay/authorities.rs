@@ -1,6 +1,7 @@
 //! Checks `issuers`, `gitlab`, `api_secret`, `read_token` and `webhook`: does whoever vouches for jobs, agents and users answer the relay?
 
 use adit_authority::gitlab::{ApiSecret, ReadToken, Trust};
+use adit_authority::oidc::KeySource;
 use adit_process::chain;
 use adit_relay::{IssuerKeys, NoGitLab, Reads, Trial};
 use bytes::Bytes;
@@ -130,12 +131,20 @@ async fn issuers(trial: &Trial, report: &mut Report) {
     if fetched.is_empty() {
         report.not_run(ISSUERS, "none is configured");
     }
-    for IssuerKeys { issuer, keys } in fetched {
+    for IssuerKeys { issuer, from, keys } in fetched {
         match keys {
             Ok(count) => report.ok(ISSUERS, format!("{issuer}: {count} keys")),
             Err(error) => {
-                let what = format!("{issuer}: its keys cannot be had: {}", chain(&error));
-                let advice = "check that this machine reaches the issuer directly, its certificate (authorities.ca_file), and jwks_url or jwks_file";
+                let why = chain(&error);
+                let what = format!("{issuer}: its keys cannot be had from {from}: {why}");
+                let advice = match from {
+                    KeySource::Url(_) => {
+                        "check that this machine reaches that address directly, its certificate (authorities.ca_file), and jwks_url if the keys are elsewhere"
+                    }
+                    KeySource::File(_) => {
+                        "name the file with the issuer's key set, as its own address for keys gives it, that the user that the relay runs as can read: authorities.oidc.issuers[].jwks_file"
+                    }
+                };
                 report.failed(ISSUERS, what, advice);
             }
         }
