@@ -176,6 +176,7 @@ impl Agent {
             answered,
             up,
             newest,
+            silence_is_told: false,
             stop: stop.clone(),
         };
         let mut linking = JoinSet::new();
@@ -253,7 +254,7 @@ impl StartError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Kubernetes(_) => {
-                "name a kubeconfig, and a context of it, by which kubectl reaches the cluster: kubernetes.kubeconfig and kubernetes.context, or --kubeconfig and --context"
+                "name a kubeconfig, and a context of it, by which kubectl reaches the cluster, by --kubeconfig and --context; in an agent's file they are kubernetes.kubeconfig and kubernetes.context"
             }
             Self::Roots(_) => {
                 "name a PEM file that the user that the agent runs as can read (relay.ca_file, --ca), or none for the system's certificates"

@@ -9,6 +9,7 @@
 //!                   └───we stop─────────▶ drain all, end
 //! ```
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(crate) struct Link {
     pub(crate) ready: Condition,
     /// By the API server, whatever it said. Once met it stays: what comes later callers are told.
     pub(crate) answered: Condition,
+    /// That it does not answer, which is asked before each connect and told once.
+    pub(crate) silence_is_told: bool,
     pub(crate) up: watch::Sender<usize>,
     /// The newest tunnel, also when it is over.
     pub(crate) newest: watch::Sender<Option<Opened>>,
@@ -204,7 +207,8 @@ impl Link {
             return;
         }
         let address = self.service.kube.address();
-        match tokio::time::timeout(VERSION_TIMEOUT, self.service.kube.version()).await {
+        let asked = tokio::time::timeout(VERSION_TIMEOUT, self.service.kube.version()).await;
+        match asked {
             Ok(Ok(version)) => {
                 self.answered.met();
                 let version = version.unwrap_or_default();
@@ -215,18 +219,20 @@ impl Link {
                 );
                 self.options.about.kubernetes_version = version;
             }
-            Ok(Err(error)) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    api_server = address,
-                    "the API server does not answer"
-                );
-            }
-            Err(_) => tracing::warn!(
-                api_server = address,
-                "the API server does not answer in time"
-            ),
+            Ok(Err(error)) => self.tell_silence(&chain(&error)),
+            Err(_) => self.tell_silence("no answer in time"),
         }
+    }
+
+    fn tell_silence(&mut self, error: &str) {
+        if mem::replace(&mut self.silence_is_told, true) {
+            return;
+        }
+        tracing::warn!(
+            error,
+            api_server = self.service.kube.address(),
+            "the API server does not answer"
+        );
     }
 }
 
