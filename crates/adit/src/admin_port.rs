@@ -335,8 +335,10 @@ fn token(path: &Path) -> Result<SecretString, Failure> {
         .unwrap_or_default()
         .trim();
     if first.is_empty() {
-        let error = anyhow!("{} holds no token", path.display());
-        return Err(Failure::new(Exit::BadConfig, error));
+        let error = anyhow!("{} (--token-file) holds no token", path.display());
+        let advice =
+            "name the file with the operators' token: the relay has it in admin.token_file";
+        return Err(Failure::new(Exit::BadConfig, error).advising(advice));
     }
     Ok(SecretString::from(first))
 }

@@ -2,6 +2,7 @@
 //! stand beside the command.
 
 use adit_process::logging::Format;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
@@ -42,6 +43,18 @@ pub(crate) struct LoggingArgs {
     )]
     #[arg(global = true, help_heading = "Logging")]
     pub(crate) format: Format,
+}
+
+/// With a tip where a config file stands alone: `adit relay relay.yaml`.
+pub(crate) fn advised(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(file)) = error.get(ContextKind::InvalidArg)
+        && [".yaml", ".yml"].iter().any(|end| file.ends_with(end))
+    {
+        let tip = format!("a config file goes with `--config`: `--config {file}`").into();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }
 
 impl LoggingArgs {

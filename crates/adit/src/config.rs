@@ -32,7 +32,7 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Of a relay's file: the certificate, its key and other files that it names are not looked at; the relay does \
-that when it starts. The file of `adit agent` is checked by the agent itself.
+that when it starts. The file of `adit agent` is checked by `adit doctor agent --config`.
 
 Of an agent's file at GitLab: each grant is listed, and whether GitLab would take it; keys that GitLab does \
 not know are warned of, or refused with --strict.

@@ -20,7 +20,7 @@ use adit_agent::{Agent, Trial};
 use adit_authority::issuer::{Issuer, KeyKind};
 use adit_authority::token;
 use adit_identity::{AgentId, FullPath, JobIdentity, ProjectId};
-use adit_process::{Exit, Stop};
+use adit_process::{Exit, Stop, chain};
 use adit_relay::Relay;
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -81,22 +81,23 @@ async fn serve(args: DevArgs, stop: Stop) -> Result<(), Failure> {
         .parse()
         .ends(Exit::Internal)?;
     let config = world.settings.agent(&url, args.kubeconfig, args.context)?;
-    Box::pin(may_impersonate(&config)).await?;
+    let silence = Box::pin(may_impersonate(&config)).await?;
     let agent = agent::start(config).await?;
 
     let outcome = tokio::select! {
         biased;
         () = stop.draining() => Ok(()),
-        outcome = world.play(&url, &agent) => outcome,
+        outcome = world.play(&url, &agent, silence.as_deref()) => outcome,
     };
     tokio::join!(relay.drain(GRACE), agent.drain(GRACE));
     outcome
 }
 
-/// Whether the user's kubeconfig lets it act for a job. An API server that does not say so is told of when somebody calls it.
-async fn may_impersonate(config: &adit_agent::Config) -> Result<(), Failure> {
+/// Whether the user's kubeconfig lets it act for a job; of an API server that does not answer, why.
+async fn may_impersonate(config: &adit_agent::Config) -> Result<Option<String>, Failure> {
     let Ok(cluster) = Trial::of(config.clone()).cluster().await else {
-        return Ok(());
+        // The agent's start tells why.
+        return Ok(None);
     };
     match lacking(&cluster).await {
         Ok(missing) if !missing.is_empty() => {
@@ -107,7 +108,8 @@ async fn may_impersonate(config: &adit_agent::Config) -> Result<(), Failure> {
             let advice = "take one that may impersonate, such as a cluster's admin's, by --kubeconfig or --context: docs/rbac.md";
             Err(Failure::new(Exit::NotPermitted, error).advising(advice))
         }
-        Ok(_) | Err(_) => Ok(()),
+        Ok(_) => Ok(None),
+        Err(error) => Ok(Some(chain(&error))),
     }
 }
 
@@ -153,7 +155,12 @@ impl World {
     }
 
     /// Waits for the tunnel, tells how to use it, and keeps the job's token fresh; never ends by itself.
-    async fn play(&self, url: &RelayUrl, agent: &Agent) -> Result<(), Failure> {
+    async fn play(
+        &self,
+        url: &RelayUrl,
+        agent: &Agent,
+        silence: Option<&str>,
+    ) -> Result<(), Failure> {
         timeout(CONNECT_WITHIN, agent.connected())
             .await
             .context("the agent did not reach the relay")
@@ -169,6 +176,7 @@ impl World {
             context: &self.context,
             relay: url,
             job: &impersonation,
+            silence,
         }
         .print()
         .context("cannot print")

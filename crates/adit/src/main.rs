@@ -40,7 +40,7 @@ use crate::failure::Failure;
 use crate::log::Log;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(Cli::try_parse().unwrap_or_else(|error| cli::advised(error).exit())) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
             failure.print();

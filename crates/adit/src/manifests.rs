@@ -69,13 +69,14 @@ fn checksum(data: &Value) -> Value {
     json!({ "checksum/config": hex })
 }
 
-/// A PEM file with that in it, such as a `CERTIFICATE`.
-fn read_pem(file: &Path, what: &str) -> Result<String, Failure> {
+/// The PEM file of a flag, with that in it, such as a `CERTIFICATE`.
+fn read_pem(file: &Path, flag: &str, what: &str) -> Result<String, Failure> {
     let text = read_text(file)?;
     let mut begins = text.lines().filter(|line| line.starts_with("-----BEGIN "));
     if begins.any(|line| line.trim_end().ends_with(&format!("{what}-----"))) {
         return Ok(text);
     }
-    let error = anyhow!("{} holds no {what} in PEM", file.display());
-    Err(Failure::new(Exit::BadConfig, error))
+    let error = anyhow!("{} ({flag}) holds no {what} in PEM", file.display());
+    let advice = "name the PEM file that does by that flag";
+    Err(Failure::new(Exit::BadConfig, error).advising(advice))
 }

@@ -133,7 +133,8 @@ pub(crate) fn of_agent(text: &str, from: &str) -> Result<SecretString, Failure> 
     let token = SecretString::from(text.trim());
     if token.expose_secret().is_empty() {
         let error = anyhow!("{from} holds no token");
-        return Err(Failure::new(Exit::BadConfig, error));
+        let advice = "make one by `adit token new --token-file FILE`";
+        return Err(Failure::new(Exit::BadConfig, error).advising(advice));
     }
     if !is_token(token.expose_secret()) {
         let error = anyhow!(

@@ -15,6 +15,8 @@ pub(super) struct Announcement<'a> {
     pub(super) context: &'a str,
     pub(super) relay: &'a RelayUrl,
     pub(super) job: &'a Impersonation,
+    /// Why the cluster did not answer, if it did not.
+    pub(super) silence: Option<&'a str>,
 }
 
 impl Announcement<'_> {
@@ -30,11 +32,21 @@ impl fmt::Display for Announcement<'_> {
             context,
             relay,
             job,
+            silence,
         } = self;
         write!(
             f,
-            "A relay at {relay} and an agent are up; your cluster is behind context {context}.\n\n\
-             In the shell that is to be the CI job:\n\n    \
+            "A relay at {relay} and an agent are up; your cluster is behind context {context}.\n"
+        )?;
+        if let Some(silence) = silence {
+            writeln!(
+                f,
+                "It does not answer, and until it does no request will work: {silence}"
+            )?;
+        }
+        write!(
+            f,
+            "\nIn the shell that is to be the CI job:\n\n    \
              export KUBECONFIG={}\n    kubectl auth whoami\n\n\
              Who the job is in your cluster:\n\n    user    {}\n",
             kubeconfig.display(),
@@ -69,8 +81,16 @@ mod tests {
             context: "group/app:dev",
             relay: &relay,
             job: &job,
-        }
-        .to_string();
+            silence: None,
+        };
+        let away = Announcement {
+            silence: Some("connection refused"),
+            ..text
+        };
+        let (text, away) = (text.to_string(), away.to_string());
+        assert!(!text.contains("does not answer"), "{text}");
+        let second = away.lines().nth(1).unwrap();
+        assert!(second.starts_with("It does not answer") && second.ends_with("connection refused"));
         for line in [
             "    export KUBECONFIG=/tmp/adit-dev-x/kubeconfig\n",
             "    user    gitlab:ci_job:1\n",

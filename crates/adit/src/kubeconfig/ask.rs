@@ -19,6 +19,7 @@ use super::relay_url::RelayUrl;
 use super::way::{self, BadWay};
 use crate::exchange::{NoAnswer, exchange};
 use crate::kubernetes_status::Status;
+use crate::terminal::warn;
 
 /// An agent that the token may use. Fields that a newer relay adds are skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -156,8 +157,13 @@ pub(super) async fn reachable(
         let Some(pause) = pauses.next().filter(|_| may_pass) else {
             return agents;
         };
-        let error = agents.err().map(tracing::field::display);
-        tracing::debug!(error, "asking again");
+        if let Err(error) = &agents
+            && pause == FIRST_PAUSE
+        {
+            warn(format_args!(
+                "{relay} gave no list of agents: {error}; asking again"
+            ));
+        }
         sleep(pause).await;
     }
 }
@@ -200,11 +206,9 @@ pub(crate) fn listed(status: StatusCode, body: &[u8]) -> Result<Vec<Reachable>, 
 pub(crate) const NO_AGENT: &str = "ask for an entry in an agent's ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out";
 
 /// Between tries: long enough for a relay that is being replaced.
-const PAUSES: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-    Duration::from_secs(5),
-];
+const PAUSES: [Duration; 3] = [FIRST_PAUSE, Duration::from_secs(3), Duration::from_secs(5)];
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -163,7 +163,8 @@ impl AgentArgs {
         let Some(file) = &self.token_file else {
             return Ok(token::new());
         };
-        of_agent(&read_text(file)?, &file.display().to_string())
+        let named = format!("{} (--token-file)", file.display());
+        of_agent(&read_text(file)?, &named)
     }
 
     fn home(&self) -> &str {

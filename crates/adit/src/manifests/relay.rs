@@ -74,8 +74,8 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
     }));
     let mut secrets = Vec::new();
     if let Some((certificate, key)) = args.certificate.clone().zip(args.key.clone()) {
-        let chain = read_pem(&certificate, "CERTIFICATE")?;
-        let private = read_pem(&key, "PRIVATE KEY")?;
+        let chain = read_pem(&certificate, "--certificate", "CERTIFICATE")?;
+        let private = read_pem(&key, "--key", "PRIVATE KEY")?;
         OwnCertificate::load(CertificateFiles { certificate, key })
             .context("--certificate and --key are no pair")
             .ends(Exit::BadConfig)?;

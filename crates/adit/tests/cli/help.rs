@@ -26,6 +26,18 @@ fn help_shows_examples_and_exit_codes_and_no_secret() {
 }
 
 #[test]
+fn config_file_that_stands_alone_is_told_its_flag() {
+    for command in [&["relay"][..], &["agent"], &["doctor", "relay"]] {
+        let refused = adit(command).arg("its.yaml").output().unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+        let told = stderr(&refused);
+        assert!(told.contains("`--config its.yaml`"), "{told}");
+    }
+    let other = adit(&["relay", "its.toml"]).output().unwrap();
+    assert!(!stderr(&other).contains("--config its"));
+}
+
+#[test]
 fn help_and_documentation_have_the_same_exit_codes() {
     let help = stdout(&adit(&["--help"]).output().unwrap());
     let (_, told) = help.split_once("Exit codes:\n").unwrap();

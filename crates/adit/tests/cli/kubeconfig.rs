@@ -1,10 +1,10 @@
 //! `adit kubeconfig`: what a job writes for kubectl, and whom it shows its token.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use tempfile::TempDir;
@@ -249,6 +249,28 @@ fn job_that_may_use_no_agent_is_told_what_may_keep_it_out() {
     assert!(told.contains("may use no agent\n  do: ask"), "{told}");
     assert!(told.contains("`protected_branches_only`"), "{told}");
     relay.request.join().unwrap();
+}
+
+#[test]
+fn relay_that_is_away_is_told_of_while_it_is_asked_again() {
+    // Nobody listens on it any more.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let url = format!("http://{}", free.unwrap());
+    let mut asking = adit(&["kubeconfig", "--relay", &url, "--output", "-"])
+        .env("CI_JOB_TOKEN", "glcbt-64_opaque")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    let mut lines = BufReader::new(asking.stderr.take().unwrap());
+    lines.read_line(&mut told).unwrap();
+    asking.kill().unwrap();
+    asking.wait().unwrap();
+    assert!(
+        told.starts_with("warning: ") && told.contains(&url) && told.contains("asking again"),
+        "{told}"
+    );
 }
 
 #[test]

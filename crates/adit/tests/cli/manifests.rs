@@ -54,7 +54,10 @@ fn agents_manifests_hold_its_token_and_tell_the_hash() {
         .unwrap();
     assert_eq!(of_none.status.code(), Some(64));
     let told = stderr(&of_none);
-    assert!(told.contains("agent.token holds is no token"), "{told}");
+    assert!(
+        told.contains("agent.token (--token-file) holds is no token"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -68,7 +71,12 @@ fn relays_certificate_and_key_must_be_a_pair() {
     let (_, other) = Pki::new("another").write_server(&others);
     for (certificate, key, code, words) in [
         (&certificate, &key, 0, ""),
-        (&key, &certificate, 64, "server.key holds no CERTIFICATE"),
+        (
+            &key,
+            &certificate,
+            64,
+            "server.key (--certificate) holds no CERTIFICATE",
+        ),
         (&certificate, &other, 64, "are no pair"),
     ] {
         let printed = adit(&["manifests", "relay", "--config"])

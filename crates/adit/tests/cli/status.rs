@@ -111,7 +111,7 @@ fn status_that_is_not_given_has_a_reason_and_a_code() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("token");
     for (holds, code, words) in [
-        ("", 64, "token holds no token"),
+        ("", 64, "token (--token-file) holds no token"),
         ("another", 77, "does not take the token in"),
     ] {
         fs::write(&file, holds).unwrap();

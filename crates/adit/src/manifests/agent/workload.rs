@@ -32,7 +32,9 @@ impl AgentArgs {
     fn files(&self) -> Result<Value, Failure> {
         let config = self.config()?;
         Ok(match &self.ca {
-            Some(ca) => json!({ "agent.yaml": config, "ca.pem": read_pem(ca, "CERTIFICATE")? }),
+            Some(ca) => {
+                json!({ "agent.yaml": config, "ca.pem": read_pem(ca, "--ca", "CERTIFICATE")? })
+            }
             None => json!({ "agent.yaml": config }),
         })
     }
