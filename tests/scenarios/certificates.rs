@@ -1,4 +1,7 @@
-//! Certificates as they are kept and renewed in practice: several authorities in one file, and links that come to lead elsewhere.
+//! Certificates as they are kept and renewed in practice: several authorities in one file, links that come to lead elsewhere, and other CAs
+//! of those that are dialled.
+
+pub(crate) mod servers;
 
 use std::{
     fs,
@@ -36,7 +39,7 @@ fn each_authority_of_a_file_is_believed() {
 }
 
 /// What a link leads to from now on, as a whole.
-fn lead(link: &Path, to: &Path) {
+pub(crate) fn lead(link: &Path, to: &Path) {
     let next = link.with_file_name("next");
     symlink(to, &next).unwrap();
     fs::rename(next, link).unwrap();

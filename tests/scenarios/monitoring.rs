@@ -240,6 +240,7 @@ const STILL: [(&str, &[&str]); 3] = [
             "adit_relay_agents_left_out",
             "adit_relay_client_ca_reloads_total",
             "_secret_reloads_total",
+            "_server_ca_reloads_total",
             "adit_spans_total",
         ],
     ),

@@ -118,6 +118,11 @@ impl Agent {
         });
         let traces = config.traces.as_ref().map(|traces| {
             let collector = Collector::new(&traces.collector, token, instance(&config))?;
+            let roots = collector.roots().filter(|roots| roots.file().is_some());
+            if let Some(roots) = roots.cloned() {
+                let roots = roots.counted_by(metrics.server_ca_reloads.clone());
+                aside.spawn(keep(Arc::new(roots), &reread));
+            }
             Ok::<_, adit_otlp::StartError>(Traces::new(traces, collector, counts))
         });
         let (traces, exporter) = traces.transpose()?.unzip();

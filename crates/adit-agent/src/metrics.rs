@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) config_looks: Looks,
     pub(crate) config_keys_pending: Gauge,
     pub(crate) secret_reloads: Each<Reload, Counter>,
+    pub(crate) server_ca_reloads: Each<Reload, Counter>,
 }
 
 label! {
@@ -278,6 +279,11 @@ impl Metrics {
             "secret_reloads",
             "Looks at traces.token_file that found another token, or none that can be used",
             self.secret_reloads.clone(),
+        );
+        registry.register(
+            "server_ca_reloads",
+            "Looks at traces.ca_file that found other CAs, or a file that cannot be used",
+            self.server_ca_reloads.clone(),
         );
     }
 

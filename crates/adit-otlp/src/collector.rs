@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use adit_process::backoff::{Backoff, BackoffTerms};
 use adit_process::secret_file::SecretError;
-use adit_process::tls::{ClientTls, H2, TlsError};
+use adit_process::tls::{ClientTls, H2, ServerRoots, TlsError};
 use hyper_util::rt::TokioIo;
 use opentelemetry::KeyValue;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -148,6 +148,7 @@ pub struct Instance {
 pub struct Collector {
     endpoint: Endpoint,
     tls: Option<(ClientTls, ServerName<'static>)>,
+    roots: Option<ServerRoots>,
     token: Option<Arc<Token>>,
     of: Instance,
 }
@@ -163,25 +164,33 @@ impl Collector {
         of: Instance,
     ) -> Result<Self, StartError> {
         let (endpoint, keys) = (config.endpoint.clone(), config.keys);
-        let tls = if endpoint.is_tls {
+        let (tls, roots) = if endpoint.is_tls {
             let name = endpoint.host.clone();
             let name =
                 ServerName::try_from(name.clone()).map_err(|_| StartError::Name { keys, name })?;
-            let tls = ClientTls::new(&config.roots, &[H2]);
-            let tls = tls.map_err(|error| StartError::Roots {
+            let unusable = |error| StartError::Roots {
                 keys,
                 source: Box::new(error),
-            })?;
-            Some((tls, name))
+            };
+            let roots = ServerRoots::load(keys.ca_file, config.roots.clone()).map_err(unusable)?;
+            let tls = ClientTls::by(&roots, &[H2]).map_err(unusable)?;
+            (Some((tls, name)), Some(roots))
         } else {
-            None
+            (None, None)
         };
         Ok(Self {
             endpoint,
             tls,
+            roots,
             token,
             of,
         })
+    }
+
+    /// Whom it is believed by, to be kept; none without TLS.
+    #[must_use]
+    pub const fn roots(&self) -> Option<&ServerRoots> {
+        self.roots.as_ref()
     }
 
     /// As it is told with what is sent; `OTEL_RESOURCE_ATTRIBUTES` adds to it.

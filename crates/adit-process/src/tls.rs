@@ -1,7 +1,7 @@
 //! Decides with what certificate adit answers and whose certificates it believes.
 //!
 //! The relay's front door uses [`ServerTls`], and [`ClientRoots`] where agents must show a certificate;
-//! the agent, the binary and whoever fetches an issuer's keys use [`ClientTls`]. aws-lc-rs is named as the provider in every builder, so that
+//! the agent, the binary and whoever fetches an issuer's keys use [`ClientTls`], and [`ServerRoots`] while they run. aws-lc-rs is named as the provider in every builder, so that
 //! no process-wide default is needed and none can be picked by accident.
 
 mod certificate;
@@ -13,6 +13,7 @@ mod pem;
 mod pinned;
 mod plain;
 mod server;
+mod server_roots;
 mod witness;
 
 use std::sync::{Arc, LazyLock};
@@ -27,6 +28,7 @@ pub use self::error::TlsError;
 pub use self::own::{CertificateFiles, Material, OwnCertificate};
 pub use self::plain::refuse_plain;
 pub use self::server::ServerTls;
+pub use self::server_roots::{Believed, ServerRoots};
 pub use self::witness::Witness;
 
 /// ALPN name of HTTP/2 (RFC 9113, section 3.1).

@@ -74,6 +74,7 @@ pub(crate) struct Metrics {
     pub(crate) push_projects: Gauge,
     tellings: Each<Telling, Counter>,
     pub(crate) secret_reloads: Each<Reload, Counter>,
+    pub(crate) server_ca_reloads: Each<Reload, Counter>,
     /// How it goes with the configuration's file.
     pub(crate) config_looks: Looks,
     pub(crate) audit: AuditMetrics,
@@ -219,6 +220,11 @@ impl Metrics {
             "secret_reloads",
             "Looks at authorities.gitlab.webhook_secret_file, its api_secret_file and agent_files.token_file, gitlab_api.secret_file, admin.token_file, traces.token_file and audit.otlp.token_file that found another secret, or none that can be used",
             self.secret_reloads.clone(),
+        );
+        registry.register(
+            "server_ca_reloads",
+            "Looks at authorities.ca_file, authorities.gitlab.ca_file, authorities.gitlab.gitaly.ca_file, traces.ca_file and audit.otlp.ca_file that found other CAs, or a file that cannot be used",
+            self.server_ca_reloads.clone(),
         );
         registry.register(
             "config_reloads",

@@ -22,7 +22,7 @@ use adit_process::{
     Stop,
     admin::{Asker, Readiness},
     reread::Looks,
-    tls::{ClientRoots, ServerTls},
+    tls::{ClientRoots, ServerRoots, ServerTls},
 };
 use adit_tunnel::Tunnel;
 use axum::{
@@ -83,6 +83,8 @@ pub(crate) struct Status {
     pub(crate) gitlab_api_tls: Option<ServerTls>,
     pub(crate) client_roots: Option<ClientRoots>,
     pub(crate) operators: Option<ClientRoots>,
+    /// Those of the servers that the relay dials.
+    pub(crate) servers: Vec<ServerRoots>,
     pub(crate) gitlab: Option<Arc<GitLab>>,
     pub(crate) gitaly: Option<Arc<Gitaly>>,
     pub(crate) agent_files: Option<Arc<AgentFiles>>,

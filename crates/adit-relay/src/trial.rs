@@ -21,7 +21,10 @@ use crate::{
     authenticate::Fetch,
     config::Config,
     gitlab::Client,
-    relay::{StartError, files},
+    relay::{
+        StartError,
+        files::{self, Believed},
+    },
 };
 
 /// A relay that is not to run.
@@ -204,7 +207,10 @@ impl Trial {
     /// # Errors
     /// The bundle of certificates that are believed cannot be used.
     pub async fn issuers(&self) -> Result<Vec<IssuerKeys>, StartError> {
-        let fetch = Fetch::new(&files::issuers_roots(&self.config)?);
+        let fetch = Fetch::new(&files::issuers_roots(
+            &self.config,
+            &mut Believed::default(),
+        )?);
         let mut fetched = Vec::new();
         for issuer in &self.config.oidc.issuers {
             fetched.push(IssuerKeys {
@@ -288,7 +294,8 @@ impl Trial {
     /// They cannot be used.
     pub fn gitaly_roots(&self) -> Result<(), StartError> {
         let gitlab = self.config.gitlab.as_ref();
-        let roots = gitlab.map(|gitlab| files::gitaly_roots(&self.config, gitlab));
+        let mut believed = Believed::default();
+        let roots = gitlab.map(|gitlab| files::gitaly_roots(&self.config, gitlab, &mut believed));
         roots.transpose().map(drop)
     }
 
@@ -319,7 +326,7 @@ impl Trial {
     }
 
     fn client(&self, gitlab: &GitLabConfig) -> Result<Client, StartError> {
-        let tls = files::gitlab_roots(&self.config, gitlab)?;
+        let tls = files::gitlab_roots(&self.config, gitlab, &mut Believed::default())?;
         let uncounted = Durations::default();
         Ok(Client::new(&gitlab.url, &tls, uncounted))
     }
@@ -328,7 +335,7 @@ impl Trial {
 fn collector(config: &CollectorConfig) -> Result<Collector, StartError> {
     let token = files::collector_token(Some(config))?;
     let token = token.map(|loaded| Arc::new(loaded.secret));
-    files::collector(config, token)
+    files::collector(config, token, &mut Believed::default())
 }
 
 async fn in_time<T>(

@@ -13,7 +13,9 @@ use rustls_pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::{OwnCertificate, TlsError, Witness, pem, pinned::Pinned, protocols, provider};
+use super::{
+    OwnCertificate, ServerRoots, TlsError, Witness, pem, pinned::Pinned, protocols, provider,
+};
 
 /// Which root certificates are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,16 @@ pub enum TrustRoots {
     Only(PathBuf),
     /// The operating system's and those in this PEM bundle.
     SystemAnd(PathBuf),
+}
+
+impl TrustRoots {
+    /// The bundle.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::System => None,
+            Self::Only(file) | Self::SystemAnd(file) => Some(file),
+        }
+    }
 }
 
 /// TLS for dialling out. Clones share the session cache, if there is one.
@@ -42,7 +54,20 @@ impl ClientTls {
         Self::checking_by(verifier(roots)?, alpn)
     }
 
-    /// The same, and what peers showed, whether they were believed or not: for whoever has to tell people why.
+    /// By roots that may be replaced meanwhile. Sessions are not resumed where they may: a peer that was believed once would not be
+    /// checked again.
+    ///
+    /// # Errors
+    /// When rustls refuses the settings.
+    pub fn by(roots: &ServerRoots, alpn: &[&[u8]]) -> Result<Self, TlsError> {
+        let tls = Self::checking_by(roots.verifier(), alpn)?;
+        Ok(match roots.file() {
+            Some(_) => tls.without_resumption(),
+            None => tls,
+        })
+    }
+
+    /// Of roots that are read once, and what peers showed, whether they were believed or not: for whoever has to tell people why.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -90,6 +115,14 @@ impl ClientTls {
     pub fn showing(self, own: &OwnCertificate) -> Self {
         let mut config = Arc::unwrap_or_clone(self.config);
         config.client_auth_cert_resolver = own.at_client();
+        let tls = Self {
+            config: Arc::new(config),
+        };
+        tls.without_resumption()
+    }
+
+    fn without_resumption(self) -> Self {
+        let mut config = Arc::unwrap_or_clone(self.config);
         config.resumption = Resumption::disabled();
         Self {
             config: Arc::new(config),
@@ -109,7 +142,7 @@ impl ClientTls {
     }
 }
 
-fn verifier(roots: &TrustRoots) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+pub(super) fn verifier(roots: &TrustRoots) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let extra = match roots {
         TrustRoots::Only(path) => {
             let roots = Arc::new(store(path)?);

@@ -150,7 +150,8 @@ pub struct RawAuthorities {
     pub oidc: RawOidc,
     /// GitLab's own API, which says what a job's `CI_JOB_TOKEN` stands for, whose an agent's token is, and which agents a user may use.
     pub gitlab: Option<RawGitLab>,
-    /// PEM file with certificates that are believed, beside the system's, when issuers' keys are fetched and GitLab is asked.
+    /// PEM file with certificates that are believed, beside the system's, when issuers' keys are fetched and GitLab is asked. Read
+    /// again when it changes; a file that cannot be used changes nothing and is logged.
     pub ca_file: Option<PathBuf>,
 }
 

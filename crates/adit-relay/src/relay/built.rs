@@ -9,7 +9,11 @@ use adit_tunnel::Budget;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
 use super::{
-    Configured, StartError, Upkeep, configured::Parts, files, gitlab_api, of_gitlab::OfGitLab,
+    Configured, StartError, Upkeep,
+    configured::Parts,
+    files::{self, Believed},
+    gitlab_api,
+    of_gitlab::OfGitLab,
 };
 use crate::{
     agents::Agents,
@@ -59,7 +63,7 @@ impl Built {
         let metrics = Metrics::register(&mut registered);
         let doubts = Doubts::default();
         doubts.tell(&config);
-        let mut upkeep = Upkeep::new(metrics.secret_reloads.clone());
+        let mut upkeep = Upkeep::new(&metrics);
         upkeep.spawn(metrics.remember_refusals());
         upkeep.spawn(metrics.remember_history());
         let started = config.front_door.clone();
@@ -86,7 +90,8 @@ impl Built {
             certificates.believe(port, roots);
             upkeep.keep(roots.clone());
         }
-        let (oidc, refreshes) = oidc(&config)?;
+        let mut believed = Believed::default();
+        let (oidc, refreshes) = oidc(&config, &mut believed)?;
 
         let stop = Stop::new();
         let (in_flight, waiting) = (InFlight::default(), InFlight::default());
@@ -103,11 +108,11 @@ impl Built {
             gitaly,
             agent_files,
             called,
-        } = OfGitLab::new(&config, cuts, &metrics, &mut upkeep)?;
+        } = OfGitLab::new(&config, cuts, &metrics, &mut believed, &mut upkeep)?;
         let to = config.audit.to.clone();
         let token = files::collector_token(config.audit.to.collector())?;
         let token = token.map(|it| upkeep.secret(it, Token::replace));
-        let sink = files::audit(&config, token)?;
+        let sink = files::audit(&config, token, &mut believed)?;
         let audit = Audit::start(sink, &config.audit, shards, metrics.audit.clone());
         let (audit, writer) = audit.map_err(|source| StartError::Audit {
             to: Box::new(to),
@@ -116,7 +121,9 @@ impl Built {
         let collector = config.traces.as_ref().map(|traces| &traces.collector);
         let token = files::collector_token(collector)?;
         let token = token.map(|it| upkeep.secret(it, Token::replace));
-        let traces = files::traces(&config, token, Counts::register(&mut registered))?;
+        let counts = Counts::register(&mut registered);
+        let traces = files::traces(&config, token, counts, &mut believed)?;
+        let servers = upkeep.believed(believed);
         let (traces, exporter) = traces.unzip();
         let names = gitlab
             .as_ref()
@@ -173,6 +180,7 @@ impl Built {
             gitlab_api_tls: gitlab_api_tls.clone(),
             client_roots: client_roots.clone(),
             operators,
+            servers,
             gitlab: gitlab.clone(),
             gitaly,
             agent_files: agent_files.clone(),
@@ -266,8 +274,8 @@ impl Built {
     }
 }
 
-fn oidc(config: &Config) -> Result<(Oidc, Vec<KeyRefresh>), StartError> {
-    let tls = files::issuers_roots(config)?;
+fn oidc(config: &Config, believed: &mut Believed) -> Result<(Oidc, Vec<KeyRefresh>), StartError> {
+    let tls = files::issuers_roots(config, believed)?;
     let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&tls));
     Ok(Oidc::new(config.oidc.clone(), &fetch))
 }

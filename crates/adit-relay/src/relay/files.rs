@@ -18,7 +18,8 @@ use adit_process::{
     replica_name,
     secret_file::{Loaded, SecretError, load},
     tls::{
-        CertificateFiles, ClientRoots, ClientTls, H2, HTTP_1_1, ServerTls, TlsError, TrustRoots,
+        CertificateFiles, ClientRoots, ClientTls, H2, HTTP_1_1, ServerRoots, ServerTls, TlsError,
+        TrustRoots,
     },
 };
 
@@ -88,29 +89,56 @@ pub(crate) fn gitlab_api_certificate(
     )
 }
 
+/// Bundles of those that are believed where the relay dials, each once: a relay that runs keeps them.
+#[derive(Debug, Default)]
+pub(crate) struct Believed(Vec<ServerRoots>);
+
+impl Believed {
+    fn roots(&mut self, key: &'static str, from: TrustRoots) -> Result<ServerRoots, StartError> {
+        if let Some(known) = self.0.iter().find(|known| known.key() == key) {
+            return Ok(known.clone());
+        }
+        let roots = ServerRoots::load(key, from).map_err(|error| unusable(key, error))?;
+        self.0.push(roots.clone());
+        Ok(roots)
+    }
+
+    /// Those with a file.
+    pub(crate) fn into_kept(self) -> impl Iterator<Item = ServerRoots> {
+        let all = self.0.into_iter();
+        all.filter(|roots| roots.file().is_some())
+    }
+}
+
 /// Whom the relay believes to be an issuer.
-pub(crate) fn issuers_roots(config: &Config) -> Result<ClientTls, StartError> {
-    client_tls(&[in_general(config)], &[])
+pub(crate) fn issuers_roots(
+    config: &Config,
+    believed: &mut Believed,
+) -> Result<ClientTls, StartError> {
+    client_tls(&[in_general(config)], &[], believed)
 }
 
 /// Whom it believes to be GitLab.
 pub(crate) fn gitlab_roots(
     config: &Config,
     gitlab: &GitLabConfig,
+    believed: &mut Believed,
 ) -> Result<ClientTls, StartError> {
-    client_tls(&[of_gitlab(gitlab), in_general(config)], &[])
+    client_tls(&[of_gitlab(gitlab), in_general(config)], &[], believed)
 }
 
 /// Whom it believes to be Gitaly.
 pub(crate) fn gitaly_roots(
     config: &Config,
     gitlab: &GitLabConfig,
+    believed: &mut Believed,
 ) -> Result<ClientTls, StartError> {
     let own = (
         "authorities.gitlab.gitaly.ca_file",
         gitlab.gitaly.ca_file.as_deref(),
     );
-    client_tls(&[own, of_gitlab(gitlab), in_general(config)], &[H2])
+    let bundles = [own, of_gitlab(gitlab), in_general(config)];
+    client_tls(&bundles, &[H2], believed)
 }
 
 /// What opens the private port to operators.
@@ -130,26 +158,30 @@ pub(crate) fn collector_token(
 pub(crate) fn collector(
     config: &CollectorConfig,
     token: Option<Arc<Token>>,
+    believed: &mut Believed,
 ) -> Result<Collector, StartError> {
     let instance = Instance {
         service: "adit-relay",
         version: env!("CARGO_PKG_VERSION"),
         id: replica_name("relay"),
     };
-    Ok(Collector::new(config, token, instance)?)
+    let collector = Collector::new(config, token, instance)?;
+    believed.0.extend(collector.roots().cloned());
+    Ok(collector)
 }
 
 /// Where the audit log goes, with what the collector is shown if that is one; nothing without an audit log.
 pub(crate) fn audit(
     config: &Config,
     token: Option<Arc<Token>>,
+    believed: &mut Believed,
 ) -> Result<Option<Sink>, StartError> {
     let to = &config.audit.to;
     let sink = match to {
         AuditTo::Nowhere => return Ok(None),
         AuditTo::Stdout => Sink::stdout(),
         AuditTo::File(file) => Sink::file(file.clone()),
-        AuditTo::Collector(to) => Ok(Sink::collector(collector(to, token)?)),
+        AuditTo::Collector(to) => Ok(Sink::collector(collector(to, token, believed)?)),
     };
     let sink = sink.map_err(|source| StartError::Audit {
         to: Box::new(to.clone()),
@@ -163,11 +195,12 @@ pub(crate) fn traces(
     config: &Config,
     token: Option<Arc<Token>>,
     counts: Counts,
+    believed: &mut Believed,
 ) -> Result<Option<(Traces, Exporter)>, StartError> {
     let Some(config) = &config.traces else {
         return Ok(None);
     };
-    let collector = collector(&config.collector, token)?;
+    let collector = collector(&config.collector, token, believed)?;
     Ok(Some(Traces::new(config, collector, counts)))
 }
 
@@ -211,7 +244,11 @@ fn of_gitlab(gitlab: &GitLabConfig) -> Bundle<'_> {
 }
 
 /// Believes the first bundle that is named, beside the system's.
-fn client_tls(bundles: &[Bundle<'_>], alpn: &[&[u8]]) -> Result<ClientTls, StartError> {
+fn client_tls(
+    bundles: &[Bundle<'_>],
+    alpn: &[&[u8]],
+    believed: &mut Believed,
+) -> Result<ClientTls, StartError> {
     let named = bundles
         .iter()
         .find_map(|(key, file)| Some((*key, (*file)?)));
@@ -219,7 +256,8 @@ fn client_tls(bundles: &[Bundle<'_>], alpn: &[&[u8]]) -> Result<ClientTls, Start
         ("the system's certificates", TrustRoots::System),
         |(key, file)| (key, TrustRoots::SystemAnd(file.to_owned())),
     );
-    ClientTls::new(&roots, alpn).map_err(|error| unusable(key, error))
+    let roots = believed.roots(key, roots)?;
+    ClientTls::by(&roots, alpn).map_err(|error| unusable(key, error))
 }
 
 fn server_tls(

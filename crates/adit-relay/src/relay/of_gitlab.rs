@@ -8,7 +8,10 @@ use adit_authority::{
 };
 use adit_process::secret_file::SecretError;
 
-use super::{StartError, Upkeep, files};
+use super::{
+    StartError, Upkeep,
+    files::{self, Believed},
+};
 use crate::{
     config::Config,
     gitlab::{Client, Cuts, Events, GitalyClient, Pushes, read_files},
@@ -37,14 +40,15 @@ impl OfGitLab {
         config: &Config,
         cuts: Cuts,
         metrics: &Arc<Metrics>,
+        believed: &mut Believed,
         upkeep: &mut Upkeep,
     ) -> Result<Self, StartError> {
         let shared = config.gitlab.as_ref().map(files::api_secret).transpose()?;
         let shared = shared.flatten();
         let shared = shared.map(|it| upkeep.secret(it, ApiSecret::replace));
-        let gitlab = gitlab(config, shared.clone(), cuts, metrics, upkeep)?;
+        let gitlab = gitlab(config, shared.clone(), cuts, metrics, believed, upkeep)?;
         let events = events(config, gitlab.as_ref(), metrics, upkeep)?;
-        let gitaly = gitaly(config)?;
+        let gitaly = gitaly(config, believed)?;
         let agent_files = agent_files(config, gitlab.as_ref(), gitaly.as_ref(), upkeep)?;
         let called = called(config, shared, gitaly.as_ref(), upkeep)?;
         if let (Some(called), Some(files)) = (&called, &agent_files) {
@@ -65,12 +69,13 @@ fn gitlab(
     secret: Option<Arc<ApiSecret>>,
     cuts: Cuts,
     metrics: &Metrics,
+    believed: &mut Believed,
     upkeep: &mut Upkeep,
 ) -> Result<Option<Arc<GitLab>>, StartError> {
     let Some(gitlab) = &config.gitlab else {
         return Ok(None);
     };
-    let tls = files::gitlab_roots(config, gitlab)?;
+    let tls = files::gitlab_roots(config, gitlab, believed)?;
     let client = Client::new(&gitlab.url, &tls, metrics.stage(Stage::GitLab).clone());
     let (gitlab, work) = GitLab::new(gitlab, secret, Arc::new(client), Arc::new(cuts));
     upkeep.spawn(work.run());
@@ -95,7 +100,7 @@ fn events(
 }
 
 /// Asked for agents' files alone: what they say, and, for GitLab's pages, where there are some.
-fn gitaly(config: &Config) -> Result<Option<Arc<Gitaly>>, StartError> {
+fn gitaly(config: &Config, believed: &mut Believed) -> Result<Option<Arc<Gitaly>>, StartError> {
     let asking = config.gitlab.as_ref().filter(|gitlab| {
         let files = gitlab.agent_files.as_ref();
         config.gitlab_api.is_some() || files.is_some_and(|files| files.asks_gitaly)
@@ -103,7 +108,7 @@ fn gitaly(config: &Config) -> Result<Option<Arc<Gitaly>>, StartError> {
     let Some(gitlab) = asking else {
         return Ok(None);
     };
-    let tls = files::gitaly_roots(config, gitlab)?;
+    let tls = files::gitaly_roots(config, gitlab, believed)?;
     let client = Arc::new(GitalyClient::new(&tls));
     Ok(Some(Arc::new(Gitaly::new(gitlab.gitaly.clone(), client))))
 }

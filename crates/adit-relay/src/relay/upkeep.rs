@@ -7,9 +7,13 @@ use adit_process::{
     metrics::{Each, Reload},
     reread::{self, Kept, Looks},
     secret_file::Loaded,
+    tls::ServerRoots,
 };
 use prometheus_client::metrics::counter::Counter;
 use tokio::task::JoinSet;
+
+use super::files::Believed;
+use crate::metrics::Metrics;
 
 /// Tasks that end when this is dropped.
 #[derive(Debug)]
@@ -17,15 +21,17 @@ pub(super) struct Upkeep {
     tasks: JoinSet<()>,
     reread: Reread,
     secret_reloads: Each<Reload, Counter>,
+    server_ca_reloads: Each<Reload, Counter>,
     secrets: Vec<Looks>,
 }
 
 impl Upkeep {
-    pub(super) fn new(secret_reloads: Each<Reload, Counter>) -> Self {
+    pub(super) fn new(metrics: &Metrics) -> Self {
         Self {
             tasks: JoinSet::new(),
             reread: Reread::default(),
-            secret_reloads,
+            secret_reloads: metrics.secret_reloads.clone(),
+            server_ca_reloads: metrics.server_ca_reloads.clone(),
             secrets: Vec::new(),
         }
     }
@@ -48,6 +54,19 @@ impl Upkeep {
     pub(super) fn keep(&mut self, kept: impl Kept) {
         let kept = reread::keep(Arc::new(kept), &self.reread);
         self.spawn(kept);
+    }
+
+    /// Has CAs of servers replaced whenever their file holds others, and gives them.
+    pub(super) fn believed(&mut self, believed: Believed) -> Vec<ServerRoots> {
+        let reloads = self.server_ca_reloads.clone();
+        let kept = believed.into_kept();
+        let kept: Vec<_> = kept
+            .map(|roots| roots.counted_by(reloads.clone()))
+            .collect();
+        for roots in &kept {
+            self.keep(roots.clone());
+        }
+        kept
     }
 
     /// Has a secret replaced whenever its file holds another one.

@@ -9,7 +9,10 @@ use adit_authority::{
     gitlab::{AgentFiles, BreakerState, FileState, Gitaly, GitalyOutcome},
     oidc::Unfetched,
 };
-use adit_process::tls::{ClientRoots, ServerTls};
+use adit_process::{
+    reread::Kept as _,
+    tls::{ClientRoots, ServerTls},
+};
 
 use super::{Problem, Status};
 use crate::refusal::Moment;
@@ -29,6 +32,7 @@ impl Status {
             .chain(self.of_secrets())
             .chain(self.of_certificates())
             .chain(self.of_client_roots())
+            .chain(self.of_server_roots())
             .chain(rules.oidc.unfetched().into_iter().map(of_issuer))
             .chain(self.gitlab.as_deref().and_then(of_gitlab))
             .chain(self.gitaly.as_deref().and_then(of_gitaly))
@@ -78,6 +82,15 @@ impl Status {
         ];
         let believed = believed.into_iter();
         believed.filter_map(|(about, whom, roots)| of_roots(about, whom, roots.as_ref()?))
+    }
+
+    fn of_server_roots(&self) -> impl Iterator<Item = Problem> {
+        let troubles = self.servers.iter();
+        let troubles = troubles.filter_map(|roots| Some((roots.key(), roots.looks().trouble()?)));
+        troubles.map(|(key, trouble)| {
+            let message = format!("{key} cannot be read again, the old CAs stay: {trouble}");
+            problem("server_ca", message)
+        })
     }
 }
 

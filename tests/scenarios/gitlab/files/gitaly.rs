@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tonic::Status;
 
 use super::{FILE, FOR_THE_SHOP, Files, commit, prepared};
+use crate::certificates::servers::Bundle;
 
 const SERVERS: &str = "adit_relay_gitaly_servers";
 const CALLS: &str = "adit_relay_gitaly_calls_total";
@@ -97,6 +98,33 @@ fn grants_are_read_over_tcp() {
 #[test]
 fn grants_are_read_over_tls() {
     scenario(grants_are_read_over(GitalyTransport::Tls));
+}
+
+#[test]
+fn gitaly_is_believed_by_what_the_file_holds_now() {
+    scenario(async {
+        let bundle = Bundle::of_others();
+        let gitlab = prepared(gitlab().gitaly_over(GitalyTransport::Tls)).await;
+        commit(&gitlab, "main", Some(FOR_THE_SHOP));
+        let file = bundle.file();
+        let keys = format!(
+            "{GITALY_ALONE} }}, gitaly: {{ ca_file: '{}'",
+            file.display()
+        );
+        let this = FromGitaly::connect(Files::reading(gitlab, &keys, None).await).await;
+        let files = &this.files;
+        let unreachable = format!("{SERVERS}{{last=\"unreachable\"}}");
+        files
+            .relay
+            .until_metric(&unreachable, |servers| servers == 1.0)
+            .await;
+        bundle
+            .mend(&files.relay, "authorities.gitlab.gitaly.ca_file")
+            .await;
+        files.until_handed_over(1).await;
+        assert!(files.lets_the_shop_in().await);
+        this.stop().await;
+    });
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub struct RawGitLab {
     /// The instance, such as `https://gitlab.com`, with the path of a relative installation. HTTPS, or this machine. Redirects are not
     /// followed. Required.
     pub url: String,
-    /// PEM file with certificates that are believed, beside the system's, when GitLab is asked. Default: as `authorities.ca_file`.
+    /// PEM file with certificates that are believed, beside the system's, when GitLab is asked. Read again when it changes; a file that
+    /// cannot be used changes nothing and is logged. Default: as `authorities.ca_file`.
     pub ca_file: Option<PathBuf>,
     /// File with the secret that GitLab shares with its agent server, one line of Base64 for 32 bytes. With it an agent's token that stands
     /// nowhere in `agents` is shown to GitLab, and the agent let in that GitLab says it is; and so is a user's `pat:<agent id>:<token>`.

@@ -9,7 +9,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawGitaly {
-    /// PEM file with certificates that are believed, beside the system's, where Gitaly's address is `tls://...`. Default: as
+    /// PEM file with certificates that are believed, beside the system's, where Gitaly's address is `tls://...`. Read again
+    /// when it changes; a file that cannot be used changes nothing and is logged. Default: as
     /// `authorities.gitlab.ca_file`.
     pub ca_file: Option<PathBuf>,
     /// How long one call may take. A server that fails five times in a row is left alone for a second or two, then longer, up to half a
