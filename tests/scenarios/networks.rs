@@ -2,7 +2,10 @@
 //! that it carries what it must, and that it outlives their patience with the silent; with TLS up to the relay, and with TLS that ends
 //! before it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use adit_tests::{
     AuditLog, Caller, Kube, Raw, TestAgent, TestRelay, agent,
@@ -11,17 +14,12 @@ use adit_tests::{
     caller::{get, next_piece, request},
     kube, logs, pki, relay, scenario, within,
 };
-use adit_tunnel::WEBSOCKET_PATH;
+use futures_util::future::join_all;
 use http::{Method, StatusCode};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::sleep};
 use xtask::skip;
 
-use crate::{
-    hostile::frames::PREFACE,
-    hostile::websockets::message,
-    upgrades::{SPDY, upgrade},
-    websockets::FIELDS,
-};
+use crate::upgrades::{SPDY, upgrade};
 
 const NGINX: &str = "nginx";
 const HAPROXY_TCP: &str = "HAProxy, at the level of TCP";
@@ -436,56 +434,137 @@ fn who_comes_past_the_balancer_at_which_tls_ends_is_hung_up_on() {
     });
 }
 
-/// Nothing of a tunnel's own goes by until somebody who is as silent, and does not ping, was hung up on.
-fn outlives_the_silent(program: Program, heading: &str, change: impl FnOnce(String) -> String) {
+/// How a tunnel goes: by the scheme of its URL, below which heading the settings stand, and what gives the balancer [`PATIENCE`].
+type Way = (&'static str, &'static str, fn(String) -> String);
+
+/// With the silent.
+const PATIENCE: &str = "4s";
+/// Half of it, as 25 s are of HAProxy's 50 s in Debian.
+const ASKING: &str = "2s";
+
+/// Two agents go each way, and neither carries anything: one asks for its relay in time, and the other when it would by itself.
+struct Quiet {
+    transport: &'static str,
+    asking: TestAgent,
+    silent: TestAgent,
+    _balancer: Balancer,
+}
+
+impl Quiet {
+    async fn go(
+        program: Program,
+        (scheme, heading, change): Way,
+        relay: &TestRelay,
+        kube: &Kube,
+    ) -> Self {
+        let balancer = Balancer::start(program, relay, heading, |settings| {
+            let changed = change(settings.clone());
+            assert_ne!(changed, settings, "its patience is another one");
+            changed
+        })
+        .await;
+        let url = format!("{scheme}://{}", balancer.address());
+        let through = |name| {
+            let agent = agent(name).to(relay).serving(kube);
+            agent.with("relay", "url", &url)
+        };
+        let asking = through("prod").with("relay", "ping_interval", ASKING);
+        Self {
+            transport: match scheme {
+                "wss" => "websocket",
+                _ => "http2",
+            },
+            asking: asking.start().await,
+            silent: through("staging").start().await,
+            _balancer: balancer,
+        }
+    }
+
+    /// Waits until the silent one was hung up on; the other was not.
+    async fn outlives(&self) {
+        const ENDS: &str = "adit_agent_tunnel_ends_total";
+        within("the end of the silent", async {
+            while self.silent.metrics().await.sum(ENDS) == 0.0 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let metrics = self.asking.metrics().await;
+        let transport = self.transport;
+        assert_eq!(metrics.sum(ENDS), 0.0, "by {transport}");
+        let connected =
+            format!("adit_agent_connects_total{{outcome=\"connected\",transport=\"{transport}\"}}");
+        assert_eq!(metrics.value(&connected), 1.0, "by {transport}");
+    }
+}
+
+/// All ways at once: each takes a balancer's patience.
+fn outlives_the_silent(program: Program, ways: &[Way]) {
     scenario(async {
-        let (kube, relay) = (kube().start().await, relay().start().await);
-        let balancer = Balancer::start(program, &relay, heading, change).await;
-        let url = format!("wss://{}", balancer.address());
-        let agent = dialling(url, &relay, &kube).await;
-        let anybody = relay
-            .job(9001)
-            .anonymous()
-            .under("")
-            .via(balancer.address());
-        let mut silent = anybody
-            .raw_asking(&format!("GET {WEBSOCKET_PATH}"), FIELDS)
-            .await;
-        let head = within("101", silent.head()).await.unwrap();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        silent.write(message(PREFACE)).await.unwrap();
-        let (_, _) = within("the end of the silent", silent.rest()).await;
-        let metrics = agent.metrics().await;
-        assert_eq!(metrics.sum_where("adit_agent_tunnel_ends_total", ""), 0.0);
+        let relay = relay().with("listen", "proxy_protocol_from", "[127.0.0.9]");
+        let (kube, relay) = (kube().start().await, relay.start().await);
+        let going = ways.iter();
+        let going = going.map(|way| Quiet::go(program, *way, &relay, &kube));
+        let all = join_all(going).await;
+        join_all(all.iter().map(Quiet::outlives)).await;
         relay.job(9001).get("/api").await.echo();
-        stop(relay, agent, kube).await;
+        relay.stop().await;
+        for Quiet { asking, silent, .. } in all {
+            asking.stop().await;
+            silent.stop().await;
+        }
+        kube.stop().await;
     });
 }
 
 #[test]
 fn tunnel_outlives_the_patience_of_nginx() {
     if Program::Nginx.is_there("tunnel_outlives_the_patience_of_nginx") {
-        outlives_the_silent(Program::Nginx, NGINX, |settings| {
-            let short = "proxy_http_version 1.1;\nproxy_read_timeout 4s;\nproxy_send_timeout 4s;";
-            settings.replace("proxy_http_version 1.1;", short)
-        });
+        let short = |settings: String| {
+            let timeouts =
+                format!("\nproxy_read_timeout {PATIENCE};\nproxy_send_timeout {PATIENCE};");
+            let version = "proxy_http_version 1.1;";
+            settings.replace(version, &format!("{version}{timeouts}"))
+        };
+        outlives_the_silent(Program::Nginx, &[("wss", NGINX, short)]);
     }
 }
 
 #[test]
 fn tunnel_outlives_the_patience_of_haproxy() {
     if Program::HaProxy.is_there("tunnel_outlives_the_patience_of_haproxy") {
-        outlives_the_silent(Program::HaProxy, HAPROXY_HTTP, |settings| {
-            settings.replace("timeout tunnel 1h", "timeout tunnel 4s")
-        });
+        let of_http2 = |settings: String| settings.replace(" 50s", &format!(" {PATIENCE}"));
+        let of_upgrades =
+            |settings: String| settings.replace("tunnel 1h", &format!("tunnel {PATIENCE}"));
+        let of_tcp = |settings: String| {
+            let both = format!(
+                "defaults\n timeout connect 5s\n timeout client {PATIENCE}\n timeout server {PATIENCE}\n"
+            );
+            let apart = "send-proxy-v2 source 127.0.0.9";
+            both + &settings.replace("send-proxy-v2", apart)
+        };
+        outlives_the_silent(
+            Program::HaProxy,
+            &[
+                ("grpcs", HAPROXY_HTTP, of_http2),
+                ("wss", HAPROXY_HTTP, of_upgrades),
+                ("grpcs", HAPROXY_TCP, of_tcp),
+                ("wss", HAPROXY_TCP, of_tcp),
+            ],
+        );
     }
 }
 
 #[test]
 fn tunnel_outlives_the_patience_of_envoy() {
     if Program::Envoy.is_there("tunnel_outlives_the_patience_of_envoy") {
-        outlives_the_silent(Program::Envoy, ENVOY, |settings| {
-            settings.replace("stream_idle_timeout: 0s", "stream_idle_timeout: 4s")
-        });
+        let short = |settings: String| {
+            let patience = format!("stream_idle_timeout: {PATIENCE}");
+            settings.replace("stream_idle_timeout: 0s", &patience)
+        };
+        outlives_the_silent(
+            Program::Envoy,
+            &[("grpcs", ENVOY, short), ("wss", ENVOY, short)],
+        );
     }
 }
