@@ -57,9 +57,9 @@ pub(crate) async fn serve(tunnel: Tunnel, service: Arc<Service>) {
             accepted = tunnel.accept() => match accepted {
                 Some((stream, head)) => {
                     let span = tracing::debug_span!("stream", stream.id = stream.id());
-                    let handler = handle(Arc::clone(&service), stream, head).instrument(span);
                     // Boxed: tokio moves what it is given several times, and this is large.
-                    handlers.spawn(Box::pin(handler));
+                    let handler = Box::pin(handle(Arc::clone(&service), stream, head));
+                    handlers.spawn(handler.instrument(span));
                 }
                 None => break,
             },
