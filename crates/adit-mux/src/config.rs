@@ -27,6 +27,10 @@ pub struct Config {
     /// How long the peer may say nothing before it is given up while streams are open. Default 15 s. What is left of it after
     /// `busy_ping_interval` is how long the answer to a ping may take at any time.
     pub dead_after: Duration,
+    /// What a clock that others have, too, showed at the session's moment zero: questions of a session without streams then go out at whole
+    /// steps of it, up to a 25th of `ping_interval` sooner than else. So those of thousands of agents reach their relay many at a time, which
+    /// is woken once for all of them. `None` by default.
+    pub common_clock: Option<Duration>,
     /// How long the handshake may take. Default 10 s.
     pub handshake_timeout: Duration,
     /// What the peer is told about this process.
@@ -45,6 +49,7 @@ impl Default for Config {
             ping_interval: Duration::from_secs(25),
             busy_ping_interval: Duration::from_secs(10),
             dead_after: Duration::from_secs(15),
+            common_clock: None,
             handshake_timeout: Duration::from_secs(10),
             about: proto::About::default(),
         }

@@ -68,7 +68,8 @@ pub struct RawRelay {
     pub backoff_cap: Option<String>,
     /// A tunnel that lived this long was healthy, and the waits start over.
     pub healthy_after: Option<String>,
-    /// Silence after which the relay is asked for a sign of life: below that after which whatever stands between forgets a connection. While
+    /// Silence after which the relay is asked for a sign of life: below that after which whatever stands between forgets a connection. Up to a
+    /// 25th of it sooner, at a step of the wall clock that agents have in common, so that a relay of thousands is woken once for many. While
     /// requests run, two thirds of `dead_after` if that is shorter.
     pub ping_interval: Option<String>,
     /// Silence after which the relay is given up while requests run. While none does, its answer may take as long as it may then: a third of

@@ -204,6 +204,34 @@ fn whoever_asks_later_never_asks_and_knows_the_round_trip_all_the_same() {
     }
 }
 
+/// A relay is woken once for all agents that ask at the same time.
+#[test]
+fn agents_that_came_at_any_time_ask_at_the_same_time_and_none_later_than_it_may() {
+    for began in [0, 1, 300, 999, 1_000, 86_399_750].map(Moment::from_millis) {
+        let agent = Config {
+            common_clock: Some(began),
+            ..Config::default()
+        };
+        let patient = Config {
+            ping_interval: seconds(27),
+            ..Config::default()
+        };
+        let mut pair = Pair::open_with(patient, agent);
+        pair.set_round_trip(Moment::from_millis(100));
+        let mut heard = pair.now;
+        for round in 0..10 {
+            let due = pair.session(Side::Acceptor).next_timeout().unwrap();
+            assert_eq!((began + due).subsec_nanos(), 0, "{began:?}: {due:?}");
+            let silence = due - heard;
+            assert!(silence <= seconds(25), "{began:?}: {silence:?}");
+            assert!(silence > seconds(24), "{began:?}: {silence:?}");
+            pair.run_until(due + seconds(1), |_| false);
+            heard = due + Moment::from_millis(100);
+            assert!(pair.session(Side::Acceptor).is_open(), "{round}");
+        }
+    }
+}
+
 #[test]
 fn a_lost_connection_is_noticed_within_fifteen_seconds_at_both_ends() {
     let mut world = World::new(Config::default(), Config::default());

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     task::{Context, Waker},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use adit_tunnel::{Options, RequestBody, ResetReason, SessionError, StreamError, Terms, testing};
@@ -142,8 +142,36 @@ async fn an_idle_tunnel_is_woken_by_its_questions_alone() {
     });
     let hour = timeout(Duration::from_secs(3600), watched).await;
     assert!(hour.is_err(), "it stays up");
-    // One in 25 seconds, when the agent asks, and the first.
-    assert!(moments.len() <= 145, "{}", moments.len());
+    // One in 25 seconds, when the agent asks, the first, and the end of the hour.
+    assert!(moments.len() <= 146, "{}", moments.len());
+}
+
+/// So the questions of many reach their relay together.
+#[tokio::test(start_paused = true)]
+async fn an_agent_asks_at_whole_seconds_of_the_clock() {
+    let (shown, began) = (SystemTime::now(), Instant::now());
+    let relay = Options {
+        ping_interval: Duration::from_secs(27),
+        ..Options::default()
+    };
+    let (_relay, _agent, driver) = testing::pair(relay, Options::default()).await;
+    let took = shown.elapsed().unwrap();
+    let (mut driver, mut asked) = (pin!(driver), None);
+    let watched = poll_fn(|cx| {
+        let now = began.elapsed();
+        if now >= Duration::from_secs(20) {
+            asked.get_or_insert(now);
+        }
+        driver.as_mut().poll(cx)
+    });
+    assert!(timeout(Duration::from_secs(26), watched).await.is_err());
+    let asked = asked.expect("it asks before 26 seconds are over");
+    assert!(asked <= Duration::from_millis(25_001), "{asked:?}");
+    // Its session began while the pair was made, and an alarm rings up to a millisecond late.
+    let alarm = Duration::from_millis(2);
+    let earliest = shown.duration_since(UNIX_EPOCH).unwrap() + asked - alarm;
+    let until_whole = Duration::from_secs(1) - Duration::from_nanos(earliest.subsec_nanos().into());
+    assert!(until_whole <= took + alarm, "{until_whole:?} of {took:?}");
 }
 
 #[tokio::test]
