@@ -228,6 +228,13 @@ fn of_what_it_dials() -> Vec<Effect> {
         )
         .beside(json!({ "extraVolumeMounts": [{ "name": "keys", "mountPath": "/keys" }] }))
         .leaves(POLICY, DIALLED, tcp(&[443])),
+        // Without a port in it an entry would let it dial all.
+        value("networkPolicy.issuerPorts", json!([]))
+            .beside(json!({
+                "config": { "authorities": { "oidc": { "issuers": issuer(json!({ "jwks_file": "/keys/keys.json" })) } } },
+                "extraVolumeMounts": [{ "name": "keys", "mountPath": "/keys" }],
+            }))
+            .takes_away(POLICY, "/spec/egress/1"),
         value(
             "config.authorities.gitlab",
             json!({ "url": "https://gitlab.example.com:8444" }),

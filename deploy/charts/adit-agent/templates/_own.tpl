@@ -24,7 +24,7 @@ config.drain_grace
 
 {{/* The ports of what it dials by its configuration, beside those that are given. */}}
 {{- define "adit.dials" -}}
-{{- $ports := append .Values.networkPolicy.apiServerPorts (include "adit.relayPort" .) -}}
+{{- $ports := append (.Values.networkPolicy.apiServerPorts | default list) (include "adit.relayPort" .) -}}
 {{- $proxy := (.Values.config.relay | default dict).proxy | default "none" -}}
 {{- if contains "://" $proxy -}}
 {{- $ports = append $ports (include "adit.port" (dict "url" $proxy)) -}}

@@ -84,7 +84,7 @@ tlsConfig:
 {{/* The ports of what it dials by its configuration, beside those that are given. */}}
 {{- define "adit.dials" -}}
 {{- $authorities := .Values.config.authorities | default dict -}}
-{{- $ports := .Values.networkPolicy.issuerPorts -}}
+{{- $ports := .Values.networkPolicy.issuerPorts | default list -}}
 {{- range ($authorities.oidc | default dict).issuers -}}
 {{- if not .jwks_file -}}
 {{- $ports = append $ports (include "adit.port" (dict "url" (.jwks_url | default .url))) -}}
