@@ -297,6 +297,7 @@ impl<'a> Desk<'a> {
 
 /// What is upgraded: another version, installed as `install.md` has it.
 const INSTALLED: &str = r"
+    cp deploy/relay.example.yaml relay.yaml
     adit token new --token-file agent.token
     helm install adit-relay deploy/charts/adit-relay --namespace adit-relay --set image.tag=0.0.9 --values values.yaml
     helm install adit-agent deploy/charts/adit-agent --namespace adit-agent --set image.tag=0.0.9 \
