@@ -14,7 +14,8 @@ pub struct RawTraces {
     /// `https://host:port` of a collector that takes OTLP over gRPC; port 4317 if none is said. Without TLS (`http://`) on loopback only.
     /// Required, if the section is there.
     pub endpoint: Option<String>,
-    /// PEM bundle with the *only* authorities that may vouch for the collector. Default: the system's CAs.
+    /// PEM bundle with the *only* authorities that may vouch for the collector. Read again when it changes; one that cannot be used
+    /// changes nothing and is logged. Default: the system's CAs.
     pub ca_file: Option<PathBuf>,
     /// File with a token that the collector is shown (`Authorization: Bearer`). Read again when it
     /// changes; a file that cannot be used changes nothing and is logged.
