@@ -202,12 +202,16 @@ fn names_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
 }
 
 impl EndpointError {
-    /// The parser's own words may quote the file, and with it a token.
+    /// The parser's own words may quote the file, and with it a token; the library's about a file that it cannot read have the path in
+    /// quotes twice, and the cause.
     fn kubeconfig(error: KubeconfigError) -> Self {
         if let KubeconfigError::Parse(error) = &error {
             return Self::Yaml {
                 line: error.location().map_or(1, |location| location.line()),
             };
+        }
+        if let KubeconfigError::ReadConfig(source, path) = error {
+            return Self::Read { path, source };
         }
         Self::Kubeconfig(error)
     }

@@ -146,3 +146,13 @@ async fn broken_kubeconfig_is_told_without_its_text() {
         Err(EndpointError::Read { .. })
     ));
 }
+
+#[test]
+fn kubeconfig_that_kubectl_would_take_and_is_not_there_is_told_in_our_words() {
+    let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+    let error = KubeconfigError::ReadConfig(source, "/home/one/.kube/config".into());
+    let told = adit_process::chain(&EndpointError::kubeconfig(error));
+    let expected = "the kubeconfig /home/one/.kube/config cannot be read: ";
+    assert!(told.starts_with(expected), "{told}");
+    assert!(!told.contains(['"', '\'']), "{told}");
+}
