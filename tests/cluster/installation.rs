@@ -93,10 +93,11 @@ impl Front {
         }
     }
 
-    /// A certificate for this address and this name, which is its own authority.
+    /// A certificate for this address, for loopback and for this name, which is its own authority.
     pub fn own(address: IpAddr, name: &str, folder: &Path) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed([address.to_string(), name.to_owned()]).unwrap();
+        let loopback = Ipv4Addr::LOCALHOST.to_string();
+        let names = [address.to_string(), loopback, name.to_owned()];
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
         let (certificate, key) = (folder.join("relay.pem"), folder.join("relay.key"));
         fs::write(&certificate, cert.pem()).unwrap();
         fs::write(&key, signing_key.serialize_pem()).unwrap();

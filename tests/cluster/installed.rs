@@ -1,7 +1,9 @@
 //! Relay and agent both in the cluster, from their charts, in a namespace that enforces Pod Security: installed, upgraded and rolled
-//! back while a job works through them, and taken away without a trace.
+//! back while a job works through them, and taken away without a trace. The private port is probed by TLS, and the agent shows a client
+//! certificate.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -10,7 +12,10 @@ use std::{
     thread,
 };
 
-use adit_tests::documents::commands_run_by;
+use adit_tests::{
+    documents::commands_run_by,
+    pki::{Made, Pki},
+};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use xtask::workspace;
@@ -54,13 +59,16 @@ fn charts_are_installed_upgraded_rolled_back_and_uninstalled(world: &World) {
         assert!(there.contains(&object), "{object} is not among {there:?}");
     }
     place.is_looked_after();
-    for chart in [AGENT, RELAY] {
+    let first = [AGENT, RELAY].map(|chart| (chart, place.running(chart)));
+    for (chart, before) in &first {
         while_working(world, &job, || place.upgrade(chart));
-        place.is_at(chart, NEXT_VERSION);
+        place.is_told(chart, NEXT_VERSION);
+        assert_ne!(place.running(chart), *before, "{chart} runs as before");
     }
-    for chart in [RELAY, AGENT] {
+    for (chart, before) in first.iter().rev() {
         while_working(world, &job, || place.rollback(chart));
-        place.is_at(chart, VERSION);
+        place.is_told(chart, VERSION);
+        assert_eq!(place.running(chart), *before, "{chart}");
     }
 
     for chart in [AGENT, RELAY] {
@@ -163,6 +171,18 @@ impl<'a> Place<'a> {
         self.admin("create configmap keys")
             .arg(format!("--from-file={}", keys.display()))
             .ok();
+        let agents = Pki::new("agents' CA");
+        self.admin("create configmap adit-relay-client-ca")
+            .arg(format!(
+                "--from-file=ca.crt={}",
+                agents.write_ca(&self.folder).display()
+            ))
+            .ok();
+        let (certificate, key) = agents.write_client(&self.folder, Made::default());
+        self.admin("create secret tls adit-agent-client")
+            .arg(format!("--cert={}", certificate.display()))
+            .arg(format!("--key={}", key.display()))
+            .ok();
         let token = self.folder.join("admin-token");
         fs::write(&token, "canary-of-the-operators").unwrap();
         self.admin("create secret generic adit-relay-secrets")
@@ -175,11 +195,15 @@ impl<'a> Place<'a> {
         let values = json!({
             "image": { "repository": self.world.cluster.image() },
             "service": { "type": "ClusterIP" },
+            "clientCa": { "configMapName": "adit-relay-client-ca" },
             "config": {
                 "authorities": { "oidc": { "issuers": [issuer] } },
                 "agents": installation::agents(),
                 "drain": { "grace": "60s" },
-                "admin": { "token_file": "/etc/adit/secrets/admin-token" },
+                "admin": {
+                    "certificate": SHOWN, "key": "/etc/adit/tls/tls.key",
+                    "token_file": "/etc/adit/secrets/admin-token",
+                },
             },
             "extraVolumes": [
                 { "name": "keys", "configMap": { "name": "keys" } },
@@ -196,15 +220,17 @@ impl<'a> Place<'a> {
     /// By the commands that an operator reads.
     fn is_looked_after(&self) {
         let test = "charts_are_installed_upgraded_rolled_back_and_uninstalled";
-        let said = |document: &str| {
+        let said = |document: &str, more: &str| {
             let line = commands_run_by(document, test).concat();
             let (before, after) = line.split_once(" --namespace adit-relay ").unwrap();
             assert_eq!(before, "kubectl");
-            self.admin("").args(after).ok()
+            self.admin("").args(after).args(more).ok()
         };
-        let found = said("docs/doctor.md");
+        let found = said("docs/doctor.md", "");
         assert!(found.contains("ok       relay      ready "), "{found}");
-        let status = said("docs/status.md");
+        // As is said there of a port that has a certificate.
+        let by_tls = format!("--admin https://127.0.0.1:8151 --ca {SHOWN}");
+        let status = said("docs/status.md", &by_tls);
         assert!(status.contains(installation::CONTEXT), "{status}");
     }
 
@@ -218,7 +244,10 @@ impl<'a> Place<'a> {
         let values = json!({
             "image": { "repository": self.world.cluster.image() },
             "fullnameOverride": self.name,
-            "relay": { "url": url, "ca": fs::read_to_string(&self.front.ca).unwrap() },
+            "relay": {
+                "url": url, "ca": fs::read_to_string(&self.front.ca).unwrap(),
+                "clientCertificate": { "secretName": "adit-agent-client" },
+            },
             "rbac": { "namespaces": ["shop"] },
             // There need be no Flux for roles, nor for a Lease.
             "flux": { "gitlabUrl": "https://gitlab.example.com", "namespaces": [self.name] },
@@ -264,8 +293,23 @@ impl<'a> Place<'a> {
             .ok();
     }
 
-    /// What runs is of this version, and says so.
-    fn is_at(&self, chart: &str, version: &str) {
+    /// The image that the node says its pods run, by its digest. Those that are about to end do not count.
+    fn running(&self, chart: &str) -> String {
+        let pods = self
+            .admin("get pods --output=json")
+            .arg(format!("--selector=app.kubernetes.io/name={chart}"))
+            .ok();
+        let pods: Value = serde_json::from_str(&pods).unwrap();
+        let pods = pods["items"].as_array().unwrap().iter();
+        let stay = pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        let images = stay.map(|pod| &pod["status"]["containerStatuses"][0]["imageID"]);
+        let images: BTreeSet<_> = images.map(|image| image.as_str().unwrap()).collect();
+        assert_eq!(images.len(), 1, "{images:?}");
+        images.into_iter().collect()
+    }
+
+    /// The deployment is labelled with this version, and names its image.
+    fn is_told(&self, chart: &str, version: &str) {
         let deployment = self
             .admin("get deployment --output=json")
             .arg(self.deployment(chart))
@@ -335,5 +379,7 @@ fn charts() -> PathBuf {
     workspace::root().join("deploy/charts")
 }
 
+/// By the private port, too.
+const SHOWN: &str = "/etc/adit/tls/tls.crt";
 const AGENT: &str = "adit-agent";
 const RELAY: &str = "adit-relay";
