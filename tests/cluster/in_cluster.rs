@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adit_tests::documents::commands_run_by;
+use adit_tests::{
+    documents::commands_run_by,
+    pki::{Made, Pki},
+};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -127,14 +130,17 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
         .ok();
 }
 
-/// The relay with both of its components, and an agent that acts in named namespaces; of another name than the one above.
+/// The relay with all of its components, and an agent that acts in named namespaces and shows a client certificate; of another name than the
+/// one above.
 fn relay_and_namespaced_agent_are_applied_serve_and_leave_nothing(world: &World) {
     let (own, gate) = (world.name("kustomized"), world.name("relay"));
     let folder = world.new_folder("front");
     let mark = json!([{ "pairs": { (MARK): own } }]);
     let address = world.cluster.address().ip();
     let front = Front::own(address, &own, &folder);
-    let relay = relay(world, &front, &json!({ "namespace": gate, "labels": mark }));
+    let agents = Pki::new("agents' CA");
+    let more = json!({ "namespace": gate, "labels": mark });
+    let relay = relay(world, &front, &agents, &more);
     world.admin("apply --kustomize").arg(&relay).ok();
     let balancer = Balancer::start(world, address, &gate, "adit-relay");
     balancer.until_ready();
@@ -143,9 +149,24 @@ fn relay_and_namespaced_agent_are_applied_serve_and_leave_nothing(world: &World)
     let url = format!("https://{}", balancer.address);
     let more = json!({
         "namespace": own, "nameSuffix": format!("-{own}"), "labels": mark,
-        "secretGenerator": [{ "name": "adit-agent-token", "namespace": "adit-agent", "files": ["token"] }],
+        "components": ["../manifests/agent/client-certificate"],
+        "secretGenerator": [
+            { "name": "adit-agent-token", "namespace": "adit-agent", "files": ["token"] },
+            {
+                "name": "adit-agent-client", "namespace": "adit-agent", "type": "kubernetes.io/tls",
+                "files": ["tls.crt=client.pem", "tls.key=client.key"],
+            },
+        ],
     });
     let agent = agent(world, "namespaced", &url, &front.ca, &more);
+    let _ = agents.write_client(&agent, Made::default());
+    let config = agent.join("agent.yaml");
+    let text = fs::read_to_string(&config).unwrap();
+    let key = "\n  ca_file: ";
+    let shows =
+        "\n  client_certificate: /etc/adit/client/tls.crt\n  client_key: /etc/adit/client/tls.key";
+    assert!(text.contains(key), "{text}");
+    fs::write(&config, text.replace(key, &format!("{shows}{key}"))).unwrap();
     world.admin("apply --kustomize").arg(&agent).ok();
     let binding = binding_of(&own);
     world
@@ -178,8 +199,8 @@ fn relay_and_namespaced_agent_are_applied_serve_and_leave_nothing(world: &World)
     assert_eq!(world.marked(&format!("{MARK}={own}")), Vec::<String>::new());
 }
 
-/// The relay's kustomization with what an operator changes in it, and its Secrets.
-fn relay(world: &World, front: &Front, more: &Value) -> PathBuf {
+/// The relay's kustomization with what an operator changes in it, and its Secrets; agents show certificates of this CA.
+fn relay(world: &World, front: &Front, agents_ca: &Pki, more: &Value) -> PathBuf {
     let own = beside_manifests(world);
     let given = World::manifests().join("relay/relay.yaml");
     let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(given).unwrap()).unwrap();
@@ -198,18 +219,25 @@ fn relay(world: &World, front: &Front, more: &Value) -> PathBuf {
     config["gitlab_api"] = json!({
         "address": "0.0.0.0:8153", "certificate": "/etc/adit/tls/tls.crt", "key": "/etc/adit/tls/tls.key",
     });
+    config["admin"]["certificate"] = "/etc/adit/tls/tls.crt".into();
+    config["admin"]["key"] = "/etc/adit/tls/tls.key".into();
+    config["tunnel"]["client_ca_file"] = "/etc/adit/client-ca/ca.crt".into();
     fs::write(own.join("relay.yaml"), config.to_string()).unwrap();
+    fs::write(own.join("ca.crt"), agents_ca.ca_pem()).unwrap();
     fs::write(own.join("keys.json"), world.jwks()).unwrap();
     fs::write(own.join("gitlab"), SECRET).unwrap();
     fs::copy(&front.certificate, own.join("tls.crt")).unwrap();
     fs::copy(&front.key, own.join("tls.key")).unwrap();
+    let components = ["secrets", "gitlab-api", "admin-tls", "client-ca"];
+    let components = components.map(|name| format!("../manifests/relay/{name}"));
     let mut kustomization = json!({
         "resources": ["../manifests/relay"],
-        "components": ["../manifests/relay/secrets", "../manifests/relay/gitlab-api"],
+        "components": components,
         "images": [{ "name": "adit", "newName": world.cluster.image() }],
-        "configMapGenerator": [{
-            "name": "adit-relay", "namespace": "adit-relay", "behavior": "replace", "files": ["relay.yaml", "keys.json"],
-        }],
+        "configMapGenerator": [
+            { "name": "adit-relay", "namespace": "adit-relay", "behavior": "replace", "files": ["relay.yaml", "keys.json"] },
+            { "name": "adit-relay-client-ca", "namespace": "adit-relay", "files": ["ca.crt"] },
+        ],
         "secretGenerator": [
             { "name": "adit-relay-tls", "namespace": "adit-relay", "type": "kubernetes.io/tls", "files": ["tls.crt", "tls.key"] },
             { "name": "adit-relay-secrets", "namespace": "adit-relay", "files": ["gitlab"] },
