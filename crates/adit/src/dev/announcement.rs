@@ -34,9 +34,9 @@ impl fmt::Display for Announcement<'_> {
             job,
             silence,
         } = self;
-        write!(
+        writeln!(
             f,
-            "A relay at {relay} and an agent are up; your cluster is behind context {context}.\n"
+            "A relay at {relay} and an agent are up; your cluster is behind context {context}."
         )?;
         if let Some(silence) = silence {
             writeln!(

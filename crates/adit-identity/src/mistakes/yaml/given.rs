@@ -28,9 +28,12 @@ enum Given {
 
 impl Given {
     fn look(&self, at: &Key, found: &mut Vec<(Key, Location)>) {
-        let mut look_below = |key: Key, below: &Spanned<Self>| match &below.value {
-            Self::Nothing => found.push((key, below.referenced)),
-            value => value.look(&key, found),
+        let mut look_below = |key: Key, below: &Spanned<Self>| {
+            if matches!(below.value, Self::Nothing) {
+                found.push((key, below.referenced));
+            } else {
+                below.value.look(&key, found);
+            }
         };
         match self {
             Self::List(elements) => {
