@@ -89,7 +89,7 @@ fn of_certificates() -> Vec<Effect> {
             .beside(json!({ "serviceMonitor": { "enabled": true } }))
             .gives("ServiceMonitor adit-relay", "/spec/endpoints/0/scheme", "https"),
         value("scrapeTlsConfig", json!({ "serverName": "relay.example.com" }))
-            .beside(json!({ "config": { "admin": admin.clone() }, "podMonitor": { "enabled": true } }))
+            .beside(json!({ "config": { "admin": admin }, "podMonitor": { "enabled": true } }))
             .stands_at("PodMonitor adit-relay", "/spec/podMetricsEndpoints/0/tlsConfig"),
         value("scrapeTlsConfig", json!({ "serverName": "relay.example.com" }))
             .beside(json!({ "config": { "admin": admin }, "serviceMonitor": { "enabled": true } }))

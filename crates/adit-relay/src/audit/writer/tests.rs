@@ -108,7 +108,11 @@ async fn what_a_mute_collector_is_sent_holds_up_no_end_and_is_counted_lost() {
         mute.local_addr().unwrap()
     );
     let config = Config::try_from(RawConfig::from_yaml(&yaml).unwrap()).unwrap();
-    let written = written_to(files::audit(&config, None).unwrap().unwrap());
+    let written = written_to(
+        files::audit(&config, None, &mut files::Believed::default())
+            .unwrap()
+            .unwrap(),
+    );
     add(&written.queues[0], 1);
     add(&written.queues[1], 2);
     // It is called.
