@@ -19,6 +19,9 @@ fn unit_of_the_relay_is_valid_and_closed() {
     let text = fs::read_to_string(workspace::root().join("deploy/systemd/adit-relay.service"));
     // It asks whether the program is there.
     let text = text.unwrap().replace("/usr/local/bin/adit", "/bin/true");
+    // By `RestartPreventExitStatus` the relay stays down after a wrong config, but not what would look at it before.
+    assert!(text.contains("RestartPreventExitStatus=64 70\n"));
+    assert!(!text.contains("ExecStartPre="));
     fs::write(&unit, text).unwrap();
     // A key that is misspelt is a warning only.
     assert_eq!(analyze(&["verify", "--man=no"], &unit), "");

@@ -41,7 +41,7 @@ fn pack(binary: &Path, folder: &Folder) -> Result<String> {
             .into_iter()
             .try_for_each(|chart| {
                 let files = workspace::root().join("deploy/charts").join(chart);
-                let layer = tree(Layer::new(), &files, chart, &["ci"])?;
+                let layer = tree(Layer::new(), &files, chart, TRIED)?;
                 folder.write(&format!("{chart}-{VERSION}.tgz"), &layer.packed()?)
             })
     })?;
@@ -61,18 +61,22 @@ fn archive(binary: &Path, name: &str) -> Result<Layer> {
         "LICENSE",
         "README.md",
         "CHANGELOG.md",
+        "benches/NOTES.md",
+        "benches/README.md",
+        "benches/race.svg",
         "deploy/relay.example.yaml",
     ] {
         layer = layer.file(&format!("{name}/{file}"), fs::read(root.join(file))?, 0o644);
     }
     for part in [
         "docs",
+        "deploy/charts",
         "deploy/grafana",
         "deploy/manifests",
         "deploy/prometheus",
         "deploy/systemd",
     ] {
-        layer = tree(layer, &root.join(part), &format!("{name}/{part}"), &[])?;
+        layer = tree(layer, &root.join(part), &format!("{name}/{part}"), TRIED)?;
     }
     for (shell, file) in [("bash", "adit"), ("zsh", "_adit"), ("fish", "adit.fish")] {
         let script = command::text(Command::new(binary).args(["completions", shell]))?;
@@ -83,6 +87,9 @@ fn archive(binary: &Path, name: &str) -> Result<Layer> {
     command::text(Command::new(binary).arg("man").arg(pages.path()))?;
     tree(layer, pages.path(), &format!("{name}/man/man1"), &[])
 }
+
+/// A chart's values that only its tests use.
+const TRIED: &[&str] = &["ci"];
 
 /// The files below a folder, in the order of their names.
 fn tree(mut layer: Layer, folder: &Path, name: &str, except: &[&str]) -> Result<Layer> {
@@ -99,7 +106,7 @@ fn tree(mut layer: Layer, folder: &Path, name: &str, except: &[&str]) -> Result<
             continue;
         }
         layer = if path.is_dir() {
-            tree(layer, &path, &name, &[])?
+            tree(layer, &path, &name, except)?
         } else {
             layer.file(&name, fs::read(&path)?, 0o644)
         };
@@ -211,6 +218,7 @@ esac
         let there = |name: &str| fs::read(workspace::root().join(name)).unwrap();
         let folders = [
             "docs",
+            "deploy/charts",
             "deploy/grafana",
             "deploy/manifests",
             "deploy/prometheus",
@@ -220,9 +228,11 @@ esac
             "LICENSE",
             "README.md",
             "CHANGELOG.md",
+            "benches/README.md",
             "deploy/relay.example.yaml",
         ];
         let names = folders.into_iter().flat_map(below);
+        let names = names.filter(|name| !name.contains("/ci/"));
         for name in names.chain(alone.map(str::to_owned)) {
             assert_eq!(file(&name), &(0o644, there(&name)), "{name}");
         }
@@ -234,6 +244,7 @@ esac
         ] {
             assert_eq!(file(name).1, text.as_bytes(), "{name}");
         }
+        pages_lead_to_what_is_there(&files);
         for chart in ["adit-agent", "adit-relay"] {
             let files = unpacked(&dist.join(format!("{chart}-{VERSION}.tgz")));
             let names = below(&format!("deploy/charts/{chart}")).into_iter();
@@ -260,6 +271,38 @@ esac
         let mut check = Command::new("sha256sum");
         let check = check.args(["--check", "--strict", "SHA256SUMS"]);
         command::text(check.current_dir(&dist)).unwrap_err();
+    }
+
+    /// Links of the archive's documents to its own files. The README is the checkout's, too, and shows its sources.
+    fn pages_lead_to_what_is_there(files: &BTreeMap<String, (u32, Vec<u8>)>) {
+        let mut count = 0;
+        let is_document = |name: &str| name.contains("/docs/") || name.contains("/benches/");
+        let pages = files.iter().filter(|(name, _)| is_document(name));
+        for (page, (_, text)) in pages.filter(|(name, _)| name.ends_with(".md")) {
+            let text = str::from_utf8(text).unwrap();
+            for link in text.split("](").skip(1) {
+                let to = link.split([')', '#']).next().unwrap();
+                if to.is_empty() || to.contains("://") {
+                    continue;
+                }
+                let mut path: Vec<_> = page.split('/').collect();
+                path.pop();
+                for part in to.trim_end_matches('/').split('/') {
+                    match part {
+                        ".." => drop(path.pop().unwrap()),
+                        "." => {}
+                        part => path.push(part),
+                    }
+                }
+                let path = path.join("/");
+                let below = format!("{path}/");
+                let is_there =
+                    files.contains_key(&path) || files.keys().any(|name| name.starts_with(&below));
+                assert!(is_there, "{page} leads to {to}");
+                count += 1;
+            }
+        }
+        assert!(count > 100, "{count}");
     }
 
     /// As an installation would: nothing that a template needs was left out.
@@ -375,7 +418,7 @@ esac
             fs::write(path, text).unwrap();
         }
         let packed = || {
-            tree(Layer::new(), folder.path(), "top", &["ci"])
+            tree(Layer::new(), folder.path(), "top", TRIED)
                 .unwrap()
                 .packed()
                 .unwrap()
