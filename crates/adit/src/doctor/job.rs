@@ -10,6 +10,7 @@ mod relay;
 mod stream;
 mod token;
 mod version;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -55,7 +56,7 @@ pub(crate) struct JobArgs {
     /// A namespace in which the job may watch pods: the upgrade is tried on that [default: the context's]
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
-    /// Let an upgraded connection be silent for so long, and see whether it lives, such as 75s [default: not tried]
+    /// Let a watch and an upgraded connection be silent for so long, and see whether they live, such as 75s [default: not tried]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     idle: Option<Duration>,
 }

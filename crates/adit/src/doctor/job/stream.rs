@@ -1,7 +1,8 @@
 //! Checks `upgrade` and `idle`: does a connection that kubectl upgrades, for exec, attach, cp and port-forward, open and live?
 //!
 //! It is tried on a watch over WebSocket, the one upgrade for which nothing need be there, of pods that there are none of. The API
-//! server answers a ping with a pong, so it is known that bytes get through after a silence. RFC 6455.
+//! server answers a ping with a pong, so it is known that bytes get through after a silence. RFC 6455. For `idle` a plain watch is silent
+//! beside it.
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use super::access::Access;
 use super::cluster::{at, below, is_json};
 use super::grant::REFUSED;
+use super::watch::{Held, NoWatch, hold, lasting_seconds};
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::span::span;
 use crate::exchange::{Answer, NoAnswer, beside, in_origin_form, in_time, whole};
@@ -42,11 +44,20 @@ enum Tried {
 enum Lived {
     /// It carried nothing.
     Never,
-    /// It was silent as long as was asked for, and answered then; nothing if no silence was asked for.
-    Through(Option<Duration>),
-    /// It broke off, or was dead after it.
-    Until(Duration),
+    /// It carried something, and no silence was asked for.
+    Shortly,
+    Silent(Silence),
 }
+
+/// What came of a silence.
+struct Silence {
+    asked: Duration,
+    socket: Held,
+    watch: Result<Held, NoWatch>,
+}
+
+/// A silence that is asked for, and the plain watch that is to outlive it.
+type Quiet = (Duration, Request<Empty<Bytes>>);
 
 pub(super) async fn check(
     access: &Access,
@@ -59,11 +70,16 @@ pub(super) async fn check(
         .as_ref()
         .or(agent.default_namespace.as_ref());
     let namespace = namespace.map_or("default", String::as_str);
-    let Some(request) = request(access, agent, namespace, idle) else {
+    let lasts = idle.unwrap_or_default().saturating_add(SPARE).as_secs();
+    let Some(request) = upgrade(access, agent, namespace, lasts) else {
         report.not_run(UPGRADE, format!("`{namespace}` is no namespace"));
         return;
     };
-    match attempt(access, request, idle).await {
+    let quiet = idle.and_then(|idle| {
+        let watch = watch(access, agent, namespace, lasting_seconds(idle))?;
+        Some((idle, in_origin_form(watch.body(Empty::new()).ok()?)))
+    });
+    match attempt(access, request, quiet).await {
         Ok(Tried::Upgraded(lived)) => upgraded(&lived, report),
         Ok(Tried::Watch) => {
             let what = "the API server was not asked to upgrade: something on the way takes the field Upgrade out of requests";
@@ -81,25 +97,35 @@ fn upgraded(lived: &Lived, report: &mut Report) {
             let what = "a WebSocket to the API server opens, and carries nothing";
             report.failed(UPGRADE, what, LET_PASS);
         }
-        Lived::Through(silence) => {
+        Lived::Shortly => {
             report.ok(UPGRADE, carries);
-            match silence {
-                None => report.not_run(IDLE, "not asked for: --idle 75s"),
-                Some(silence) => {
-                    let silence = span(*silence);
-                    report.ok(
-                        IDLE,
-                        format!("a WebSocket lives through {silence} of silence"),
-                    );
-                }
-            }
+            report.not_run(IDLE, "not asked for: --idle 75s");
         }
-        Lived::Until(silence) => {
+        Lived::Silent(silence) => {
             report.ok(UPGRADE, carries);
-            let what = format!("a silent WebSocket was dead after {}", span(*silence));
-            let advice = "raise the idle timeout of what stands between the job and the relay, such as a balancer's";
-            report.failed(IDLE, what, advice);
+            silent(silence, report);
         }
+    }
+}
+
+fn silent(silence: &Silence, report: &mut Report) {
+    let mut dead = Vec::new();
+    match &silence.watch {
+        Ok(Held::Through) => {}
+        Ok(Held::Until(after)) => {
+            dead.push(format!("a silent watch was dead after {}", span(*after)));
+        }
+        Err(error) => dead.push(format!("a watch did not open: {}", chain(error))),
+    }
+    if let Held::Until(after) = silence.socket {
+        dead.push(format!("a silent WebSocket was dead after {}", span(after)));
+    }
+    if dead.is_empty() {
+        let asked = span(silence.asked);
+        let what = format!("a watch and a WebSocket live through {asked} of silence");
+        report.ok(IDLE, what);
+    } else {
+        report.failed(IDLE, dead.join("; "), RAISE);
     }
 }
 
@@ -135,22 +161,31 @@ fn refused(answer: &Answer, namespace: &str, report: &mut Report) {
     }
 }
 
-/// `None`: the namespace is none.
-fn request(
+/// A watch of no pods that lasts so long. `None`: the namespace is none.
+fn watch(
     access: &Access,
     agent: &Reachable,
     namespace: &str,
-    idle: Option<Duration>,
-) -> Option<Request<Empty<Bytes>>> {
+    seconds: u64,
+) -> Option<http::request::Builder> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if namespace.is_empty() || !namespace.bytes().all(is_plain) {
         return None;
     }
-    let seconds = idle.unwrap_or_default().saturating_add(SPARE).as_secs();
     let target = format!(
         "/api/v1/namespaces/{namespace}/pods?watch=true&labelSelector=adit-doctor%3Dnobody&timeoutSeconds={seconds}"
     );
-    let request = below(access, agent, &target)
+    Some(below(access, agent, &target))
+}
+
+/// The same over WebSocket.
+fn upgrade(
+    access: &Access,
+    agent: &Reachable,
+    namespace: &str,
+    seconds: u64,
+) -> Option<Request<Empty<Bytes>>> {
+    let request = watch(access, agent, namespace, seconds)?
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE_FIELD, "websocket")
         // The API server's watch over WebSocket asks for one, though no page does.
@@ -164,7 +199,7 @@ fn request(
 async fn attempt(
     access: &Access,
     request: Request<Empty<Bytes>>,
-    idle: Option<Duration>,
+    quiet: Option<Quiet>,
 ) -> Result<Tried, NoAnswer> {
     let dialled = access.way.http1.dial().await?;
     let (mut sender, driver) = http1::handshake(TokioIo::new(dialled.wire)).await?;
@@ -173,7 +208,7 @@ async fn attempt(
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => {
                 let io = TokioIo::new(hyper::upgrade::on(response).await?);
-                Ok(Tried::Upgraded(live(io, idle).await))
+                Ok(Tried::Upgraded(live(io, access, quiet).await))
             }
             StatusCode::OK => Ok(Tried::Watch),
             _ => Ok(Tried::Answered(in_time(whole(response)).await?)),
@@ -182,20 +217,35 @@ async fn attempt(
     beside(driver.with_upgrades(), trying).await
 }
 
-async fn live(mut io: impl AsyncRead + AsyncWrite + Unpin, idle: Option<Duration>) -> Lived {
+async fn live(
+    mut io: impl AsyncRead + AsyncWrite + Unpin,
+    access: &Access,
+    quiet: Option<Quiet>,
+) -> Lived {
     if !answers(&mut io).await {
         return Lived::Never;
     }
-    let Some(idle) = idle else {
-        return Lived::Through(None);
+    let Some((asked, watch)) = quiet else {
+        return Lived::Shortly;
     };
+    // Boxed: a connection's whole state is in it.
+    let watching = Box::pin(hold(access, watch, asked));
+    let (socket, watch) = tokio::join!(outlives(io, asked), watching);
+    Lived::Silent(Silence {
+        asked,
+        socket,
+        watch,
+    })
+}
+
+async fn outlives(mut io: impl AsyncRead + AsyncWrite + Unpin, silence: Duration) -> Held {
     let began = Instant::now();
     // Nothing comes unless it breaks off.
-    let broke_off = timeout(idle, io.read_u8()).await.is_ok();
+    let broke_off = timeout(silence, io.read_u8()).await.is_ok();
     if broke_off || !answers(&mut io).await {
-        return Lived::Until(began.elapsed());
+        return Held::Until(began.elapsed());
     }
-    Lived::Through(Some(idle))
+    Held::Through
 }
 
 /// Whether a ping is answered.
@@ -222,6 +272,7 @@ async fn frame(io: &mut (impl AsyncRead + Unpin)) -> std::io::Result<u8> {
     Ok(kind)
 }
 
+const RAISE: &str = "raise the idle timeout of what stands between the job and the relay, such as a balancer's; upgraded connections often have one of their own, as HAProxy's `timeout tunnel` beside `timeout server`";
 const LET_PASS: &str = "let what stands between the job and the relay pass upgrades: HTTP/1.1, with the fields Connection and Upgrade, and bytes both ways at once";
 /// Sixteen bytes that need not be a secret: they keep caches from answering.
 const KEY: &str = "YWRpdC1kb2N0b3ItMDAwMA==";
@@ -250,14 +301,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_that_nothing_outlives_is_told() {
-        let (here, mut there) = tokio::io::duplex(64);
-        let idle = Some(Duration::from_secs(75));
-        let answering = async {
-            there.write_all(&[0x8a, 0]).await.unwrap();
+        let (here, there) = tokio::io::duplex(64);
+        let silence = Duration::from_secs(75);
+        let ending = async {
             tokio::time::sleep(Duration::from_secs(60)).await;
             drop(there);
         };
-        let (lived, ()) = tokio::join!(live(here, idle), answering);
-        assert!(matches!(lived, Lived::Until(silence) if silence.as_secs() == 60));
+        let (held, ()) = tokio::join!(outlives(here, silence), ending);
+        assert_eq!(held, Held::Until(Duration::from_secs(60)));
     }
 }

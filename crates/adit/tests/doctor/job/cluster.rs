@@ -1,15 +1,24 @@
 //! Beyond the relay: the agent, the API server, and upgraded connections to it.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use adit_tests::balancer::{Balancer, Program};
 use adit_tests::body::full;
 use adit_tests::pki::HTTP1;
 use adit_tests::{
     AgentBuilder, Io, KubeBuilder, Raw, World, gitlab, gitlab::arrange, job, kube, relay, scenario,
 };
-use http::{Response, StatusCode};
+use bytes::Bytes;
+use http::{Response, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::time::{Sleep, sleep};
 
 use crate::support::{Doctor, Examined, Terminator, closed_port, kubeconfig_for};
 
@@ -56,11 +65,39 @@ fn answering_upgrades(answer: &'static str) -> KubeBuilder {
 /// One that tells this to those who ask who they are.
 fn api_server(status: StatusCode, who: &'static str) -> KubeBuilder {
     let kube = kube().route("/version", r#"{"gitVersion":"v1.37.0"}"#);
+    let kube = kube.answer(PODS, |request| async move {
+        Response::new(Watch::of(request.uri()).boxed_unsync())
+    });
     kube.answer(REVIEWS, move |_| async move {
         let mut answer = Response::new(full(who));
         *answer.status_mut() = status;
         answer
     })
+}
+
+/// Nothing, for as many seconds as are asked for.
+struct Watch(Pin<Box<Sleep>>);
+
+impl Watch {
+    fn of(asked: &Uri) -> Self {
+        let query = asked.query().unwrap_or_default();
+        let (_, seconds) = query.split_once("&timeoutSeconds=").unwrap();
+        Self(Box::pin(sleep(Duration::from_secs(
+            seconds.parse().unwrap(),
+        ))))
+    }
+}
+
+impl hyper::body::Body for Watch {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.as_mut().poll(context).map(|()| None)
+    }
 }
 
 /// In front of this API server.
@@ -309,20 +346,36 @@ fn upgrade_that_rbac_refuses_is_no_fault_of_the_way() {
 #[test]
 fn silent_connection_that_is_cut_is_told() {
     scenario(async {
-        let examined = examined(cutting_after(1), &["--idle", "1h"]).await;
+        let examined = examined(cutting_after(1), &["--idle", "50ms"]).await;
         examined.is_broken_at("idle", "network", "idle timeout");
+        assert!(
+            examined
+                .what("idle")
+                .starts_with("a silent WebSocket was dead"),
+            "{examined}"
+        );
         assert_eq!(examined.outcome("upgrade"), "ok", "{examined}");
     });
 }
 
 /// By an nginx with the settings that `docs/networks.md` prints, and these changed.
 async fn behind_nginx(world: &World, from: &str, to: &str, more: &[&str]) -> Examined {
-    let nginx = Balancer::start(Program::Nginx, &world.relay, "nginx", |settings| {
+    behind((Program::Nginx, "nginx"), world, from, to, more).await
+}
+
+async fn behind(
+    (program, heading): (Program, &str),
+    world: &World,
+    from: &str,
+    to: &str,
+    more: &[&str],
+) -> Examined {
+    let balancer = Balancer::start(program, &world.relay, heading, |settings| {
         assert!(settings.contains(from), "{from}: {settings}");
         settings.replace(from, to)
     });
-    let nginx = nginx.await;
-    let doctor = Doctor::of_job(&world.relay).calling(nginx.address());
+    let balancer = balancer.await;
+    let doctor = Doctor::of_job(&world.relay).calling(balancer.address());
     let doctor = doctor.arg("--namespace").arg("shop");
     let doctor = more.iter().fold(doctor, |doctor, more| doctor.arg(more));
     doctor.examine().await
@@ -347,6 +400,41 @@ fn nginx_that_keeps_upgrades_back_or_cuts_the_silent_is_told() {
         let keeping = behind_nginx(&world, upgrade, "", &[]).await;
         keeping.is_broken_at("upgrade", "network", "takes the field Upgrade out");
         keeping.did_not_run(&["idle"], "upgrade");
+        world.stop().await;
+    });
+}
+
+/// It has one patience with watches, and another with what was upgraded.
+#[test]
+fn haproxy_that_cuts_one_of_the_silent_is_told_by_which() {
+    let name = "job::cluster::haproxy_that_cuts_one_of_the_silent_is_told_by_which";
+    if !Program::HaProxy.is_there(name) {
+        return;
+    }
+    scenario(async {
+        let world = World::of(cluster(), relay()).await;
+        let cutting = async |from: &str, to: &str| {
+            let haproxy = (Program::HaProxy, "HAProxy, HTTP");
+            behind(haproxy, &world, from, to, &["--idle", "2s"]).await
+        };
+        let (server, tunnel) = ("timeout server 1h", "timeout tunnel 1h");
+        let (well, watches, upgraded) = tokio::join!(
+            cutting(server, server),
+            cutting(server, "timeout server 1s"),
+            cutting(tunnel, "timeout tunnel 1s"),
+        );
+        assert_eq!((well.code, well.outcome("idle")), (0, "ok"), "{well}");
+        for (examined, dead, lives) in [
+            (watches, "a silent watch was dead", "WebSocket"),
+            (upgraded, "a silent WebSocket was dead", "watch"),
+        ] {
+            examined.is_broken_at("idle", "network", "raise the idle timeout");
+            let told = examined.what("idle");
+            assert!(
+                told.starts_with(dead) && !told.contains(lives),
+                "{examined}"
+            );
+        }
         world.stop().await;
     });
 }
@@ -437,10 +525,11 @@ fn kubeconfig_of_a_user_is_taken() {
     });
 }
 
+const PODS: &str = "/api/v1/namespaces/shop/pods";
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const WHO: &str = r#"{"kind":"SelfSubjectReview","status":{"userInfo":{"username":"gitlab:ci_job:9001","groups":["gitlab:ci_job"]}}}"#;
-const SWITCHES: &str =
-    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+/// With what belongs to the doctor's key, at which HAProxy looks.
+const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: VHhHd5/oXwGyp983c8ZcA/J1YHc=\r\n\r\n";
 /// Of a WebSocket.
 const PING_BYTES: usize = 6;
 const PONG: [u8; 2] = [0x8a, 0];
