@@ -57,7 +57,7 @@ impl ClientRoots {
     /// Reads a file with one CA or several, and has `tls` ask clients for certificates of theirs.
     ///
     /// # Errors
-    /// When it cannot be read, or holds what is no CA.
+    /// When it cannot be read, or holds what can vouch for nobody: neither a CA nor a client that has signed its certificate itself.
     pub fn load(file: PathBuf, tls: &ServerTls) -> Result<Self, TlsError> {
         let hasher = RandomState::new();
         let roots = Roots::read(&file, &hasher)?;
@@ -169,8 +169,8 @@ impl Roots {
                 path: file.to_owned(),
             };
             let read = Certificate::read(&certificate).ok_or_else(unread)?;
-            // A server's own, for instance: rustls takes any for a root, and then refuses every client.
-            if !read.is_ca {
+            // rustls takes any for a root. One that is no CA's vouches for itself alone, and that only where it names itself as its issuer.
+            if !read.is_ca && !read.is_self_issued {
                 return Err(TlsError::NoCa {
                     path: file.to_owned(),
                     subject: read.subject,

@@ -51,8 +51,8 @@ pub enum TlsError {
         /// What rustls said.
         source: rustls::Error,
     },
-    /// A certificate in a file with CAs of clients is none's.
-    #[error("{} holds a certificate of `{subject}`, which is no CA's and vouches for nobody: put that of the CA there which has issued those of the clients", path.display())]
+    /// A certificate in a file with CAs of clients is none's, nor does it vouch for itself.
+    #[error("{} holds a certificate of `{subject}`, which is no CA's, and which another has issued, so that it vouches for nobody: put that of the CA there which has issued those of the clients", path.display())]
     NoCa {
         /// The file.
         path: PathBuf,

@@ -265,13 +265,22 @@ fn client_of(
     ends: i32,
     version: &'static SupportedProtocolVersion,
 ) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(fixture.ca.der().clone()).unwrap();
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.not_after = date_time_ymd(ends, 12, 31);
     let certificate = params.signed_by(&key, &fixture.ca).unwrap();
+    client_showing(fixture, &certificate, &key, version)
+}
+
+fn client_showing(
+    fixture: &Fixture,
+    certificate: &rcgen::Certificate,
+    key: &KeyPair,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(fixture.ca.der().clone()).unwrap();
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[version])
         .unwrap()
@@ -429,7 +438,11 @@ fn certificate_that_is_no_cas_vouches_for_no_client() {
     let server = ServerTls::load(fixture.files(), &[]).unwrap();
     let file = fixture.path("ca.pem");
     let roots = ClientRoots::load(file.clone(), &server).unwrap();
-    let of_server = fs::read_to_string(fixture.path("relay.pem")).unwrap();
+    let mut params = CertificateParams::default();
+    let name = &mut params.distinguished_name;
+    name.push(rcgen::DnType::CommonName, "relay.test");
+    let key = KeyPair::generate().unwrap();
+    let of_server = params.signed_by(&key, &fixture.ca).unwrap().pem();
     fs::write(&file, format!("{}{of_server}", fixture.ca.pem())).unwrap();
     let refused = look(&roots).unwrap_err().to_string();
     assert!(
@@ -438,6 +451,31 @@ fn certificate_that_is_no_cas_vouches_for_no_client() {
     );
     assert_eq!(roots.certificates().len(), 1, "the old one stays");
     assert!(ClientRoots::load(file, &server).is_err());
+}
+
+#[tokio::test]
+async fn certificate_that_a_client_has_signed_itself_lets_in_that_client_alone() {
+    let fixture = Fixture::new();
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let signed = || {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::default().self_signed(&key).unwrap();
+        (certificate, key)
+    };
+    let ((pinned, key), (other, others)) = (signed(), signed());
+    let file = fixture.path("ca.pem");
+    fs::write(&file, pinned.pem()).unwrap();
+    let roots = ClientRoots::load(file, &server).unwrap();
+    assert!(!roots.certificates()[0].is_ca);
+    for (certificate, key, expected) in [
+        (&pinned, &key, Ok(())),
+        // Of the same name.
+        (&other, &others, Err(Unproved::UnknownCa)),
+    ] {
+        let client = client_showing(&fixture, certificate, key, &TLS13);
+        let (chain, _) = shown(&server, &client).await;
+        assert_eq!(roots.check(&chain), expected);
+    }
 }
 
 #[test]

@@ -174,6 +174,7 @@ mod tests {
             not_before,
             not_after: day(190),
             is_ca: false,
+            is_self_issued: false,
         };
         for (certificate, now, is_over) in [
             (certificate(Some(day(100))), 180, false),

@@ -2,6 +2,7 @@
 //! hold now?
 
 use adit_process::chain;
+use adit_process::tls::Certificate;
 use adit_relay::Trial;
 
 use crate::doctor::finding::{Check, Hop, Report};
@@ -36,11 +37,7 @@ fn public(trial: &Trial, report: &mut Report) {
         }
     }
     match trial.client_cas() {
-        Ok(Some(cas)) => {
-            for ca in cas {
-                of_own(CLIENT_CA, &ca, TAKEN, report);
-            }
-        }
+        Ok(Some(cas)) => of_clients(CLIENT_CA, &cas, report),
         Ok(None) => report.not_run(CLIENT_CA, "agents need no certificate"),
         Err(error) => {
             let advice = "name a PEM file with the CAs that issue to agents: tunnel.client_ca_file";
@@ -70,16 +67,26 @@ fn admin(trial: &Trial, report: &mut Report) {
         }
     }
     match trial.admin_client_cas() {
-        Ok(Some(cas)) => {
-            for ca in cas {
-                of_own(ADMIN_CLIENT_CA, &ca, TAKEN, report);
-            }
-        }
+        Ok(Some(cas)) => of_clients(ADMIN_CLIENT_CA, &cas, report),
         Ok(None) => report.not_run(ADMIN_CLIENT_CA, "operators show no certificate"),
         Err(error) => {
             let advice =
                 "name a PEM file with the CAs that issue to operators: admin.client_ca_file";
             report.failed(ADMIN_CLIENT_CA, chain(&error), advice);
+        }
+    }
+}
+
+fn of_clients(check: Check, cas: &[Certificate], report: &mut Report) {
+    for ca in cas {
+        of_own(check, ca, TAKEN, report);
+        if !ca.is_ca {
+            let what = format!(
+                "the certificate of `{}` is no CA's: it lets in who shows that very certificate, and nobody else",
+                ca.subject
+            );
+            let advice = "if it is a server's, or is to issue others, put that of the CA there which issues to clients";
+            report.warning(check, what, advice);
         }
     }
 }

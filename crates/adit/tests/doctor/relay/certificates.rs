@@ -89,6 +89,13 @@ fn cas_of_agents_are_told() {
         std::fs::copy(certificate, &file).unwrap();
         let of_server = examined(&config).await;
         of_server.is_broken_at("client_ca", "relay", "is no CA's");
+
+        let own = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let own = own.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(&file, own.pem()).unwrap();
+        let pinned = examined(&config).await;
+        assert_eq!(pinned.code, 0, "{pinned}");
+        pinned.warns("client_ca", "`rcgen self signed cert` is no CA's");
     });
 }
 
