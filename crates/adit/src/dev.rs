@@ -16,11 +16,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use adit_agent::{Agent, Trial};
+use adit_agent::{Agent, NoAnswer, Trial};
 use adit_authority::issuer::{Issuer, KeyKind};
 use adit_authority::token;
 use adit_identity::{AgentId, FullPath, JobIdentity, ProjectId};
-use adit_process::{Exit, Stop, chain};
+use adit_process::{Exit, Stop};
 use adit_relay::Relay;
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -81,20 +81,20 @@ async fn serve(args: DevArgs, stop: Stop) -> Result<(), Failure> {
         .parse()
         .ends(Exit::Internal)?;
     let config = world.settings.agent(&url, args.kubeconfig, args.context)?;
-    let silence = Box::pin(may_impersonate(&config)).await?;
+    let untold = Box::pin(may_impersonate(&config)).await?;
     let agent = agent::start(config).await?;
 
     let outcome = tokio::select! {
         biased;
         () = stop.draining() => Ok(()),
-        outcome = world.play(&url, &agent, silence.as_deref()) => outcome,
+        outcome = world.play(&url, &agent, untold.as_ref()) => outcome,
     };
     tokio::join!(relay.drain(GRACE), agent.drain(GRACE));
     outcome
 }
 
-/// Whether the user's kubeconfig lets it act for a job; of an API server that does not answer, why.
-async fn may_impersonate(config: &adit_agent::Config) -> Result<Option<String>, Failure> {
+/// Whether the user's kubeconfig lets it act for a job; of an API server that does not tell, why.
+async fn may_impersonate(config: &adit_agent::Config) -> Result<Option<NoAnswer>, Failure> {
     let Ok(cluster) = Trial::of(config.clone()).cluster().await else {
         // The agent's start tells why.
         return Ok(None);
@@ -109,7 +109,7 @@ async fn may_impersonate(config: &adit_agent::Config) -> Result<Option<String>, 
             Err(Failure::new(Exit::NotPermitted, error).advising(advice))
         }
         Ok(_) => Ok(None),
-        Err(error) => Ok(Some(chain(&error))),
+        Err(error) => Ok(Some(error)),
     }
 }
 
@@ -159,7 +159,7 @@ impl World {
         &self,
         url: &RelayUrl,
         agent: &Agent,
-        silence: Option<&str>,
+        untold: Option<&NoAnswer>,
     ) -> Result<(), Failure> {
         timeout(CONNECT_WITHIN, agent.connected())
             .await
@@ -176,7 +176,7 @@ impl World {
             context: &self.context,
             relay: url,
             job: &impersonation,
-            silence,
+            untold,
         }
         .print()
         .context("cannot print")

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
+use adit_agent::NoAnswer;
 use adit_identity::Impersonation;
 
 use crate::kubeconfig::RelayUrl;
@@ -15,8 +16,8 @@ pub(super) struct Announcement<'a> {
     pub(super) context: &'a str,
     pub(super) relay: &'a RelayUrl,
     pub(super) job: &'a Impersonation,
-    /// Why the cluster did not answer, if it did not.
-    pub(super) silence: Option<&'a str>,
+    /// Why the cluster did not tell what the user's kubeconfig may, if it did not.
+    pub(super) untold: Option<&'a NoAnswer>,
 }
 
 impl Announcement<'_> {
@@ -32,17 +33,22 @@ impl fmt::Display for Announcement<'_> {
             context,
             relay,
             job,
-            silence,
+            untold,
         } = self;
         writeln!(
             f,
             "A relay at {relay} and an agent are up; your cluster is behind context {context}."
         )?;
-        if let Some(silence) = silence {
-            writeln!(
+        match untold {
+            None => {}
+            Some(why @ (NoAnswer::Unreached(_) | NoAnswer::Late)) => writeln!(
                 f,
-                "It does not answer, and until it does no request will work: {silence}"
-            )?;
+                "It does not answer, and until it does no request will work: {why}"
+            )?,
+            Some(why @ NoAnswer::Answered(..)) => writeln!(
+                f,
+                "It does not tell whether your kubeconfig may act for a job: {why}"
+            )?,
         }
         write!(
             f,
@@ -68,6 +74,8 @@ impl fmt::Display for Announcement<'_> {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     #[test]
@@ -81,16 +89,31 @@ mod tests {
             context: "group/app:dev",
             relay: &relay,
             job: &job,
-            silence: None,
+            untold: None,
         };
-        let away = Announcement {
-            silence: Some("connection refused"),
-            ..text
-        };
-        let (text, away) = (text.to_string(), away.to_string());
-        assert!(!text.contains("does not answer"), "{text}");
-        let second = away.lines().nth(1).unwrap();
-        assert!(second.starts_with("It does not answer") && second.ends_with("connection refused"));
+        let away = NoAnswer::Unreached("connection refused".to_owned());
+        let refusing = NoAnswer::Answered(StatusCode::FORBIDDEN, "not you".to_owned());
+        for (why, first, last) in [
+            (&away, "It does not answer", ": connection refused"),
+            (
+                &refusing,
+                "It does not tell",
+                "it answers 403 Forbidden: not you",
+            ),
+        ] {
+            let untold = Announcement {
+                untold: Some(why),
+                ..text
+            };
+            let told = untold.to_string();
+            let second = told.lines().nth(1).unwrap();
+            assert!(
+                second.starts_with(first) && second.ends_with(last),
+                "{second}"
+            );
+        }
+        let text = text.to_string();
+        assert!(!text.contains("It does not"), "{text}");
         for line in [
             "    export KUBECONFIG=/tmp/adit-dev-x/kubeconfig\n",
             "    user    gitlab:ci_job:1\n",
