@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use adit_agent::dial::DialError;
-use adit_process::Exit;
 use adit_process::tls::{ClientTls, H2, HTTP_1_1, TlsError, TrustRoots};
+use adit_process::{Exit, chain};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderValue, Request, StatusCode};
@@ -145,6 +145,7 @@ pub(super) async fn reachable(
     let parts = relay.parts();
     let dialler = way::dialler(&parts, &tls, way::proxy(&parts)?)?;
     let mut pauses = PAUSES.into_iter();
+    let mut is_told = false;
     loop {
         let answer = exchange(&dialler, request(relay, token)).await;
         let agents = answer
@@ -158,10 +159,12 @@ pub(super) async fn reachable(
             return agents;
         };
         if let Err(error) = &agents
-            && pause == FIRST_PAUSE
+            && !is_told
         {
+            is_told = true;
+            let why = chain(error);
             warn(format_args!(
-                "{relay} gave no list of agents: {error}; asking again"
+                "{relay} gave no list of agents: {why}; asking again"
             ));
         }
         sleep(pause).await;
@@ -206,9 +209,11 @@ pub(crate) fn listed(status: StatusCode, body: &[u8]) -> Result<Vec<Reachable>, 
 pub(crate) const NO_AGENT: &str = "ask for an entry in an agent's ci_access, or look whether `environments` or `protected_branches_only` of the entry keep this job out";
 
 /// Between tries: long enough for a relay that is being replaced.
-const PAUSES: [Duration; 3] = [FIRST_PAUSE, Duration::from_secs(3), Duration::from_secs(5)];
-
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+];
 
 #[cfg(test)]
 mod tests {

@@ -256,8 +256,22 @@ fn relay_that_is_away_is_told_of_while_it_is_asked_again() {
     // Nobody listens on it any more.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let url = format!("http://{}", free.unwrap());
-    let mut asking = adit(&["kubeconfig", "--relay", &url, "--output", "-"])
+    tells_why_it_asks_again(&url);
+}
+
+#[test]
+fn relay_that_goes_away_after_its_first_answer_is_told_of() {
+    let unnamed = r#"{"agents":[{"id":42,"context":"group/app:42"}]}"#;
+    let relay = FakeRelay::answering("200 OK", unnamed);
+    tells_why_it_asks_again(&relay.url);
+    relay.request.join().unwrap();
+}
+
+/// The first line that comes says why the relay is asked again.
+fn tells_why_it_asks_again(url: &str) {
+    let mut asking = adit(&["kubeconfig", "--relay", url, "--output", "-"])
         .env("CI_JOB_TOKEN", "glcbt-64_opaque")
+        .env("KUBE_CONTEXT", "group/app:prod")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -268,9 +282,10 @@ fn relay_that_is_away_is_told_of_while_it_is_asked_again() {
     asking.kill().unwrap();
     asking.wait().unwrap();
     assert!(
-        told.starts_with("warning: ") && told.contains(&url) && told.contains("asking again"),
+        told.starts_with("warning: ") && told.contains(url) && told.contains("asking again"),
         "{told}"
     );
+    assert!(told.contains("onnection refused"), "{told}");
 }
 
 #[test]
