@@ -55,14 +55,18 @@ pub enum KeySource {
     File(PathBuf),
 }
 
-/// As logs and the doctor name it.
+/// As logs and the doctor name it: in a query there may be a secret.
 impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url) => f.write_str(url),
+            Self::Url(url) => f.write_str(without_query(url)),
             Self::File(path) => write!(f, "{} (jwks_file)", path.display()),
         }
     }
+}
+
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
 }
 
 impl OidcConfig {

@@ -12,7 +12,7 @@ use crate::gitlab::{
     files::RawAgentFiles,
     gitaly::{GitalyConfig, RawGitaly},
 };
-use crate::url::{NO_URL, is_private_enough, is_url};
+use crate::url::{NO_URL, USERINFO, has_userinfo, is_private_enough, is_url};
 
 /// The section `gitlab` of a relay's config.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -230,6 +230,10 @@ fn check_header(text: &str) -> Result<HeaderName, &'static str> {
 fn check_url(url: &str, key: &Key, mistakes: &mut Mistakes) -> Option<()> {
     if !is_url(url) || url.contains('?') {
         mistakes.add(key, NO_URL);
+        return None;
+    }
+    if has_userinfo(url) {
+        mistakes.add(key, USERINFO);
         return None;
     }
     if !is_private_enough(url) {

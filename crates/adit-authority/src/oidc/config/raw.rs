@@ -14,10 +14,10 @@ use adit_identity::{
 };
 use serde::Deserialize;
 
-use super::{KeySource, OidcConfig, OidcIssuer};
+use super::{KeySource, OidcConfig, OidcIssuer, without_query};
 use crate::{
     oidc::DEFAULT_MAX_CACHED_TOKENS,
-    url::{NO_URL, is_private_enough, is_url},
+    url::{NO_URL, USERINFO, has_userinfo, is_private_enough, is_url},
 };
 
 /// The section `oidc` of a relay's config.
@@ -51,7 +51,7 @@ pub struct RawIssuer {
     /// How often keys are fetched; by default every `10s` when they are in a file. A token with an unknown key causes a fetch at once.
     pub refresh_interval: Option<String>,
     /// Shortest time between two fetches, whatever tokens arrive. One with a new key that comes too early is told to come back: 503,
-    /// `token_key_pending`.
+    /// `token_key_pending`. Above `4m` the alert `AditIssuerKeysEnd` does not see fetches that fail.
     pub min_refresh_interval: Option<String>,
     /// When a fetch is given up.
     pub fetch_timeout: Option<String>,
@@ -172,7 +172,13 @@ impl RawIssuer {
             (Some(url), None) => url,
             (None, None) => format!("{}/oauth/discovery/keys", self.url.trim_end_matches('/')),
         };
-        if !is_private_enough(&url) {
+        if has_userinfo(&url) {
+            mistakes.add(
+                &key.field(if is_given { "jwks_url" } else { "url" }),
+                USERINFO,
+            );
+        } else if !is_private_enough(&url) {
+            let url = without_query(&url);
             let what =
                 format_args!("`{url}` is not https: whoever is on the way could put in keys");
             if is_given {

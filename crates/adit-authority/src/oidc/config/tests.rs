@@ -97,6 +97,27 @@ fn keys_come_over_tls_or_from_this_machine() {
 }
 
 #[test]
+fn no_secret_of_an_issuers_url_is_shown() {
+    for (issuer, key) in [
+        ("url: 'https://me:hidden@g'", "oidc.issuers[0].url"),
+        (
+            "url: 'https://g', jwks_url: 'https://me:hidden@g/keys'",
+            "oidc.issuers[0].jwks_url",
+        ),
+        (
+            "url: 'https://g', jwks_url: 'http://g/keys?token=hidden'",
+            "oidc.issuers[0].jwks_url",
+        ),
+    ] {
+        let told = check(&format!("issuers: [{{{issuer}, audiences: [a]}}]")).unwrap_err();
+        let told = told.to_string();
+        assert!(told.contains(key) && !told.contains("hidden"), "{told}");
+    }
+    let keys = KeySource::Url("https://g/keys?token=hidden".into());
+    assert_eq!(keys.to_string(), "https://g/keys");
+}
+
+#[test]
 fn every_mistake_is_told_with_its_key() {
     let yaml = "
 max_cached_tokens: 0
