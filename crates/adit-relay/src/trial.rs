@@ -23,7 +23,7 @@ use crate::{
     gitlab::Client,
     relay::{
         StartError,
-        files::{self, Believed},
+        files::{self, Bundles},
     },
 };
 
@@ -209,7 +209,7 @@ impl Trial {
     pub async fn issuers(&self) -> Result<Vec<IssuerKeys>, StartError> {
         let fetch = Fetch::new(&files::issuers_roots(
             &self.config,
-            &mut Believed::default(),
+            &mut Bundles::default(),
         )?);
         let mut fetched = Vec::new();
         for issuer in &self.config.oidc.issuers {
@@ -294,7 +294,7 @@ impl Trial {
     /// They cannot be used.
     pub fn gitaly_roots(&self) -> Result<(), StartError> {
         let gitlab = self.config.gitlab.as_ref();
-        let mut believed = Believed::default();
+        let mut believed = Bundles::default();
         let roots = gitlab.map(|gitlab| files::gitaly_roots(&self.config, gitlab, &mut believed));
         roots.transpose().map(drop)
     }
@@ -326,7 +326,7 @@ impl Trial {
     }
 
     fn client(&self, gitlab: &GitLabConfig) -> Result<Client, StartError> {
-        let tls = files::gitlab_roots(&self.config, gitlab, &mut Believed::default())?;
+        let tls = files::gitlab_roots(&self.config, gitlab, &mut Bundles::default())?;
         let uncounted = Durations::default();
         Ok(Client::new(&gitlab.url, &tls, uncounted))
     }
@@ -335,7 +335,7 @@ impl Trial {
 fn collector(config: &CollectorConfig) -> Result<Collector, StartError> {
     let token = files::collector_token(Some(config))?;
     let token = token.map(|loaded| Arc::new(loaded.secret));
-    files::collector(config, token, &mut Believed::default())
+    files::collector(config, token, &mut Bundles::default())
 }
 
 async fn in_time<T>(

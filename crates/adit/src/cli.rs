@@ -45,18 +45,6 @@ pub(crate) struct LoggingArgs {
     pub(crate) format: Format,
 }
 
-/// With a tip where a config file stands alone: `adit relay relay.yaml`.
-pub(crate) fn advised(mut error: clap::Error) -> clap::Error {
-    if error.kind() == ErrorKind::UnknownArgument
-        && let Some(ContextValue::String(file)) = error.get(ContextKind::InvalidArg)
-        && [".yaml", ".yml"].iter().any(|end| file.ends_with(end))
-    {
-        let tip = format!("a config file goes with `--config`: `--config {file}`").into();
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-    }
-    error
-}
-
 impl LoggingArgs {
     /// What to log, if anything is said: a variable that is set to nothing, as templates leave them, says nothing.
     pub(crate) fn given(&self) -> Option<&str> {
@@ -104,6 +92,18 @@ impl Cli {
         };
         self.logging.given().unwrap_or(default)
     }
+}
+
+/// With a tip where a config file stands alone: `adit relay relay.yaml`.
+pub(crate) fn advised(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(file)) = error.get(ContextKind::InvalidArg)
+        && [".yaml", ".yml"].iter().any(|end| file.ends_with(end))
+    {
+        let tip = format!("a config file goes with `--config`: `--config {file}`").into();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }
 
 const AFTER_HELP: &str = "\

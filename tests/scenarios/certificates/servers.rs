@@ -100,13 +100,8 @@ fn issuer_is_believed_by_what_the_file_holds_now() {
 }
 
 async fn until_more(relay: &TestRelay, counter: &str) {
-    let before = relay.metrics().await.sum(counter);
-    adit_tests::within("more of them", async {
-        while relay.metrics().await.sum(counter) <= before {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    let before = relay.metrics().await.value(counter);
+    relay.until_metric(counter, |now| now > before).await;
 }
 
 #[test]

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use super::{
     Configured, StartError, Upkeep,
     configured::Parts,
-    files::{self, Believed},
+    files::{self, Bundles},
     gitlab_api,
     of_gitlab::OfGitLab,
 };
@@ -90,7 +90,7 @@ impl Built {
             certificates.believe(port, roots);
             upkeep.keep(roots.clone());
         }
-        let mut believed = Believed::default();
+        let mut believed = Bundles::default();
         let (oidc, refreshes) = oidc(&config, &mut believed)?;
 
         let stop = Stop::new();
@@ -274,7 +274,7 @@ impl Built {
     }
 }
 
-fn oidc(config: &Config, believed: &mut Believed) -> Result<(Oidc, Vec<KeyRefresh>), StartError> {
+fn oidc(config: &Config, believed: &mut Bundles) -> Result<(Oidc, Vec<KeyRefresh>), StartError> {
     let tls = files::issuers_roots(config, believed)?;
     let fetch: Arc<dyn FetchKeys> = Arc::new(Fetch::new(&tls));
     Ok(Oidc::new(config.oidc.clone(), &fetch))

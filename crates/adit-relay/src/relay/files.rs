@@ -91,9 +91,9 @@ pub(crate) fn gitlab_api_certificate(
 
 /// Bundles of those that are believed where the relay dials, each once: a relay that runs keeps them.
 #[derive(Debug, Default)]
-pub(crate) struct Believed(Vec<ServerRoots>);
+pub(crate) struct Bundles(Vec<ServerRoots>);
 
-impl Believed {
+impl Bundles {
     fn roots(&mut self, key: &'static str, from: TrustRoots) -> Result<ServerRoots, StartError> {
         if let Some(known) = self.0.iter().find(|known| known.key() == key) {
             return Ok(known.clone());
@@ -113,7 +113,7 @@ impl Believed {
 /// Whom the relay believes to be an issuer.
 pub(crate) fn issuers_roots(
     config: &Config,
-    believed: &mut Believed,
+    believed: &mut Bundles,
 ) -> Result<ClientTls, StartError> {
     client_tls(&[in_general(config)], &[], believed)
 }
@@ -122,7 +122,7 @@ pub(crate) fn issuers_roots(
 pub(crate) fn gitlab_roots(
     config: &Config,
     gitlab: &GitLabConfig,
-    believed: &mut Believed,
+    believed: &mut Bundles,
 ) -> Result<ClientTls, StartError> {
     client_tls(&[of_gitlab(gitlab), in_general(config)], &[], believed)
 }
@@ -131,7 +131,7 @@ pub(crate) fn gitlab_roots(
 pub(crate) fn gitaly_roots(
     config: &Config,
     gitlab: &GitLabConfig,
-    believed: &mut Believed,
+    believed: &mut Bundles,
 ) -> Result<ClientTls, StartError> {
     let own = (
         "authorities.gitlab.gitaly.ca_file",
@@ -158,7 +158,7 @@ pub(crate) fn collector_token(
 pub(crate) fn collector(
     config: &CollectorConfig,
     token: Option<Arc<Token>>,
-    believed: &mut Believed,
+    believed: &mut Bundles,
 ) -> Result<Collector, StartError> {
     let instance = Instance {
         service: "adit-relay",
@@ -174,7 +174,7 @@ pub(crate) fn collector(
 pub(crate) fn audit(
     config: &Config,
     token: Option<Arc<Token>>,
-    believed: &mut Believed,
+    believed: &mut Bundles,
 ) -> Result<Option<Sink>, StartError> {
     let to = &config.audit.to;
     let sink = match to {
@@ -195,7 +195,7 @@ pub(crate) fn traces(
     config: &Config,
     token: Option<Arc<Token>>,
     counts: Counts,
-    believed: &mut Believed,
+    believed: &mut Bundles,
 ) -> Result<Option<(Traces, Exporter)>, StartError> {
     let Some(config) = &config.traces else {
         return Ok(None);
@@ -247,7 +247,7 @@ fn of_gitlab(gitlab: &GitLabConfig) -> Bundle<'_> {
 fn client_tls(
     bundles: &[Bundle<'_>],
     alpn: &[&[u8]],
-    believed: &mut Believed,
+    believed: &mut Bundles,
 ) -> Result<ClientTls, StartError> {
     let named = bundles
         .iter()

@@ -10,7 +10,7 @@ use adit_process::secret_file::SecretError;
 
 use super::{
     StartError, Upkeep,
-    files::{self, Believed},
+    files::{self, Bundles},
 };
 use crate::{
     config::Config,
@@ -40,7 +40,7 @@ impl OfGitLab {
         config: &Config,
         cuts: Cuts,
         metrics: &Arc<Metrics>,
-        believed: &mut Believed,
+        believed: &mut Bundles,
         upkeep: &mut Upkeep,
     ) -> Result<Self, StartError> {
         let shared = config.gitlab.as_ref().map(files::api_secret).transpose()?;
@@ -69,7 +69,7 @@ fn gitlab(
     secret: Option<Arc<ApiSecret>>,
     cuts: Cuts,
     metrics: &Metrics,
-    believed: &mut Believed,
+    believed: &mut Bundles,
     upkeep: &mut Upkeep,
 ) -> Result<Option<Arc<GitLab>>, StartError> {
     let Some(gitlab) = &config.gitlab else {
@@ -100,7 +100,7 @@ fn events(
 }
 
 /// Asked for agents' files alone: what they say, and, for GitLab's pages, where there are some.
-fn gitaly(config: &Config, believed: &mut Believed) -> Result<Option<Arc<Gitaly>>, StartError> {
+fn gitaly(config: &Config, believed: &mut Bundles) -> Result<Option<Arc<Gitaly>>, StartError> {
     let asking = config.gitlab.as_ref().filter(|gitlab| {
         let files = gitlab.agent_files.as_ref();
         config.gitlab_api.is_some() || files.is_some_and(|files| files.asks_gitaly)

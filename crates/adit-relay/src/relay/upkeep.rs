@@ -12,7 +12,7 @@ use adit_process::{
 use prometheus_client::metrics::counter::Counter;
 use tokio::task::JoinSet;
 
-use super::files::Believed;
+use super::files::Bundles;
 use crate::metrics::Metrics;
 
 /// Tasks that end when this is dropped.
@@ -57,7 +57,7 @@ impl Upkeep {
     }
 
     /// Has CAs of servers replaced whenever their file holds others, and gives them.
-    pub(super) fn believed(&mut self, believed: Believed) -> Vec<ServerRoots> {
+    pub(super) fn believed(&mut self, believed: Bundles) -> Vec<ServerRoots> {
         let reloads = self.server_ca_reloads.clone();
         let kept = believed.into_kept();
         let kept: Vec<_> = kept

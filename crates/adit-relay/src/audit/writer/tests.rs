@@ -109,7 +109,7 @@ async fn what_a_mute_collector_is_sent_holds_up_no_end_and_is_counted_lost() {
     );
     let config = Config::try_from(RawConfig::from_yaml(&yaml).unwrap()).unwrap();
     let written = written_to(
-        files::audit(&config, None, &mut files::Believed::default())
+        files::audit(&config, None, &mut files::Bundles::default())
             .unwrap()
             .unwrap(),
     );
