@@ -1,7 +1,8 @@
 //! Decides which texts say what passes into the log: the same for flags, the environment and config files.
 //!
-//! The invariant: no text silences a process by mistake. tracing takes every word that is no level for a module's name, and then lets
-//! nothing else pass; so a module needs its level here, and whoever wants silence writes `off`.
+//! The invariant: no slip of the pen silences a process. tracing takes every word that is no level for a module's name, and then lets
+//! nothing else pass; so a module needs its level here, and whoever wants silence writes `off`. Modules of adit's without a level beside
+//! them are taken as they stand, also those of another process: which crates run in this one is not known here.
 
 use std::fmt;
 use std::str::FromStr;
