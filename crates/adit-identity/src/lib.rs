@@ -1,6 +1,6 @@
 //! Who a caller is and as whom an agent acts: ids, identities of jobs and users, impersonations. Parsed, checked and printed here;
 //! nothing in this crate reads a file, a socket or a clock, and nothing in it holds a token. How config files are checked
-//! ([`mistakes`]) is here, too, below all crates that have some.
+//! ([`mistakes`]) is here, too, below all crates that have some, and which addresses are one caller's ([`site()`]).
 //!
 //! Invariants that the rest of adit builds on:
 //!  - An [`Impersonation`] can be sent as `Impersonate-*` headers and arrives as it was: it has a user, and none of its
@@ -19,6 +19,7 @@ mod label;
 pub mod mistakes;
 pub mod operation;
 mod path;
+mod site;
 mod slug;
 mod user;
 
@@ -28,5 +29,6 @@ pub use impersonation::{ActAs, BadImpersonation, Extra, Impersonation, Part};
 pub use job::{GitRef, JobIdentity, Namespace, Project, RefKind, User};
 pub use label::{BadLabel, Label};
 pub use path::{BadPath, FullPath};
+pub use site::site;
 pub use slug::environment_slug;
 pub use user::{AccessType, RoleNames, UserIdentity, UserRoles};

@@ -140,7 +140,7 @@ pub struct LimitsConfig {
     /// Connections, of callers and agents together. Default 20,000: about 1 GiB with TLS, more than files are usually
     /// allowed.
     pub connections: usize,
-    /// Connections from one address. Default 5,000: a fleet of runners behind one address.
+    /// Connections from one address, or one /64 of IPv6. Default 5,000: a fleet of runners behind one address.
     pub connections_per_address: usize,
     /// Bytes of an `Authorization` header. Default 16 KiB: an ID token that lists 200 groups has 12.
     pub credential_bytes: usize,

@@ -118,6 +118,17 @@ fn relays_manifests_give_it_the_time_and_memory_that_its_configuration_takes() {
     }
 }
 
+/// The default is for a relay that has more.
+#[test]
+fn one_address_cannot_have_every_place_of_a_relay_as_shipped() {
+    let manifest: Value = serde_saphyr::from_str(&read("manifests/relay/relay.yaml")).unwrap();
+    let chart: Value = serde_saphyr::from_str(&read("charts/adit-relay/values.yaml")).unwrap();
+    let limits = &manifest["limits"];
+    assert_eq!(&chart["config"]["limits"], limits);
+    let most = |key: &str| limits[key].as_u64().unwrap();
+    assert!(2 * most("connections_per_address") <= most("connections"));
+}
+
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 /// Agents that one relay has, and those of them that stand still at once.

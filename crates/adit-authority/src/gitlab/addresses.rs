@@ -4,10 +4,11 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
+use adit_identity::site;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -114,14 +115,6 @@ impl Addresses {
 
 /// Where all go for whom there is no bucket.
 const REST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
-/// What one customer has: an address, or a network of IPv6 with its 64 bits.
-fn site(from: IpAddr) -> IpAddr {
-    match from.to_canonical() {
-        v4 @ IpAddr::V4(_) => v4,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-    }
-}
 
 #[cfg(test)]
 mod tests {

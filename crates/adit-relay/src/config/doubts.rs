@@ -29,7 +29,7 @@ impl Doubts {
 }
 
 impl Config {
-    /// What keeps everybody out, or an agent, or tells everybody too much, each with its key. A relay starts all the same.
+    /// What keeps everybody out, or an agent, or lets one do so, or tells everybody too much, each with its key. A relay starts all the same.
     #[must_use]
     pub fn doubts(&self) -> Vec<Mistake> {
         let root = Key::root();
@@ -54,6 +54,11 @@ impl Config {
         if example.is_some_and(|token| self.agents.tokens().holder(&token).is_some()) {
             doubt(root.field("agents"), EXAMPLES_TOKEN);
         }
+        let limits = &self.limits;
+        if limits.connections_per_address >= limits.connections {
+            let key = root.field("limits").field("connections_per_address");
+            doubt(key, ALL_PLACES);
+        }
         let issuers = authorities.field("oidc").field("issuers");
         for (at, issuer) in self.oidc.issuers.iter().enumerate() {
             if issuer.url.ends_with('/') {
@@ -67,6 +72,7 @@ impl Config {
 const NO_AUTHORITY: &str = "nobody vouches for jobs or users, so the relay lets none in: name an issuer of ID tokens in authorities.oidc.issuers, or a GitLab in authorities.gitlab";
 const NO_AGENTS: &str = "none is named, and GitLab is asked about none (authorities.gitlab.api_secret_file), so none can connect";
 const OPEN_SERIES: &str = "/metrics asks nobody who he is, and the private port is not on loopback (admin.address): whoever reaches it learns the ids of these agents, so let scrapers alone reach it";
+const ALL_PLACES: &str = "not below limits.connections, so one address may hold every place, without a token: set it lower, and where all come from a balancer's address, leave at least some places";
 /// Of `deploy/relay.example.yaml`.
 const EXAMPLE: &str = "sha256:5a7729612c59edd8fbe3cdc3cc9dd716c281bd5a96daa1ba141fb5022676db1a";
 const EXAMPLES_TOKEN: &str = "one has the token of the example file, which is nobody's: put yours there, from `adit token new`";

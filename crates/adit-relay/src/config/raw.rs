@@ -207,7 +207,8 @@ pub struct RawTunnel {
 pub struct RawLimits {
     /// Connections of jobs and agents together. About 1 GiB with TLS. More are hung up on: `adit_relay_connections_refused_total`.
     pub connections: Option<u64>,
-    /// Connections from one address: a fleet of runners behind one, or a balancer.
+    /// Connections from one address, or one /64 of IPv6: a fleet of runners behind one, or a balancer without the PROXY protocol, from which all
+    /// come. Below `connections`, or one address may hold every place. The charts and manifests say 2500 of 5000.
     pub connections_per_address: Option<u64>,
     /// Requests at once on one HTTP/2 connection. Clients wait by themselves beyond it: `adit_relay_connections_full_total`.
     pub streams_per_connection: Option<u64>,

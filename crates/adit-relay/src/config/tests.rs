@@ -280,3 +280,22 @@ fn series_of_agents_that_everybody_may_read_are_doubted() {
     assert_eq!(doubts("[::1]:8151", 1), [""; 0]);
     assert_eq!(doubts("0.0.0.0:8151", 0), [""; 0]);
 }
+
+#[test]
+fn an_address_that_may_have_every_place_is_doubted() {
+    let is_doubted = |limits: &str| {
+        let yaml = format!("listen: {{address: '127.0.0.1:0'}}\nlimits: {{{limits}}}");
+        let doubts = check(&yaml).unwrap().doubts();
+        let mut keys = doubts.iter().map(|doubt| doubt.key.to_string());
+        keys.any(|key| key == "limits.connections_per_address")
+    };
+    for (limits, expected) in [
+        ("", false),
+        ("connections: 5001", false),
+        ("connections: 5000", true),
+        ("connections: 5000, connections_per_address: 4999", false),
+        ("connections_per_address: 20000", true),
+    ] {
+        assert_eq!(is_doubted(limits), expected, "{limits}");
+    }
+}

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use adit_identity::site;
 use adit_process::{
     net::{BufferedStream, WebSocket},
     tls::{H2, refuse_plain},
@@ -33,7 +34,7 @@ use crate::metrics::{NoHandshake, Protocol};
 #[derive(Debug)]
 pub(crate) struct Places {
     taken: AtomicUsize,
-    by_address: DashMap<IpAddr, usize>,
+    by_site: DashMap<IpAddr, usize>,
 }
 
 /// Why a connection is hung up on before the first byte.
@@ -49,7 +50,7 @@ impl Places {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             taken: AtomicUsize::new(0),
-            by_address: DashMap::new(),
+            by_site: DashMap::new(),
         })
     }
 
@@ -57,7 +58,7 @@ impl Places {
     pub(crate) fn take(self: &Arc<Self>, most: usize) -> Result<Place, NoPlace> {
         let place = Place {
             places: Arc::clone(self),
-            address: None,
+            site: None,
         };
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
         if taken >= most {
@@ -71,23 +72,24 @@ impl Places {
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
-    /// For which it is counted, once that is known.
-    address: Option<IpAddr>,
+    /// The site for which it is counted, once that is known.
+    site: Option<IpAddr>,
 }
 
 impl Place {
-    /// Counts it for an address, too, which may have so many.
+    /// Counts it for an address, too, whose site may have so many.
     pub(crate) fn of(mut self, address: IpAddr, most: usize) -> Result<Self, NoPlace> {
-        let mut of_address = self.places.by_address.entry(address).or_insert(0);
-        let is_full = *of_address >= most;
+        let site = site(address);
+        let mut of_site = self.places.by_site.entry(site).or_insert(0);
+        let is_full = *of_site >= most;
         if !is_full {
-            *of_address += 1;
+            *of_site += 1;
         }
-        drop(of_address);
+        drop(of_site);
         if is_full {
             return Err(NoPlace::Address);
         }
-        self.address = Some(address);
+        self.site = Some(site);
         Ok(self)
     }
 }
@@ -95,8 +97,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.taken.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.address {
-            self.places.by_address.remove_if_mut(&address, |_, count| {
+        if let Some(site) = self.site {
+            self.places.by_site.remove_if_mut(&site, |_, count| {
                 *count = count.saturating_sub(1);
                 *count == 0
             });
@@ -249,6 +251,24 @@ mod tests {
         assert_eq!(take(THERE).unwrap_err(), NoPlace::Relay);
         drop(here);
         assert!(take(HERE).is_ok());
-        assert_eq!(places.by_address.len(), 1);
+        assert_eq!(places.by_site.len(), 1);
+    }
+
+    #[test]
+    fn hosts_of_one_network_have_its_places_together() {
+        let places = Places::new();
+        let take = |address: &str| {
+            let place = places.take(10).unwrap();
+            place.of(address.parse().unwrap(), 2)
+        };
+        let held = [
+            take("2001:db8:0:1::1").unwrap(),
+            take("2001:db8:0:1::2").unwrap(),
+        ];
+        assert_eq!(take("2001:db8:0:1::3").unwrap_err(), NoPlace::Address);
+        assert!(take("2001:db8:0:2::3").is_ok());
+        drop(held);
+        assert!(places.by_site.is_empty());
+        assert!(take("2001:db8:0:1::3").is_ok());
     }
 }
