@@ -78,6 +78,7 @@ fn requests_and_tokens_are_counted() {
                 ("adit_agent_api_server_answers_total{class=\"2xx\"}", 4.0),
                 ("adit_agent_api_server_answers_total{class=\"4xx\"}", 1.0),
                 ("adit_agent_first_byte_seconds_count", 5.0),
+                ("adit_agent_api_server_seconds_count", 5.0),
                 (
                     "adit_agent_read_ahead_bytes{window=\"wide\"}",
                     f64::from(1 << 20),
@@ -97,6 +98,43 @@ fn requests_and_tokens_are_counted() {
             .until_metric("adit_agent_read_ahead_bytes{window=\"wide\"}", closed)
             .await;
         world.stop().await;
+    });
+}
+
+#[test]
+fn time_at_the_api_server_has_no_wait_for_a_connection() {
+    scenario(async {
+        let (kube, relay) = (kube().start().await, relay().start().await);
+        let line = Line::to(kube.address()).await;
+        let agent = agent("prod")
+            .to(&relay)
+            .serving_by(kube.kubeconfig_via(line.address()))
+            .with("kubernetes", "max_streams_per_connection", 1);
+        let agent = agent.start().await;
+        let http2 = relay.job(9001).http2().await;
+        // Whoever comes next needs a connection of his own.
+        let watch = http2.send(get("/watch")).await.unwrap();
+        let sums = async || {
+            let metrics = agent.metrics().await;
+            ["first_byte", "api_server"]
+                .map(|what| metrics.value(&format!("adit_agent_{what}_seconds_sum")))
+        };
+        let [first_byte, api_server] = sums().await;
+        let each_way = Duration::from_millis(40);
+        line.delay(each_way);
+        http2.get("/api").await.echo();
+        let [first_byte_then, api_server_then] = sums().await;
+        let took = api_server_then - api_server;
+        let waited = first_byte_then - first_byte - took;
+        // TLS goes there and back before the request does.
+        let there_and_back = 2.0 * each_way.as_secs_f64();
+        assert!(took >= there_and_back, "{took}");
+        assert!(waited >= there_and_back, "{waited}");
+        drop((watch, http2));
+        relay.stop().await;
+        agent.stop().await;
+        drop(line);
+        kube.stop().await;
     });
 }
 

@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) failures: Each<Failure, Counter>,
     answers: Each<Class, Counter>,
     first_byte: Durations,
+    api_server: Durations,
     pub(crate) connections: Gauge,
     pub(crate) upgrades: Gauge,
     read_ahead: Each<Window, Gauge>,
@@ -205,6 +206,12 @@ impl Metrics {
             self.first_byte.clone(),
         );
         registry.register_with_unit(
+            "api_server",
+            "From the call of the API server to the head of its answer, as in the audit log: without the wait for a connection, unless it is an upgrade, which makes its own",
+            Unit::Seconds,
+            self.api_server.clone(),
+        );
+        registry.register_with_unit(
             "in_hand",
             "Bytes of requests that the API server has not taken",
             Unit::Bytes,
@@ -312,10 +319,11 @@ impl Metrics {
         self.lost.of(cause).inc();
     }
 
-    /// An answer came, so long after its request.
-    pub(crate) fn answer(&self, status: StatusCode, after: Duration) {
+    /// An answer came, so long after its request, and so long after the API server was called.
+    pub(crate) fn answer(&self, status: StatusCode, after: Duration, called: Duration) {
         self.answers.of(Class::of(status)).inc();
         self.first_byte.observe(after);
+        self.api_server.observe(called);
     }
 }
 
@@ -380,7 +388,8 @@ mod tests {
         metrics.tunnel_end(End::Drained);
         metrics.failure(Failure::BeyondCeiling);
         metrics.connection_end(Loss::Silent);
-        metrics.answer(StatusCode::NOT_FOUND, Duration::from_millis(3));
+        let [after, called] = [3, 2].map(Duration::from_millis);
+        metrics.answer(StatusCode::NOT_FOUND, after, called);
         metrics.streams.inc();
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
@@ -391,6 +400,7 @@ mod tests {
             "adit_agent_connection_ends_total{cause=\"silent\"} 1",
             "adit_agent_api_server_answers_total{class=\"4xx\"} 1",
             "adit_agent_first_byte_seconds_count 1",
+            "adit_agent_api_server_seconds_sum 0.002",
             "adit_agent_streams_open 1",
             "adit_agent_read_ahead_bytes{window=\"wide\"} 0",
             "adit_agent_in_hand_bytes 0",

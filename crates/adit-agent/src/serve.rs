@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use adit_exchange::{AnswerError, Asked, BadHead, HeadLimits, answer, informational, switch};
 use adit_identity::operation::Target;
@@ -255,7 +256,7 @@ impl Service {
         };
         *head = None;
         let took = called.elapsed();
-        self.answered(stream, asked, response.status(), began, span);
+        self.answered(stream, asked, response.status(), (began, took), span);
         let mut answering = pin!(answer(stream, response, Some(took)));
         let both = poll_fn(|cx| {
             // Whether it is done shows in itself.
@@ -266,15 +267,16 @@ impl Service {
         Ok(answered?)
     }
 
+    /// Begun then, and answered by the API server within so long.
     fn answered(
         &self,
         stream: &TunnelStream,
         asked: &Asked<Acting>,
         status: StatusCode,
-        began: Instant,
+        (began, took): (Instant, Duration),
         span: &mut Option<Span>,
     ) {
-        self.metrics.answer(status, began.elapsed());
+        self.metrics.answer(status, began.elapsed(), took);
         tracing::debug!(
             stream.id = stream.id(),
             request.id = asked.request_id,
@@ -317,19 +319,20 @@ impl Service {
         let called = called(span, &mut asked.headers);
         let calling = pin!(self.kube.upgrade(take(asked), protocols));
         let (upgrading, _held) = unless_left(stream, calling).await??;
-        let took = Some(called.elapsed());
+        let took = called.elapsed();
         *head = None;
         let (headers, upgraded, listening) = match upgrading {
             Upgrading::Answered(response) => {
-                self.answered(stream, asked, response.status(), began, span);
-                let answered = unless_left(stream, pin!(answer(stream, response, took))).await?;
+                self.answered(stream, asked, response.status(), (began, took), span);
+                let answering = pin!(answer(stream, response, Some(took)));
+                let answered = unless_left(stream, answering).await?;
                 return Ok(answered?);
             }
             Upgrading::Switched(headers, upgraded, listening) => (headers, upgraded, listening),
         };
         let status = StatusCode::SWITCHING_PROTOCOLS;
-        self.answered(stream, asked, status, began, span);
-        let mut ours = switch(stream, &headers, took)?;
+        self.answered(stream, asked, status, (began, took), span);
+        let mut ours = switch(stream, &headers, Some(took))?;
         let failed = ours.failure();
         let heard = listening.heard().clone();
         let mut theirs = InspectReader::new(upgraded, |_: &[u8]| heard.now());
