@@ -3,7 +3,7 @@
 use adit_tests::{
     Answer, body,
     caller::{get, next_piece, request},
-    scenario, world,
+    logs, scenario, until, world,
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use http::Method;
@@ -103,6 +103,33 @@ fn metrics_tell_what_goes_on() {
         world.kube.until_open(0).await;
         world.stop().await;
     });
+}
+
+#[test]
+fn agents_log_says_which_tunnel_was_lost() {
+    scenario(async {
+        let mut world = world().await;
+        let lost = id_of_tunnel("tunnel is up");
+        world.relay.kill().await;
+        world.relay.revive().await;
+        world.job.get("/api").await.echo();
+        until("it is told", || logs().contains("the tunnel was lost")).await;
+        assert_eq!(id_of_tunnel("the tunnel was lost"), lost);
+        assert_ne!(id_of_tunnel("tunnel is up"), lost);
+        world.stop().await;
+    });
+}
+
+/// By the agent's last line that says so, without the spans around it, which a log at `info` has not.
+#[track_caller]
+fn id_of_tunnel(what: &str) -> String {
+    let logs = logs();
+    let said = format!(" adit_agent::agent::link: {what}");
+    let mut of_line = logs
+        .lines()
+        .filter_map(|line| line.split_once(&said)?.1.split_once("tunnel.id="));
+    let (_, from_id) = of_line.next_back().expect("a line with its tunnel");
+    from_id.split(' ').next().unwrap_or_default().to_owned()
 }
 
 #[test]

@@ -278,7 +278,11 @@ async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
         | End::Revoked
         | End::CutByOperator => {
             let error = tunnel.closed().await;
-            tracing::warn!(error = chain(&*error), "the tunnel was lost");
+            tracing::warn!(
+                tunnel.id = tunnel.peer().session,
+                error = chain(&*error),
+                "the tunnel was lost"
+            );
         }
         End::Stopping | End::Drained => {
             if end == End::Stopping {
@@ -296,7 +300,7 @@ async fn ended(tunnel: &Tunnel, stop: &Stop) -> End {
                 _ = left => CloseReason::Done,
             };
             tunnel.close(reason, "the agent has drained");
-            tracing::info!("tunnel ended");
+            tracing::info!(tunnel.id = tunnel.peer().session, "tunnel ended");
         }
     }
     end
