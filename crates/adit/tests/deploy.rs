@@ -66,6 +66,23 @@ fn images_and_charts_are_of_this_version() {
     }
 }
 
+/// It reckons with them where the values leave them out.
+#[test]
+fn relays_chart_has_the_programs_times() {
+    let text = read("charts/adit-relay/templates/_own.tpl");
+    let config =
+        RawConfig::from_yaml("listen: { address: '127.0.0.1:0' }").and_then(Config::try_from);
+    let config = config.unwrap();
+    let wait = config.route.wait.as_secs();
+    let grace = config.drain_grace.as_secs() / 60;
+    for said in [
+        format!(r#".wait | default "{wait}s""#),
+        format!(r#".grace | default "{grace}m""#),
+    ] {
+        assert!(text.contains(&said), "_own.tpl does not say {said}");
+    }
+}
+
 /// It kills what does not end in time, and with it what a job waits for.
 #[test]
 fn systemd_waits_longer_than_the_relay_drains() {

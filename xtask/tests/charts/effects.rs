@@ -12,6 +12,8 @@ pub(super) struct Effect {
     value: Value,
     /// Other values without which it has no effect. Those of rows that need none are all set at once.
     beside: Option<Value>,
+    /// What is said of those others without it, where they are refused.
+    refusal: Option<&'static str>,
     seen: Vec<Seen>,
 }
 
@@ -41,6 +43,7 @@ pub(super) fn value(key: &'static str, value: impl Into<Value>) -> Effect {
         key,
         value: value.into(),
         beside: None,
+        refusal: None,
         seen: Vec::new(),
     }
 }
@@ -55,6 +58,12 @@ impl Effect {
     /// Without any other.
     pub(super) fn alone(self) -> Self {
         self.beside(json!({}))
+    }
+
+    /// Alone but for these, of which this is said without it.
+    pub(super) fn lets_pass(mut self, values: Value, refusal: &'static str) -> Self {
+        self.refusal = Some(refusal);
+        self.beside(values)
     }
 
     /// It is there as it is given.
@@ -167,10 +176,17 @@ pub(super) fn all_do_what_they_say(chart: &Chart, effects: &[Effect]) {
             Some(others) if *others == json!({}) => {
                 effect.holds(&none, &chart.rendered(&effect.values()));
             }
-            Some(others) => effect.holds(
-                &chart.rendered(others),
-                &chart.rendered(&over(others, &effect.values())),
-            ),
+            Some(others) => {
+                let without = effect.refusal.map_or_else(
+                    || chart.rendered(others),
+                    |refusal| {
+                        let said = chart.refusal_of(others);
+                        assert!(said.contains(refusal), "{}: {said}", effect.key);
+                        Objects::new()
+                    },
+                );
+                effect.holds(&without, &chart.rendered(&over(others, &effect.values())));
+            }
         }
     }
 }

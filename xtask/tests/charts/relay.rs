@@ -160,6 +160,23 @@ fn of_endings() -> Vec<Effect> {
             .alone()
             .takes_away(DEPLOYMENT, "/spec/template/spec/containers/0/lifecycle")
             .gives(DEPLOYMENT, grace, 315),
+        value("preStopSeconds", 0)
+            .lets_pass(
+                json!({ "config": { "route": { "wait": "0s" } } }),
+                "preStopSeconds: 5 is too long",
+            )
+            .gives(CONFIG, "/data/relay.yaml/route/wait", "0s"),
+        // There is no new pod that could be asked meanwhile.
+        value(
+            "strategy",
+            json!({ "type": "Recreate", "rollingUpdate": null }),
+        )
+        .lets_pass(
+            json!({ "preStopSeconds": 10 }),
+            "preStopSeconds: 10 is too long",
+        )
+        .gives(DEPLOYMENT, "/spec/strategy", json!({ "type": "Recreate" }))
+        .gives(DEPLOYMENT, sleeps, 10),
     ]
 }
 

@@ -63,7 +63,8 @@ tlsConfig:
 {{ printf "replicas: %d relays would not know of each other's agents, and a request that comes to another one than its agent is told that there is none: run one, with more cores (resources, config.shards), or a release with an address of its own for each set of agents\n" (int .Values.replicas) }}
 {{- end -}}
 {{- $wait := (.Values.config.route | default dict).wait | default "2s" -}}
-{{- if ge (int .Values.preStopSeconds) (include "adit.seconds" (dict "key" "config.route.wait" "value" $wait) | int) -}}
+{{- $overlaps := and (gt (int .Values.preStopSeconds) 0) (ne ((.Values.strategy | default dict).type | default "") "Recreate") -}}
+{{- if and $overlaps (ge (int .Values.preStopSeconds) (include "adit.seconds" (dict "key" "config.route.wait" "value" $wait) | int)) -}}
 {{ printf "preStopSeconds: %d is too long: in a rollout the new pod is asked meanwhile, and waits for its agents no longer than config.route.wait, %s: make it less than that, or that longer\n" (int .Values.preStopSeconds) $wait }}
 {{- end -}}
 {{- $audit := .Values.config.audit | default dict -}}
