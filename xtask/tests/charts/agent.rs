@@ -253,6 +253,17 @@ fn of_networks() -> Vec<Effect> {
         )
         .alone()
         .gives(POLICY, "/spec/egress/1/ports/2/port", 3128),
+        value("config.relay.proxy", "proxy.example.com:3128")
+            .alone()
+            .gives(POLICY, "/spec/egress/1/ports/2/port", 3128),
+        value("config.relay.proxy", "proxy.example.com")
+            .alone()
+            .gives(POLICY, "/spec/egress/1/ports/2/port", 80),
+        value("config.relay.proxy", "none").alone().leaves(
+            POLICY,
+            "/spec/egress/1/ports/2",
+            json!(null),
+        ),
         value("config.traces.endpoint", "https://collector.example.com")
             .alone()
             .gives(POLICY, "/spec/egress/1/ports/2/port", 4317),

@@ -25,9 +25,9 @@ config.drain_grace
 {{/* The ports of what it dials by its configuration, beside those that are given. */}}
 {{- define "adit.dials" -}}
 {{- $ports := append (.Values.networkPolicy.apiServerPorts | default list) (include "adit.relayPort" .) -}}
-{{- $proxy := (.Values.config.relay | default dict).proxy | default "none" -}}
-{{- if contains "://" $proxy -}}
-{{- $ports = append $ports (include "adit.port" (dict "url" $proxy)) -}}
+{{- $proxy := (.Values.config.relay | default dict).proxy | default "none" | trim -}}
+{{- if ne $proxy "none" -}}
+{{- $ports = append $ports (include "adit.port" (dict "url" (ternary $proxy (printf "http://%s" $proxy) (contains "://" $proxy)))) -}}
 {{- end -}}
 {{- with (.Values.config.traces | default dict).endpoint -}}
 {{- $ports = append $ports (include "adit.port" (dict "url" . "default" 4317)) -}}
