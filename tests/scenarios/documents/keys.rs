@@ -293,10 +293,21 @@ const CHART_OF_THE_AGENT: Chart = Chart {
         },
         Form {
             keys: &["ceiling.verbs"],
-            pattern: r"^(get|list|watch|create|update|patch|delete|deletecollection|head|options|post|put|[a-z]*\*)$",
+            pattern: r"^(get|list|watch|create|update|patch|delete|deletecollection|head|options|post|put|(g(et?)?|l(i(st?)?)?|w(a(t(ch?)?)?)?|c(r(e(a(te?)?)?)?)?|u(p(d(a(te?)?)?)?)?|p(a(t(ch?)?)?|o(st?)?|ut?)?|d(e(l(e(t(e(c(o(l(l(e(c(t(i(on?)?)?)?)?)?)?)?)?)?)?)?)?)?)?|h(e(ad?)?)?|o(p(t(i(o(ns?)?)?)?)?)?)?\*)$",
             words: "get, list, watch, create, update, patch, delete, deletecollection, or for paths head, options, post, put; or `*`",
-            taken: &["get", "deletecollection", "delete*", "*", "options"],
-            refused: &["read", "Get", "exec", "g*t", ""],
+            taken: &[
+                "get",
+                "deletecollection",
+                "delete*",
+                "deletec*",
+                "po*",
+                "put*",
+                "*",
+                "options",
+            ],
+            refused: &[
+                "read", "read*", "gets*", "deletes*", "Get", "exec", "g*t", "",
+            ],
         },
         Form {
             keys: &["ceiling.subresources"],
