@@ -251,7 +251,7 @@ fn a_token_in_the_place_of_its_hash_is_refused_and_not_shown() {
     assert!(said.contains(instead), "{said}");
 }
 
-/// What is mounted may be named, and so may what a webhook may mount.
+/// What is mounted may be named, and what the image has of certificates. That a pod has labels says nothing of files.
 #[test]
 fn files_that_are_there_are_not_asked_for() {
     let name = "files_that_are_there_are_not_asked_for";
@@ -264,13 +264,13 @@ fn files_that_are_there_are_not_asked_for() {
         ("/etc/adit/secrets/token", mount("/etc/adit/secrets/")),
         ("/etc/adit/token", mount("/etc/adit/token")),
         ("/etc/adit/tls/token", json!({})),
-        (
-            "/vault/secrets/token",
-            json!({ "podAnnotations": { "example.com/inject": "yes" } }),
-        ),
+        ("/etc/ssl/token", json!({})),
     ] {
         chart.rendered(&over(&config(file), &beside));
     }
+    let marked = json!({ "podAnnotations": { "a": "b" }, "podLabels": { "a": "b" } });
+    let said = chart.refusal_of(&over(&config("/vault/secrets/token"), &marked));
+    assert!(said.contains("or set checkFiles to false"), "{said}");
     let audit = json!({ "config": { "audit": { "to": "file", "file": "/log/adit/audit" } } });
     chart.rendered(&over(&audit, &mount("/log")));
     let said = chart.refusal_of(&over(

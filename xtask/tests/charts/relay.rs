@@ -62,6 +62,9 @@ fn of_certificates() -> Vec<Effect> {
         value("tls.secretName", "certificate").adds(DEPLOYMENT, VOLUMES, json!({
             "name": "tls", "secret": { "secretName": "certificate", "defaultMode": 0o440 },
         })),
+        value("checkFiles", false)
+            .lets_pass(json!({ "config": { "admin": { "token_file": "/own/token" } } }), "the pod has no /own/token")
+            .gives(CONFIG, "/data/relay.yaml/admin/token_file", "/own/token"),
         value("clientCa.configMapName", "cas")
             .alone()
             .gives(CONFIG, "/data/relay.yaml/tunnel/client_ca_file", "/etc/adit/client-ca/ca.crt")

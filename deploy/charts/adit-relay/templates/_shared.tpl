@@ -89,13 +89,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
-{{/* Those of them that no volume of the pod has, and the image neither. A webhook may mount more, by what it finds on the pod. */}}
+{{/* Those of them that no volume of the pod has, and adit's image neither. */}}
 {{- define "adit.missingFiles" -}}
 {{- $folders := concat (include "adit.mounts" . | splitList " ") (list "/etc/ssl" "/etc/pki" "/usr") -}}
 {{- range .Values.extraVolumeMounts -}}
 {{- $folders = append $folders (.mountPath | default "" | trimSuffix "/") -}}
 {{- end -}}
-{{- if not (or .Values.podAnnotations .Values.podLabels) -}}
+{{- if .Values.checkFiles -}}
 {{- range include "adit.files" (dict "at" "config" "section" (include "adit.config" . | fromYaml)) | trim | splitList "\n" -}}
 {{- if . -}}
 {{- $file := regexReplaceAll "^[^ ]+ " . "" -}}
@@ -106,7 +106,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 {{- if not $has -}}
-{{ printf "%s: the pod has no %s: mount the Secret or ConfigMap that has it by extraVolumes and extraVolumeMounts\n" (splitList " " . | first) $file }}
+{{ printf "%s: the pod has no %s: mount the Secret or ConfigMap that has it by extraVolumes and extraVolumeMounts, or set checkFiles to false if the image or a webhook brings it\n" (splitList " " . | first) $file }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
