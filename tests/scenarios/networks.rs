@@ -587,6 +587,9 @@ fn tunnel_outlives_the_patience_of_envoy() {
     }
 }
 
+/// Settings below a heading, and what a test changes of them.
+type Printed = (&'static str, fn(String) -> String);
+
 /// A job's watches, over HTTP/1.1 and where the balancer takes it over HTTP/2, and its session, none of which carries anything.
 struct QuietJob {
     watches: Vec<Response<Incoming>>,
@@ -595,11 +598,7 @@ struct QuietJob {
 }
 
 impl QuietJob {
-    async fn go(
-        program: Program,
-        (heading, change): (&str, fn(String) -> String),
-        world: &World,
-    ) -> Self {
+    async fn go(program: Program, (heading, change): Printed, world: &World) -> Self {
         let balancer = Balancer::start(program, &world.relay, heading, change).await;
         let job = world.job.via(balancer.address());
         let mut http1 = job.http1().await;
@@ -621,7 +620,7 @@ impl QuietJob {
 
 /// What a job has open and is silent outlives the balancer's patience, where the settings below a heading are changed so that nothing but
 /// what they say of it is longer. `clock` is a way on which they are not kept to: when a silent agent was hung up on there, time is up.
-fn job_outlives_the_silent(program: Program, clock: Way, ways: &[(&str, fn(String) -> String)]) {
+fn job_outlives_the_silent(program: Program, clock: Way, ways: &[Printed]) {
     scenario(async {
         let relay = relay().with("listen", "proxy_protocol_from", "[127.0.0.9]");
         let world = World::of(kube(), relay).await;
@@ -664,7 +663,7 @@ fn quiet_job_outlives_the_patience_of_nginx() {
 fn quiet_job_outlives_the_patience_of_haproxy() {
     if Program::HaProxy.is_there("quiet_job_outlives_the_patience_of_haproxy") {
         let clock: Way = ("grpcs", HAPROXY_HTTP, short_haproxy);
-        let ways: [(&str, fn(String) -> String); 2] = [
+        let ways: [Printed; 2] = [
             (HAPROXY_HTTP, short_haproxy),
             (HAPROXY_TCP, short_haproxy_tcp),
         ];
