@@ -77,6 +77,12 @@ impl CollectorConfig {
         })
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.endpoint.port
+    }
+
     /// Reads the token that the collector is shown; none where none is named.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adit_authority::Secrets;
+use adit_authority::oidc::KeySource;
 use adit_process::Exit;
 use adit_process::tls::{CertificateFiles, OwnCertificate};
 use adit_relay::{AuditTo, Config, RawConfig};
@@ -100,7 +101,7 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
             secrets.join(" and ")
         );
     }
-    documents.extend(args.pods(&data, &config, checked.drain_grace));
+    documents.extend(args.pods(&data, &config, &checked));
     documents
         .settled(&Place {
             app: "adit-relay",
@@ -168,7 +169,7 @@ impl RelayArgs {
         Ok((text, checked))
     }
 
-    fn pods(&self, data: &Value, config: &Value, grace: Duration) -> Documents {
+    fn pods(&self, data: &Value, config: &Value, checked: &Config) -> Documents {
         let mut documents = Documents::of(&[
             built_in!("relay/deployment.yaml"),
             built_in!("relay/service.yaml"),
@@ -179,7 +180,7 @@ impl RelayArgs {
         deployment.add("/spec/template/metadata", "annotations", checksum(data));
         deployment.set(
             "/spec/template/spec/terminationGracePeriodSeconds",
-            whole_seconds(grace) + BEYOND_GRACE,
+            whole_seconds(checked.drain_grace) + BEYOND_GRACE,
         );
         if let Some(image) = &self.image {
             deployment.set("/spec/template/spec/containers/0/image", image.as_str());
@@ -214,7 +215,7 @@ impl RelayArgs {
             service.remove("/spec", "externalTrafficPolicy");
         }
         let policy = documents.one("NetworkPolicy");
-        for port in dialled(config) {
+        for port in dialled(checked) {
             policy.append(DIALLED, json!({ "port": port, "protocol": "TCP" }));
         }
         documents
@@ -222,33 +223,28 @@ impl RelayArgs {
 }
 
 /// Ports beside that of HTTPS at which it is to find keys, GitLab and collectors. The chart has the same.
-fn dialled(config: &Value) -> Vec<u16> {
-    let text = |section: &Value, pointer| {
-        let text = section.pointer(pointer).and_then(Value::as_str);
-        text.map(str::to_owned)
+fn dialled(config: &Config) -> Vec<u16> {
+    let keys = config
+        .oidc
+        .issuers
+        .iter()
+        .filter_map(|issuer| match &issuer.keys {
+            KeySource::Url(url) => Some(&**url),
+            KeySource::File(_) => None,
+        });
+    let gitlab = config.gitlab.iter().map(|gitlab| &*gitlab.url);
+    let traces = config.traces.iter().map(|traces| traces.collector.port());
+    let audit = match &config.audit.to {
+        AuditTo::Collector(collector) => Some(collector.port()),
+        AuditTo::Nowhere | AuditTo::Stdout | AuditTo::File(_) => None,
     };
-    let issuers = config.pointer("/authorities/oidc/issuers");
-    let issuers = issuers.and_then(Value::as_array).into_iter().flatten();
-    let keys = issuers
-        .filter(|issuer| issuer.get("jwks_file").is_none())
-        .filter_map(|issuer| text(issuer, "/jwks_url").or_else(|| text(issuer, "/url")));
-    let asked = keys.chain(text(config, "/authorities/gitlab/url"));
-    let collectors = ["/traces/endpoint", "/audit/otlp/endpoint"];
-    let collectors = collectors.into_iter().filter_map(|at| text(config, at));
     let mut ports = Vec::new();
-    for (url, default) in asked
-        .map(|url| (url, None))
-        .chain(collectors.map(|url| (url, Some(COLLECTORS_PORT))))
+    for port in keys
+        .chain(gitlab)
+        .filter_map(port)
+        .chain(traces)
+        .chain(audit)
     {
-        // It was checked.
-        let Ok(url) = url.parse::<Uri>() else {
-            continue;
-        };
-        let plain = url.scheme_str() == Some("http");
-        let port = url
-            .port_u16()
-            .or(default)
-            .unwrap_or(if plain { 80 } else { HTTPS });
         if port != HTTPS && !ports.contains(&port) {
             ports.push(port);
         }
@@ -256,11 +252,16 @@ fn dialled(config: &Value) -> Vec<u16> {
     ports
 }
 
+/// Of a URL that was checked.
+fn port(url: &str) -> Option<u16> {
+    let url: Uri = url.parse().ok()?;
+    let is_plain = url.scheme_str() == Some("http");
+    Some(url.port_u16().unwrap_or(if is_plain { 80 } else { HTTPS }))
+}
+
 /// In the built-in policy.
 const DIALLED: &str = "/spec/egress/1/ports";
 const HTTPS: u16 = 443;
-/// OTLP's over gRPC.
-const COLLECTORS_PORT: u16 = 4317;
 
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)

@@ -396,6 +396,8 @@ fn relays_manifests_let_it_dial_what_its_configuration_names() {
     assert_eq!(ports(issuer, &format!("traces: {collector}")), [443, 4317]);
     let sent = format!("audit: {{ to: otlp, otlp: {collector} }}");
     assert_eq!(ports(elsewhere, &sent), [443, 8443, 4317]);
+    let own = "traces: { endpoint: 'https://[::1]:14317' }";
+    assert_eq!(ports(issuer, own), [443, 14317]);
 }
 
 #[test]
