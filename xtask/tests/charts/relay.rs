@@ -33,6 +33,7 @@ fn of_configuration() -> Vec<Effect> {
             .gives(CONFIG, "/data/relay.yaml/authorities/gitlab/url", "https://gitlab.example.com"),
         told("config.agents", json!([{ "id": 7, "name": "demo" }])),
         told("config.limits.connections", json!(100)),
+        told("config.limits.connections_per_address", json!(50)),
         told("config.tunnel.max_buffered", json!("64MiB")),
         told("config.tunnel.max_buffered_in_all", json!("128MiB")),
         told("config.tunnel.max_queued", json!("8MiB")),
