@@ -57,10 +57,10 @@ impl Machine {
                 ["systemctl", "enable", "--now", unit] | ["systemctl", "restart", unit] => {
                     assert!(self.has(&format!("/etc/systemd/system/{unit}.service")));
                 }
-                // The unit does it, too, before it starts.
+                // The unit does it, too, when it is told to read again.
                 ["adit", ..] => assert!(
                     self.unit
-                        .contains(&format!("ExecStartPre=/usr/local/bin/{part}\n")),
+                        .contains(&format!("ExecReload=/usr/local/bin/{part}\n")),
                     "{part}"
                 ),
                 _ => panic!("this is not known here: {part}"),
