@@ -130,7 +130,7 @@ fn agent_runs_in_the_cluster_from_its_manifests(world: &World) {
         .ok();
 }
 
-/// The relay with all of its components, and an agent that acts in named namespaces and shows a client certificate; of another name than the
+/// The relay with all of its components, and an agent with all of its own that acts in named namespaces; of another name than the
 /// one above.
 fn relay_and_namespaced_agent_are_applied_serve_and_leave_nothing(world: &World) {
     let (own, gate) = (world.name("kustomized"), world.name("relay"));
@@ -149,7 +149,7 @@ fn relay_and_namespaced_agent_are_applied_serve_and_leave_nothing(world: &World)
     let url = format!("https://{}", balancer.address);
     let more = json!({
         "namespace": own, "nameSuffix": format!("-{own}"), "labels": mark,
-        "components": ["../manifests/agent/client-certificate"],
+        "components": ["../manifests/agent/client-certificate", "../manifests/agent/flux"],
         "secretGenerator": [
             { "name": "adit-agent-token", "namespace": "adit-agent", "files": ["token"] },
             {
