@@ -49,6 +49,19 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             json!({ "replica": 3 }),
             "at '': additional properties 'replica' not allowed",
         ),
+        // Kubernetes drops what it does not know of a rule, and one without anything lets all pass.
+        (
+            json!({ "networkPolicy": { "extraEgress": [{ "port": 3128 }] } }),
+            "at '/networkPolicy/extraEgress/0': additional properties 'port' not allowed",
+        ),
+        (
+            json!({ "networkPolicy": { "extraEgress": [{}] } }),
+            "at '/networkPolicy/extraEgress/0': minProperties: got 0, want 1",
+        ),
+        (
+            json!({ "networkPolicy": { "scrapeFrom": [{ "cidr": "10.0.0.0/8" }] } }),
+            "at '/networkPolicy/scrapeFrom/0': additional properties 'cidr' not allowed",
+        ),
         (
             json!({ "image": { "pullPolicy": "Sometimes" } }),
             "at '/image/pullPolicy': ",
@@ -208,6 +221,14 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
             "terminationGracePeriodSeconds: 320 is too few, a pod would be killed while it drains: config.drain.grace and preStopSeconds may take 1205 s",
         ),
         (json!({ "service": { "port": 0 } }), "at '/service/port': "),
+        (
+            json!({ "networkPolicy": { "publicFrom": [{ "cidr": "10.0.0.0/8" }] } }),
+            "at '/networkPolicy/publicFrom/0': additional properties 'cidr' not allowed",
+        ),
+        (
+            json!({ "networkPolicy": { "extraEgress": [{ "port": 8075 }] } }),
+            "at '/networkPolicy/extraEgress/0': additional properties 'port' not allowed",
+        ),
     ];
     // Of somebody who had it in a file.
     let fixed = |(values, because): &(Value, &'static str)| {

@@ -88,9 +88,8 @@ pub(crate) struct AgentArgs {
     /// Its image [default: `adit` with this version as tag]
     #[arg(long, value_name = "IMAGE", value_parser = names::image, help_heading = PODS)]
     image: Option<String>,
-    /// How many pods, each with a tunnel of its own
+    /// How many pods, each with a tunnel of its own; 0 for everything but pods
     #[arg(long, value_name = "COUNT", default_value_t = 2, help_heading = PODS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     replicas: u32,
     /// What its objects are called, several in one cluster differently
     #[arg(long, value_name = "NAME", value_parser = names::label, default_value = "adit-agent", help_heading = PODS)]
