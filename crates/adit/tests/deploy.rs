@@ -115,7 +115,7 @@ fn relays_manifests_give_it_the_time_and_memory_that_its_configuration_takes() {
 
     let most = 20 * MIB
         + config.limits.connections * 50 * KIB
-        + AGENTS * 38 * KIB
+        + AGENTS * 34 * KIB
         + config.oidc.max_cached_tokens * 7 * KIB / 2
         + config.tunnel.max_buffered_bytes_in_all
         + STANDSTILLS * config.tunnel.max_queued_bytes
