@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 pub use self::configured::Configured;
 use self::link::Link;
-use self::transport::{Transports, own_certificate};
+use self::transport::{Files, Transports};
 use crate::config::Config;
 use crate::flux::Flux;
 use crate::impersonate::Identities;
@@ -102,11 +102,12 @@ impl Agent {
             .map_err(StartError::from)?;
         let kube = Arc::new(kube);
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
-        let own = own_certificate(&config.relay)?;
-        if let Some(own) = &own {
+        let files = Files::load(&config.relay, &metrics)?;
+        if let Some(own) = &files.own {
             own.register(&mut registry);
         }
-        let transports = Transports::new(&config.relay, own.clone(), metrics.clone())?;
+        let transports = Transports::new(&config.relay, files.clone(), metrics.clone())?;
+        let mut believed = Vec::from_iter(files.roots);
         let (reread, mut aside) = (Reread::default(), JoinSet::new());
         let collector = config.traces.as_ref().map(|traces| &traces.collector);
         let token = collector.map(CollectorConfig::token).transpose();
@@ -118,11 +119,9 @@ impl Agent {
         });
         let traces = config.traces.as_ref().map(|traces| {
             let collector = Collector::new(&traces.collector, token, instance(&config))?;
-            let roots = collector.roots().filter(|roots| roots.file().is_some());
-            if let Some(roots) = roots.cloned() {
-                let roots = roots.counted_by(metrics.server_ca_reloads.clone());
-                aside.spawn(keep(Arc::new(roots), &reread));
-            }
+            let roots = collector.roots().cloned();
+            let reloads = metrics.server_ca_reloads.clone();
+            believed.extend(roots.map(|roots| roots.counted_by(reloads)));
             Ok::<_, adit_otlp::StartError>(Traces::new(traces, collector, counts))
         });
         let (traces, exporter) = traces.transpose()?.unzip();
@@ -143,8 +142,11 @@ impl Agent {
             Arc::clone(&kube),
             answered.clone(),
         ));
-        if let Some(own) = own {
+        if let Some(own) = files.own {
             aside.spawn(keep(Arc::new(own), &reread));
+        }
+        for roots in believed.into_iter().filter(|roots| roots.file().is_some()) {
+            aside.spawn(keep(Arc::new(roots), &reread));
         }
 
         let (stop, (up, tunnels)) = (Stop::new(), watch::channel(0));
@@ -207,7 +209,7 @@ impl Agent {
         &self.configured
     }
 
-    /// What has its secret and its certificate read again without waiting for their time, and whatever else is kept by it.
+    /// What has its secret, its certificate and the CAs that it believes read again without waiting for their time, and whatever else is kept by it.
     #[must_use]
     pub const fn reread(&self) -> &Reread {
         &self.reread

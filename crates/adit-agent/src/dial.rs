@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_process::net::BufferedStream;
-use adit_process::tls::{ClientTls, H2, OwnCertificate, TlsError, TrustRoots};
+use adit_process::tls::{ClientTls, H2};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::ServerName;
@@ -222,27 +222,6 @@ impl Tls {
         Some(Self {
             connector: tls.connector(),
             name: ServerName::try_from(host.to_owned()).ok()?,
-        })
-    }
-
-    /// Offers these protocols to a peer that these roots vouch for, and shows it `own` if it asks for a certificate.
-    ///
-    /// # Errors
-    /// The roots cannot be read.
-    pub(crate) fn offering(
-        alpn: &[&[u8]],
-        roots: &TrustRoots,
-        own: Option<&OwnCertificate>,
-        name: ServerName<'static>,
-    ) -> Result<Self, TlsError> {
-        let tls = ClientTls::new(roots, alpn)?;
-        let tls = match own {
-            Some(own) => tls.showing(own),
-            None => tls,
-        };
-        Ok(Self {
-            connector: tls.connector(),
-            name,
         })
     }
 }

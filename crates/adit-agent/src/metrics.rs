@@ -289,7 +289,7 @@ impl Metrics {
         );
         registry.register(
             "server_ca_reloads",
-            "Looks at traces.ca_file that found other CAs, or a file that cannot be used",
+            "Looks at relay.ca_file and traces.ca_file that found other CAs, or a file that cannot be used",
             self.server_ca_reloads.clone(),
         );
     }

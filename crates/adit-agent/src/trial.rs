@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use crate::agent::transport::{Carried, Transports, dialler, own_certificate};
 use crate::agent::{StartError, instance, link, options};
 use crate::config::{Allowed, Config};
-use crate::dial::{Dialler, Tls};
+use crate::dial::Dialler;
 use crate::explain::ConnectFailure;
 use crate::kube::Kube;
 use crate::metrics::{Metrics, Transport};
@@ -70,24 +70,22 @@ impl Trial {
     /// The agent would not start.
     pub fn relay(&self) -> Result<RelayWay, StartError> {
         let relay = &self.config.relay;
-        let own = own_certificate(relay)?;
-        let mut any = dialler(relay, own.as_ref(), &[H2, HTTP_1_1])?;
-        let http1 = dialler(relay, own.as_ref(), &[HTTP_1_1])?;
-        let mut witness = None;
-        if any.tls.is_some() {
-            let host = relay.url.bare_host();
-            let unnamed = || StartError::RelayName(host.to_owned());
-            let (mut tls, seen) = ClientTls::witnessed(&relay.roots, &[H2, HTTP_1_1])?;
-            if let Some(own) = &own {
-                tls = tls.showing(own);
-            }
-            any.tls = Some(Tls::new(&tls, host).ok_or_else(unnamed)?);
-            witness = Some(seen);
+        if !relay.url.is_tls {
+            let plain = dialler(relay, None)?;
+            return Ok(RelayWay {
+                any: plain.clone(),
+                http1: plain,
+                witness: None,
+            });
         }
+        let own = own_certificate(relay)?;
+        let (any, witness) = ClientTls::witnessed(&relay.roots, &[H2, HTTP_1_1])?;
+        let http1 = ClientTls::new(&relay.roots, &[HTTP_1_1])?;
+        let dialler = |tls: ClientTls| dialler(relay, Some(tls.showing(own.as_ref())));
         Ok(RelayWay {
-            any,
-            http1,
-            witness,
+            any: dialler(any)?,
+            http1: dialler(http1)?,
+            witness: Some(witness),
         })
     }
 

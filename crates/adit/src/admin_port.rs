@@ -313,13 +313,10 @@ impl AdminPort {
 fn tls(args: &AdminArgs) -> Result<ClientTls, TlsError> {
     let roots = args.ca.clone().map_or(TrustRoots::System, TrustRoots::Only);
     let tls = ClientTls::new(&roots, &[HTTP_1_1])?;
-    match args.certificate.clone().zip(args.key.clone()) {
-        Some((certificate, key)) => {
-            let own = OwnCertificate::load(CertificateFiles { certificate, key })?;
-            Ok(tls.showing(&own))
-        }
-        None => Ok(tls),
-    }
+    let files = args.certificate.clone().zip(args.key.clone());
+    let files = files.map(|(certificate, key)| CertificateFiles { certificate, key });
+    let own = files.map(OwnCertificate::load).transpose()?;
+    Ok(tls.showing(own.as_ref()))
 }
 
 fn token(path: &Path) -> Result<SecretString, Failure> {

@@ -5,13 +5,11 @@
 
 use std::time::Duration;
 
-use adit_process::chain;
 use adit_process::net::WebSocket;
 use adit_process::reread::look;
-use adit_process::tls::{H2, HTTP_1_1, OwnCertificate, TrustRoots};
+use adit_process::tls::{ClientTls, H2, HTTP_1_1, OwnCertificate, ServerRoots};
 use adit_tunnel::{ConnectError, Driver, Options, WEBSOCKET_PATH, WEBSOCKET_PROTOCOL};
 use http::HeaderValue;
-use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout};
 
 use super::StartError;
@@ -25,14 +23,21 @@ use crate::metrics::{Attempt, Metrics, Transport};
 #[derive(Debug)]
 pub(crate) struct Transports {
     url: RelayUrl,
-    roots: TrustRoots,
-    /// What the relay is shown, if it asks.
-    own: Option<OwnCertificate>,
+    files: Files,
     http2: Dialler,
     websocket: Dialler,
     /// Until then the WebSocket comes first, since it alone got through.
     websocket_first: Option<Instant>,
     metrics: Metrics,
+}
+
+/// What lies in files and decides about TLS with the relay.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    /// Who vouches for it; nobody without TLS.
+    pub(crate) roots: Option<ServerRoots>,
+    /// What it is shown, if it asks.
+    pub(crate) own: Option<OwnCertificate>,
 }
 
 /// A tunnel that has come about.
@@ -47,13 +52,17 @@ pub(crate) struct Carried {
 impl Transports {
     pub(crate) fn new(
         relay: &RelayConfig,
-        own: Option<OwnCertificate>,
+        files: Files,
         metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let http2 = dialler(relay, own.as_ref(), &[H2])?;
-        let websocket = dialler(relay, own.as_ref(), &[HTTP_1_1])?;
+        let offering = |alpn| {
+            let own = files.own.as_ref();
+            let by = |roots| Ok::<_, StartError>(ClientTls::by(roots, &[alpn])?.showing(own));
+            dialler(relay, files.roots.as_ref().map(by).transpose()?)
+        };
+        let (http2, websocket) = (offering(H2)?, offering(HTTP_1_1)?);
         Ok(Self {
-            own,
+            files,
             ..Self::of(relay, http2, websocket, metrics)
         })
     }
@@ -67,8 +76,7 @@ impl Transports {
     ) -> Self {
         Self {
             url: relay.url.clone(),
-            roots: relay.roots.clone(),
-            own: None,
+            files: Files::default(),
             http2,
             websocket,
             websocket_first: None,
@@ -92,35 +100,10 @@ impl Transports {
     }
 
     /// So that what was renewed a moment ago is shown, and a rotated authority taken up.
-    pub(crate) fn reread_files(&mut self) {
-        if let Some(own) = &self.own {
-            // What it comes to is told.
-            let _ = look(own);
-        }
-        self.reread_roots();
-    }
-
-    /// While its file cannot be read the last one counts, as it did until now; the
-    /// system's roots stay as they were at start.
-    fn reread_roots(&mut self) {
-        if self.roots == TrustRoots::System {
-            return;
-        }
-        for (dialler, alpn) in [(&mut self.http2, H2), (&mut self.websocket, HTTP_1_1)] {
-            let Some(tls) = &mut dialler.tls else {
-                continue;
-            };
-            match Tls::offering(&[alpn], &self.roots, self.own.as_ref(), tls.name.clone()) {
-                Ok(reread) => *tls = reread,
-                Err(error) => {
-                    tracing::warn!(
-                        error = chain(&error),
-                        "cannot reread relay.ca_file, what it held before stays in use"
-                    );
-                    return;
-                }
-            }
-        }
+    pub(crate) fn reread_files(&self) {
+        // What it comes to is told.
+        let _ = self.files.own.as_ref().map(look);
+        let _ = self.files.roots.as_ref().map(look);
     }
 
     /// Dials, and opens a tunnel.
@@ -222,30 +205,35 @@ fn opened(
     (Opened { tunnel, calls }, driver)
 }
 
+impl Files {
+    /// Those that the configuration names.
+    pub(crate) fn load(relay: &RelayConfig, metrics: &Metrics) -> Result<Self, StartError> {
+        let load = || {
+            let roots = ServerRoots::load("relay.ca_file", relay.roots.clone())?;
+            Ok::<_, StartError>(roots.counted_by(metrics.server_ca_reloads.clone()))
+        };
+        Ok(Self {
+            own: own_certificate(relay)?,
+            roots: relay.url.is_tls.then(load).transpose()?,
+        })
+    }
+}
+
 /// The certificate that it is shown; nothing when none is configured.
 pub(crate) fn own_certificate(relay: &RelayConfig) -> Result<Option<OwnCertificate>, StartError> {
     let own = relay.certificate.clone().map(OwnCertificate::load);
     own.transpose().map_err(StartError::Certificate)
 }
 
-/// How the relay is dialled by somebody who offers and shows it this.
-pub(crate) fn dialler(
-    relay: &RelayConfig,
-    own: Option<&OwnCertificate>,
-    alpn: &[&[u8]],
-) -> Result<Dialler, StartError> {
-    let tls = if relay.url.is_tls {
-        let host = relay.url.bare_host();
-        let name = ServerName::try_from(host.to_owned());
-        let name = name.map_err(|_| StartError::RelayName(host.to_owned()))?;
-        Some(Tls::offering(alpn, &relay.roots, own, name)?)
-    } else {
-        None
-    };
+/// How the relay is dialled by somebody who offers it this.
+pub(crate) fn dialler(relay: &RelayConfig, tls: Option<ClientTls>) -> Result<Dialler, StartError> {
+    let host = relay.url.bare_host();
+    let unnamed = || StartError::RelayName(host.to_owned());
+    let tls = tls.map(|tls| Tls::new(&tls, host).ok_or_else(unnamed));
     Ok(Dialler {
         host: relay.url.host.clone(),
         port: relay.url.port,
-        tls,
+        tls: tls.transpose()?,
         proxy: relay.proxy.clone(),
         timeout: relay.connect_timeout,
     })

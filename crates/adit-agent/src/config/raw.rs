@@ -45,8 +45,8 @@ pub struct RawRelay {
     /// which a balancer may need, only behind `wss://` ([networks](networks.md#how-the-agent-chooses)). Without TLS (`http://`, `grpc://`,
     /// `ws://`) only to this machine, since the agent's token travels there. Required.
     pub url: Option<String>,
-    /// PEM bundle with the *only* authorities that may vouch for the relay. Reread on each connect; while it cannot be read, what it held
-    /// before stays in use. Default: the system's CAs.
+    /// PEM bundle with the *only* authorities that may vouch for the relay. Read again when it changes, and on each connect; one that
+    /// cannot be used changes nothing and is logged. Default: the system's CAs.
     pub ca_file: Option<PathBuf>,
     /// File with the agent's token. Reread on each connect, so a rotated token needs no restart. Required, or `ADIT_AGENT_TOKEN`.
     pub token_file: Option<PathBuf>,

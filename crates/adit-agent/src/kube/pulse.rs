@@ -171,8 +171,7 @@ async fn answers(dialler: &Dialler) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use adit_process::tls::{H2, TrustRoots};
-    use rustls::pki_types::ServerName;
+    use adit_process::tls::{ClientTls, H2, TrustRoots};
     use tokio::net::TcpListener;
     use tokio::time::sleep;
 
@@ -184,11 +183,11 @@ mod tests {
     /// Of an API server that takes connections and says nothing.
     async fn silent() -> (Arc<Pulse>, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
+        let tls = ClientTls::new(&TrustRoots::System, &[H2]).unwrap();
         let dialler = Dialler {
             host: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port(),
-            tls: Some(Tls::offering(&[H2], &TrustRoots::System, None, name).unwrap()),
+            tls: Tls::new(&tls, "localhost"),
             proxy: None,
             timeout: Duration::from_secs(10),
         };

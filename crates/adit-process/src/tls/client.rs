@@ -109,10 +109,13 @@ impl ClientTls {
         })
     }
 
-    /// The same, and shows who asks for it this certificate, as it is by then. Sessions are not resumed: the peer would go by the
-    /// certificate that it was shown when they began.
+    /// The same, and shows who asks for it this certificate, if there is one, as it is by then. Sessions are not resumed: the peer would go
+    /// by the certificate that it was shown when they began.
     #[must_use]
-    pub fn showing(self, own: &OwnCertificate) -> Self {
+    pub fn showing(self, own: Option<&OwnCertificate>) -> Self {
+        let Some(own) = own else {
+            return self;
+        };
         let mut config = Arc::unwrap_or_clone(self.config);
         config.client_auth_cert_resolver = own.at_client();
         let tls = Self {

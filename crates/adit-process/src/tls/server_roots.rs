@@ -1,6 +1,6 @@
 //! Decides whose certificates are believed of servers that are dialled while a process runs, and when other CAs take over.
 //!
-//! A relay believes issuers, GitLab, Gitaly and collectors by it, an agent its collector. The invariants: while a bundle cannot be used,
+//! A relay believes issuers, GitLab, Gitaly and collectors by it, an agent its relay and its collector. The invariants: while a bundle cannot be used,
 //! what it held before counts; and each handshake is checked by the CAs of its own moment. A connection that is up stays.
 
 use std::hash::{BuildHasher, RandomState};

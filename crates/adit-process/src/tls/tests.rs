@@ -383,7 +383,7 @@ async fn own_certificate_is_shown_as_it_is_by_then_and_no_session_is_resumed() {
     let own = OwnCertificate::load(fixture.files()).unwrap();
     let client = ClientTls::new(&fixture.trusting(), &[])
         .unwrap()
-        .showing(&own);
+        .showing(Some(&own));
     let (before, _) = shown(&server, &client.config()).await;
     fixture.write_certificate(2041);
     assert_eq!(look(&own).unwrap(), Look::Replaced);
@@ -403,7 +403,7 @@ async fn chain_that_is_longer_than_any_is_hung_up_on() {
         let own = OwnCertificate::load(fixture.files()).unwrap();
         let client = ClientTls::new(&fixture.trusting(), &[])
             .unwrap()
-            .showing(&own);
+            .showing(Some(&own));
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (acceptor, connector) = (server.acceptor(), client.connector());
         let name = ServerName::try_from("relay.test").unwrap();

@@ -216,6 +216,12 @@ async fn attempted(agent: &Agent, before: &str) -> String {
     .await
 }
 
+/// Waits until the CAs of the relay were looked at with this outcome.
+async fn reloaded(agent: &Agent, outcome: &str) {
+    let none = format!("adit_agent_server_ca_reloads_total{{outcome=\"{outcome}\"}} 0\n");
+    soon(async { while admin(agent, "/metrics").await.contains(&none) {} }).await;
+}
+
 #[tokio::test]
 async fn authority_of_the_relay_is_read_anew() {
     let (server, other) = (api_server().await, api_server().await);
@@ -229,7 +235,9 @@ async fn authority_of_the_relay_is_read_anew() {
     let agent = Agent::start(checked(raw)).await.unwrap();
     assert_eq!(attempted(&agent, "").await, "tls");
     std::fs::write(&file, "neither one nor the other").unwrap();
+    reloaded(&agent, "failed").await;
     std::fs::copy(server.dir.path().join("ca.pem"), &file).unwrap();
     assert_eq!(attempted(&agent, "tls").await, "session");
+    reloaded(&agent, "replaced").await;
     soon(agent.abort()).await;
 }
