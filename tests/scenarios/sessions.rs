@@ -106,7 +106,7 @@ fn metrics_tell_what_goes_on() {
 }
 
 #[test]
-fn agents_log_says_which_tunnel_was_lost() {
+fn agents_log_says_which_tunnel_was_lost_and_which_ended() {
     scenario(async {
         let mut world = world().await;
         let lost = id_of_tunnel("tunnel is up");
@@ -115,8 +115,12 @@ fn agents_log_says_which_tunnel_was_lost() {
         world.job.get("/api").await.echo();
         until("it is told", || logs().contains("the tunnel was lost")).await;
         assert_eq!(id_of_tunnel("the tunnel was lost"), lost);
-        assert_ne!(id_of_tunnel("tunnel is up"), lost);
-        world.stop().await;
+        let next = id_of_tunnel("tunnel is up");
+        assert_ne!(next, lost);
+        world.agent.stop().await;
+        assert_eq!(id_of_tunnel("tunnel ended"), next);
+        world.relay.stop().await;
+        world.kube.stop().await;
     });
 }
 
