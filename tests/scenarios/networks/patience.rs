@@ -1,8 +1,6 @@
 //! What carries nothing outlives a balancer's patience with the silent: an agent's tunnel, by what it asks, and a job's watches and session, by
 //! what the printed settings say of them.
 
-use std::time::Duration;
-
 use adit_tests::{
     Kube, Raw, TestAgent, TestRelay, World, agent,
     balancer::{Balancer, Program},
@@ -12,7 +10,6 @@ use adit_tests::{
 use futures_util::future::join_all;
 use http::Response;
 use hyper::body::Incoming;
-use tokio::time::sleep;
 
 use super::{ENVOY, HAPROXY_HTTP, HAPROXY_TCP, NGINX, same};
 use crate::upgrades::{SPDY, upgrade};
@@ -77,12 +74,8 @@ impl Quiet {
 
 /// Waits until this agent's tunnel was hung up on.
 async fn end_of(silent: &TestAgent) {
-    within("the end of the silent", async {
-        while silent.metrics().await.sum(ENDS) == 0.0 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    let lost = format!("{ENDS}{{cause=\"lost\"}}");
+    silent.until_metric(&lost, |count| count > 0.0).await;
 }
 
 const ENDS: &str = "adit_agent_tunnel_ends_total";
