@@ -1,9 +1,12 @@
 //! The command line: which commands there are, and the flags they share. Each command's own flags
 //! stand beside the command.
 
+use std::env;
+use std::ffi::OsStr;
+
 use adit_process::logging::Format;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     access, agent, completions, config, cut, dev, doctor, kubeconfig, man, manifests, relay,
@@ -46,7 +49,7 @@ pub(crate) struct LoggingArgs {
 }
 
 impl LoggingArgs {
-    /// What to log, if anything is said: a variable that is set to nothing, as templates leave them, says nothing.
+    /// What to log, if anything is said: an empty flag, as templates leave it, says nothing.
     pub(crate) fn given(&self) -> Option<&str> {
         let filter = self.filter.as_deref();
         filter.filter(|filter| !filter.trim().is_empty())
@@ -72,6 +75,14 @@ pub(crate) enum Command {
 }
 
 impl Cli {
+    /// Of the command line and the environment, of which an empty variable says nothing: so templates leave what is not set.
+    pub(crate) fn given() -> Result<Self, clap::Error> {
+        let matches = without_empty_variables(Self::command()).try_get_matches();
+        matches
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(advised)
+    }
+
     /// What to log: as asked, or what suits the command. A server's log is its diary; at a
     /// terminal it would bury what the command prints. The verifier logs each certificate that it
     /// refuses, which is in our own error too.
@@ -94,8 +105,20 @@ impl Cli {
     }
 }
 
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| {
+        let value = env::var(name);
+        value.is_ok_and(|value| value.trim().is_empty())
+    };
+    let command = command.mut_args(|arg| match arg.get_env() {
+        Some(name) if is_empty(name) => arg.env(None),
+        Some(_) | None => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
+}
+
 /// With a tip where a config file stands alone: `adit relay relay.yaml`.
-pub(crate) fn advised(mut error: clap::Error) -> clap::Error {
+fn advised(mut error: clap::Error) -> clap::Error {
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(file)) = error.get(ContextKind::InvalidArg)
         && [".yaml", ".yml"].iter().any(|end| file.ends_with(end))

@@ -33,14 +33,13 @@ mod token;
 use std::process::ExitCode;
 
 use adit_process::Exit;
-use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 use crate::log::Log;
 
 fn main() -> ExitCode {
-    match run(Cli::try_parse().unwrap_or_else(|error| cli::advised(error).exit())) {
+    match run(Cli::given().unwrap_or_else(|error| error.exit())) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
             failure.print();

@@ -105,13 +105,32 @@ fn boundary_that_was_begun_and_has_no_value_is_a_mistake() {
 }
 
 #[test]
-fn empty_variable_of_the_log_says_nothing() {
+fn empty_variables_say_nothing() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("agent.yaml");
+    let text = "\
+        relay: { url: 'https://relay.invalid', token_file: /nowhere/token }\n\
+        kubernetes: { kubeconfig: /nowhere/kubeconfig }\n";
+    fs::write(&file, text).unwrap();
     for set in [None, Some(""), Some(" ")] {
-        let mut check = adit(&["config", "check", "/nowhere/relay.yaml"]);
-        check.envs(set.map(|filter| ("ADIT_LOG", filter)));
-        let ended = check.output().unwrap();
+        let mut agent = adit(&["agent"]);
+        agent.env("ADIT_AGENT_CONFIG", &file);
+        for variable in [
+            "ADIT_LOG",
+            "ADIT_LOG_FORMAT",
+            "ADIT_RELAY_URL",
+            "ADIT_RELAY_CA",
+            "ADIT_AGENT_ADMIN",
+            "ADIT_AGENT_TOKEN",
+            "ADIT_AGENT_TOKEN_FILE",
+        ] {
+            agent.envs(set.map(|value| (variable, value)));
+        }
+        let ended = agent.output().unwrap();
         let told = stderr(&ended);
-        assert!(told.contains("cannot read /nowhere"), "{set:?}: {told}");
+        // By the file it is, then: it comes as far as that.
+        assert!(told.contains("/nowhere/kubeconfig"), "{set:?}: {told}");
+        assert_eq!(ended.status.code(), Some(64), "{set:?}: {told}");
     }
 }
 
