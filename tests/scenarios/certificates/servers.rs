@@ -7,7 +7,7 @@ use std::{
 
 use adit_relay::status::Report;
 use adit_tests::{
-    TestIssuer, TestRelay, World,
+    AgentBuilder, TestIssuer, TestRelay, World,
     collector::Collector,
     gitlab,
     gitlab::arrange,
@@ -123,6 +123,40 @@ fn gitlab_is_believed_by_what_the_file_holds_now() {
             .mend(&world.relay, "authorities.gitlab.ca_file")
             .await;
         job().get("/api").await.echo();
+        world.stop().await;
+    });
+}
+
+/// Also while a tunnel is up and nobody connects: whose file is spoilt hears of it before the next connect fails.
+#[test]
+fn relay_is_believed_by_what_the_file_holds_now() {
+    scenario(async {
+        let bundle = Bundle::of_others();
+        fs::write(bundle.file(), pki::shared().ca_pem()).unwrap();
+        let believing = |agent: AgentBuilder| {
+            let file = bundle.file();
+            agent.with("relay", "ca_file", file.display())
+        };
+        let mut world = World::with(kube(), relay(), believing).await;
+        let reloads = "adit_agent_server_ca_reloads_total";
+        let some = |count: f64| count >= 1.0;
+        fs::write(bundle.file(), "spoilt").unwrap();
+        world.agent.reread();
+        let failed = format!("{reloads}{{outcome=\"failed\"}}");
+        world.agent.until_metric(&failed, some).await;
+        let told = logs();
+        assert!(told.lines().any(|line| {
+            line.contains("CAs of servers not reloaded") && line.contains("relay.ca_file")
+        }));
+        // By those of before it connects anew.
+        world.relay.kill().await;
+        world.relay.revive().await;
+        world.job.get("/api").await.echo();
+        let both = Pki::new("somebody else").ca_pem() + &pki::shared().ca_pem();
+        fs::write(bundle.file(), both).unwrap();
+        world.agent.reread();
+        let replaced = format!("{reloads}{{outcome=\"replaced\"}}");
+        world.agent.until_metric(&replaced, some).await;
         world.stop().await;
     });
 }
