@@ -283,6 +283,28 @@ fn agent_is_ready_once_its_api_server_has_answered() {
 }
 
 #[test]
+fn agents_log_tells_each_time_that_its_api_server_went_away() {
+    scenario(async {
+        let mut world = world().await;
+        let told = |what| logs().matches(what).count();
+        for times in 1..=2 {
+            world.kube.kill().await;
+            for _ in 0..3 {
+                let answer = world.job.get("/api").await;
+                assert_eq!(answer.refused().status, 502);
+            }
+            assert_eq!(told("the API server does not answer"), times);
+            world.kube.revive().await;
+            world.job.get("/api").await.echo();
+            assert_eq!(told("the API server is there again"), times);
+            // It is told once a minute at most.
+            pass(Duration::from_secs(60)).await;
+        }
+        world.stop().await;
+    });
+}
+
+#[test]
 fn agent_that_the_relay_does_not_know_is_told() {
     scenario(async {
         let world = world().await;

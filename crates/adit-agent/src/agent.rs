@@ -183,7 +183,6 @@ impl Agent {
             answered,
             up,
             newest,
-            silence_is_told: false,
             stop: stop.clone(),
         };
         let mut linking = JoinSet::new();

@@ -9,6 +9,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 mod own;
 pub(crate) mod pool;
+mod presence;
 mod pulse;
 
 use std::pin::Pin;
@@ -137,6 +138,11 @@ impl Kube {
     /// `host:port`, for logs.
     pub(crate) fn address(&self) -> String {
         self.endpoint.any.target()
+    }
+
+    /// Tells the log of it, unless that was told.
+    pub(crate) fn is_away(&self, error: &str) {
+        self.pool.is_away(error);
     }
 
     /// A connection with room for a request, and a window up to the one that is wished for.

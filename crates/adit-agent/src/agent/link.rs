@@ -9,7 +9,6 @@
 //!                   └───we stop─────────▶ drain all, end
 //! ```
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +42,6 @@ pub(crate) struct Link {
     pub(crate) ready: Condition,
     /// By the API server, whatever it said. Once met it stays: what comes later callers are told.
     pub(crate) answered: Condition,
-    /// That it does not answer, which is asked before each connect and told once.
-    pub(crate) silence_is_told: bool,
     pub(crate) up: watch::Sender<usize>,
     /// The newest tunnel, also when it is over.
     pub(crate) newest: watch::Sender<Option<Opened>>,
@@ -219,20 +216,9 @@ impl Link {
                 );
                 self.options.about.kubernetes_version = version;
             }
-            Ok(Err(error)) => self.tell_silence(&chain(&error)),
-            Err(_) => self.tell_silence("no answer in time"),
+            Ok(Err(error)) => self.service.kube.is_away(&chain(&error)),
+            Err(_) => self.service.kube.is_away("no answer in time"),
         }
-    }
-
-    fn tell_silence(&mut self, error: &str) {
-        if mem::replace(&mut self.silence_is_told, true) {
-            return;
-        }
-        tracing::warn!(
-            error,
-            api_server = self.service.kube.address(),
-            "the API server does not answer"
-        );
     }
 }
 

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use adit_process::chain;
 use adit_process::metrics::{Held, Label};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -14,15 +15,17 @@ use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::http2::window::{ReadAhead, Share, Window};
+use super::presence::Presence;
 use super::{CallError, http1, http2};
 use crate::config::PoolLimits;
-use crate::dial::{Dialled, Dialler, Wire};
+use crate::dial::{DialError, Dialled, Dialler, Wire};
 use crate::metrics::{Loss, Metrics};
 
 /// The connections to one API server.
 #[derive(Debug)]
 pub(crate) struct Pool {
     dialler: Dialler,
+    presence: Presence,
     upgrades: Dialler,
     limits: PoolLimits,
     read_ahead: ReadAhead,
@@ -64,6 +67,7 @@ impl Pool {
     pub(crate) fn new(endpoint: &Endpoint, limits: PoolLimits, metrics: Metrics) -> Self {
         Self {
             dialler: endpoint.any.clone(),
+            presence: Presence::default(),
             upgrades: endpoint.http1.clone(),
             limits,
             read_ahead: ReadAhead::new(metrics.clone(), limits.max_read_ahead_bytes),
@@ -128,7 +132,7 @@ impl Pool {
         let max = self.limits.max_upgrades;
         let held =
             Held::within(&self.metrics.upgrades, 1, max).ok_or(CallError::ManyUpgrades(max))?;
-        let dialled = self.upgrades.dial().await?;
+        let dialled = self.noted(self.upgrades.dial().await)?;
         let (sender, driver) = http1::open(dialled.wire).await?;
         self.run(async move {
             // How it ended is told to whoever waits for its answer. After a 101 it ends at once: the bytes are theirs then.
@@ -187,7 +191,7 @@ impl Pool {
         let max = self.limits.max_connections;
         // Counted from before the dial: many may dial at once.
         let held = Held::within(&self.metrics.connections, 1, max).ok_or(CallError::Full(max))?;
-        let Dialled { wire, alpn } = self.dialler.dial().await?;
+        let Dialled { wire, alpn } = self.noted(self.dialler.dial().await)?;
         if alpn.as_deref() == Some(adit_process::tls::H2) {
             self.speaks_http1.store(false, Ordering::Relaxed);
             return self.open_http2(wire, window, held).await;
@@ -202,6 +206,19 @@ impl Pool {
             }
         });
         Ok(Lease::Http1(sender, Arc::clone(&self.http1)))
+    }
+
+    /// Tells the log of it, unless that was told.
+    pub(crate) fn is_away(&self, error: &str) {
+        self.presence.away(&self.dialler.target(), error);
+    }
+
+    fn noted(&self, dialled: Result<Dialled, DialError>) -> Result<Dialled, DialError> {
+        match &dialled {
+            Ok(_) => self.presence.there(&self.dialler.target()),
+            Err(error) => self.is_away(&chain(error)),
+        }
+        dialled
     }
 
     async fn open_http2(&self, wire: Wire, window: Window, held: Held) -> Result<Lease, CallError> {
