@@ -234,7 +234,12 @@ fn ended_before(raw: &RawListen, listen: &mut Section<'_>) {
         listen.mistake(key, BY_WHOM);
     }
     for (name, from) in named {
-        if from.iter().any(|net| net.ends_with("/0")) {
+        // However many zeros that is written with.
+        let is_everybody = |text: &String| {
+            let net = text.parse::<IpNet>();
+            net.is_ok_and(|net| net.prefix_len() == 0)
+        };
+        if from.iter().any(is_everybody) {
             listen.mistake(name, EVERYBODY);
         }
     }

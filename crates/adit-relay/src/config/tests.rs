@@ -89,6 +89,10 @@ fn plain_text_beyond_loopback_is_on_purpose_and_for_balancers_that_are_named() {
             "proxy_protocol_from: ['::/0']",
             "listen.proxy_protocol_from: names everybody",
         ),
+        (
+            "proxy_protocol_from: [10.0.0.0/00]",
+            "listen.proxy_protocol_from: names everybody",
+        ),
     ];
     for (rest, expected) in cases {
         let told = behind(rest).unwrap_err();
