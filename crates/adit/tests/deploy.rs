@@ -83,6 +83,27 @@ fn relays_chart_has_the_programs_times() {
     }
 }
 
+/// Likewise.
+#[test]
+fn agents_chart_has_the_programs_time() {
+    let yaml = "relay: { url: 'https://relay.example.com', token_file: /token, proxy: none }";
+    let config = adit_agent::RawConfig::from_yaml(yaml).and_then(adit_agent::Config::try_from);
+    let grace = config.unwrap().drain_grace().as_secs();
+    for (file, said) in [
+        (
+            "templates/_own.tpl",
+            format!(r#".config.drain_grace | default "{grace}s""#),
+        ),
+        (
+            "values.yaml",
+            format!("`config.drain_grace`, which is {grace} s."),
+        ),
+    ] {
+        let text = read(&format!("charts/adit-agent/{file}"));
+        assert!(text.contains(&said), "{file} does not say {said}");
+    }
+}
+
 /// It kills what does not end in time, and with it what a job waits for.
 #[test]
 fn systemd_waits_longer_than_the_relay_drains() {

@@ -391,6 +391,39 @@ fn charts_refuse_of_a_text_what_the_program_does() {
     }
 }
 
+/// From the beginnings of verbs that the agent takes, letter by letter: so the verbs are its own, and not of a list that somebody kept.
+#[test]
+fn agents_chart_takes_the_verbs_that_the_agent_does() {
+    let program = agent();
+    let key = "ceiling.verbs";
+    let mut forms = CHART_OF_THE_AGENT.forms.iter();
+    let form = forms.find(|form| form.keys.contains(&key)).unwrap();
+    let pattern = Regex::new(form.pattern).unwrap();
+    let is_taken = |text: &str| {
+        let is_taken = program.takes_text(key, text);
+        assert_eq!(pattern.is_match(text), is_taken, "{text}: schema");
+        is_taken
+    };
+    let mut beginnings = vec![String::new()];
+    let mut verbs = Vec::new();
+    while let Some(beginning) = beginnings.pop() {
+        for letter in 'a'..='z' {
+            let text = format!("{beginning}{letter}");
+            if is_taken(&text) {
+                verbs.push(text.clone());
+            }
+            if is_taken(&format!("{text}*")) {
+                beginnings.push(text);
+            }
+        }
+    }
+    assert!(verbs.len() > 8, "{verbs:?}");
+    for verb in verbs {
+        let mut words = form.words.split([' ', ',', ';']);
+        assert!(words.any(|word| word == verb), "{verb} is not said");
+    }
+}
+
 #[test]
 fn value_of_another_type_is_told_with_its_key_whichever_it_is() {
     for program in [relay(), agent()] {
