@@ -12,7 +12,7 @@ pub(super) use self::program::Program;
 use self::{
     path::Path,
     program::Outcome,
-    schema::{Chart, Form},
+    schema::{Chart, Form, Is, Rule},
     tables::Row,
     types::{Meaning, Types},
 };
@@ -256,6 +256,35 @@ const CHART_OF_THE_RELAY: Chart = Chart {
             ],
         },
         Form {
+            keys: &["listen.proxy_protocol_from", "listen.forwarded_for_from"],
+            pattern: r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}(/(3[0-2]|[0-2]?[0-9]))?|[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}(:[0-9.]+)?(/(12[0-8]|1[01][0-9]|0?[0-9]?[0-9]))?)$",
+            words: "a network such as 10.0.0.0/8, or an address",
+            taken: &[
+                "0.0.0.0/0",
+                "10.0.7.0/28",
+                "10.0.7.9/08",
+                "255.99.100.1",
+                "::/0",
+                "::1",
+                "2001:DB8::/128",
+                "1:2:3:4:5:6:7:8/99",
+                "::ffff:10.0.0.1/104",
+            ],
+            refused: &[
+                "10.0.0.0/33",
+                "10.0.0.256",
+                "10.0.0",
+                "010.0.0.0",
+                "10.0.0.0/",
+                "10.0.0.0/8 ",
+                "2001:db8::/129",
+                "2001:db8",
+                "12345::",
+                "balancer.example.com",
+                "",
+            ],
+        },
+        Form {
             keys: &["traces.endpoint", "audit.otlp.endpoint"],
             ..COLLECTOR
         },
@@ -274,7 +303,92 @@ const CHART_OF_THE_RELAY: Chart = Chart {
             &[("certificate", "key"), ("key", "certificate")],
         ),
     ],
+    rules: &[
+        Rule {
+            key: "listen.tls_ended_before",
+            when: &[
+                ("listen.tls_ended_before", Is::True),
+                ("listen.proxy_protocol_from", Is::Missing),
+                ("listen.forwarded_for_from", Is::Missing),
+            ],
+            words: "left out, unless proxy_protocol_from or forwarded_for_from has the addresses of what ends TLS",
+        },
+        Rule {
+            key: "listen.proxy_protocol_from",
+            when: &[
+                ("listen.tls_ended_before", Is::True),
+                ("listen.proxy_protocol_from", Is::OneLike("/0+$")),
+            ],
+            words: NOT_EVERYBODY,
+        },
+        Rule {
+            key: "listen.forwarded_for_from",
+            when: &[
+                ("listen.tls_ended_before", Is::True),
+                ("listen.forwarded_for_from", Is::OneLike("/0+$")),
+            ],
+            words: NOT_EVERYBODY,
+        },
+        Rule {
+            key: "tunnel.client_ca_file",
+            when: &[
+                ("listen.tls_ended_before", Is::True),
+                ("tunnel.client_ca_file", Is::Given),
+            ],
+            words: "left out: where TLS ends before the relay, it does not see what an agent shows",
+        },
+        Rule {
+            key: "audit.to",
+            when: &[("audit.to", Is::Text("file")), ("audit.file", Is::Missing)],
+            words: "another, unless audit.file says which file",
+        },
+        Rule {
+            key: "audit.file",
+            when: &[
+                ("audit.file", Is::Given),
+                ("audit.to", Is::OtherThan("file")),
+            ],
+            words: "left out, unless audit.to is file",
+        },
+        Rule {
+            key: "audit.to",
+            when: &[
+                ("audit.to", Is::Text("otlp")),
+                ("audit.otlp.endpoint", Is::Missing),
+            ],
+            words: "another, unless audit.otlp.endpoint says which collector",
+        },
+        Rule {
+            key: "audit.otlp",
+            when: &[
+                ("audit.otlp", Is::Given),
+                ("audit.to", Is::OtherThan("otlp")),
+            ],
+            words: "left out, unless audit.to is otlp",
+        },
+        Rule {
+            key: "gitlab_api",
+            when: &[
+                ("gitlab_api", Is::Given),
+                ("authorities.gitlab", Is::Missing),
+            ],
+            words: "left out, unless authorities.gitlab says which GitLab calls",
+        },
+        Rule {
+            key: "gitlab_api",
+            when: &[
+                ("gitlab_api", Is::Given),
+                ("authorities.gitlab", Is::Given),
+                ("authorities.gitlab.api_secret_file", Is::Missing),
+                ("gitlab_api.secret_file", Is::Missing),
+            ],
+            words: "left out, unless authorities.gitlab.api_secret_file or gitlab_api.secret_file has the secret by which GitLab is known",
+        },
+    ],
 };
+
+const NOT_EVERYBODY: &str =
+    "the addresses of what ends TLS, and not everybody, who could then send tokens in clear";
 
 /// Its network policy lets it out to `relay.url` of the values.
 const CHART_OF_THE_AGENT: Chart = Chart {
@@ -328,6 +442,7 @@ const CHART_OF_THE_AGENT: Chart = Chart {
             ("client_key", "client_certificate"),
         ],
     )],
+    rules: &[],
 };
 
 const SECRET: &str = "the certificate and its key are in the Secret of the value tls.secretName";

@@ -56,8 +56,18 @@ impl Chart {
 
     /// With these values beside those that must be given.
     pub(super) fn rendered(&self, values: &Value) -> Objects {
+        self.templated(&["template"], values)
+    }
+
+    /// Likewise, without a look at the schema.
+    pub(super) fn unchecked(&self, values: &Value) -> Objects {
+        self.templated(&["template", "--skip-schema-validation"], values)
+    }
+
+    fn templated(&self, args: &[&str], values: &Value) -> Objects {
         let values = over(&self.required, values);
-        let ended = self.helm(&["template", "--namespace", HOME, self.name], &values);
+        let args = [args, &["--namespace", HOME, self.name]].concat();
+        let ended = self.helm(&args, &values);
         assert!(ended.status.success(), "{values}: {}", ended.stderr);
         objects(&ended.stdout)
     }

@@ -14,6 +14,7 @@ mod effects;
 mod notes;
 mod refusals;
 mod relay;
+mod verdicts;
 
 use chart::{Chart, over};
 use effects::all_do_what_they_say;
@@ -47,11 +48,13 @@ fn every_object_has_the_labels_of_all() {
                 "webhookReceiverUrl": "/api/v1/namespaces/flux-system/services/http:webhook-receiver:80/proxy",
             },
         }),
-        json!({
-            "commonLabels": { "example.com/team": "platform" },
-            "config": { "gitlab_api": {} },
-            "dashboards": { "enabled": true },
-        }),
+        over(
+            &relay::called_by_gitlab(),
+            &json!({
+                "commonLabels": { "example.com/team": "platform" },
+                "dashboards": { "enabled": true },
+            }),
+        ),
     ];
     for (chart, more) in [Chart::agent(name), Chart::relay(name)]
         .into_iter()

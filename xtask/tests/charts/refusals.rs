@@ -193,6 +193,21 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
             "config.admin.token_file: the pod has no /x/token: ",
         ),
         (
+            of_config(json!({ "listen": { "tls_ended_before": true } })),
+            "at '/config/listen/tls_ended_before': value must be 'left out, unless proxy_protocol_from or forwarded_for_from has the addresses of what ends TLS'",
+        ),
+        (
+            of_config(json!({ "gitlab_api": {} })),
+            "at '/config/gitlab_api': value must be 'left out, unless authorities.gitlab says which GitLab calls'",
+        ),
+        (
+            json!({
+                "clientCa": { "configMapName": "cas" },
+                "config": { "listen": { "tls_ended_before": true, "proxy_protocol_from": ["10.0.7.9"] } },
+            }),
+            "clientCa.configMapName: where TLS ends before the relay",
+        ),
+        (
             of_config(json!({ "audit": { "to": "file", "file": "/var/log/adit/audit.log" } })),
             "config.audit.file: the pod cannot write to /var/log/adit/: mount a volume there",
         ),

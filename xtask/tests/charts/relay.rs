@@ -44,7 +44,7 @@ fn of_configuration() -> Vec<Effect> {
             }))
             .leaves(CONFIG, "/data/relay.yaml/admin/address", "0.0.0.0:8151"),
         value("config.gitlab_api", json!({}))
-            .alone()
+            .beside(gitlab())
             .gives(CONFIG, "/data/relay.yaml/gitlab_api", json!({
                 "address": "0.0.0.0:8153", "certificate": "/etc/adit/tls/tls.crt", "key": "/etc/adit/tls/tls.key",
             }))
@@ -54,6 +54,20 @@ fn of_configuration() -> Vec<Effect> {
             }))
             .adds(POLICY, "/spec/ingress", json!({ "ports": [{ "port": 8153, "protocol": "TCP" }] })),
     ]
+}
+
+/// A GitLab, with the secret that it and the relay share.
+fn gitlab() -> serde_json::Value {
+    let gitlab = json!({ "url": "https://gitlab.example.com", "api_secret_file": "/etc/adit/secrets/gitlab" });
+    json!({
+        "config": { "authorities": { "gitlab": gitlab } },
+        "extraVolumeMounts": [{ "name": "secrets", "mountPath": "/etc/adit/secrets" }],
+    })
+}
+
+/// That has a port to call.
+pub(super) fn called_by_gitlab() -> serde_json::Value {
+    over(&gitlab(), &json!({ "config": { "gitlab_api": {} } }))
 }
 
 fn of_certificates() -> Vec<Effect> {
@@ -109,7 +123,6 @@ fn client_ca(key: &str) -> serde_json::Value {
 }
 
 fn of_services() -> Vec<Effect> {
-    let gitlab = || json!({ "config": { "gitlab_api": {} } });
     let of_gitlab = "Service adit-relay-gitlab";
     vec![
         value("service.type", "NodePort").stands_at(SERVICE, "/spec/type"),
@@ -139,13 +152,13 @@ fn of_services() -> Vec<Effect> {
         value("service.loadBalancerSourceRanges", json!(["192.0.2.0/24"]))
             .stands_at(SERVICE, "/spec/loadBalancerSourceRanges"),
         value("gitlabService.port", 8154)
-            .beside(gitlab())
+            .beside(called_by_gitlab())
             .stands_at(of_gitlab, "/spec/ports/0/port"),
         value("gitlabService.annotations", json!({ "example.com/a": "b" }))
-            .beside(gitlab())
+            .beside(called_by_gitlab())
             .stands_at(of_gitlab, "/metadata/annotations"),
         value("gitlabService.labels", json!({ "example.com/gitlab": "a" }))
-            .beside(gitlab())
+            .beside(called_by_gitlab())
             .gives(of_gitlab, "/metadata/labels/example.com~1gitlab", "a")
             .leaves(of_gitlab, "/spec/type", "ClusterIP"),
     ]
@@ -206,7 +219,7 @@ fn of_networks() -> Vec<Effect> {
             )
             .leaves(POLICY, "/spec/policyTypes", json!(["Ingress", "Egress"])),
         value("networkPolicy.gitlabFrom", from("gitlab"))
-            .beside(json!({ "config": { "gitlab_api": {} } }))
+            .beside(called_by_gitlab())
             .stands_at(POLICY, "/spec/ingress/2/from"),
         value("networkPolicy.issuerPorts", json!([8443]))
             .gives(POLICY, DIALLED, tcp(&[8443, 443]))

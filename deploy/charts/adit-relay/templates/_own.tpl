@@ -59,6 +59,9 @@ tlsConfig:
 {{- end }}
 
 {{- define "adit.mistakes" -}}
+{{- if and .Values.clientCa.configMapName (include "adit.tlsEndedBefore" .) -}}
+{{ printf "clientCa.configMapName: where TLS ends before the relay (config.listen.tls_ended_before), it does not see what an agent shows: leave one of both out\n" }}
+{{- end -}}
 {{- if gt (int .Values.replicas) 1 -}}
 {{ printf "replicas: %d relays would not know of each other's agents, and a request that comes to another one than its agent is told that there is none: run one, with more cores (resources, config.shards), or a release with an address of its own for each set of agents\n" (int .Values.replicas) }}
 {{- end -}}

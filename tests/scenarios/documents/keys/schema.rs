@@ -19,6 +19,28 @@ pub(super) struct Chart {
     pub(super) forms: &'static [Form],
     /// Sections with keys that stand there only with another: the one, the other.
     pub(super) together: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+    pub(super) rules: &'static [Rule],
+}
+
+/// What may not stand somewhere beside other keys, though it might alone. That the program refuses the same is for
+/// `xtask/tests/charts/verdicts.rs` to see, which has helm.
+pub(super) struct Rule {
+    pub(super) key: &'static str,
+    /// All of it.
+    pub(super) when: &'static [(&'static str, Is)],
+    pub(super) words: &'static str,
+}
+
+/// What is said of a key.
+pub(super) enum Is {
+    Given,
+    /// Or an empty list.
+    Missing,
+    True,
+    Text(&'static str),
+    OtherThan(&'static str),
+    /// One of a list has this pattern.
+    OneLike(&'static str),
 }
 
 /// How a text must be written. Holds for each of a list, too.
@@ -48,8 +70,14 @@ impl Chart {
             file.insert(&path.0, self.value(&path.0, &row.takes));
         }
         let decided = self.decides.iter().map(|(key, _)| key);
-        for key in decided.chain(self.forms.iter().flat_map(|form| form.keys)) {
-            let is_known = rows.iter().any(|(path, _)| path.0 == **key);
+        let ruled = self.rules.iter().flat_map(|rule| {
+            let others = rule.when.iter().map(|(key, _)| key);
+            others.chain([&rule.key])
+        });
+        let formed = self.forms.iter().flat_map(|form| form.keys);
+        for key in decided.chain(formed).chain(ruled) {
+            let is_it = |path: &Path| path.within(&Path((*key).to_owned())).is_some();
+            let is_known = rows.iter().any(|(path, _)| is_it(path));
             assert!(
                 is_known,
                 "{} has words for {key}, which is no key",
@@ -93,6 +121,16 @@ impl Chart {
                 writeln!(text, "{{\n{indent}  \"type\": \"object\",").unwrap();
                 if key.is_empty() {
                     writeln!(text, "{indent}  \"description\": {},", json!(WRITTEN)).unwrap();
+                    let rules = self.rules.iter().map(|rule| rule.written().to_string());
+                    let rules: Vec<_> = rules.collect();
+                    if !rules.is_empty() {
+                        let rules = rules.join(&format!(",\n{indent}    "));
+                        writeln!(
+                            text,
+                            "{indent}  \"allOf\": [\n{indent}    {rules}\n{indent}  ],"
+                        )
+                        .unwrap();
+                    }
                 }
                 let together = self.together.iter().find(|(section, _)| *section == key);
                 if let Some((_, pairs)) = together {
@@ -117,6 +155,37 @@ impl Chart {
                 }
                 write!(text, "\n{indent}  }}\n{indent}}}").unwrap();
             }
+        }
+    }
+}
+
+impl Rule {
+    fn written(&self) -> Value {
+        let when = self.when.iter().map(|(key, is)| is.written(key));
+        let words = json!({ "const": self.words });
+        let then = self.key.rsplit('.').fold(
+            words,
+            |below, name| json!({ "properties": { name: below } }),
+        );
+        json!({ "if": { "allOf": when.collect::<Vec<_>>() }, "then": then })
+    }
+}
+
+impl Is {
+    fn written(&self, key: &str) -> Value {
+        let given = |value| {
+            key.rsplit('.').fold(
+                value,
+                |below, name| json!({ "properties": { name: below }, "required": [name] }),
+            )
+        };
+        match self {
+            Self::Given => given(json!(true)),
+            Self::Missing => json!({ "not": given(json!({ "minItems": 1 })) }),
+            Self::True => given(json!({ "const": true })),
+            Self::Text(text) => given(json!({ "const": text })),
+            Self::OtherThan(text) => json!({ "not": given(json!({ "const": text })) }),
+            Self::OneLike(pattern) => given(json!({ "contains": { "pattern": pattern } })),
         }
     }
 }

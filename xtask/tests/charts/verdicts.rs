@@ -1,0 +1,116 @@
+//! What the relay's chart and the relay say of a configuration: the same. Rendered without the schema, it is what the relay would read.
+
+use serde_json::{Value, json};
+
+use crate::chart::{Chart, over};
+
+#[test]
+fn the_relays_chart_takes_what_the_relay_takes() {
+    let Some(chart) = Chart::relay("the_relays_chart_takes_what_the_relay_takes") else {
+        return;
+    };
+    let cases = behind_a_balancer().into_iter();
+    for (config, is_taken) in cases.chain(audited()).chain(called_by_gitlab()) {
+        let values = json!({ "checkFiles": false, "config": config });
+        let verdict =
+            relays(&chart.unchecked(&values)["ConfigMap adit-relay"]["data"]["relay.yaml"]);
+        assert_eq!(verdict.is_ok(), is_taken, "{config}: relay: {verdict:?}");
+        if is_taken {
+            chart.rendered(&values);
+        } else {
+            let said = chart.refusal_of(&values);
+            assert!(said.contains("at '/config/"), "{config}: {said}");
+        }
+    }
+}
+
+fn relays(config: &Value) -> Result<(), String> {
+    let raw = serde_json::from_value::<adit_relay::RawConfig>(config.clone());
+    let raw = raw.map_err(|error| error.to_string())?;
+    let config = adit_relay::Config::try_from(raw);
+    config.map(drop).map_err(|mistakes| mistakes.to_string())
+}
+
+fn behind_a_balancer() -> Vec<(Value, bool)> {
+    let ended = |more: Value| over(&json!({ "tls_ended_before": true }), &more);
+    let listens = [
+        (ended(json!({})), false),
+        (ended(json!({ "forwarded_for_from": [] })), false),
+        (
+            ended(json!({ "forwarded_for_from": ["10.0.7.0/28"] })),
+            true,
+        ),
+        (ended(json!({ "proxy_protocol_from": ["10.0.7.9"] })), true),
+        (
+            ended(json!({ "proxy_protocol_from": ["0.0.0.0/0"] })),
+            false,
+        ),
+        (
+            ended(json!({ "forwarded_for_from": ["10.0.7.9", "::/0"] })),
+            false,
+        ),
+        (
+            ended(json!({ "proxy_protocol_from": ["10.0.0.0/00"] })),
+            false,
+        ),
+        (json!({ "proxy_protocol_from": ["0.0.0.0/0"] }), true),
+        (json!({ "tls_ended_before": false }), true),
+        (json!({ "proxy_protocol_from": ["balancer"] }), false),
+        (json!({ "forwarded_for_from": ["10.0.7.0/33"] }), false),
+    ];
+    let shown = json!({ "client_ca_file": "/ca.pem" });
+    let listen = ended(json!({ "proxy_protocol_from": ["10.0.7.9"] }));
+    let listens = listens.map(|(listen, is_taken)| (json!({ "listen": listen }), is_taken));
+    listens
+        .into_iter()
+        .chain([
+            (json!({ "tunnel": shown }), true),
+            (json!({ "tunnel": shown, "listen": listen }), false),
+        ])
+        .collect()
+}
+
+fn audited() -> Vec<(Value, bool)> {
+    let collector = json!({ "endpoint": "https://collector.example.com" });
+    let audits = [
+        (json!({}), true),
+        (json!({ "to": "stdout" }), true),
+        (json!({ "to": "file" }), false),
+        (json!({ "file": "/etc/adit/audit/log" }), false),
+        (
+            json!({ "to": "stdout", "file": "/etc/adit/audit/log" }),
+            false,
+        ),
+        (json!({ "to": "otlp" }), false),
+        (json!({ "to": "otlp", "otlp": {} }), false),
+        (json!({ "to": "otlp", "otlp": collector }), true),
+        (json!({ "to": "stdout", "otlp": collector }), false),
+        (json!({ "otlp": collector }), false),
+    ];
+    audits
+        .map(|(audit, is_taken)| (json!({ "audit": audit }), is_taken))
+        .into()
+}
+
+fn called_by_gitlab() -> Vec<(Value, bool)> {
+    let gitlab = json!({ "url": "https://gitlab.example.com" });
+    let trusted = over(&gitlab, &json!({ "api_secret_file": "/secret" }));
+    let secret = json!({ "secret_file": "/secret" });
+    vec![
+        (json!({ "gitlab_api": {} }), false),
+        (json!({ "gitlab_api": secret }), false),
+        (json!({ "authorities": { "gitlab": gitlab } }), true),
+        (
+            json!({ "authorities": { "gitlab": gitlab }, "gitlab_api": {} }),
+            false,
+        ),
+        (
+            json!({ "authorities": { "gitlab": gitlab }, "gitlab_api": secret }),
+            true,
+        ),
+        (
+            json!({ "authorities": { "gitlab": trusted }, "gitlab_api": {} }),
+            true,
+        ),
+    ]
+}
