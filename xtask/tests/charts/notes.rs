@@ -92,7 +92,7 @@ fn notes_of_the_relay_tell_what_to_do_next() {
     );
     say(
         &chart,
-        &gitlab(json!({ "api_secret_file": "/etc/adit/tls/secret" })),
+        &gitlab(json!({ "api_secret_file": "/etc/ssl/secret" })),
         &["each is registered with GitLab"],
         &["adit token new"],
     );

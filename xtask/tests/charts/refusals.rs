@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::chart::{Chart, over};
+use crate::chart::{Chart, PEM, over};
 
 #[test]
 fn the_agents_chart_refuses_values_that_would_not_work() {
@@ -119,6 +119,23 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             "config.relay.ca_file: the pod has no /ca.pem: mount the Secret or ConfigMap",
         ),
         (
+            of_config(json!({ "relay": { "ca_file": "/etc/adit/config/ca.pem" } })),
+            "config.relay.ca_file: the pod has no /etc/adit/config/ca.pem: set relay.ca, or mount",
+        ),
+        (
+            of_config(json!({ "relay": {
+                "client_certificate": "/etc/adit/client/tls.crt", "client_key": "/etc/adit/client/tls.key",
+            } })),
+            "config.relay.client_certificate: the pod has no /etc/adit/client/tls.crt: set relay.clientCertificate.secretName, or mount",
+        ),
+        (
+            json!({
+                "token": { "key": "agent.token" },
+                "config": { "relay": { "token_file": "/etc/adit/token/agent.token" } },
+            }),
+            "config.relay.token_file: the pod has no /etc/adit/token/agent.token: mount",
+        ),
+        (
             json!({ "terminationGracePeriodSeconds": 20 }),
             "terminationGracePeriodSeconds: 20 is too few, a pod would be killed while it drains: config.drain_grace may take 25 s",
         ),
@@ -187,6 +204,17 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
         (
             of_config(json!({ "tunnel": { "client_ca_file": "/x" } })),
             "config.tunnel.client_ca_file: the pod has no /x: mount the Secret or ConfigMap",
+        ),
+        (
+            of_config(json!({ "tunnel": { "client_ca_file": "/etc/adit/client-ca/ca.crt" } })),
+            "config.tunnel.client_ca_file: the pod has no /etc/adit/client-ca/ca.crt: set clientCa.configMapName, or mount",
+        ),
+        (
+            json!({
+                "clientCa": { "configMapName": "cas", "key": "bundle.pem" },
+                "config": { "admin": { "token_file": "/etc/adit/client-ca/bundle.pem" } },
+            }),
+            "config.admin.token_file: the pod has no /etc/adit/client-ca/bundle.pem: mount",
         ),
         (
             of_config(json!({ "admin": { "token_file": "/x/token" } })),
@@ -299,10 +327,16 @@ fn files_that_are_there_are_not_asked_for() {
     for (file, beside) in [
         ("/etc/adit/secrets/token", mount("/etc/adit/secrets/")),
         ("/etc/adit/token", mount("/etc/adit/token")),
-        ("/etc/adit/tls/token", json!({})),
+        ("/etc/adit/tls/ca.crt", json!({})),
         ("/etc/ssl/token", json!({})),
     ] {
         chart.rendered(&over(&config(file), &beside));
+    }
+    // Of a Secret of this type and of a ConfigMap, what is in them is known.
+    for file in ["/etc/adit/tls/token", "/etc/adit/config/token"] {
+        let said = chart.refusal_of(&config(file));
+        let instead = format!("the pod has no {file}: mount the Secret or ConfigMap that has it");
+        assert!(said.contains(&instead), "{said}");
     }
     let marked = json!({ "podAnnotations": { "a": "b" }, "podLabels": { "a": "b" } });
     let said = chart.refusal_of(&over(&config("/vault/secrets/token"), &marked));
@@ -322,6 +356,43 @@ fn files_that_are_there_are_not_asked_for() {
     let said = chart.refusal_of(&over(&audit, &read_only));
     assert!(
         said.contains("config.audit.file: the pod cannot write"),
+        "{said}"
+    );
+}
+
+/// Those that the agent's values bring, and whatever else is in the Secret of its token, if all of that is mounted.
+#[test]
+fn files_of_the_agents_pod_may_be_named() {
+    let Some(chart) = Chart::agent("files_of_the_agents_pod_may_be_named") else {
+        return;
+    };
+    let account = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let collector = |ca: &str, token: &str| {
+        let endpoint = "https://collector.example.com";
+        json!({ "config": { "traces": { "endpoint": endpoint, "ca_file": ca, "token_file": token } } })
+    };
+    let shown = json!({
+        "relay": { "ca": PEM, "clientCertificate": { "secretName": "certificate" } },
+    });
+    for values in [
+        collector(&format!("{account}/ca.crt"), &format!("{account}/token")),
+        over(
+            &shown,
+            &collector("/etc/adit/config/ca.pem", "/etc/adit/token/collector"),
+        ),
+        over(
+            &shown,
+            &collector("/etc/adit/client/ca.crt", "/etc/adit/token/token"),
+        ),
+    ] {
+        chart.rendered(&values);
+    }
+    let said = chart.refusal_of(&over(
+        &shown,
+        &collector("/etc/adit/client/ca.pem", "/etc/ssl/a"),
+    ));
+    assert!(
+        said.contains("config.traces.ca_file: the pod has no /etc/adit/client/ca.pem"),
         "{said}"
     );
 }

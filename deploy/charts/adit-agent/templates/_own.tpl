@@ -35,10 +35,20 @@ config.drain_grace
 {{ $ports | toStrings | uniq | join " " }}
 {{- end }}
 
-{{/* Where the pod has files beside those of `extraVolumeMounts`. */}}
+{{/* Files of the pod, or whole folders, beside those of `extraVolumeMounts`. */}}
 {{- define "adit.mounts" -}}
-/etc/adit/config /etc/adit/token /var/run/secrets/kubernetes.io/serviceaccount
-{{- if .Values.relay.clientCertificate.secretName }} /etc/adit/client{{ end }}
+/etc/adit/config/agent.yaml
+{{- if .Values.relay.ca }} /etc/adit/config/ca.pem{{ end }} /etc/adit/token{{ if ne .Values.token.key "token" }}/token{{ end }}
+{{- range list "token" "ca.crt" "namespace" }} /var/run/secrets/kubernetes.io/serviceaccount/{{ . }}{{ end }}
+{{- if .Values.relay.clientCertificate.secretName }} /etc/adit/client/tls.crt /etc/adit/client/tls.key /etc/adit/client/ca.crt{{ end }}
+{{- end }}
+
+{{/* The values by which there are more. */}}
+{{- define "adit.broughtBy" -}}
+/etc/adit/config/ca.pem: relay.ca
+/etc/adit/client/tls.crt: relay.clientCertificate.secretName
+/etc/adit/client/tls.key: relay.clientCertificate.secretName
+/etc/adit/client/ca.crt: relay.clientCertificate.secretName
 {{- end }}
 
 {{- define "adit.mistakes" -}}

@@ -51,11 +51,16 @@ tlsConfig:
 {{- if or (not (include "adit.tlsEndedBefore" .)) $forGitlab $forAdmin }}yes{{ end }}
 {{- end }}
 
-{{/* Where the pod has files beside those of `extraVolumeMounts`. */}}
+{{/* Files of the pod, or whole folders, beside those of `extraVolumeMounts`. */}}
 {{- define "adit.mounts" -}}
-/etc/adit/config
-{{- if include "adit.showsCertificate" . }} /etc/adit/tls{{ end }}
-{{- if .Values.clientCa.configMapName }} /etc/adit/client-ca{{ end }}
+/etc/adit/config/relay.yaml
+{{- if include "adit.showsCertificate" . }} /etc/adit/tls/tls.crt /etc/adit/tls/tls.key /etc/adit/tls/ca.crt{{ end }}
+{{- if .Values.clientCa.configMapName }} /etc/adit/client-ca/ca.crt{{ end }}
+{{- end }}
+
+{{/* The values by which there are more. */}}
+{{- define "adit.broughtBy" -}}
+/etc/adit/client-ca/ca.crt: clientCa.configMapName
 {{- end }}
 
 {{- define "adit.mistakes" -}}

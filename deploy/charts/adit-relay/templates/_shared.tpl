@@ -106,7 +106,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 {{- if not $has -}}
-{{ printf "%s: the pod has no %s: mount the Secret or ConfigMap that has it by extraVolumes and extraVolumeMounts, or set checkFiles to false if the image or a webhook brings it\n" (splitList " " . | first) $file }}
+{{- $value := get (include "adit.broughtBy" $ | fromYaml) $file -}}
+{{ printf "%s: the pod has no %s: %smount the Secret or ConfigMap that has it by extraVolumes and extraVolumeMounts, or set checkFiles to false if the image or a webhook brings it\n" (splitList " " . | first) $file (ternary (printf "set %s, or " $value) "" (ne $value "")) }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
