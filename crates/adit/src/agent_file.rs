@@ -42,7 +42,8 @@ pub(crate) fn read(path: &Path, oddities: Oddities) -> Result<AgentFile, Failure
     let misplaced = misplaced(path);
     let is_misnamed = path.file_name().is_some_and(|name| name == "config.yml");
     let misnamed = (misplaced.is_none() && is_misnamed).then_some(MISNAMED);
-    let mut told: Vec<_> = misplaced.into_iter().collect();
+    let mut told = Vec::new();
+    told.extend(misplaced.map(|why| format!("{shown}: {why}")));
     match oddities {
         Oddities::Warned => {
             if let Some(misnamed) = misnamed {
@@ -53,11 +54,13 @@ pub(crate) fn read(path: &Path, oddities: Oddities) -> Result<AgentFile, Failure
             }
         }
         Oddities::Refused => {
-            told.extend(misnamed.map(str::to_owned));
-            told.extend(findings.warnings.iter().map(ToString::to_string));
+            told.extend(misnamed.map(|why| format!("{shown}: {why}")));
+            let warnings = findings.warnings.iter();
+            told.extend(warnings.map(|warning| format!("{shown}:{warning}")));
         }
     }
-    told.extend(findings.mistakes.iter().map(ToString::to_string));
+    let mistakes = findings.mistakes.iter();
+    told.extend(mistakes.map(|mistake| format!("{shown}:{mistake}")));
     match file {
         Some(file) if told.is_empty() => Ok(file),
         _ => Err(anyhow!("{}", told.join("\n")).context(format!("{shown} cannot be used")))
@@ -95,11 +98,8 @@ fn misplaced(path: &Path) -> Option<String> {
 
 /// What GitLab knows of the agent.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "The agent at GitLab")]
+#[command(next_help_heading = AT_GITLAB)]
 pub(crate) struct HomeArgs {
-    /// The agent, such as `group/agents:prod` [default: of the project that CI_PROJECT_PATH names]
-    #[arg(long, value_name = "PROJECT:NAME")]
-    agent: Option<AgentName>,
     /// Its project stands in a user's namespace, not in a group
     #[arg(long)]
     personal: bool,
@@ -108,18 +108,18 @@ pub(crate) struct HomeArgs {
     instance_authorization: bool,
 }
 
+/// Above the flags of [`HomeArgs`], and above the agent's name, which not every command needs.
+pub(crate) const AT_GITLAB: &str = "The agent at GitLab";
+
 impl HomeArgs {
     /// Whether anything was said.
     pub(crate) fn is_given(&self) -> bool {
-        self.agent.is_some() || self.personal || self.instance_authorization
+        self.personal || self.instance_authorization
     }
 
-    pub(crate) fn agent(&self) -> Option<&AgentName> {
-        self.agent.as_ref()
-    }
-
-    pub(crate) fn home(&self) -> Result<Home, Failure> {
-        let project = match &self.agent {
+    /// Of that agent, else of any that the pipeline's project has.
+    pub(crate) fn home(&self, agent: Option<&AgentName>) -> Result<Home, Failure> {
+        let project = match agent {
             Some(agent) => Some(agent.project.clone()),
             None => project_of_the_pipeline()?,
         };

@@ -5,6 +5,7 @@ use std::env;
 use std::ffi::OsStr;
 
 use adit_process::logging::Format;
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -117,8 +118,11 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     command.mut_subcommands(without_empty_variables)
 }
 
-/// With a tip where a config file stands alone: `adit relay relay.yaml`.
+/// With a tip where a config file stands alone, `adit relay relay.yaml`, and where a variable can stand for a flag that is missing.
 fn advised(mut error: clap::Error) -> clap::Error {
+    if let Some(tips) = variables_of_missing(&error) {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(file)) = error.get(ContextKind::InvalidArg)
         && [".yaml", ".yml"].iter().any(|end| file.ends_with(end))
@@ -127,6 +131,32 @@ fn advised(mut error: clap::Error) -> clap::Error {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
     error
+}
+
+/// The flags that are missing are told as they stand in a usage, and the command in its usage.
+fn variables_of_missing(error: &clap::Error) -> Option<Vec<StyledStr>> {
+    let Some(ContextValue::Strings(missing)) = error
+        .get(ContextKind::InvalidArg)
+        .filter(|_| error.kind() == ErrorKind::MissingRequiredArgument)
+    else {
+        return None;
+    };
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let mut root = Cli::command();
+    // Before that, no argument can be told.
+    root.build();
+    let command = usage.split_whitespace().fold(&root, |command, word| {
+        command.find_subcommand(word).unwrap_or(command)
+    });
+    let is_missing = |arg: &&clap::Arg| missing.contains(&arg.to_string());
+    let tips = command
+        .get_arguments()
+        .filter(is_missing)
+        .filter_map(|arg| {
+            let variable = arg.get_env()?.to_str()?;
+            Some(format!("the variable {variable} can say it, too").into())
+        });
+    Some(tips.collect())
 }
 
 const AFTER_HELP: &str = "\

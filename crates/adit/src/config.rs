@@ -9,7 +9,7 @@ use adit_process::Exit;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 
-use crate::agent_file::{HomeArgs, Oddities};
+use crate::agent_file::{AT_GITLAB, AgentName, HomeArgs, Oddities};
 use crate::failure::{Ends, Failure};
 use crate::relay;
 use crate::terminal::warn;
@@ -50,6 +50,9 @@ pub(crate) struct CheckArgs {
     /// What is only warned of, such as a key that GitLab does not know, is a mistake
     #[arg(long)]
     strict: bool,
+    /// The agent, such as `group/agents:prod` [default: any of the project that CI_PROJECT_PATH names]
+    #[arg(long, value_name = "PROJECT:NAME", help_heading = AT_GITLAB)]
+    agent: Option<AgentName>,
     #[command(flatten)]
     home: HomeArgs,
 }
@@ -62,10 +65,12 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         Oddities::Warned
     };
     if args.gitlab {
-        return gitlab::check(&args.file, oddities, &args.home);
+        return gitlab::check(&args.file, oddities, &args.home.home(args.agent.as_ref())?);
     }
-    if args.home.is_given() {
-        let error = anyhow!("a relay's file knows no such thing: with them goes --gitlab");
+    if args.agent.is_some() || args.home.is_given() {
+        let error = anyhow!(
+            "`--agent`, `--personal` and `--instance-authorization` are for an agent's file at GitLab: add `--gitlab`"
+        );
         return Err(Failure::new(Exit::Usage, error));
     }
     let doubts = relay::read_config(&args.file)?.doubts();

@@ -20,7 +20,7 @@ use crate::kubernetes_status::printable;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Whoever may do it again does: most clients begin a watch anew at once, and an agent connects again by itself. To keep somebody out, \
-take away the access. The relay's audit log has each cut.
+take away the access. The relay's audit log, where there is one, has each cut.
 
 Examples:
   adit status

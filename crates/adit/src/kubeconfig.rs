@@ -31,8 +31,10 @@ pub(crate) use self::document::Document;
 use self::environment::{Environment, Named};
 use self::names::{Names, is_unnamed};
 pub(crate) use self::place::Destination;
+use self::place::PlaceError;
 pub(crate) use self::relay_url::{BadRelayUrl, RelayUrl};
 pub(crate) use self::token::JobToken;
+use self::token::NoToken;
 use crate::failure::{Ends, Failure};
 
 /// In a CI job: write a kubeconfig with a context for each agent the job may use
@@ -84,12 +86,11 @@ pub(crate) struct KubeconfigArgs {
 pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
     let kubeconfig = std::env::var_os("KUBECONFIG");
     let mut names = Names::of_job(kubeconfig.as_deref());
-    let destination = Destination::choose(args.output, kubeconfig).ends(Exit::BadConfig)?;
-    destination.check(args.force).ends(Exit::BadConfig)?;
-    let token = JobToken::find(args.id_token_file).map_err(|error| {
-        let advice = error.advice();
-        Failure::new(Exit::BadConfig, error).advising(advice)
-    })?;
+    let destination = Destination::choose(args.output, kubeconfig).and_then(|destination| {
+        destination.check(args.force)?;
+        Ok(destination)
+    });
+    let (destination, token) = both(destination, JobToken::find(args.id_token_file))?;
     let ca = args
         .ca
         .as_ref()
@@ -151,6 +152,27 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
     destination.write(&text).ends(Exit::Failed)?;
     report(&destination, &agents, current.as_deref());
     Ok(())
+}
+
+/// What a job may lack, all at once: each try is a run of its pipeline.
+fn both(
+    destination: Result<Destination, PlaceError>,
+    token: Result<JobToken, NoToken>,
+) -> Result<(Destination, JobToken), Failure> {
+    let (place, token) = match (destination, token) {
+        (Ok(destination), Ok(token)) => return Ok((destination, token)),
+        (Err(place), Ok(_)) => return Err(Failure::new(Exit::BadConfig, place)),
+        (destination, Err(token)) => (destination.err(), token),
+    };
+    let advice = token.advice();
+    let error = match place {
+        None => token.into(),
+        Some(place) => {
+            let two = anyhow!("{}\n{}", chain(&token), chain(&place));
+            two.context("a kubeconfig needs a token, and a place")
+        }
+    };
+    Err(Failure::new(Exit::BadConfig, error).advising(advice))
 }
 
 /// Whether an agent that is listed by its id may turn out to be the one that is wanted.

@@ -72,11 +72,21 @@ fn checksum(data: &Value) -> Value {
 /// The PEM file of a flag, with that in it, such as a `CERTIFICATE`.
 fn read_pem(file: &Path, flag: &str, what: &str) -> Result<String, Failure> {
     let text = read_text(file)?;
-    let mut begins = text.lines().filter(|line| line.starts_with("-----BEGIN "));
-    if begins.any(|line| line.trim_end().ends_with(&format!("{what}-----"))) {
+    let holds = |what: &str| {
+        let mut begins = text.lines().filter(|line| line.starts_with("-----BEGIN "));
+        begins.any(|line| line.trim_end().ends_with(&format!("{what}-----")))
+    };
+    if holds(what) {
         return Ok(text);
     }
-    let error = anyhow!("{} ({flag}) holds no {what} in PEM", file.display());
-    let advice = "name the PEM file that does by that flag";
+    let instead = match PEM.into_iter().find(|what| holds(what)) {
+        Some(other) => format!("holds a {other}, and no {what}"),
+        None => format!("is no PEM: it has no line `-----BEGIN {what}-----`"),
+    };
+    let error = anyhow!("{}, which {flag} names, {instead}", file.display());
+    let advice = "see that each flag names its own file: a certificate's has the line `-----BEGIN CERTIFICATE-----`, a key's one that ends with `PRIVATE KEY-----`";
     Err(Failure::new(Exit::BadConfig, error).advising(advice))
 }
+
+/// What is mistaken for one another.
+const PEM: [&str; 3] = ["PRIVATE KEY", "CERTIFICATE", "CERTIFICATE REQUEST"];

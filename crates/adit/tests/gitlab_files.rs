@@ -150,12 +150,14 @@ fn every_mistake_is_told_with_line_and_column() {
     let told = stderr(&ended);
     assert!(
         told.starts_with(&format!(
-            "error: {FILE} cannot be used\n  because: 3:9: ci_access.projects[0].id: "
+            "error: {FILE} cannot be used\n  because: {FILE}:3:9: ci_access.projects[0].id: "
         )),
         "{told}"
     );
     assert!(
-        told.contains("\n    4:17: ci_access.projects[0].access_as.root: "),
+        told.contains(&format!(
+            "\n    {FILE}:4:17: ci_access.projects[0].access_as.root: "
+        )),
         "{told}"
     );
     assert_eq!(stdout(&ended), "");
@@ -183,7 +185,7 @@ fn what_is_only_odd_is_a_mistake_to_the_strict() {
     let told = stderr(&strict);
     assert!(told.starts_with("error: "), "{told}");
     assert!(
-        told.contains("4:5: ci_access.projects[0].enviroments: "),
+        told.contains(&format!("{FILE}:4:5: ci_access.projects[0].enviroments: ")),
         "{told}"
     );
     let project = Project::with(GRANTED);
@@ -265,7 +267,12 @@ fn a_file_where_gitlab_does_not_look_is_a_mistake() {
 #[test]
 fn what_a_relays_file_does_not_know_is_a_wrong_command_line() {
     let ended = Project::with("").run(&["config", "check", "--agent", "a/b:c", FILE]);
-    assert_eq!(ended.status.code(), Some(2), "{}", stderr(&ended));
+    let told = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("`--agent`, ") && told.contains("add `--gitlab`"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -344,8 +351,17 @@ fn an_agent_without_a_file_lets_its_own_project_in() {
 #[test]
 fn a_question_without_an_agent_or_about_a_wrong_file_has_no_answer() {
     let project = Project::with("ci_access: []");
-    let ended = project.run(&["access", "explain", FILE, "--project", "a/b"]);
-    assert_eq!(ended.status.code(), Some(2), "{}", stderr(&ended));
+    let ended = project
+        .command(&["access", "explain", FILE, "--project", "a/b"])
+        .env("CI_PROJECT_PATH", "group/agents")
+        .output()
+        .unwrap();
+    let told = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("`--agent \"$CI_PROJECT_PATH:<its name>\"`"),
+        "{told}"
+    );
     let ended = project.explain(&["--project", "a/b"]);
     assert_eq!(ended.status.code(), Some(64), "{}", stderr(&ended));
 }

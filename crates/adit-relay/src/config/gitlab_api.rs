@@ -53,7 +53,7 @@ impl GitLabApiConfig {
         } else if !around.has_secret && raw.secret_file.is_none() {
             section.mistake(
                 "secret_file",
-                "needed without authorities.gitlab.api_secret_file: nobody else could be told from GitLab",
+                "needed, as authorities.gitlab.api_secret_file is not there: without it the relay could not tell GitLab from anybody else",
             );
         }
         Some(Self {

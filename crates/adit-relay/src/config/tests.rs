@@ -243,7 +243,11 @@ fn port_that_gitlab_calls_has_tls_or_is_on_loopback() {
         ("certificate: a.pem", asking, "gitlab_api.key"),
         ("address: '8153'", asking, "gitlab_api.address"),
         ("connections: 0", asking, "gitlab_api.connections"),
-        ("", unproved, "gitlab_api.secret_file"),
+        (
+            "",
+            unproved,
+            "gitlab_api.secret_file: needed, as authorities.gitlab.api_secret_file is not there: without it the relay could not tell",
+        ),
         (
             "secret_file: /secret",
             "",

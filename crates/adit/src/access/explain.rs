@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 
 use super::{print, unknown};
-use crate::agent_file::{self, AgentName, HomeArgs, Oddities};
+use crate::agent_file::{self, AT_GITLAB, AgentName, HomeArgs, Oddities};
 use crate::failure::{Ends, Failure};
 
 /// Say whether a job may use an agent by the agent's file at GitLab, as whom, and why; the exit code is 77 if it may not
@@ -47,13 +47,18 @@ pub(crate) struct ExplainArgs {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+    /// The agent, such as `group/agents:prod`; it must be given, since CI_PROJECT_PATH names a project and no agent
+    #[arg(long, value_name = "PROJECT:NAME", help_heading = AT_GITLAB)]
+    agent: Option<AgentName>,
     #[command(flatten)]
     home: HomeArgs,
 }
 
 pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
-    let Some(agent) = args.home.agent() else {
-        let error = anyhow!("say which agent: --agent <path of its project>:<its name>");
+    let Some(agent) = &args.agent else {
+        let error = anyhow!(
+            "say which agent: `--agent <path of its project>:<its name>`; in its project's pipeline `--agent \"$CI_PROJECT_PATH:<its name>\"`"
+        );
         return Err(Failure::new(Exit::Usage, error));
     };
     let question = args.question(agent)?;
@@ -93,7 +98,7 @@ impl ExplainArgs {
             } else {
                 Licence::Premium
             },
-            home: self.home.home()?,
+            home: self.home.home(Some(agent))?,
             agent: unknown::AGENT,
             context: agent.to_string().into(),
             config_project: unknown::CONFIG_PROJECT,

@@ -10,13 +10,12 @@ use adit_authority::{AgentFile, Home};
 use adit_process::Exit;
 use anyhow::{Context, anyhow};
 
-use crate::agent_file::{self, HomeArgs, Oddities};
+use crate::agent_file::{self, Oddities};
 use crate::failure::{Ends, Failure};
 
-pub(super) fn check(path: &Path, oddities: Oddities, home: &HomeArgs) -> Result<(), Failure> {
-    let home = home.home()?;
+pub(super) fn check(path: &Path, oddities: Oddities, home: &Home) -> Result<(), Failure> {
     let file = agent_file::read(path, oddities)?;
-    let report = Report::of(&path.display().to_string(), &file, &home);
+    let report = Report::of(&path.display().to_string(), &file, home);
     io::stdout()
         .lock()
         .write_all(report.text.as_bytes())

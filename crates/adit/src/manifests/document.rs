@@ -2,6 +2,7 @@
 //!
 //! Called by the commands. The files are built in and tested, so a place that is not there is a defect.
 
+use adit_identity::mistakes::Key;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
@@ -121,7 +122,7 @@ impl Document {
 
     /// A key with this end whose value is a text, spelled with those above it.
     pub(super) fn key_ending_in(&self, end: &str) -> Option<String> {
-        key_ending_in(&self.0, end)
+        key_ending_in(&self.0, &Key::root(), end).map(|key| key.to_string())
     }
 
     pub(super) fn to_yaml(&self) -> anyhow::Result<String> {
@@ -200,22 +201,17 @@ fn lay_over(under: &mut Value, over: Value) {
     }
 }
 
-fn key_ending_in(value: &Value, end: &str) -> Option<String> {
-    let below = |key: String, value: &Value| {
-        if value.is_string() {
-            return key.ends_with(end).then_some(key);
-        }
-        Some(format!("{key}.{}", key_ending_in(value, end)?))
-    };
+fn key_ending_in(value: &Value, at: &Key, end: &str) -> Option<Key> {
     match value {
+        Value::String(_) => at.to_string().ends_with(end).then(|| at.clone()),
         Value::Object(keys) => keys
             .iter()
-            .find_map(|(key, value)| below(key.clone(), value)),
+            .find_map(|(name, value)| key_ending_in(value, &at.field(name), end)),
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .find_map(|(at, item)| below(at.to_string(), item)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+            .find_map(|(index, item)| key_ending_in(item, &at.index(index), end)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) enum BadRule {
     Resource(String),
     #[error("`{0}` is not in the core group: write it with its group, such as `deployments.apps`")]
     Group(String),
+    #[error("`{0}` is no resource: did you mean `{1}`?")]
+    Meant(String, String),
 }
 
 impl Rule {
@@ -123,7 +125,16 @@ impl FromStr for Resource {
             Some(group) => group,
             None if name == "*" => "*",
             None if CORE.contains(&name) => "",
-            None => return Err(BadRule::Group(name.to_owned())),
+            None => {
+                return Err(match meant(name) {
+                    Some(meant) => {
+                        let below = subresource.map(|sub| format!("/{sub}"));
+                        let meant = format!("{meant}{}", below.unwrap_or_default());
+                        BadRule::Meant(text.to_owned(), meant)
+                    }
+                    None => BadRule::Group(name.to_owned()),
+                });
+            }
         };
         Ok(Self {
             group: group.to_owned(),
@@ -152,6 +163,65 @@ fn hint(verb: &str) -> &'static str {
         _ => "",
     }
 }
+
+/// The resource that is meant by a singular or a short name, as kubectl takes them, or by a name without its group.
+fn meant(name: &str) -> Option<&'static str> {
+    let is_it = |(resource, short): &&(&str, &str)| {
+        let (plural, _) = resource.split_once('.').unwrap_or((resource, ""));
+        name == plural || name == *short || is_singular(name, plural)
+    };
+    let known = KNOWN.iter().find(is_it);
+    known.map(|(resource, _)| *resource)
+}
+
+/// `policies` of `policy`, `ingresses` of `ingress`, `pods` of `pod`.
+fn is_singular(name: &str, plural: &str) -> bool {
+    let Some(end) = plural.strip_prefix(name.strip_suffix('y').unwrap_or(name)) else {
+        return false;
+    };
+    match end {
+        "ies" => name.ends_with('y'),
+        "es" => name.ends_with('s'),
+        "s" => !name.ends_with('y'),
+        _ => false,
+    }
+}
+
+/// What people know by shorter names, and the short one that kubectl takes, if there is one.
+const KNOWN: [(&str, &str); 32] = [
+    ("configmaps", "cm"),
+    ("endpoints", "ep"),
+    ("events", "ev"),
+    ("limitranges", "limits"),
+    ("namespaces", "ns"),
+    ("nodes", "no"),
+    ("persistentvolumeclaims", "pvc"),
+    ("persistentvolumes", "pv"),
+    ("pods", "po"),
+    ("podtemplates", ""),
+    ("replicationcontrollers", "rc"),
+    ("resourcequotas", "quota"),
+    ("secrets", ""),
+    ("serviceaccounts", "sa"),
+    ("services", "svc"),
+    ("daemonsets.apps", "ds"),
+    ("deployments.apps", "deploy"),
+    ("replicasets.apps", "rs"),
+    ("statefulsets.apps", "sts"),
+    ("horizontalpodautoscalers.autoscaling", "hpa"),
+    ("cronjobs.batch", "cj"),
+    ("jobs.batch", ""),
+    ("leases.coordination.k8s.io", ""),
+    ("endpointslices.discovery.k8s.io", ""),
+    ("ingresses.networking.k8s.io", "ing"),
+    ("networkpolicies.networking.k8s.io", "netpol"),
+    ("poddisruptionbudgets.policy", "pdb"),
+    ("clusterrolebindings.rbac.authorization.k8s.io", ""),
+    ("clusterroles.rbac.authorization.k8s.io", ""),
+    ("rolebindings.rbac.authorization.k8s.io", ""),
+    ("roles.rbac.authorization.k8s.io", ""),
+    ("storageclasses.storage.k8s.io", "sc"),
+];
 
 const VERBS: [&str; 8] = [
     "get",
@@ -254,10 +324,35 @@ mod tests {
     }
 
     #[test]
+    fn resources_by_other_names_are_told_with_the_right_one() {
+        for (said, meant) in [
+            ("pod", "pods"),
+            ("po", "pods"),
+            ("pod/exec", "pods/exec"),
+            ("endpoint", "endpoints"),
+            ("deployment", "deployments.apps"),
+            ("deployments/scale", "deployments.apps/scale"),
+            ("ingress", "ingresses.networking.k8s.io"),
+            ("networkpolicy", "networkpolicies.networking.k8s.io"),
+            ("sc", "storageclasses.storage.k8s.io"),
+        ] {
+            let told = format!("get:secrets,{said}").parse::<Rule>().unwrap_err();
+            let expected = format!("`{said}` is no resource: did you mean `{meant}`?");
+            assert_eq!(told.to_string(), expected);
+            format!("get:{meant}").parse::<Rule>().unwrap();
+        }
+        // Nothing is known of these, the second one's `s` notwithstanding.
+        for unknown in ["widget", "policys", "y", "s", "ie"] {
+            let told = format!("get:{unknown}").parse::<Rule>();
+            assert_eq!(told, Err(BadRule::Group(unknown.to_owned())));
+        }
+    }
+
+    #[test]
     fn rules_that_would_never_hold_are_refused() {
         let bad = |text: &str| text.parse::<Rule>().unwrap_err();
         assert_eq!(bad("pods"), BadRule::Form);
-        assert_eq!(bad("get:deployments"), BadRule::Group("deployments".into()));
+        assert_eq!(bad("get:widgets"), BadRule::Group("widgets".into()));
         assert!(
             bad("exec:pods")
                 .to_string()

@@ -21,6 +21,24 @@ fn missing_config_file_ends_with_64() {
 }
 
 #[test]
+fn empty_file_is_told_to_be_empty() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("relay.yaml");
+    for text in ["", " \n\n"] {
+        fs::write(&file, text).unwrap();
+        for command in [&["config", "check"][..], &["relay", "--config"]] {
+            let ended = adit(command).arg(&file).output().unwrap();
+            let told = stderr(&ended);
+            assert_eq!(ended.status.code(), Some(64), "{told}");
+            assert!(
+                told.ends_with("\n  because: (file): the file is empty\n"),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
 fn log_filter_that_would_silence_everything_is_refused_wherever_it_stands() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("relay.yaml");

@@ -344,4 +344,30 @@ fn kubeconfig_without_a_token_or_a_place_is_a_bad_config() {
     assert_eq!(anonymous.status.code(), Some(64));
     let told = stderr(&anonymous);
     assert!(told.contains("nor CI_JOB_TOKEN is set\n  do: "), "{told}");
+    let neither = stderr(&unplaced);
+    for missing in [
+        "\n  because: no token: neither ADIT_ID_TOKEN nor CI_JOB_TOKEN is set\n",
+        "\n    say where to write: set KUBECONFIG",
+        "\n  do: run it in a job",
+    ] {
+        assert!(neither.contains(missing), "{missing}: {neither}");
+    }
+}
+
+#[test]
+fn missing_flag_is_told_with_the_variable_that_can_say_it() {
+    for (command, variable) in [
+        (&["kubeconfig"][..], "ADIT_RELAY_URL"),
+        (&["manifests", "agent"], "ADIT_RELAY_URL"),
+        (&["manifests", "relay"], "ADIT_RELAY_CONFIG"),
+        (&["relay"], "ADIT_RELAY_CONFIG"),
+    ] {
+        let ended = adit(command).output().unwrap();
+        let told = stderr(&ended);
+        assert_eq!(ended.status.code(), Some(2), "{told}");
+        let tip = format!("tip: the variable {variable} can say it, too");
+        assert!(told.contains(&tip), "{command:?}: {told}");
+    }
+    let ended = adit(&["token", "hash"]).output().unwrap();
+    assert!(!stderr(&ended).contains("tip: the"), "{}", stderr(&ended));
 }

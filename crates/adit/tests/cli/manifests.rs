@@ -75,7 +75,7 @@ fn relays_certificate_and_key_must_be_a_pair() {
             &key,
             &certificate,
             64,
-            "server.key (--certificate) holds no CERTIFICATE",
+            "server.key, which --certificate names, holds a PRIVATE KEY, and no CERTIFICATE\n  do: ",
         ),
         (&certificate, &other, 64, "are no pair"),
     ] {
@@ -359,7 +359,7 @@ fn relays_manifests_have_its_config_where_the_pod_needs_it() {
     let refused = print();
     assert_eq!(refused.status.code(), Some(64));
     assert!(
-        stderr(&refused).contains("authorities.oidc.issuers.0.jwks_file"),
+        stderr(&refused).contains("authorities.oidc.issuers[0].jwks_file"),
         "{}",
         stderr(&refused)
     );

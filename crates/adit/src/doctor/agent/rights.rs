@@ -81,7 +81,7 @@ async fn impersonation(
         let constrained = missing(cluster, Means::Constrained).await?;
         if constrained.is_empty() {
             if plain.is_empty() {
-                report.warning(IMPERSONATION, "it may, without any constraint, too", LESS);
+                report.warning(IMPERSONATION, BOTH, LESS);
             } else {
                 report.ok(IMPERSONATION, "it may, constrained by the API server");
             }
@@ -95,7 +95,7 @@ async fn impersonation(
             report.failed(IMPERSONATION, what, GIVE);
             return Ok(None);
         }
-        report.warning(IMPERSONATION, "it may, by the plain right alone", LESS);
+        report.warning(IMPERSONATION, "it may, but by the plain right `impersonate` alone, which the API server does not constrain", LESS);
         return Ok(Some(Means::Plain));
     }
     if plain.is_empty() {
@@ -267,6 +267,7 @@ const READS: &str = "get";
 const WRITES: [(&str, (&str, &str)); 2] = [("create", PODS), ("patch", ("apps", "deployments"))];
 const PODS: (&str, &str) = ("", "pods");
 const GIVE: &str = "apply the agent's manifests for this Kubernetes, as `adit manifests agent` prints them: docs/rbac.md";
-const LESS: &str = "take the plain right `impersonate` away, which ends at no namespace: docs/rbac.md has the rights that the API server constrains";
+const BOTH: &str = "it may, constrained by the API server, and it has the plain right `impersonate`, too, with which it is not constrained";
+const LESS: &str = "a cluster-admin's kubeconfig has every right, this one too: give the agent an account of its own. Else take the plain right `impersonate` away, which ends at no namespace: docs/rbac.md has the rights that the API server constrains";
 const RAISE: &str = "add the namespace to ceiling.namespaces in the agent's configuration, if it is to act there: docs/agent.md";
 const BIND: &str = "bind the agent's role there: kubectl create rolebinding adit-agent --clusterrole=adit-agent-in-namespace --serviceaccount=adit-agent:adit-agent (docs/rbac.md)";

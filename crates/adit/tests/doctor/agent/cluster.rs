@@ -82,6 +82,12 @@ fn rights_for_each_kubernetes_are_enough_there() {
         let both = |asked: &Value| all(asked) || plain(asked);
         let both = in_front_of(cluster("v1.36.0", both)).await;
         assert_eq!(both.outcome("impersonation"), "warning", "{both}");
+        for words in [
+            "the plain right `impersonate`, too",
+            "a cluster-admin's kubeconfig",
+        ] {
+            assert!(both.to_string().contains(words), "{both}");
+        }
         assert_eq!(both.outcome("namespaces"), "ok", "{both}");
     });
 }
