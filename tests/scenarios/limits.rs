@@ -161,6 +161,27 @@ fn relay_takes_so_many_connections() {
 }
 
 #[test]
+fn connections_that_say_nothing_are_counted_while_they_hold_a_place() {
+    scenario(async {
+        let world = World::of(kube(), relay().with("limits", "connections", 4)).await;
+        let mute = async |_| TcpStream::connect(world.relay.address()).await.unwrap();
+        // The agent has the first place.
+        let mute = join_all((0..3).map(mute)).await;
+        let handshake = "adit_relay_connections_open{protocol=\"handshake\"}";
+        let relay = &world.relay;
+        relay.until_metric(handshake, |open| open == 3.0).await;
+        assert!(world.job.try_tls(adit_tests::pki::HTTP2).await.is_err());
+        let metrics = relay.metrics().await;
+        let limit = metrics.value("adit_relay_connections_limit");
+        assert_eq!(metrics.sum("adit_relay_connections_open"), limit);
+        drop(mute);
+        relay.until_metric(handshake, |open| open == 0.0).await;
+        world.job.get("/api").await.echo();
+        world.stop().await;
+    });
+}
+
+#[test]
 fn head_has_so_many_fields_and_bytes() {
     scenario(async {
         let world = World::of(

@@ -170,7 +170,9 @@ impl FrontDoor {
                 let inside = Box::pin(served.instrument(span)).await;
                 inside.inspect(|_| counted = metrics.connection(Protocol::WebSocket))
             }
-            Protocol::Http2 | Protocol::WebSocket => Some((Either::Left(io), connection)),
+            Protocol::Http2 | Protocol::WebSocket | Protocol::Handshake => {
+                Some((Either::Left(io), connection))
+            }
         };
         if let Some((io, connection)) = http2 {
             let span = span(&connection, Protocol::Http2);
@@ -187,6 +189,8 @@ impl FrontDoor {
         from: Client,
         place: Place,
     ) -> Option<(Io, Protocol, Connection, Place)> {
+        // It has a place, whether or not it ever says a word.
+        let _counted = self.handler.metrics.connection(Protocol::Handshake);
         let config = Arc::clone(&self.rules.load().front_door);
         keep_alive(&socket, config.keepalive);
         let deadline = Instant::now() + config.handshake_timeout;

@@ -152,7 +152,7 @@ impl Metrics {
     fn register_connections(&self, registry: &mut Registry) {
         registry.register(
             "connections_open",
-            "Connections of callers and agents; an agent's is http2 or websocket",
+            "Connections of callers and agents, from when they take a place of limits.connections; an agent's is http2 or websocket. handshake: what it speaks is not known yet",
             self.connections.clone(),
         );
         registry.register(

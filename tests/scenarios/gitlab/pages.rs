@@ -348,6 +348,8 @@ fn port_has_tls_a_bound_and_a_secret_of_its_own() {
         drop((kas, stranger));
         world.relay.until_metric(OPEN, |open| open == 0.0).await;
         let third = TcpStream::connect(address).await.unwrap();
+        // It has the place before it has said a word.
+        world.relay.until_metric(OPEN, is_there).await;
         tls.connect(pki::localhost(), third).await.unwrap();
         world.stop().await;
     });

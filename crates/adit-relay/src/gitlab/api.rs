@@ -75,17 +75,17 @@ impl Api {
     }
 
     async fn serve(self: Arc<Self>, socket: TcpStream, from: Client, _place: Place) {
+        let _counted = self.metrics.gitlab_api_connection();
         keep_alive(&socket, KEEPALIVE);
         let tls = self.tls.as_ref().map(ServerTls::acceptor);
         let io = match accept(socket, tls.as_ref(), Instant::now() + HANDSHAKE).await {
             Ok((io, Protocol::Http2)) => io,
-            Ok((_, Protocol::Http1 | Protocol::WebSocket)) => {
+            Ok((_, Protocol::Http1 | Protocol::WebSocket | Protocol::Handshake)) => {
                 tracing::debug!(client.addr = %from, "only gRPC is served here, over HTTP/2");
                 return;
             }
             Err(error) => return self.handshake_failed(from, &error),
         };
-        let _counted = self.metrics.gitlab_api_connection();
         let tasks = Tasks::default();
         let service = service_fn(|request| {
             let api = Arc::clone(&self);

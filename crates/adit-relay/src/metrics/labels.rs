@@ -77,6 +77,8 @@ label! {
 label! {
     /// What a connection speaks.
     pub(crate) enum Protocol: "protocol" {
+        /// Not known yet.
+        Handshake = "handshake",
         Http1 = "http1",
         Http2 = "http2",
         /// HTTP/2 inside, an agent's.
