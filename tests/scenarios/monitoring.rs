@@ -275,6 +275,7 @@ fn every_alert_fires_when_its_fault_is_made() {
                 ("AditAgentGone", "3"),
                 ("AditReplicaGone", "second"),
                 ("AditNoTunnels", "lonely"),
+                ("AditNoTunnels", "shared"),
             ];
             told.fire(&begun).await;
             let pairs = begun.map(|(alert, place)| (alert.to_owned(), place.to_owned()));
@@ -304,6 +305,8 @@ fn every_alert_fires_when_its_fault_is_made() {
                 ("AditRefusals", "lonely"),
             ];
             let strangers = told.of(&full, place.refuse_all()).await;
+            let shared = [("AditConnectionsFull", "shared")];
+            let sharers = told.of(&shared, place.share_an_address()).await;
             let lost = [("AditAuditBehind", "relay"), ("AditAuditLost", "relay")];
             let unwritten = told.of(&lost, place.stop_writing_records()).await;
             let unread = [("AditBuffersFull", "relay")];
@@ -313,7 +316,7 @@ fn every_alert_fires_when_its_fault_is_made() {
 
             let all: BTreeSet<_> = alerts().into_iter().map(|(name, ..)| name).collect();
             assert_eq!(told.names, all);
-            drop((seen, strangers, unwritten, unread));
+            drop((seen, strangers, sharers, unwritten, unread));
             place.stop().await;
         });
     });

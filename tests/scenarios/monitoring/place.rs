@@ -4,7 +4,7 @@ use std::{fs, net::Ipv4Addr, time::Duration};
 
 use adit_tests::{
     AuditLog, Caller, GitLab, Kube, Line, Prometheus, TestAgent, TestIssuer, TestRelay, agent,
-    caller::get, job, kube, lonely, pass, relay,
+    caller::get, job, kube, lonely, pass, pki, relay,
 };
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -35,6 +35,8 @@ pub(super) struct Place {
     staging: TestAgent,
     /// A relay without agents, on which only a few may call.
     lonely: TestRelay,
+    /// Another, on which one address may have but a few of very many.
+    shared: TestRelay,
     /// `foreign`.
     gone: TestAgent,
     /// A replica of `staging`.
@@ -61,10 +63,12 @@ impl Place {
         let other_kube = denying().start().await;
         let staging = agent("staging").to(&relay).serving(&other_kube);
         let lonely = adit_tests::relay().with("limits", "connections", FEW);
+        let shared = adit_tests::relay().with("limits", "connections_per_address", FEW);
         Self {
             prod: prod.start().await,
             staging: staging.start().await,
             lonely: lonely.start().await,
+            shared: shared.start().await,
             gone: cut_off("foreign", &relay, &kube).await,
             second: cut_off("staging", &relay, &kube).await,
             gitlab,
@@ -80,6 +84,7 @@ impl Place {
         let targets = [
             ("relay", "relay", self.relay.admin()),
             ("relay", "lonely", self.lonely.admin()),
+            ("relay", "shared", self.shared.admin()),
             ("prod", "prod", self.prod.admin()),
             ("staging", "staging", self.staging.admin()),
             ("staging", "second", self.second.admin()),
@@ -151,6 +156,14 @@ impl Place {
         strangers
     }
 
+    /// By as many callers as one address may have, and one more.
+    pub(super) async fn share_an_address(&self) -> impl Sized + use<> {
+        let job = self.shared.job(9001);
+        let callers = join_all((0..FEW).map(|_| job.http2())).await;
+        assert!(job.try_tls(pki::HTTP2).await.is_err());
+        callers
+    }
+
     pub(super) async fn stop_writing_records(&self) -> impl Sized + use<> {
         self.log.break_off();
         let http2 = self.relay.job(9001).http2().await;
@@ -183,6 +196,7 @@ impl Place {
         self.log.mend();
         self.relay.stop().await;
         self.lonely.stop().await;
+        self.shared.stop().await;
         for agent in [self.prod, self.staging, self.second, self.gone] {
             agent.stop().await;
         }
@@ -202,5 +216,5 @@ pub(super) fn lower_descriptors() {
     setrlimit(Resource::Nofile, limit).unwrap();
 }
 
-/// Connections that may call the relay without agents.
+/// Connections that may call a relay without agents, or come to one from an address.
 const FEW: usize = 5;
