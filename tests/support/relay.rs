@@ -201,6 +201,16 @@ impl RelayBuilder {
         self
     }
 
+    /// Knows so many agents more, of lower ids than its own, none of which is ever there.
+    #[must_use]
+    pub fn behind_others(mut self, others: u64) -> Self {
+        let own = self.told.agents.iter_mut();
+        own.for_each(|entry| entry.id += others);
+        let absent = (1..=others).map(|id| Entry::new(id, &format!("absent-{id}")));
+        self.told.agents.extend(absent);
+        self
+    }
+
     /// Carries traffic on so many threads of its own, as in production, instead of on the scenario's.
     #[must_use]
     pub fn on_threads(mut self, shards: usize) -> Self {

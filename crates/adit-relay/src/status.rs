@@ -115,12 +115,14 @@ impl Status {
     }
 
     fn report(&self) -> Report {
+        let agents = self.seen();
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             since: Moment(self.started).to_string(),
             draining: self.stop.is_draining(),
             requests: self.in_flight.running(),
-            agents: self.agents(),
+            connected: agents.iter().filter(|one| !one.tunnels.is_empty()).count(),
+            agents: self.agents(&agents),
             streams: self.streams(),
             refusals: self.metrics.refusals_of_the_last_hour(),
             problems: self.problems(),
@@ -128,13 +130,19 @@ impl Status {
         }
     }
 
-    fn agents(&self) -> First<Agent> {
+    /// All agents, by id.
+    fn seen(&self) -> Vec<Seen> {
         let mut seen = self.registry.seen();
         let known: HashSet<AgentId> = seen.iter().map(|one| one.agent).collect();
         let rules = self.rules.load();
         let unseen = rules.agents().ids().filter(|id| !known.contains(id));
         seen.extend(unseen.map(Seen::never));
         seen.sort_unstable_by_key(|one| one.agent);
+        seen
+    }
+
+    fn agents(&self, seen: &[Seen]) -> First<Agent> {
+        let rules = self.rules.load();
         First {
             count: seen.len(),
             shown: seen

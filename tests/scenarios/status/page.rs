@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use adit_relay::status::Agent;
 use adit_tests::{
     World, body,
     caller::{breaks_off, get, request},
@@ -9,9 +10,25 @@ use adit_tests::{
 };
 use http::Method;
 
-use super::{PODS, asked_for, asked_with, cut::only_stream, demanding_token, report};
+use super::{PODS, asked_for, asked_with, cut::only_stream, demanding_token, report, until};
 
 const HOST: &str = "Host: localhost\r\n";
+
+#[test]
+fn agents_that_are_not_shown_are_counted_as_connected() {
+    scenario(async {
+        let world = World::of(kube(), relay().behind_others(1000)).await;
+        let shown = until(&world.relay, |report| report.connected == 1).await;
+        assert_eq!((shown.agents.count, shown.agents.left_out()), (1003, 3));
+        let is_away = |agent: &Agent| agent.replicas.is_empty();
+        assert!(shown.agents.shown.iter().all(is_away));
+        let (status, page) = asked_for(&world.relay, "GET /", HOST).await;
+        assert_eq!(status, 200, "{page}");
+        let told = "<dt>agents connected</dt><dd>1 <small>of 1003</small></dd>";
+        assert!(page.contains(told), "{told} is not in\n{page}");
+        world.stop().await;
+    });
+}
 
 #[test]
 fn page_shows_what_there_is_and_asks_for_nothing_elsewhere() {

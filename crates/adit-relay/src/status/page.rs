@@ -35,7 +35,6 @@ use rows::{AgentRow, StreamRow, moment};
 struct Page<'a> {
     report: &'a Report,
     since: String,
-    connected: usize,
     refused: u64,
     pictures: [Picture; 3],
     streams: Vec<StreamRow<'a>>,
@@ -62,17 +61,12 @@ pub(super) struct Notice {
 
 impl<'a> Page<'a> {
     fn of(report: &'a Report) -> Self {
-        let agents = report.agents.shown.iter();
         Self {
             since: moment(&report.since),
-            connected: agents
-                .clone()
-                .filter(|one| !one.replicas.is_empty())
-                .count(),
             refused: report.refusals.values().sum(),
             pictures: picture::of(&report.history),
             streams: report.streams.shown.iter().map(StreamRow::of).collect(),
-            agents: agents.map(AgentRow::of).collect(),
+            agents: report.agents.shown.iter().map(AgentRow::of).collect(),
             report,
         }
     }

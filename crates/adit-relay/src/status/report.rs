@@ -16,6 +16,8 @@ pub struct Report {
     pub draining: bool,
     /// Requests that run now, short ones among them.
     pub requests: usize,
+    /// How many agents are connected, those among them that are not shown.
+    pub connected: usize,
     /// By id; those that the configuration names, and those that were asked for since the start.
     pub agents: First<Agent>,
     /// What runs now and lasts, the oldest first.

@@ -12,7 +12,7 @@ use crate::fake_relay::FakeRelay;
 use crate::process::{adit, stderr, stdout};
 
 /// What a relay's private port answers.
-pub(crate) const STATUS: &str = r#"{"version":"1.2.3","since":"2026-11-25T20:00:00Z","draining":false,"requests":3,
+pub(crate) const STATUS: &str = r#"{"version":"1.2.3","since":"2026-11-25T20:00:00Z","draining":false,"requests":3,"connected":1,
 "agents":{"count":3,"shown":[
 {"id":7,"name":"group/app:demo","replicas":[{"replica":"pod-a\u001b[2J","version":"1.2.2","kubernetes":"v1.36.0","tunnel":"ab12",
 "since":"2026-11-25T20:00:01Z","round_trip_ms":1.26,"streams":2,"draining":true}]},
@@ -71,7 +71,7 @@ fn status_is_laid_out_for_people() {
 
 #[test]
 fn status_of_a_relay_without_agents_says_so() {
-    let nothing = r#"{"version":"1","since":"","draining":false,"requests":0,"agents":{"count":0,"shown":[]},
+    let nothing = r#"{"version":"1","since":"","draining":false,"requests":0,"connected":0,"agents":{"count":0,"shown":[]},
 "streams":{"count":0,"shown":[]},"refusals":{},"problems":[]}"#;
     let relay = FakeRelay::answering("200 OK", nothing);
     let text = stdout(&status(&relay, &[]).output().unwrap());
