@@ -59,6 +59,11 @@ impl Chart {
         self.templated(&["template"], values)
     }
 
+    /// Likewise, for a cluster of that version.
+    pub(super) fn rendered_for(&self, kubernetes: &str, values: &Value) -> Objects {
+        self.templated(&["template", "--kube-version", kubernetes], values)
+    }
+
     /// Likewise, without a look at the schema.
     pub(super) fn unchecked(&self, values: &Value) -> Objects {
         self.templated(&["template", "--skip-schema-validation"], values)

@@ -50,6 +50,36 @@ fn notes_of_the_agent_tell_what_to_do_next() {
     );
 }
 
+/// Nothing else tells it before the first job is refused.
+#[test]
+fn notes_of_the_agent_tell_that_an_older_kubernetes_constrains_nothing() {
+    let Some(chart) =
+        Chart::agent("notes_of_the_agent_tell_that_an_older_kubernetes_constrains_nothing")
+    else {
+        return;
+    };
+    // Of a cluster of another version than helm's own, notes are shown by nothing but a cluster.
+    let told = r#"{{ contains "`rbac.impersonation: plain`" (include "adit-agent/templates/NOTES.txt" .) }}"#;
+    let probe = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "probe" }, "data": { "told": told },
+    });
+    let plain = json!({ "impersonation": "plain", "groups": ["gitlab:ci_job"] });
+    for (kubernetes, rbac, expected) in [
+        ("v1.35.9", json!({}), "true"),
+        ("v1.35.9-gke.1", json!({}), "true"),
+        ("v1.36.0", json!({}), "false"),
+        ("v1.36.0-gke.1", json!({}), "false"),
+        ("v1.36.1+k3s1", json!({}), "false"),
+        ("v1.35.9", plain, "false"),
+        ("v1.35.9", json!({ "create": false }), "false"),
+    ] {
+        let values = json!({ "rbac": rbac, "extraObjects": [probe] });
+        let objects = chart.rendered_for(kubernetes, &values);
+        let told = &objects["ConfigMap probe"]["data"]["told"];
+        assert_eq!(told, expected, "{kubernetes}: {values}");
+    }
+}
+
 #[test]
 fn notes_of_the_relay_tell_what_to_do_next() {
     let Some(chart) = Chart::relay("notes_of_the_relay_tell_what_to_do_next") else {
