@@ -106,15 +106,25 @@ fn agents_chart_has_the_programs_time() {
 
 /// It kills what does not end in time, and with it what a job waits for.
 #[test]
-fn systemd_waits_longer_than_the_relay_drains() {
-    let unit = read("systemd/adit-relay.service");
-    let waits = unit.lines().find_map(|line| {
-        let seconds = line.strip_prefix("TimeoutStopSec=")?.strip_suffix('s')?;
-        Some(Duration::from_secs(seconds.parse().unwrap()))
-    });
-    let least =
-        RawConfig::from_yaml("listen: { address: '127.0.0.1:0' }").and_then(Config::try_from);
-    assert!(waits.unwrap() > least.unwrap().drain_grace);
+fn systemd_waits_longer_than_a_drain_takes() {
+    let waits = |unit: &str| {
+        let unit = read(&format!("systemd/{unit}.service"));
+        let waits = unit.lines().find_map(|line| {
+            let seconds = line.strip_prefix("TimeoutStopSec=")?.strip_suffix('s')?;
+            Some(Duration::from_secs(seconds.parse().unwrap()))
+        });
+        waits.unwrap()
+    };
+    let relay = RawConfig::from_yaml("listen: { address: '127.0.0.1:0' }")
+        .and_then(Config::try_from)
+        .unwrap();
+    assert!(waits("adit-relay") > relay.drain_grace);
+    let agent = adit_agent::RawConfig::from_yaml(
+        "relay: { url: 'https://relay.example.com', token_file: /token }",
+    )
+    .and_then(adit_agent::Config::try_from)
+    .unwrap();
+    assert!(waits("adit-agent") > agent.drain_grace());
 }
 
 /// What is said of it in docs/sizing.md, whose figures these are.

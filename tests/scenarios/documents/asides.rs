@@ -13,7 +13,7 @@ use super::{
 
 /// Said in passing, and done by these in the same words; none: it is no program of ours, or changes the reader's machine, or is how all of
 /// this is tested and measured.
-const ELSEWHERE: [(&str, &[&str]); 20] = [
+const ELSEWHERE: [(&str, &[&str]); 22] = [
     ("adit <command> --help", &["crates/adit/tests/cli/help.rs"]),
     (
         "adit access explain --free",
@@ -34,6 +34,7 @@ const ELSEWHERE: [(&str, &[&str]); 20] = [
         "glab cluster agent update-kubeconfig --agent <id> --use-context",
         &[],
     ),
+    ("journalctl --unit adit-agent", &[]),
     ("journalctl --unit adit-relay", &[]),
     ("kubectl apply --server-side", &["tests/cluster/verbs.rs"]),
     (
@@ -52,6 +53,7 @@ const ELSEWHERE: [(&str, &[&str]); 20] = [
     ("systemctl disable --now adit-relay", &[]),
     ("systemctl edit adit-relay", &[]),
     ("systemctl reload adit-relay", &[]),
+    ("systemctl restart adit-agent", &[]),
 ];
 
 /// What is run of all documents, word by word.
@@ -181,6 +183,7 @@ fn commands_in_comments_and_notes_are_run() {
         ("manifests/relay/client-ca/kustomization.yaml", "#   "),
         ("manifests/relay/secrets/kustomization.yaml", "#   "),
         ("manifests/relay/deployment.yaml", "#   "),
+        ("systemd/adit-agent.service", "#   "),
         ("systemd/adit-relay.service", "#   "),
     ] {
         let text = fs::read_to_string(root().join("deploy").join(file)).unwrap();

@@ -1,4 +1,5 @@
-//! A relay on a plain machine: what the documents say to install is run with another root, where the unit finds all that it asks for.
+//! A relay, and an agent, on a plain machine: what the documents say to install is run with another root, where the unit finds all that it
+//! asks for.
 
 use std::{
     fs,
@@ -10,7 +11,7 @@ use std::{
 use adit_tests::documents::commands_run_by;
 use tempfile::TempDir;
 
-use super::root;
+use super::{root, section};
 
 /// A machine, and a checkout on it.
 struct Machine {
@@ -20,11 +21,11 @@ struct Machine {
 }
 
 impl Machine {
-    fn new() -> Self {
+    fn of(unit: &str) -> Self {
         let machine = Self {
             root: tempfile::tempdir().unwrap(),
             checkout: tempfile::tempdir().unwrap(),
-            unit: fs::read_to_string(root().join("deploy/systemd/adit-relay.service")).unwrap(),
+            unit: fs::read_to_string(root().join("deploy/systemd").join(unit)).unwrap(),
         };
         // As every machine has them.
         for folder in ["etc", "usr/local/bin"] {
@@ -40,6 +41,9 @@ impl Machine {
             "relay.crt",
             "relay.key",
             "admin-token",
+            "agent.yaml",
+            "agent.token",
+            "kubeconfig",
         ] {
             fs::write(checkout.join(file), file).unwrap();
         }
@@ -51,6 +55,7 @@ impl Machine {
             let words: Vec<_> = part.split(' ').collect();
             match words[..] {
                 ["install", ..] => self.installs(&words[1..]),
+                ["cp", from, to] => drop(fs::copy(self.at(from), self.at(to)).unwrap()),
                 // Of a machine that runs: it has read the user's file and the unit before.
                 ["systemd-sysusers"] => assert!(self.has("/etc/sysusers.d/adit.conf")),
                 ["systemctl", "daemon-reload"] => {}
@@ -78,6 +83,14 @@ impl Machine {
             let (_, name) = owner.split_once('=').unwrap();
             assert!(name == "root" || self.unit.contains(&format!("\nGroup={name}\n")));
         }
+        let words = words.iter().map(|word| {
+            let is_of_the_machine = word.starts_with('/');
+            if is_of_the_machine {
+                self.at(word)
+            } else {
+                word.into()
+            }
+        });
         let mut install = Command::new("install");
         install
             .args(words)
@@ -89,6 +102,13 @@ impl Machine {
 
     fn at(&self, path: &str) -> PathBuf {
         self.root.path().join(path.strip_prefix('/').unwrap())
+    }
+
+    /// What a document says is done, where it is said to be run by that test.
+    fn does_all(&self, document: &str, test: &str) {
+        for command in commands_run_by(document, test) {
+            self.does(&command);
+        }
     }
 
     fn has(&self, path: &str) -> bool {
@@ -111,11 +131,9 @@ fn named(unit: &str) -> Vec<&str> {
 #[test]
 fn documented_installation_is_where_the_unit_looks_for_it() {
     let test = "documented_installation_is_where_the_unit_looks_for_it";
-    let machine = Machine::new();
+    let machine = Machine::of("adit-relay.service");
     for document in ["docs/install.md", "docs/status.md", "docs/upgrade.md"] {
-        for command in commands_run_by(document, test) {
-            machine.does(&command);
-        }
+        machine.does_all(document, test);
     }
     let named = named(&machine.unit);
     assert!(named.contains(&"/usr/local/bin/adit") && named.contains(&"/etc/adit/relay.yaml"));
@@ -135,5 +153,43 @@ fn documented_installation_is_where_the_unit_looks_for_it() {
         let file = file.unwrap().split(' ').next().unwrap();
         assert!(Path::new(file).is_absolute() && machine.has(file), "{file}");
         assert_eq!(machine.mode(file), mode, "{file}");
+    }
+}
+
+#[test]
+fn documented_way_back_brings_the_old_binary() {
+    let test = "documented_way_back_brings_the_old_binary";
+    let installation = "documented_installation_is_where_the_unit_looks_for_it";
+    let machine = Machine::of("adit-relay.service");
+    let installed = || fs::read_to_string(machine.at("/usr/local/bin/adit")).unwrap();
+    machine.does_all("docs/install.md", installation);
+    let old = installed();
+    fs::write(machine.checkout.path().join("target/release/adit"), "new").unwrap();
+    machine.does_all("docs/upgrade.md", installation);
+    assert_eq!(installed(), "new");
+    machine.does_all("docs/upgrade.md", test);
+    assert_eq!(installed(), old);
+    assert_eq!(machine.mode("/usr/local/bin/adit"), 0o755);
+}
+
+#[test]
+fn documented_agent_is_where_its_unit_looks_for_it() {
+    let test = "documented_agent_is_where_its_unit_looks_for_it";
+    let machine = Machine::of("adit-agent.service");
+    machine.does_all("docs/agent.md", test);
+    let named = named(&machine.unit);
+    assert!(named.contains(&"/usr/local/bin/adit") && named.contains(&"/etc/adit/agent.yaml"));
+    for file in named {
+        assert!(machine.has(file), "{file}");
+    }
+    // What its file is to name.
+    let document = fs::read_to_string(root().join("docs/agent.md")).unwrap();
+    let example = section(&document, "## On a machine");
+    for (key, file) in [
+        ("token_file: ", "/etc/adit/agent.token"),
+        ("kubeconfig: ", "/etc/adit/kubeconfig"),
+    ] {
+        assert!(example.contains(&format!("{key}{file} }}")), "{file}");
+        assert_eq!(machine.mode(file), 0o640, "{file}");
     }
 }
