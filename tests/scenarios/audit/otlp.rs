@@ -128,6 +128,23 @@ fn record_has_what_a_file_s_has_and_is_found_by_its_trace() {
 }
 
 #[test]
+fn refused_watch_is_sent_as_a_request() {
+    scenario(async {
+        let collector = Collector::start().await;
+        let world = world(&collector).await;
+        let stranger = world.job.anonymous();
+        let refused = stranger.get("/api/v1/pods?watch=1").await.refused();
+        let kept = collector.until_kept(1).await.remove(0);
+        assert_eq!(
+            (kept.event.as_str(), &kept.body["event"]),
+            ("adit.audit.request", &json!("request"))
+        );
+        assert_eq!(kept.attributes["error.type"], refused.reason);
+        world.stop().await;
+    });
+}
+
+#[test]
 fn collector_that_is_away_and_comes_back_has_every_record_once_and_in_order() {
     scenario(async {
         let collector = Collector::start().await;

@@ -3,12 +3,13 @@
 use adit_tests::{
     AuditLog, World,
     caller::{get, request},
-    job, kube, raw, relay, scenario,
+    job, kube, raw, relay, scenario, within,
 };
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
-use super::audited;
+use super::{PODS, audited};
+use crate::upgrades::SPDY;
 
 #[test]
 fn refusals_are_recorded_with_what_is_known_of_the_caller() {
@@ -90,6 +91,59 @@ fn refusals_are_recorded_with_what_is_known_of_the_caller() {
         assert!(waited > 100_000, "{waited}");
         world.stop().await;
         assert!(!log.text().contains("canary"));
+    });
+}
+
+#[test]
+fn what_would_have_lasted_and_is_refused_is_a_request_and_the_end_of_nothing() {
+    scenario(async {
+        let log = AuditLog::default();
+        let world = World::of(kube(), log.of(relay().impatient())).await;
+        let cases = [
+            ("watch", format!("GET {PODS}?watch=1"), ""),
+            ("log", format!("GET {PODS}/web-0/log?follow=true"), ""),
+            ("exec", format!("POST {PODS}/web-0/exec?command=id"), SPDY),
+            (
+                "port_forward",
+                format!("POST {PODS}/web-0/portforward"),
+                SPDY,
+            ),
+        ];
+        let callers = [
+            (world.job.anonymous(), 401, "credential_missing"),
+            (
+                world.relay.caller(&job(9001), "foreign"),
+                403,
+                "not_permitted",
+            ),
+            (
+                world.relay.caller(&job(9001), "staging"),
+                503,
+                "agent_never_connected",
+            ),
+        ];
+        let mut count = 0;
+        for (caller, status, reason) in callers {
+            for (kind, asked, fields) in &cases {
+                let mut connection = caller.raw_asking(asked, fields).await;
+                let (answered, ..) = within("the refusal", connection.answer()).await.unwrap();
+                count += 1;
+                let record = log.until(count).await.pop().unwrap();
+                assert_eq!(record["operation"]["kind"], *kind);
+                assert_eq!(
+                    (&record["event"], &record["ended"], &record["refusal"]),
+                    (&json!("request"), &json!("refused"), &json!(reason)),
+                    "{record}"
+                );
+                assert_eq!(
+                    (answered, &record["status"]),
+                    (status, &json!(status)),
+                    "{record}"
+                );
+            }
+        }
+        world.stop().await;
+        assert_eq!(log.records().len(), count);
     });
 }
 

@@ -26,7 +26,7 @@ use crate::{call::Call, refusal::Refusal};
 mod open;
 
 pub(crate) use open::Ended;
-use open::{Event, Open, Who};
+use open::{Open, Who};
 
 /// What the API server calls a request in its own audit log.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -202,9 +202,8 @@ impl Entry {
             let mut fields = Object::fields(&mut open.upgrade);
             record::upgrade(&mut fields, answer.headers());
         }
-        open.lasts = is_upgraded || open.lasts && status.is_success();
-        if open.lasts {
-            open.make(Event::Start);
+        if is_upgraded || open.lasts && status.is_success() {
+            open.begins();
         }
     }
 

@@ -42,7 +42,10 @@ pub(super) struct Open {
     /// Its trace and its span, if it is traced.
     pub(super) span: Option<(TraceId, SpanId)>,
     pub(super) is_read: bool,
+    /// Whether what is asked for lasts, if it is granted.
     pub(super) lasts: bool,
+    /// Whether its first record is made, whose end the last will be.
+    has_begun: bool,
     pub(super) room: Option<Room>,
     pub(super) ended: Ended,
     pub(super) status: Option<StatusCode>,
@@ -93,7 +96,7 @@ pub(crate) enum Ended {
 
 /// What a record tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+enum Event {
     /// A whole request.
     Request,
     /// The beginning of something that lasts.
@@ -115,6 +118,7 @@ impl Open {
             span: None,
             is_read: false,
             lasts: false,
+            has_begun: false,
             room: None,
             ended: Ended::Cancelled,
             status: None,
@@ -139,7 +143,13 @@ impl Open {
         };
     }
 
-    pub(super) fn make(&self, event: Event) {
+    /// It lasts, and has begun.
+    pub(super) fn begins(&mut self) {
+        self.has_begun = true;
+        self.make(Event::Start);
+    }
+
+    fn make(&self, event: Event) {
         let behalf = match (&self.room, &self.who) {
             (Some(_), _) => Behalf::Promised,
             (None, Who::Nobody) => Behalf::Stranger,
@@ -222,7 +232,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.make(if self.lasts && self.status.is_some() {
+        self.make(if self.has_begun {
             Event::End
         } else {
             Event::Request
