@@ -11,6 +11,8 @@ use futures_util::future::join_all;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
+use crate::upgrades::{SPDY, WEBSOCKET, upgrade};
+
 mod kinds;
 mod limits;
 
@@ -454,6 +456,41 @@ fn caller_that_leaves_is_counted_as_such() {
             .until_metric("adit_agent_failures_total{kind=\"left\"}", counted)
             .await;
         drop(http2);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn session_that_its_caller_or_relay_leaves_is_no_fault_of_the_api_server() {
+    scenario(async {
+        let mut world = world().await;
+        let [left, broken] =
+            ["left", "broken"].map(|kind| format!("adit_agent_failures_total{{kind=\"{kind}\"}}"));
+        let (mut exec, _) = upgrade(&world.job, SPDY).await;
+        exec.write("x").await.unwrap();
+        within("it back", exec.exactly(1)).await.unwrap();
+        // Without a goodbye.
+        drop(exec);
+        world.agent.until_metric(&left, |left| left == 1.0).await;
+        are(&world.agent.metrics().await, &[(&broken, 0.0)]);
+
+        let (exec, _) = upgrade(&world.job, WEBSOCKET).await;
+        world.relay.kill().await;
+        world.agent.until_metric(&left, |left| left == 2.0).await;
+        are(&world.agent.metrics().await, &[(&broken, 0.0)]);
+        drop(exec);
+        world.relay.revive().await;
+        let once = |count| count == 1.0;
+        world
+            .relay
+            .until_metric("adit_relay_tunnels_open", once)
+            .await;
+
+        let (mut exec, _) = upgrade(&world.job, SPDY).await;
+        world.kube.kill().await;
+        within("its end", exec.rest()).await.1.unwrap_err();
+        world.agent.until_metric(&broken, once).await;
+        are(&world.agent.metrics().await, &[(&left, 2.0)]);
         world.stop().await;
     });
 }

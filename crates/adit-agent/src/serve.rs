@@ -341,13 +341,16 @@ impl Service {
             biased;
             copied = copying => match copied {
                 Ok(_) => return Ok(()),
-                Err(error) => format!("the upgraded connection broke: {error}"),
+                Err(error) => match error.downcast::<StreamError>() {
+                    // The copy may see first that the relay has left: the API server did nothing.
+                    Ok(left) => return Err(left.into()),
+                    Err(error) => format!("the upgraded connection broke: {error}"),
+                },
             },
             // The API server may take nothing more: then nobody looks at the stream.
             left = failed => return Err(left.into()),
             () = listening => chain(&CallError::Silent),
         };
-        // Nothing happens if it was the stream that failed.
         stream.reset(ResetReason::ApiServerLost, &lost);
         Err(Unanswered::BrokenOff)
     }

@@ -250,6 +250,9 @@ fn what_is_cut_at_the_end_of_a_token_says_so() {
                 "{end}"
             );
         }
+        // Nor is the API server blamed for it.
+        let left = "adit_agent_failures_total{kind=\"left\"}";
+        world.agent.until_metric(left, |left| left == 2.0).await;
         drop(http2);
         world.stop().await;
     });

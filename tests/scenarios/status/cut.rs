@@ -137,6 +137,9 @@ fn upgraded_connections_are_cut() {
             within("its end", exec.rest()).await.1.unwrap_err();
             cut_in(&log, 3).await;
             assert_eq!(world.relay.metrics().await.value(CUT_STREAMS), 1.0);
+            // It was nothing that the API server did.
+            let left = "adit_agent_failures_total{kind=\"left\"}";
+            world.agent.until_metric(left, |left| left == 1.0).await;
             world.stop().await;
         }
     });
