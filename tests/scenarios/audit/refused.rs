@@ -1,10 +1,13 @@
 //! Requests that the relay answers itself: each has its record, with what is known of who asked.
 
+use std::time::Duration;
+
 use adit_tests::{
     AuditLog, World,
     caller::{get, request},
-    job, kube, raw, relay, scenario, within,
+    job, kube, pass, pki, raw, relay, scenario, within,
 };
+use bytes::Bytes;
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
@@ -165,6 +168,39 @@ fn list_of_agents_is_recorded_with_who_asked() {
             (&json!(9001), &json!("answered"))
         );
         assert_eq!(record.get("agent"), None);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn list_that_its_caller_does_not_read_is_recorded_as_cancelled() {
+    scenario(async {
+        let log = AuditLog::default();
+        let world = audited(&log).await;
+        let token = world.relay.issuer().token(&job(9001));
+        let caller = world.job.under("").showing(&format!("Bearer {token}"));
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(0);
+        let io = caller.tls(pki::HTTP2).await;
+        let (mut sender, connection) = builder.handshake::<_, Bytes>(io).await.unwrap();
+        let given_up = async {
+            let list = caller.h2_get("/adit/v1/agents");
+            let (answer, _) = sender.send_request(list, true).unwrap();
+            let mut body = within("its head", answer).await.unwrap().into_body();
+            pass(Duration::from_secs(11)).await;
+            within("its end", body.data()).await.unwrap().unwrap_err();
+        };
+        tokio::select! {
+            biased;
+            () = given_up => {}
+            ended = connection => panic!("{ended:?}"),
+        }
+        let record = &log.until(1).await[0];
+        assert_eq!(
+            (&record["ended"], &record["status"], record.get("refusal")),
+            (&json!("cancelled"), &json!(200), None),
+            "{record}"
+        );
         world.stop().await;
     });
 }

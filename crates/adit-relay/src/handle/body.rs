@@ -81,21 +81,21 @@ impl Body {
     }
 
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let ends = match &self.content {
-            Content::Own(_) => Instant::now() + OWN_ANSWER_TIME,
+        let (ends, ended) = match &self.content {
+            Content::Own(_) => (Instant::now() + OWN_ANSWER_TIME, Ended::Cancelled),
             Content::Forwarded(answer) => {
                 if let Poll::Ready(cut) = answer.poll_cut(cx) {
                     return Poll::Ready(Ended::of(&cut));
                 }
                 match answer.ends() {
-                    Some(ends) => ends,
+                    Some(ends) => (ends, Ended::with_its_permit()),
                     None => return Poll::Pending,
                 }
             }
         };
         let sleep = || Box::pin(sleep_until(ends));
         let over = self.end.get_or_insert_with(sleep).as_mut().poll(cx);
-        over.map(|()| Ended::with_its_permit())
+        over.map(|()| ended)
     }
 
     /// The upgraded connection, when the API server's answer was 101, and what must be held as long as it is used.
@@ -173,10 +173,12 @@ mod tests {
         let flight = InFlight::default().begin();
         let mut body = Body::new(Content::Own(Full::from("no")), flight, Entry::none());
         let mut within = async |time| {
-            let cut = poll_fn(|cx| body.poll_cut(cx));
-            timeout(time, cut).await.is_ok()
+            let over = poll_fn(|cx| body.poll_over(cx));
+            timeout(time, over).await.ok()
         };
-        assert!(!within(OWN_ANSWER_TIME - Duration::from_millis(10)).await);
-        assert!(within(Duration::from_millis(20)).await);
+        let almost = OWN_ANSWER_TIME - Duration::from_millis(10);
+        assert!(within(almost).await.is_none());
+        let over = within(Duration::from_millis(20)).await;
+        assert!(matches!(over, Some(Ended::Cancelled)), "{over:?}");
     }
 }

@@ -84,7 +84,7 @@ pub(crate) enum Ended {
     Answered,
     /// The relay answered itself.
     Refused,
-    /// The caller left first.
+    /// The caller left first, or did not take an answer of the relay's own.
     Cancelled,
     /// The relay ended it, and why: its permit was over, or a bound was reached.
     Cut(Facts),
