@@ -148,6 +148,50 @@ mod tests {
         }
     }
 
+    /// The targets that pass, each with its level.
+    fn passing(filter: &str) -> String {
+        let lines = Lines::default();
+        let sink = lines.clone();
+        let filter: Filter = filter.parse().unwrap();
+        let layer = layer(Format::Human, false, move || sink.clone());
+        let subscriber = tracing_subscriber::registry()
+            .with(filter.build())
+            .with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(target: "h2::codec", "h2=warn");
+            tracing::info!(target: "h2::codec", "h2=info");
+            tracing::trace!(target: "h2::codec", "h2=trace");
+            tracing::debug!(target: "rustls", "rustls=debug");
+            tracing::info!(target: "adit_relay::route", "route=info");
+            tracing::debug!(target: "adit_relay::route", "route=debug");
+            tracing::debug!(target: "adit", "adit=debug");
+        });
+        let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let said = written.lines().filter_map(|line| line.rsplit(' ').next());
+        said.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn level_alone_is_for_adits_own_lines_and_lets_others_pass_what_is_odd() {
+        for (filter, expected) in [
+            ("debug", "h2=warn route=info route=debug adit=debug"),
+            ("info", "h2=warn route=info"),
+            ("warn", "h2=warn"),
+            ("error", ""),
+            ("off", ""),
+            ("debug,info", "h2=warn route=info"),
+            ("info,adit_relay=debug", "h2=warn route=info route=debug"),
+            ("debug,adit_relay=info", "h2=warn route=info adit=debug"),
+            ("debug,adit=info", "h2=warn route=info"),
+            ("adit_relay=debug", "route=info route=debug"),
+            ("info,h2=trace", "h2=warn h2=info h2=trace route=info"),
+            ("info,rustls=debug", "h2=warn rustls=debug route=info"),
+            ("info,h2=off", "route=info"),
+        ] {
+            assert_eq!(passing(filter), expected, "{filter}");
+        }
+    }
+
     fn logged(format: Format) -> String {
         let lines = Lines::default();
         let sink = lines.clone();

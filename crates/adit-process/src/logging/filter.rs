@@ -38,8 +38,18 @@ impl FromStr for Filter {
 }
 
 impl Filter {
+    /// Of other people's crates, only what is odd passes by a level alone: what they tell beyond that of HTTP/2 and TLS buries adit's lines.
+    /// Whoever wants it names their module.
     pub(super) fn build(&self) -> EnvFilter {
-        let parsed = EnvFilter::builder().parse(&self.0);
+        let (levels, mut directives): (Vec<_>, Vec<_>) =
+            self.0.split(',').partition(|directive| is_level(directive));
+        // As of two for the same, the last holds.
+        let level = levels.last().and_then(|level| level.parse().ok());
+        let level = level.unwrap_or(LevelFilter::OFF);
+        let (others, own) = (level.min(LevelFilter::WARN), format!("adit={level}"));
+        let others = others.to_string();
+        directives.splice(..0, [&*others, &*own]);
+        let parsed = EnvFilter::builder().parse(directives.join(","));
         parsed.expect("it was parsed when it was made")
     }
 }
