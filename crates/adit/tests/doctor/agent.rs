@@ -53,6 +53,11 @@ fn whole_way_is_well_and_the_running_agent_is_left_alone() {
             .await;
         let metrics = relay.metrics().await;
         assert_eq!(metrics.value("adit_relay_tunnels_opened_total"), 2.0);
+        // It asked nothing in particular, for `clock`.
+        let refusals = "adit_relay_refusals_total";
+        let pathless = format!("{refusals}{{reason=\"unknown_path\"}}");
+        assert_eq!(metrics.value(&pathless), 1.0);
+        assert_eq!(metrics.sum(refusals), 1.0, "{}", metrics.0);
         relay.job(9001).get("/echo").await.echo();
         relay.stop().await;
         running.stop().await;

@@ -61,6 +61,11 @@ fn relay_that_runs_is_well() {
         ] {
             assert!(examined.what(check).contains(words), "{examined}");
         }
+        // It said nothing at the public port.
+        let failed = r#"adit_relay_handshakes_failed_total{reason="tls"}"#;
+        relay.until_metric(failed, |count| count == 1.0).await;
+        let metrics = relay.metrics().await;
+        assert_eq!(metrics.sum("adit_relay_requests_total"), 0.0);
         relay.stop().await;
     });
 }

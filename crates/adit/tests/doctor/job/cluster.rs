@@ -140,6 +140,12 @@ fn whole_way_is_well_and_no_token_is_printed() {
         }
         // What every ID token begins with.
         assert!(!examined.to_string().contains("eyJ"), "{examined}");
+        // It asked without the token, too, for `relay` and for `clock`.
+        let metrics = world.relay.metrics().await;
+        let refusals = "adit_relay_refusals_total";
+        let tokenless = format!("{refusals}{{reason=\"credential_missing\"}}");
+        assert_eq!(metrics.value(&tokenless), 2.0);
+        assert_eq!(metrics.sum(refusals), 2.0, "{}", metrics.0);
         world.stop().await;
     });
 }
