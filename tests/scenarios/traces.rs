@@ -171,6 +171,30 @@ fn an_upgraded_connection_is_traced_to_the_api_server() {
         let call = part(&collector, "adit-agent", "api_server", &agent).await;
         let expected = format!("00-{TRACE}-{}-01", call.id);
         assert_eq!(came(&asked.headers, "traceparent"), Some(expected));
+        // Its caller left it, without a goodbye.
+        assert!(!relay.is_error && !agent.is_error, "{relay:?} {agent:?}");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_watch_that_its_caller_leaves_is_no_error() {
+    scenario(async {
+        let collector = Collector::start().await;
+        let world = traced(&collector, 0.0).await;
+        let http2 = world.job.http2().await;
+        let watch = http2.send(decided("/watch", "01")).await.unwrap();
+        drop(watch);
+        let relay = collector
+            .until_told("the relay's span", |told| told.parent == CALLER)
+            .await;
+        let forward = part(&collector, "adit-relay", "forward", &relay).await;
+        let agent = collector
+            .until_told("the agent's span", |told| told.parent == forward.id)
+            .await;
+        assert_eq!(agent.attributes["http.response.status_code"], "200");
+        assert!(!relay.is_error && !agent.is_error, "{relay:?} {agent:?}");
+        drop(http2);
         world.stop().await;
     });
 }

@@ -98,7 +98,7 @@ label! {
 }
 
 label! {
-    /// Why a request got no answer from the API server.
+    /// Why a request got no answer from the API server, or not to its end.
     pub(crate) enum Failure: "kind" {
         /// The caller or the relay ended it.
         Left = "left",
@@ -191,7 +191,7 @@ impl Metrics {
         );
         registry.register(
             "failures",
-            "Requests that got no answer from the API server. left: the caller ended it, or the relay; smuggled: it came with headers of impersonation; beyond_ceiling: the agent's own configuration forbids it; bad_head: it cannot be read; the others tell how the API server failed, but for overloaded, which is a limit of the agent's",
+            "Requests that got no answer from the API server, or not to its end. left: the caller ended it, as callers end a watch, or the relay; smuggled: it came with headers of impersonation; beyond_ceiling: the agent's own configuration forbids it; bad_head: it cannot be read; the others tell how the API server failed, but for overloaded, which is a limit of the agent's",
             self.failures.clone(),
         );
         registry.register(

@@ -123,9 +123,13 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
     let Err(error) = outcome else {
         return;
     };
-    service.metrics.failure(error.kind());
-    if let Some(span) = &mut span {
-        span.failed(error.kind().as_str());
+    let kind = error.kind();
+    service.metrics.failure(kind);
+    // Whoever leaves may have had all that they wanted, as of a watch.
+    if kind != Failure::Left
+        && let Some(span) = &mut span
+    {
+        span.failed(kind.as_str());
     }
     let message = chain(&error);
     let asked = asked.as_ref().ok();
