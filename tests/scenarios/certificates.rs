@@ -11,9 +11,9 @@ use std::{
 };
 
 use adit_tests::{
-    World, agent, kube, pass,
+    World, agent, kube, logs, pass,
     pki::{self, HTTP1, Pki},
-    scenario, world,
+    scenario, until, world,
 };
 
 /// Whom an agent believes stands in a file with another, before it or after it.
@@ -89,6 +89,15 @@ fn certificate_is_renewed_as_certbot_does_it() {
         // The key is not the certificate's now.
         reloads(&world, "failed", 1.0).await;
         assert_eq!(shown(&world).await, first);
+        let logged = logs();
+        let said = |words| logged.lines().find(|line| line.contains(words));
+        let line = said("certificate not reloaded").unwrap();
+        assert!(line.contains(" days\""), "{line}");
+        lead(&links[1], &place.path().join("first.key"));
+        pass(Duration::from_secs(20)).await;
+        let mended = "certificate can be used again, and is as it was";
+        until("it is told to be mended", || logs().contains(mended)).await;
+        lead(&links[1], &second[1]);
         lead(&links[0], &second[0]);
         reloads(&world, "replaced", 1.0).await;
         assert_ne!(shown(&world).await, first);

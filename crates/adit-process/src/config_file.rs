@@ -90,6 +90,10 @@ where
     fn tell_refused(&self, error: &str) {
         tracing::error!(path = %self.path.display(), error, "configuration not replaced, the old one stays");
     }
+
+    fn tell_mended(&self) {
+        tracing::info!(path = %self.path.display(), "configuration can be used again, and is as it was");
+    }
 }
 
 impl<Check, Take> std::fmt::Debug for ConfigFile<Check, Take> {

@@ -18,6 +18,7 @@ mod replica;
 pub mod reread;
 pub mod secret_file;
 pub mod signals;
+mod span;
 
 pub mod shards;
 
@@ -34,3 +35,4 @@ pub use replica::replica_name;
 pub use reread::Reread;
 pub use shards::{ShardId, Shards};
 pub use signals::Stop;
+pub use span::span;

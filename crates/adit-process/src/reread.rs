@@ -57,6 +57,16 @@ pub trait Kept: Send + Sync + 'static {
 
     /// Tells the log why it is not, and that what was in use stays.
     fn tell_refused(&self, error: &str);
+
+    /// Tells the log that the files can be used again, and hold what stayed in use.
+    fn tell_mended(&self);
+}
+
+/// What a look says to the log of trouble.
+enum Told {
+    /// Another one than before.
+    Trouble(Arc<String>),
+    Mended,
 }
 
 /// What a look at files found.
@@ -98,8 +108,8 @@ impl Looks {
         self.trouble.load_full()
     }
 
-    /// Gives the trouble if it is another one than before.
-    fn note<E: Error + 'static>(&self, outcome: &Result<Look, E>) -> Option<Arc<String>> {
+    /// Gives what is new of trouble. Where something else is in use now, that says that it is over.
+    fn note<E: Error + 'static>(&self, outcome: &Result<Look, E>) -> Option<Told> {
         let trouble = match outcome {
             Ok(Look::Unchanged) => None,
             Ok(Look::Replaced) => {
@@ -112,7 +122,12 @@ impl Looks {
             }
         };
         let before = self.trouble.swap(trouble.clone());
-        trouble.filter(|trouble| before.as_ref() != Some(trouble))
+        match (trouble, outcome) {
+            (Some(trouble), _) if before.as_ref() == Some(&trouble) => None,
+            (Some(trouble), _) => Some(Told::Trouble(trouble)),
+            (None, Ok(Look::Unchanged)) => before.map(|_| Told::Mended),
+            (None, _) => None,
+        }
     }
 }
 
@@ -153,8 +168,10 @@ fn settle<K: Kept>(kept: &K, read: Result<Option<K::Content>, K::Error>) -> Resu
         Some(content) => kept.take(content).map(|()| Look::Replaced),
         None => Ok(Look::Unchanged),
     });
-    if let Some(trouble) = kept.looks().note(&outcome) {
-        kept.tell_refused(&trouble);
+    match kept.looks().note(&outcome) {
+        Some(Told::Trouble(trouble)) => kept.tell_refused(&trouble),
+        Some(Told::Mended) => kept.tell_mended(),
+        None => {}
     }
     if matches!(outcome, Ok(Look::Replaced)) {
         kept.tell_replaced();
@@ -180,6 +197,7 @@ mod tests {
         holds: Mutex<u32>,
         in_use: Mutex<u32>,
         refusals: AtomicUsize,
+        mendings: AtomicUsize,
         looks: Looks,
     }
 
@@ -212,6 +230,10 @@ mod tests {
 
         fn tell_refused(&self, _error: &str) {
             self.refusals.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn tell_mended(&self) {
+            self.mendings.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -246,6 +268,26 @@ mod tests {
         let reloads = file.looks.reloads();
         assert_eq!(reloads.of(Reload::Replaced).get(), 1);
         assert_eq!(reloads.of(Reload::Failed).get(), 3);
+    }
+
+    #[test]
+    fn what_can_be_used_again_as_before_is_told_once() {
+        let file = File::default();
+        let mendings = || file.mendings.load(Ordering::Relaxed);
+        look(&file).unwrap();
+        file.write(3);
+        look(&file).unwrap_err();
+        assert_eq!(mendings(), 0);
+        file.write(0);
+        look(&file).unwrap();
+        look(&file).unwrap();
+        assert_eq!(mendings(), 1);
+        file.write(3);
+        look(&file).unwrap_err();
+        file.write(2);
+        assert_eq!(look(&file).unwrap(), Look::Replaced);
+        look(&file).unwrap();
+        assert_eq!(mendings(), 1, "it is told that another is in use");
     }
 
     #[tokio::test(start_paused = true)]

@@ -167,6 +167,10 @@ where
     fn tell_refused(&self, error: &str) {
         tracing::warn!(path = %self.file.path.display(), error, "secret not replaced, the old one stays");
     }
+
+    fn tell_mended(&self) {
+        tracing::info!(path = %self.file.path.display(), "secret can be read again, and is as it was");
+    }
 }
 
 fn read(path: &Path) -> io::Result<SecretString> {

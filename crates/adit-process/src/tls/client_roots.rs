@@ -148,6 +148,10 @@ impl Kept for ClientRoots {
     fn tell_refused(&self, error: &str) {
         tracing::warn!(error, "CAs of clients not reloaded, the old ones stay");
     }
+
+    fn tell_mended(&self) {
+        tracing::info!("CAs of clients can be read again, and are as they were");
+    }
 }
 
 /// What a file held.

@@ -20,6 +20,7 @@ use rustls_pki_types::pem::PemObject;
 
 use super::{Certificate, TlsError, pem, provider, since_1970};
 use crate::reread::{Kept, Looks};
+use crate::span;
 
 /// Where the certificate chain and its key lie, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,10 +105,10 @@ impl OwnCertificate {
         Arc::<Shown>::clone(&self.shown)
     }
 
-    fn remaining(&self) -> Duration {
-        self.not_after()
-            .duration_since(SystemTime::now())
-            .unwrap_or(Duration::ZERO)
+    /// For people.
+    fn remaining(&self) -> String {
+        let remaining = self.not_after().duration_since(SystemTime::now());
+        span(remaining.unwrap_or(Duration::ZERO))
     }
 }
 
@@ -132,11 +133,24 @@ impl Kept for OwnCertificate {
     }
 
     fn tell_replaced(&self) {
-        tracing::info!(expires_in = ?self.remaining(), "certificate replaced");
+        tracing::info!(expires_in = self.remaining(), "certificate replaced");
     }
 
     fn tell_refused(&self, error: &str) {
-        tracing::warn!(error, expires_in = ?self.remaining(), "certificate not reloaded, the old one stays");
+        let expires_in = self.remaining();
+        tracing::warn!(
+            error,
+            expires_in,
+            "certificate not reloaded, the old one stays"
+        );
+    }
+
+    fn tell_mended(&self) {
+        let expires_in = self.remaining();
+        tracing::info!(
+            expires_in,
+            "certificate can be used again, and is as it was"
+        );
     }
 }
 

@@ -105,6 +105,13 @@ impl Kept for ServerRoots {
             "CAs of servers not reloaded, the old ones stay"
         );
     }
+
+    fn tell_mended(&self) {
+        tracing::info!(
+            key = self.key,
+            "CAs of servers can be read again, and are as they were"
+        );
+    }
 }
 
 /// What a bundle held.

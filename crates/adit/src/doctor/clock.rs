@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use adit_process::span;
 use bytes::Bytes;
 use http::header::DATE;
 use http::{HeaderMap, Request};
@@ -9,7 +10,6 @@ use http_body_util::Full;
 
 use super::finding::{Check, Report};
 use super::network::Way;
-use super::span::span;
 use crate::exchange::exchange;
 
 /// Asks for this URL, over HTTP/1.1: the relay tells the time there alone. What it answers otherwise is of no interest.

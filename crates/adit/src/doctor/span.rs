@@ -1,16 +1,8 @@
-//! How a time is told to people: in the largest unit that says enough.
+//! How a moment is told to people: by how far away it is, or by its day.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Such as `3 days`, or `2 s`.
-pub(super) fn span(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
-    // Two of them, so that 61 minutes are not an hour.
-    let unit = units.into_iter().find(|(unit, _)| seconds >= 2 * unit);
-    let (unit, name) = unit.unwrap_or((1, "s"));
-    format!("{} {name}", seconds / unit)
-}
+use adit_process::span;
 
 /// Such as `in 3 days`, or `3 days ago`.
 pub(super) fn from(now: SystemTime, then: SystemTime) -> String {
@@ -38,6 +30,8 @@ const YEAR_10000: u64 = 253_402_300_800;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -46,19 +40,5 @@ mod tests {
         assert_eq!(day(at(784_111_777)), " (06 Nov 1994)");
         assert_eq!(day(at(YEAR_10000 - 1)), " (31 Dec 9999)");
         assert_eq!(day(at(YEAR_10000)), "");
-    }
-
-    #[test]
-    fn times_are_told_in_units_that_say_enough() {
-        let cases = [
-            (0, "0 s"),
-            (119, "119 s"),
-            (120, "2 minutes"),
-            (7_199, "119 minutes"),
-            (172_800, "2 days"),
-        ];
-        for (seconds, told) in cases {
-            assert_eq!(span(Duration::from_secs(seconds)), told);
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use adit_process::chain;
+use adit_process::{chain, span};
 use bytes::Bytes;
 use http::header::{
     CONNECTION, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE as UPGRADE_FIELD,
@@ -23,7 +23,6 @@ use super::cluster::{at, below, is_json};
 use super::grant::REFUSED;
 use super::watch::{Held, NoWatch, hold, lasting_seconds};
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::span::span;
 use crate::exchange::{Answer, NoAnswer, beside, in_origin_form, in_time, whole};
 use crate::kubeconfig::Reachable;
 use crate::kubernetes_status::Status;
