@@ -4,8 +4,9 @@
 //! server answers a ping with a pong, so it is known that bytes get through after a silence. RFC 6455. For `idle` a plain watch is silent
 //! beside it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use adit_agent::dial::DialError;
 use adit_process::{chain, span};
 use bytes::Bytes;
 use http::header::{
@@ -21,8 +22,10 @@ use tokio::time::{Instant, timeout};
 use super::access::Access;
 use super::cluster::{at, below, is_json};
 use super::grant::REFUSED;
+use super::token;
 use super::watch::{Held, NoWatch, hold, lasting_seconds};
 use crate::doctor::finding::{Check, Hop, Report};
+use crate::doctor::span::from;
 use crate::exchange::{Answer, NoAnswer, beside, in_origin_form, in_time, whole};
 use crate::kubeconfig::Reachable;
 use crate::kubernetes_status::Status;
@@ -43,8 +46,8 @@ enum Tried {
 enum Lived {
     /// It carried nothing.
     Never,
-    /// It carried something, and no silence was asked for.
-    Shortly,
+    /// It carried something, and no silence is tried, for this reason.
+    Shortly(String),
     Silent(Silence),
 }
 
@@ -74,89 +77,132 @@ pub(super) async fn check(
         report.not_run(UPGRADE, format!("`{namespace}` is no namespace"));
         return;
     };
-    let quiet = idle.and_then(|idle| {
-        let watch = watch(access, agent, namespace, lasting_seconds(idle))?;
-        Some((idle, in_origin_form(watch.body(Empty::new()).ok()?)))
-    });
+    let quiet = quiet(access, agent, namespace, idle);
     match attempt(access, request, quiet).await {
-        Ok(Tried::Upgraded(lived)) => upgraded(&lived, report),
+        Ok(Tried::Upgraded(lived)) => upgraded(lived, namespace, report),
         Ok(Tried::Watch) => {
             let what = "the API server was not asked to upgrade: something on the way takes the field Upgrade out of requests";
             report.failed(UPGRADE, what, LET_PASS);
         }
-        Ok(Tried::Answered(answer)) => refused(&answer, namespace, report),
+        Ok(Tried::Answered(answer)) => refused(UPGRADE, &answer, namespace, report),
         Err(error) => report.failed(UPGRADE, chain(&error), LET_PASS),
     }
 }
 
-fn upgraded(lived: &Lived, report: &mut Report) {
+/// The silence to try, or why none is tried.
+fn quiet(
+    access: &Access,
+    agent: &Reachable,
+    namespace: &str,
+    idle: Option<Duration>,
+) -> Result<Quiet, String> {
+    let idle = idle.ok_or_else(|| "not asked for: --idle 75s".to_owned())?;
+    let lasts = lasting_seconds(idle);
+    let (now, end) = (SystemTime::now(), token::end(&access.token));
+    let needed = Duration::from_secs(lasts).saturating_add(PATIENCE);
+    if let Some(end) = end
+        && end.duration_since(now).unwrap_or_default() < needed
+    {
+        return Err(format!(
+            "the token ends {}, and the relay then ends what runs under it, so {} of silence would say nothing of the network: name less by --idle, or try it early in a job with a longer timeout",
+            from(now, end),
+            span(idle),
+        ));
+    }
+    let watch = watch(access, agent, namespace, lasts);
+    let watch = watch.and_then(|watch| watch.body(Empty::new()).ok());
+    let watch = watch.ok_or_else(|| format!("`{namespace}` is no namespace"))?;
+    Ok((idle, in_origin_form(watch)))
+}
+
+fn upgraded(lived: Lived, namespace: &str, report: &mut Report) {
     let carries = "a WebSocket to the API server carries bytes both ways";
     match lived {
         Lived::Never => {
             let what = "a WebSocket to the API server opens, and carries nothing";
             report.failed(UPGRADE, what, LET_PASS);
         }
-        Lived::Shortly => {
+        Lived::Shortly(why) => {
             report.ok(UPGRADE, carries);
-            report.not_run(IDLE, "not asked for: --idle 75s");
+            report.not_run(IDLE, why);
         }
         Lived::Silent(silence) => {
             report.ok(UPGRADE, carries);
-            silent(silence, report);
+            silent(silence, namespace, report);
         }
     }
 }
 
-fn silent(silence: &Silence, report: &mut Report) {
+fn silent(silence: Silence, namespace: &str, report: &mut Report) {
     let mut dead = Vec::new();
     match &silence.watch {
-        Ok(Held::Through) => {}
         Ok(Held::Until(after)) => {
             dead.push(format!("a silent watch was dead after {}", span(*after)));
         }
-        Err(error) => dead.push(format!("a watch did not open: {}", chain(error))),
+        Ok(Held::Through) | Err(_) => {}
     }
     if let Held::Until(after) = silence.socket {
         dead.push(format!("a silent WebSocket was dead after {}", span(after)));
     }
-    if dead.is_empty() {
-        let asked = span(silence.asked);
-        let what = format!("a watch and a WebSocket live through {asked} of silence");
-        report.ok(IDLE, what);
-    } else {
+    let is_alive = dead.is_empty();
+    if !is_alive {
         report.failed(IDLE, dead.join("; "), RAISE);
+    }
+    match silence.watch {
+        Ok(_) if is_alive => {
+            let asked = span(silence.asked);
+            let what = format!("a watch and a WebSocket live through {asked} of silence");
+            report.ok(IDLE, what);
+        }
+        Ok(_) => {}
+        Err(NoWatch::Refused(answer)) => refused(IDLE, &answer, namespace, report),
+        Err(NoWatch::Unanswered(error)) => {
+            let advice = match &error {
+                NoAnswer::Dial(error) => DialError::advice(error),
+                NoAnswer::Http(_) | NoAnswer::Late | NoAnswer::Body(_) => GO_ON,
+            };
+            let what = format!("{}{}", before(IDLE), chain(&error));
+            report.failed(IDLE, what, advice);
+        }
     }
 }
 
-fn refused(answer: &Answer, namespace: &str, report: &mut Report) {
+/// Tells by whom that was refused on which a check is tried.
+fn refused(check: Check, answer: &Answer, namespace: &str, report: &mut Report) {
     let said = Status::read(&answer.body);
-    let what = format!("{} {}", answer.status, said.message);
+    let what = format!("{}{} {}", before(check), answer.status, said.message);
     if let Some(hop) = said.hop {
         let hop = Hop::named(&hop).unwrap_or(Hop::Relay);
         if hop == Hop::Agent && answer.status == StatusCode::FORBIDDEN {
             let why = format!(
                 "tried by a watch of pods in `{namespace}`: {what}; name a namespace where it is allowed by --namespace"
             );
-            report.not_run(UPGRADE, why);
+            report.not_run(check, why);
             return;
         }
-        report.failed(at(UPGRADE, hop), what, REFUSED);
+        report.failed(at(check, hop), what, REFUSED);
     } else if !is_json(answer) {
-        report.failed(
-            UPGRADE,
-            format!("{what}, by something in between"),
-            LET_PASS,
-        );
+        let advice = if check == UPGRADE { LET_PASS } else { GO_ON };
+        report.failed(check, format!("{what}, by something in between"), advice);
     } else if answer.status == StatusCode::FORBIDDEN {
         let why = format!(
             "tried by a watch of pods, which is not allowed in `{namespace}`: name a namespace where it is by --namespace"
         );
-        report.not_run(UPGRADE, why);
+        report.not_run(check, why);
     } else {
         report.not_run(
-            UPGRADE,
+            check,
             format!("the API server refuses the watch it is tried by: {what}"),
         );
+    }
+}
+
+/// Says what did not open: of an upgrade its check says it.
+fn before(check: Check) -> &'static str {
+    if check == IDLE {
+        "a watch did not open: "
+    } else {
+        ""
     }
 }
 
@@ -198,7 +244,7 @@ fn upgrade(
 async fn attempt(
     access: &Access,
     request: Request<Empty<Bytes>>,
-    quiet: Option<Quiet>,
+    quiet: Result<Quiet, String>,
 ) -> Result<Tried, NoAnswer> {
     let dialled = access.way.http1.dial().await?;
     let (mut sender, driver) = http1::handshake(TokioIo::new(dialled.wire)).await?;
@@ -219,13 +265,14 @@ async fn attempt(
 async fn live(
     mut io: impl AsyncRead + AsyncWrite + Unpin,
     access: &Access,
-    quiet: Option<Quiet>,
+    quiet: Result<Quiet, String>,
 ) -> Lived {
     if !answers(&mut io).await {
         return Lived::Never;
     }
-    let Some((asked, watch)) = quiet else {
-        return Lived::Shortly;
+    let (asked, watch) = match quiet {
+        Ok(quiet) => quiet,
+        Err(why) => return Lived::Shortly(why),
     };
     // Boxed: a connection's whole state is in it.
     let watching = Box::pin(hold(access, watch, asked));
@@ -273,6 +320,7 @@ async fn frame(io: &mut (impl AsyncRead + Unpin)) -> std::io::Result<u8> {
 
 const RAISE: &str = "raise the idle timeout of what stands between the job and the relay, such as a balancer's; upgraded connections often have one of their own, as HAProxy's `timeout tunnel` beside `timeout server`";
 const LET_PASS: &str = "let what stands between the job and the relay pass upgrades: HTTP/1.1, with the fields Connection and Upgrade, and bytes both ways at once";
+const GO_ON: &str = "what came by the same way a moment before got through: try again, and look into the log of what stands between the job and the relay, whose limits may be small, and into the relay's";
 /// Sixteen bytes that need not be a secret: they keep caches from answering.
 const KEY: &str = "YWRpdC1kb2N0b3ItMDAwMA==";
 /// An empty ping, with the mask that a client must have.

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use adit_authority::oidc::Claimed;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::access::Holder;
 use crate::doctor::finding::{Check, Hop, Report};
@@ -24,6 +25,11 @@ pub(super) fn check(token: &str, holder: Holder, now: SystemTime, report: &mut R
         (Holder::Job, Some(claimed)) => id_token(&claimed, now, report),
         (Holder::Job, None) => opaque(token, report),
     }
+}
+
+/// When it ends, as it says itself; of one of GitLab's own nobody here knows.
+pub(super) fn end(token: &SecretString) -> Option<SystemTime> {
+    Claimed::by(token.expose_secret())?.expires_at
 }
 
 fn id_token(claimed: &Claimed, now: SystemTime, report: &mut Report) {

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout};
 
 use super::access::Access;
-use crate::exchange::{NoAnswer, beside, in_time};
+use crate::exchange::{Answer, NoAnswer, beside, in_time, whole};
 
 /// How far something silent came.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,12 +25,11 @@ pub(super) enum Held {
 }
 
 /// Why no watch opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(super) enum NoWatch {
-    #[error(transparent)]
-    Unanswered(#[from] NoAnswer),
-    #[error("it is answered with {0}")]
-    Refused(StatusCode),
+    Unanswered(NoAnswer),
+    /// With another answer than 200.
+    Refused(Answer),
 }
 
 /// When the API server is to end the watch: a second after the silence and what that is rounded up by, so that neither end's clock counts.
@@ -53,10 +52,16 @@ pub(super) async fn hold(
         let response = in_time(async { Ok(sender.send_request(request).await?) }).await?;
         match response.status() {
             StatusCode::OK => Ok(outlives(response.into_body(), silence).await),
-            status => Err(NoWatch::Refused(status)),
+            _ => Err(NoWatch::Refused(in_time(whole(response)).await?)),
         }
     };
     beside(driver, trying).await
+}
+
+impl From<NoAnswer> for NoWatch {
+    fn from(error: NoAnswer) -> Self {
+        Self::Unanswered(error)
+    }
 }
 
 async fn outlives(mut answer: impl Body + Unpin, silence: Duration) -> Held {

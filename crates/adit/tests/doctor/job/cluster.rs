@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_tests::balancer::{Balancer, Program};
 use adit_tests::body::full;
@@ -64,7 +64,12 @@ fn answering_upgrades(answer: &'static str) -> KubeBuilder {
 
 /// One that tells this to those who ask who they are.
 fn api_server(status: StatusCode, who: &'static str) -> KubeBuilder {
-    let kube = kube().route("/version", r#"{"gitVersion":"v1.37.0"}"#);
+    knowing(kube(), status, who)
+}
+
+/// One that does so beyond what it answers already.
+fn knowing(kube: KubeBuilder, status: StatusCode, who: &'static str) -> KubeBuilder {
+    let kube = kube.route("/version", r#"{"gitVersion":"v1.37.0"}"#);
     let kube = kube.answer(PODS, |request| async move {
         Response::new(Watch::of(request.uri()).boxed_unsync())
     });
@@ -364,6 +369,66 @@ fn silent_connection_that_is_cut_is_told() {
     });
 }
 
+/// The relay ends the watch with the token: the network is not to blame, and nobody waits for that.
+#[test]
+fn silence_that_the_token_does_not_outlive_is_not_tried() {
+    scenario(async {
+        let world = World::of(cluster(), relay()).await;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let token = world.relay.issuer().signed(&job(9001), |claims| {
+            claims.insert("exp".to_owned(), (now.as_secs() + 50).into());
+        });
+        let asked = async |idle: &str| {
+            let doctor = Doctor::of_job(&world.relay).env("ADIT_ID_TOKEN", &token);
+            let doctor = doctor.arg("--namespace").arg("shop");
+            doctor.arg("--idle").arg(idle).examine().await
+        };
+        let long = asked("75s").await;
+        long.is_well_but_for(&["idle"]);
+        let told = long.what("idle");
+        assert!(told.starts_with("the token ends in "), "{long}");
+        assert!(told.contains("name less by --idle"), "{long}");
+        assert_eq!(asked("50ms").await.outcome("idle"), "ok");
+        world.stop().await;
+    });
+}
+
+/// Whoever refused it is to blame, and no idle timeout.
+#[test]
+fn watch_that_is_refused_beside_the_silence_is_told_by_whom() {
+    const FULL: &str = r#"{"message":"the relay is full","details":{"causes":[{"reason":"AditHop","message":"relay"}]}}"#;
+    let refusing = |status: StatusCode, body: &'static str| {
+        let kube = kube().answer(PODS, move |_| async move {
+            let mut answer = Response::new(full(body));
+            *answer.status_mut() = status;
+            answer
+        });
+        let kube = answering_pings(knowing(kube, StatusCode::CREATED, WHO));
+        async move { examined(kube, &["--idle", "50ms"]).await }
+    };
+    scenario(async move {
+        let relays = refusing(StatusCode::TOO_MANY_REQUESTS, FULL).await;
+        relays.is_broken_at("idle", "relay", "docs/errors.md");
+        let told = relays.what("idle");
+        let words = "a watch did not open: 429 Too Many Requests the relay is full";
+        assert_eq!(told, words, "{relays}");
+        assert_eq!(relays.outcome("upgrade"), "ok", "{relays}");
+    });
+    scenario(async move {
+        let balancers = refusing(StatusCode::SERVICE_UNAVAILABLE, "<html>").await;
+        balancers.is_broken_at("idle", "network", "by something in between");
+        assert!(
+            !balancers.to_string().contains("idle timeout"),
+            "{balancers}"
+        );
+    });
+    scenario(async move {
+        let clusters = refusing(StatusCode::TOO_MANY_REQUESTS, r#"{"message":"busy"}"#).await;
+        clusters.is_well_but_for(&["idle"]);
+        assert!(clusters.what("idle").contains("busy"), "{clusters}");
+    });
+}
+
 /// By an nginx with the settings that `docs/networks.md` prints, and these changed.
 async fn behind_nginx(world: &World, from: &str, to: &str, more: &[&str]) -> Examined {
     behind((Program::Nginx, "nginx"), world, from, to, more).await
@@ -399,7 +464,7 @@ fn nginx_that_keeps_upgrades_back_or_cuts_the_silent_is_told() {
         let well = behind_nginx(&world, read, read, &["--idle", "50ms"]).await;
         assert_eq!((well.code, well.outcome("idle")), (0, "ok"), "{well}");
         well.warns("http", "ends TLS");
-        let cutting = behind_nginx(&world, read, short, &["--idle", "1h"]).await;
+        let cutting = behind_nginx(&world, read, short, &["--idle", "1m"]).await;
         cutting.is_broken_at("idle", "network", "raise the idle timeout");
         assert_eq!(cutting.outcome("upgrade"), "ok", "{cutting}");
         let upgrade = "proxy_set_header Upgrade         $http_upgrade;";
