@@ -1,7 +1,7 @@
 //! Checks `admin`, `port`, `ready`, `version` and `gitaly`: does the relay run, and if not, could it? And does it reach Gitaly, of which
 //! GitLab tells it alone where it is?
 //!
-//! What answers on the admin port as a relay does is taken for this one.
+//! What answers on the admin port as a relay does is taken for this one, unless the public port shows another certificate than this one's.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use adit_agent::dial::{DialError, Dialler, Tls};
 use adit_process::chain;
 use adit_process::net::{ReusePort, listen};
-use adit_process::tls::{ClientTls, HTTP_1_1, TlsError, Witness};
-use adit_relay::{AdminConfig, StartError, Trial};
+use adit_process::tls::{CertificateFiles, ClientTls, H2, HTTP_1_1, TlsError, Witness};
+use adit_relay::{AdminConfig, FrontDoorConfig, StartError, Trial};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
@@ -56,7 +56,7 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) -> Relay {
             admin.told()
         );
         report.ok(ADMIN, told);
-        accepts(PORT, "listen.address", address, report).await;
+        public_port(&config.front_door, report).await;
         ready(admin, report).await;
         let metrics = admin.ask("/metrics").await.ok();
         let metrics = metrics.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
@@ -94,23 +94,10 @@ struct Admin {
 impl Admin {
     /// Who shows the certificate that the relay shows is the relay. Its name may be another than where it is called from here.
     fn of(config: &AdminConfig) -> Result<Self, TlsError> {
-        let at = reachable(config.address);
-        let host = at.ip().to_string();
-        let (mut tls, mut witness) = (None, None);
-        if let Some(files) = &config.tls {
-            let (pinned, shown) = ClientTls::pinned(&files.certificate, &[HTTP_1_1])?;
-            tls = Tls::new(&pinned, &host);
-            witness = Some(shown);
-        }
+        let (dialler, witness) = known(config.address, config.tls.as_ref(), &[HTTP_1_1])?;
         Ok(Self {
-            address: at,
-            dialler: Dialler {
-                host,
-                port: at.port(),
-                tls,
-                proxy: None,
-                timeout: PATIENCE,
-            },
+            address: reachable(config.address),
+            dialler,
             witness,
         })
     }
@@ -131,12 +118,70 @@ impl Admin {
 
     /// Who showed another certificate than the relay's, if that is why there was no answer.
     fn stranger(&self, why: &NoAnswer) -> Option<String> {
-        let NoAnswer::Dial(DialError::Tls { .. }) = why else {
+        let NoAnswer::Dial(why) = why else {
             return None;
         };
-        let shown = self.witness.as_ref()?.shown()?;
-        Some(told(&shown))
+        stranger(why, self.witness.as_deref()?)
     }
+}
+
+/// How to reach a port of the relay's, and believe nobody else who shows a certificate there.
+fn known(
+    address: SocketAddr,
+    files: Option<&CertificateFiles>,
+    alpn: &[&[u8]],
+) -> Result<(Dialler, Option<Arc<Witness>>), TlsError> {
+    let at = reachable(address);
+    let host = at.ip().to_string();
+    let (mut tls, mut witness) = (None, None);
+    if let Some(files) = files {
+        let (pinned, shown) = ClientTls::pinned(&files.certificate, alpn)?;
+        tls = Tls::new(&pinned, &host);
+        witness = Some(shown);
+    }
+    let dialler = Dialler {
+        host,
+        port: at.port(),
+        tls,
+        proxy: None,
+        timeout: PATIENCE,
+    };
+    Ok((dialler, witness))
+}
+
+/// Who showed another certificate than the one that is known, if that is why there is no connection.
+fn stranger(why: &DialError, witness: &Witness) -> Option<String> {
+    let DialError::Tls { .. } = why else {
+        return None;
+    };
+    Some(told(&witness.shown()?))
+}
+
+/// Whether the relay that runs is the one of this file: where that says, it listens, and shows the certificate of the file.
+async fn public_port(config: &FrontDoorConfig, report: &mut Report) {
+    let address = config.address;
+    // What is wrong with the certificate was told by now.
+    let known = known(address, config.tls.as_ref(), &[H2, HTTP_1_1]).ok();
+    if let Some((dialler, Some(witness))) = known {
+        match dialler.dial().await {
+            Ok(_) => {
+                let what = format!("{address} takes connections, and shows its certificate");
+                report.ok(PORT, what);
+                return;
+            }
+            Err(why) => {
+                if let Some(other) = stranger(&why, &witness) {
+                    let what = format!(
+                        "another relay, or one with an older certificate, is there: {address} shows another than that of listen.certificate: {other}"
+                    );
+                    report.failed(PORT, what, OTHER_RELAY);
+                    return;
+                }
+            }
+        }
+    }
+    // Without TLS, or with what a balancer says before it, nobody is told from another.
+    accepts(PORT, "listen.address", address, report).await;
 }
 
 /// Whether a relay that runs listens where `key` says.
@@ -261,3 +306,5 @@ pub(super) fn could_listen(
         }
     }
 }
+
+const OTHER_RELAY: &str = "a relay that runs takes up a new file by itself, within ten seconds: its log says why it has not; otherwise stop the other relay, or give this one other ports: listen.address, admin.address";

@@ -66,6 +66,23 @@ fn replaced(config: &str, field: &str, path: &Path) -> String {
     lines.collect()
 }
 
+/// Its admin port answers as this one's would.
+#[test]
+fn relay_with_another_certificate_is_told_from_this_one() {
+    scenario(async {
+        let relay = relay().start().await;
+        let folder = TempDir::new().unwrap();
+        let (certificate, key) = Pki::new("another CA").write_server(folder.path());
+        let config = replaced(&relay.config(), "certificate", &certificate);
+        let other = examined(&replaced(&config, "key", &key)).await;
+        other.is_broken_at("port", "relay", "stop the other relay");
+        let told = other.what("port");
+        assert!(told.contains("issued by `adit test CA`"), "{other}");
+        assert_eq!(other.outcome("admin"), "ok", "{other}");
+        relay.stop().await;
+    });
+}
+
 #[test]
 fn cas_of_agents_are_told() {
     scenario(async {
