@@ -9,6 +9,7 @@ use std::sync::Arc;
 use adit_process::chain;
 use adit_process::metrics::Label as _;
 use adit_process::net::websocket::NoWebSocket;
+use adit_process::tls::{CA_AS_OWN, is_ca_as_own};
 use adit_tunnel::ConnectError;
 use http::StatusCode;
 use rustls::{AlertDescription, CertificateError};
@@ -196,6 +197,9 @@ fn tls_advice(error: &Arc<io::Error>) -> &'static str {
 
 fn certificate_advice(fault: &CertificateError) -> &'static str {
     use CertificateError as Fault;
+    if is_ca_as_own(fault) {
+        return CA_AS_OWN;
+    }
     if matches!(fault, Fault::UnknownIssuer) {
         return "name the file with the CA that signed the relay's certificate (--ca, ADIT_RELAY_CA, relay.ca_file of an agent); or somebody else answers there";
     }

@@ -4,6 +4,7 @@
 //! the agent, the binary and whoever fetches an issuer's keys use [`ClientTls`], and [`ServerRoots`] while they run. aws-lc-rs is named as the provider in every builder, so that
 //! no process-wide default is needed and none can be picked by accident.
 
+mod ca_as_own;
 mod certificate;
 mod client;
 mod client_roots;
@@ -21,6 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+pub use self::ca_as_own::{CA_AS_OWN, is_ca_as_own};
 pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, TrustRoots};
 pub use self::client_roots::{ClientRoots, Roots, Unproved};

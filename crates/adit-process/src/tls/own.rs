@@ -18,7 +18,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::{Certificate, TlsError, pem, provider, since_1970};
+use super::{CA_AS_OWN, Certificate, TlsError, pem, provider, since_1970};
 use crate::reread::{Kept, Looks};
 use crate::span;
 
@@ -78,6 +78,17 @@ impl OwnCertificate {
     #[must_use]
     pub fn trouble(&self) -> Option<Arc<String>> {
         self.looks.trouble()
+    }
+
+    /// Tells the log when a CA's own certificate is shown.
+    pub fn tell_doubt(&self, port: &str) {
+        if self.certificate().is_ca {
+            tracing::warn!(
+                port,
+                advice = CA_AS_OWN,
+                "no agent believes the certificate, nor does adit kubeconfig"
+            );
+        }
     }
 
     /// Registers `adit_tls_certificate_expiry_timestamp_seconds` and

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_agent::dial::{DialError, Dialled, Dialler};
 use adit_process::chain;
-use adit_process::tls::{Certificate, Witness};
+use adit_process::tls::{CA_AS_OWN, Certificate, Witness};
 
 use super::finding::{Check, Hop, Report};
 use super::span::{day, from};
@@ -139,8 +139,20 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Tells whether a certificate that this side has itself holds now. `taken` says who takes up a new one by itself.
+/// Tells whether a certificate that this side shows holds now, and warns of a CA's own. `taken` says who takes up a new one by itself.
 pub(super) fn of_own(check: Check, certificate: &Certificate, taken: &str, report: &mut Report) {
+    of_time(check, certificate, taken, report);
+    if certificate.is_ca {
+        let what = format!(
+            "the certificate of `{}` is a CA's own: no agent believes who shows it, nor does adit",
+            certificate.subject
+        );
+        report.warning(check, what, CA_AS_OWN);
+    }
+}
+
+/// Tells whether a certificate that this side has itself holds now.
+pub(super) fn of_time(check: Check, certificate: &Certificate, taken: &str, report: &mut Report) {
     let (now, what) = (SystemTime::now(), told(certificate));
     if certificate.not_after <= now {
         report.failed(check, what, format!("renew it; {taken}"));

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use adit_agent::dial::DialError;
-use adit_process::tls::{ClientTls, H2, HTTP_1_1, TlsError, TrustRoots};
+use adit_process::tls::{CA_AS_OWN, ClientTls, H2, HTTP_1_1, TlsError, TrustRoots, is_ca_as_own};
 use adit_process::{Exit, chain};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION};
@@ -48,6 +48,8 @@ pub(crate) enum AskError {
     Tls(#[from] TlsError),
     #[error("its certificate is not believed: name its CA by --ca, or check the address")]
     Unbelieved(#[source] rustls::Error),
+    #[error("its certificate is not believed: {CA_AS_OWN}")]
+    OfCa(#[source] rustls::Error),
     #[error("the way to it is not set up")]
     Way(#[from] BadWay),
     #[error("it cannot be reached")]
@@ -67,7 +69,9 @@ impl AskError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Tls(_) | Self::Way(_) => Exit::BadConfig,
-            Self::Unbelieved(_) | Self::Unreachable(_) | Self::Late(_) => Exit::Unavailable,
+            Self::Unbelieved(_) | Self::OfCa(_) | Self::Unreachable(_) | Self::Late(_) => {
+                Exit::Unavailable
+            }
             Self::Refused { status, .. } if is_passing(*status) => Exit::TryAgain,
             Self::Refused {
                 status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
@@ -88,6 +92,7 @@ impl AskError {
             | Self::Tls(_)
             | Self::Way(_)
             | Self::Unbelieved(_)
+            | Self::OfCa(_)
             | Self::Refused { .. }
             | Self::Body(_)
             | Self::Answer(_) => None,
@@ -100,7 +105,12 @@ impl AskError {
             && let Some(tls) = source.get_ref()
             && let Some(rustls::Error::InvalidCertificate(why)) = tls.downcast_ref()
         {
-            return Self::Unbelieved(why.clone().into());
+            let what = if is_ca_as_own(why) {
+                Self::OfCa
+            } else {
+                Self::Unbelieved
+            };
+            return what(why.clone().into());
         }
         match error {
             NoAnswer::Late | NoAnswer::Dial(DialError::TimedOut { .. }) => Self::Late(error),
@@ -116,6 +126,7 @@ impl AskError {
             Self::Tls(_)
             | Self::Way(_)
             | Self::Unbelieved(_)
+            | Self::OfCa(_)
             | Self::Late(_)
             | Self::Body(_)
             | Self::Answer(_) => false,

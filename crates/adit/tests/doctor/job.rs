@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_tests::pki::{self, HTTP1, HTTP2};
 use adit_tests::{ConnectProxy, job, relay, scenario};
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::support::{Doctor, Impostor, closed_port};
 
@@ -221,6 +222,35 @@ fn certificate_that_is_not_believed_is_told_with_its_issuer() {
                 .contains("ADIT_RELAY_CA")
         );
         examined.did_not_run(&["http", "clock", "relay"], "tls");
+        relay.stop().await;
+    });
+}
+
+/// As plain `openssl req -x509` makes it. It is named as the CA, too, as people do then.
+#[test]
+fn certificate_that_is_a_cas_own_is_told_with_what_to_do() {
+    scenario(async {
+        let relay = relay().start().await;
+        let (pem, tls) = self_signed(|params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        });
+        let folder = TempDir::new().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, pem).unwrap();
+        let impostor = Impostor::at("127.0.0.1", tls, &refusal("X: y")).await;
+        let url = format!("https://localhost:{}", impostor.address.port());
+        let doctor = Doctor::of_job(&relay)
+            .env("ADIT_RELAY_URL", &url)
+            .env("ADIT_RELAY_CA", ca.to_str().unwrap());
+        let words = "basicConstraints=critical,CA:FALSE";
+        doctor.examine().await.is_broken_at("tls", "network", words);
+        let mut adit = Command::new(env!("CARGO_BIN_EXE_adit"));
+        adit.args(["kubeconfig", "--output", "-", "--relay", &url, "--ca"])
+            .arg(&ca)
+            .env_clear()
+            .env("ADIT_ID_TOKEN", "e30.e30.c2ln");
+        let told = String::from_utf8(adit.output().await.unwrap().stderr).unwrap();
+        assert!(told.contains(words) && !told.contains("--ca,"), "{told}");
         relay.stop().await;
     });
 }

@@ -6,7 +6,7 @@ use adit_process::tls::Certificate;
 use adit_relay::Trial;
 
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::network::of_own;
+use crate::doctor::network::{of_own, of_time};
 
 pub(super) const CERTIFICATE: Check = Check::new("certificate", Hop::Relay);
 pub(super) const CLIENT_CA: Check = Check::new("client_ca", Hop::Relay);
@@ -79,7 +79,7 @@ fn admin(trial: &Trial, report: &mut Report) {
 
 fn of_clients(check: Check, cas: &[Certificate], report: &mut Report) {
     for ca in cas {
-        of_own(check, ca, TAKEN, report);
+        of_time(check, ca, TAKEN, report);
         if !ca.is_ca {
             let what = format!(
                 "the certificate of `{}` is no CA's: it lets in who shows that very certificate, and nobody else",

@@ -50,6 +50,11 @@ fn certificate_that_is_of_no_use_is_told() {
         let nearly_over = examined(&nearly_over).await;
         assert_eq!(nearly_over.code, 0, "{nearly_over}");
         nearly_over.warns("certificate", "ends soon: renew it");
+        // As `openssl req -x509` makes it.
+        let of_ca = made(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+        let of_ca = examined(&of_ca).await;
+        assert_eq!(of_ca.code, 0, "{of_ca}");
+        of_ca.warns("certificate", "is a CA's own");
         drop(relay);
     });
 }
