@@ -1,6 +1,7 @@
 //! Certificates as they are kept and renewed in practice: several authorities in one file, links that come to lead elsewhere, and other CAs
 //! of those that are dialled.
 
+mod api_server;
 pub(crate) mod servers;
 
 use std::{

@@ -46,6 +46,7 @@ pub fn kube() -> KubeBuilder {
             answers: Vec::new(),
             http1: Http1::Served,
             http2: Http2::Offered(1000),
+            clients: Clients::Any,
         },
     }
 }
@@ -65,6 +66,14 @@ struct Script {
     answers: Vec<(String, Answer)>,
     http1: Http1,
     http2: Http2,
+    clients: Clients,
+}
+
+/// Who is spoken with.
+enum Clients {
+    Any,
+    /// Who shows a certificate of the shared authority's.
+    Certified,
 }
 
 enum Http1 {
@@ -103,6 +112,13 @@ impl KubeBuilder {
             path.to_owned(),
             Arc::new(move |request| Box::pin(answer(request))),
         ));
+        self
+    }
+
+    /// Wants a client certificate, which its kubeconfig has instead of a token.
+    #[must_use]
+    pub fn certified(mut self) -> Self {
+        self.script.clients = Clients::Certified;
         self
     }
 
@@ -153,6 +169,7 @@ impl KubeBuilder {
             broken_off: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
+            shown: Mutex::default(),
             sunk: AtomicUsize::new(0),
             whole_uploads: AtomicUsize::new(0),
             holds_sink: AtomicBool::new(false),
@@ -162,7 +179,11 @@ impl KubeBuilder {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let kubeconfig = kubeconfig::write(folder.path(), address);
+        let write = match state.script.clients {
+            Clients::Any => kubeconfig::write,
+            Clients::Certified => kubeconfig::write_certified,
+        };
+        let kubeconfig = write(folder.path(), address);
         let mut kube = Kube {
             state,
             folder,
@@ -183,6 +204,7 @@ struct State {
     broken_off: AtomicUsize,
     connections: AtomicUsize,
     accepted: AtomicUsize,
+    shown: Mutex<Option<Vec<u8>>>,
     sunk: AtomicUsize,
     whole_uploads: AtomicUsize,
     holds_sink: AtomicBool,
@@ -276,6 +298,12 @@ impl Kube {
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::Relaxed)
+    }
+
+    /// The certificate that the last connection came with.
+    #[must_use]
+    pub fn shown(&self) -> Option<Vec<u8>> {
+        self.state.shown.lock().clone()
     }
 
     /// Bytes that `/sink` took so far.

@@ -17,6 +17,7 @@ use rustls::{
     ClientConfig, ConfigBuilder, RootCertStore, ServerConfig,
     client::WantsClientCert,
     pki_types::{PrivateKeyDer, ServerName},
+    server::{WantsServerCert, WebPkiClientVerifier},
 };
 
 pub const HTTP1: &[u8] = b"http/1.1";
@@ -90,10 +91,28 @@ impl Pki {
     /// TLS for a server of the tests' own.
     #[must_use]
     pub fn server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        self.serving(ServerConfig::builder().with_no_client_auth(), alpn)
+    }
+
+    /// The same, for one that wants a certificate of this authority.
+    #[must_use]
+    pub fn server_of_certified(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        let clients = WebPkiClientVerifier::builder(Arc::new(self.roots()));
+        let clients = clients.build().unwrap();
+        self.serving(
+            ServerConfig::builder().with_client_cert_verifier(clients),
+            alpn,
+        )
+    }
+
+    fn serving(
+        &self,
+        config: ConfigBuilder<ServerConfig, WantsServerCert>,
+        alpn: &[&[u8]],
+    ) -> Arc<ServerConfig> {
         let (certificate, key) = self.sign(None);
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let mut config = ServerConfig::builder()
-            .with_no_client_auth()
+        let mut config = config
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -122,9 +141,13 @@ impl Pki {
     }
 
     fn believed(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+        ClientConfig::builder().with_root_certificates(self.roots())
+    }
+
+    fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.der().clone()).unwrap();
-        ClientConfig::builder().with_root_certificates(roots)
+        roots
     }
 
     fn sign_client(&self, made: Made) -> (rcgen::Certificate, KeyPair) {

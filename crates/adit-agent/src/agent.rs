@@ -31,6 +31,7 @@ use crate::impersonate::Identities;
 use crate::in_hand::InHand;
 use crate::kube::Kube;
 use crate::kube::endpoint::EndpointError;
+use crate::kube::files::ClientCertificate;
 use crate::metrics::{Metrics, Tunnels};
 use crate::serve::{Running, Service};
 
@@ -108,6 +109,7 @@ impl Agent {
         }
         let transports = Transports::new(&config.relay, files.clone(), metrics.clone())?;
         let mut believed = Vec::from_iter(files.roots);
+        believed.extend(kube.files().roots().cloned());
         let (reread, mut aside) = (Reread::default(), JoinSet::new());
         let collector = config.traces.as_ref().map(|traces| &traces.collector);
         let token = collector.map(CollectorConfig::token).transpose();
@@ -142,6 +144,9 @@ impl Agent {
             Arc::clone(&kube),
             answered.clone(),
         ));
+        if let Some(own) = ClientCertificate::of(&kube, &metrics) {
+            aside.spawn(keep(Arc::new(own), &reread));
+        }
         if let Some(own) = files.own {
             aside.spawn(keep(Arc::new(own), &reread));
         }

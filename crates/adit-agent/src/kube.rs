@@ -5,6 +5,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
+pub(crate) mod files;
 pub(crate) mod http1;
 pub(crate) mod http2;
 mod own;
@@ -27,6 +28,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 use self::credentials::Credentials;
 use self::endpoint::{Endpoint, EndpointError};
+use self::files::Files;
 pub(crate) use self::http1::Upgrading;
 pub(crate) use self::http2::upload::{Expectation, Upload};
 pub(crate) use self::http2::window::Window;
@@ -44,6 +46,7 @@ pub(crate) type RequestBody = UnsyncBoxBody<Bytes, StreamError>;
 #[derive(Debug)]
 pub(crate) struct Kube {
     endpoint: Endpoint,
+    files: Files,
     credentials: Arc<Credentials>,
     pool: Pool,
     pulse: Arc<Pulse>,
@@ -116,14 +119,17 @@ impl Kube {
     ) -> Result<Self, EndpointError> {
         let kube = endpoint::find(config).await?;
         let credentials = Credentials::load(&kube, metrics.credential_failures.clone()).await?;
-        let terms = config.clone();
+        let files = Files::load(&kube, &metrics)?;
+        let (terms, deciding) = (config.clone(), files.clone());
         // It may run a plugin, and waits for it.
-        let endpoint = tokio::task::spawn_blocking(move || Endpoint::new(&kube, &terms)).await;
+        let endpoint = move || Endpoint::new(&kube, &deciding, &terms);
+        let endpoint = tokio::task::spawn_blocking(endpoint).await;
         let endpoint = endpoint.map_err(|_| EndpointError::Url)??;
         let pool = Pool::new(&endpoint, config.pool, metrics);
         let pulse = Pulse::new(&endpoint.any, config.pool);
         Ok(Self {
             endpoint,
+            files,
             credentials: Arc::new(credentials),
             pool,
             pulse,
@@ -133,6 +139,11 @@ impl Kube {
     /// For the owner to run: renews the credentials.
     pub(crate) const fn credentials(&self) -> &Arc<Credentials> {
         &self.credentials
+    }
+
+    /// For the owner to have them read again.
+    pub(crate) const fn files(&self) -> &Files {
+        &self.files
     }
 
     /// `host:port`, for logs.

@@ -289,7 +289,7 @@ impl Metrics {
         );
         registry.register(
             "server_ca_reloads",
-            "Looks at relay.ca_file and traces.ca_file that found other CAs, or a file that cannot be used",
+            "Looks at relay.ca_file, traces.ca_file and the API server's CA that found other CAs, or a file that cannot be used",
             self.server_ca_reloads.clone(),
         );
     }

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Http1, Http2, Io, State, answers,
+    Clients, Http1, Http2, Io, State, answers,
     recorded::{Held, Recorded},
 };
 use crate::{
@@ -31,7 +31,11 @@ pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
         Http2::NotOffered => &[pki::HTTP1],
         Http2::Offered(_) | Http2::ByHand(_) => &[pki::HTTP2, pki::HTTP1],
     };
-    let tls = TlsAcceptor::from(pki::shared().server(alpn));
+    let tls = match state.script.clients {
+        Clients::Any => pki::shared().server(alpn),
+        Clients::Certified => pki::shared().server_of_certified(alpn),
+    };
+    let tls = TlsAcceptor::from(tls);
     accept(listener, |socket, executor| {
         connection(socket, tls.clone(), Arc::clone(&state), executor)
     })
@@ -42,6 +46,8 @@ async fn connection(socket: TcpStream, tls: TlsAcceptor, state: Arc<State>, exec
     let Ok(io) = tls.accept(socket).await else {
         return;
     };
+    let shown = io.get_ref().1.peer_certificates();
+    *state.shown.lock() = shown.map(|chain| chain[0].to_vec());
     let _counted = Counted::new(&state);
     if io.get_ref().1.alpn_protocol() == Some(pki::HTTP2) {
         match &state.script.http2 {

@@ -1,21 +1,23 @@
 //! Decides which API server the agent calls and what it must prove: from the pod's service account or a kubeconfig, once
-//! at start. Called by [`super::Kube::load`].
+//! at start; [`Files`] decides what is read again. Called by [`super::Kube::load`].
 //! Invariant: there is one address, reached by TLS with its authority checked (or on loopback), and no way around either:
 //! a kubeconfig that skips the check, or that impersonates by itself, is refused.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use adit_process::tls::TlsError;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
 use kube_client::client::ConfigExt;
 use kube_client::config::{
-    AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError,
+    AuthInfo, Cluster, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError,
 };
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use super::credentials::CredentialError;
+use super::files::Files;
 use crate::config::{KubernetesConfig, RelayUrl};
 use crate::dial::proxy::{BadProxy, Proxy};
 use crate::dial::{Dialler, Tls};
@@ -60,6 +62,12 @@ pub(crate) enum EndpointError {
     Proxy(#[source] BadProxy),
     #[error("the kubeconfig's credentials cannot be used")]
     Credentials(#[from] CredentialError),
+    #[error(
+        "the CA that the API server is checked by (certificate-authority, or the service account's ca.crt) cannot be used"
+    )]
+    Ca(#[source] TlsError),
+    #[error("the kubeconfig's client certificate (client-certificate, client-key) cannot be used")]
+    Certificate(#[source] TlsError),
     #[error("TLS for the API server cannot be set up")]
     Tls(#[source] Box<kube_client::Error>),
 }
@@ -68,6 +76,7 @@ impl Endpoint {
     /// Checks what kube's client library found. May run a credential plugin, which blocks.
     pub(crate) fn new(
         kube: &kube_client::Config,
+        files: &Files,
         config: &KubernetesConfig,
     ) -> Result<Self, EndpointError> {
         if kube.accept_invalid_certs {
@@ -96,7 +105,7 @@ impl Endpoint {
                 host: server.host.clone(),
                 port: server.port,
                 tls: if server.is_tls {
-                    Some(tls(kube, server.bare_host(), alpn)?)
+                    Some(tls(kube, files, server.bare_host(), alpn)?)
                 } else {
                     None
                 },
@@ -176,29 +185,43 @@ pub(crate) async fn find(config: &KubernetesConfig) -> Result<kube_client::Confi
         None => Kubeconfig::read(),
     };
     let kubeconfig = kubeconfig.map_err(EndpointError::kubeconfig)?;
-    let names_proxy = names_proxy(&kubeconfig, config.context.as_deref());
+    let cluster = cluster(&kubeconfig, config.context.as_deref());
+    let (names_proxy, ca) = (cluster.is_some_and(names_proxy), cluster.and_then(ca_file));
     let found = kube_client::Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let mut found = found.map_err(EndpointError::kubeconfig)?;
     if !names_proxy {
         // The library takes HTTPS_PROXY otherwise, which is the way out to the relay.
         found.proxy_url = None;
     }
+    // The library leaves it out.
+    found.root_cert_file = ca;
     Ok(found)
 }
 
-/// Whether the cluster of the context has a `proxy-url` of its own.
-fn names_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
+/// That of the context.
+fn cluster<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Option<&'a Cluster> {
     let context = context.or(kubeconfig.current_context.as_deref());
     let mut contexts = kubeconfig.contexts.iter();
     let context = contexts
         .find(|named| Some(named.name.as_str()) == context)
         .and_then(|named| named.context.as_ref());
     let mut clusters = kubeconfig.clusters.iter();
-    let cluster = context
+    context
         .and_then(|context| clusters.find(|named| named.name == context.cluster))
-        .and_then(|named| named.cluster.as_ref());
-    let proxy = cluster.and_then(|cluster| cluster.proxy_url.as_deref());
+        .and_then(|named| named.cluster.as_ref())
+}
+
+/// Whether it has a `proxy-url` of its own.
+fn names_proxy(cluster: &Cluster) -> bool {
+    let proxy = cluster.proxy_url.as_deref();
     proxy.is_some_and(|url| !url.is_empty())
+}
+
+/// Where its CA lies, unless that stands in the kubeconfig, which comes first.
+fn ca_file(cluster: &Cluster) -> Option<PathBuf> {
+    let is_file = cluster.certificate_authority_data.is_none();
+    let file = cluster.certificate_authority.as_ref();
+    file.filter(|_| is_file).map(PathBuf::from)
 }
 
 impl EndpointError {
@@ -237,7 +260,12 @@ fn address(scheme: Option<&Scheme>, authority: &Authority) -> Result<RelayUrl, E
         .map_err(|_| EndpointError::Url)
 }
 
-fn tls(kube: &kube_client::Config, host: &str, alpn: &[&[u8]]) -> Result<Tls, EndpointError> {
+fn tls(
+    kube: &kube_client::Config,
+    files: &Files,
+    host: &str,
+    alpn: &[&[u8]],
+) -> Result<Tls, EndpointError> {
     let mut config = kube.rustls_client_config().map_err(|error| match error {
         // Its message holds what a plugin printed.
         error if matches!(error, kube_client::Error::Auth(_)) => {
@@ -245,6 +273,7 @@ fn tls(kube: &kube_client::Config, host: &str, alpn: &[&[u8]]) -> Result<Tls, En
         }
         error => EndpointError::Tls(Box::new(error)),
     })?;
+    files.decide(&mut config);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let name = kube.tls_server_name.as_deref().unwrap_or(host).to_owned();
     let name = ServerName::try_from(name).map_err(|_| EndpointError::Url)?;

@@ -31,7 +31,8 @@ pub(crate) struct Pool {
     read_ahead: ReadAhead,
     metrics: Metrics,
     http2: Mutex<Vec<Arc<http2::Connection>>>,
-    http1: http1::Idle,
+    /// Those that came before a change of credentials go back to others, which nobody looks at.
+    http1: Mutex<http1::Idle>,
     /// What ALPN chose last.
     speaks_http1: AtomicBool,
     /// Held while dialling: those who wait look at the shelf again after it. Holds when the last dial failed, and why.
@@ -73,7 +74,7 @@ impl Pool {
             read_ahead: ReadAhead::new(metrics.clone(), limits.max_read_ahead_bytes),
             metrics,
             http2: Mutex::default(),
-            http1: http1::Idle::default(),
+            http1: Mutex::default(),
             speaks_http1: AtomicBool::new(false),
             dialling: tokio::sync::Mutex::new(None),
             drivers: Mutex::default(),
@@ -141,6 +142,20 @@ impl Pool {
         Ok((sender, held))
     }
 
+    /// No connection that is there takes another request; those that run go on.
+    pub(crate) fn retire(&self) {
+        // First, so that a dial which ends meanwhile sees it.
+        *self.http1.lock() = http1::Idle::default();
+        let shelf = self.http2.lock();
+        for connection in shelf.iter() {
+            connection.load().retire();
+        }
+    }
+
+    fn idle(&self) -> http1::Idle {
+        Arc::clone(&self.http1.lock())
+    }
+
     /// Requests that run on HTTP/2.
     #[cfg(test)]
     pub(crate) fn loads(&self) -> Vec<usize> {
@@ -178,10 +193,11 @@ impl Pool {
     }
 
     fn idle_http1(&self) -> Option<Lease> {
-        let mut idle = self.http1.lock();
+        let all = self.idle();
+        let mut idle = all.lock();
         while let Some(sender) = idle.pop() {
             if sender.is_ready() {
-                return Some(Lease::Http1(sender, Arc::clone(&self.http1)));
+                return Some(Lease::Http1(sender, Arc::clone(&all)));
             }
         }
         None
@@ -191,10 +207,11 @@ impl Pool {
         let max = self.limits.max_connections;
         // Counted from before the dial: many may dial at once.
         let held = Held::within(&self.metrics.connections, 1, max).ok_or(CallError::Full(max))?;
+        let idle = self.idle();
         let Dialled { wire, alpn } = self.noted(self.dialler.dial().await)?;
         if alpn.as_deref() == Some(adit_process::tls::H2) {
             self.speaks_http1.store(false, Ordering::Relaxed);
-            return self.open_http2(wire, window, held).await;
+            return self.open_http2(wire, window, held, &idle).await;
         }
         self.speaks_http1.store(true, Ordering::Relaxed);
         let (sender, driver) = http1::open(wire).await?;
@@ -205,7 +222,7 @@ impl Pool {
                 Loss::Broken
             }
         });
-        Ok(Lease::Http1(sender, Arc::clone(&self.http1)))
+        Ok(Lease::Http1(sender, idle))
     }
 
     /// Tells the log of it, unless that was told.
@@ -221,7 +238,14 @@ impl Pool {
         dialled
     }
 
-    async fn open_http2(&self, wire: Wire, window: Window, held: Held) -> Result<Lease, CallError> {
+    /// `idle` is that of before the dial.
+    async fn open_http2(
+        &self,
+        wire: Wire,
+        window: Window,
+        held: Held,
+        idle: &http1::Idle,
+    ) -> Result<Lease, CallError> {
         let timeout = self.dialler.timeout;
         let opened = tokio::time::timeout(timeout, http2::open(wire, self.limits, window)).await;
         let opened = opened.map_err(|_| CallError::Mute(timeout))?;
@@ -233,7 +257,11 @@ impl Pool {
         let driver = http2::drive(driver, Arc::clone(connection.load()), self.limits);
         self.drive(held, driver);
         let lease = connection.lease().ok_or(CallError::Mute(timeout))?;
-        self.http2.lock().push(connection);
+        self.http2.lock().push(Arc::clone(&connection));
+        if !Arc::ptr_eq(idle, &self.idle()) {
+            // It began with credentials that were replaced.
+            connection.load().retire();
+        }
         Ok(Lease::Http2(lease))
     }
 

@@ -117,11 +117,10 @@ impl ClientTls {
             return self;
         };
         let mut config = Arc::unwrap_or_clone(self.config);
-        config.client_auth_cert_resolver = own.at_client();
-        let tls = Self {
+        own.show_in(&mut config);
+        Self {
             config: Arc::new(config),
-        };
-        tls.without_resumption()
+        }
     }
 
     fn without_resumption(self) -> Self {

@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use rustls::SignatureScheme;
-use rustls::client::ResolvesClientCert;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, SignatureScheme};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -109,6 +109,12 @@ impl OwnCertificate {
     /// For handshakes in which it answers.
     pub(super) fn at_server(&self) -> Arc<dyn ResolvesServerCert> {
         Arc::<Shown>::clone(&self.shown)
+    }
+
+    /// Has it shown in handshakes by this. Sessions are not resumed, see [`ClientTls::showing`](super::ClientTls::showing).
+    pub fn show_in(&self, tls: &mut ClientConfig) {
+        tls.client_auth_cert_resolver = self.at_client();
+        tls.resumption = Resumption::disabled();
     }
 
     /// For handshakes that it begins.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::client::verifier;
@@ -65,6 +66,15 @@ impl ServerRoots {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.from.file()
+    }
+
+    /// Has handshakes by this go by them, instead of what it had. Sessions are not resumed where they may be replaced, see
+    /// [`ClientTls::by`](super::ClientTls::by).
+    pub fn check_in(&self, tls: &mut ClientConfig) {
+        tls.dangerous().set_certificate_verifier(self.verifier());
+        if self.file().is_some() {
+            tls.resumption = Resumption::disabled();
+        }
     }
 
     /// For handshakes.

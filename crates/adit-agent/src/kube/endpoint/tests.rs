@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::PoolLimits;
+use crate::metrics::Metrics;
 
 fn config(dir: &tempfile::TempDir, server: &str, cluster: &str, user: &str) -> KubernetesConfig {
     let path = dir.path().join("config");
@@ -23,7 +24,9 @@ fn config(dir: &tempfile::TempDir, server: &str, cluster: &str, user: &str) -> K
 }
 
 async fn load(config: &KubernetesConfig) -> Result<Endpoint, EndpointError> {
-    Endpoint::new(&find(config).await?, config)
+    let kube = find(config).await?;
+    let files = Files::load(&kube, &Metrics::default())?;
+    Endpoint::new(&kube, &files, config)
 }
 
 async fn endpoint(server: &str, cluster: &str, user: &str) -> Result<Endpoint, EndpointError> {

@@ -179,7 +179,7 @@ async fn api_server_without_http2_is_served_by_idle_connections() {
     assert_eq!(text(ask(&kube, "//a?b=c").await.unwrap()).await, want);
     // The connection is free again as soon as its task has noticed.
     soon(async {
-        while !kube.pool.http1.lock().iter().any(http1::Sender::is_ready) {
+        while !kube.pool.idle().lock().iter().any(http1::Sender::is_ready) {
             tokio::task::yield_now().await;
         }
     })
@@ -315,7 +315,7 @@ async fn refused_upgrade_is_an_answer_and_its_connection_is_not_used_again() {
                 .to_bytes(),
             "no upgrade"
         );
-        assert!(kube.pool.http1.lock().is_empty());
+        assert!(kube.pool.idle().lock().is_empty());
         assert!(ask(&kube, "/").await.is_ok());
         assert_eq!(server.connections(), 2);
     }

@@ -1,0 +1,116 @@
+//! The files by which an agent and its API server prove themselves to each other, replaced while both run: what is up stays, and the next
+//! connection goes by what they hold then.
+
+use std::{fs, path::Path};
+
+use adit_tests::{
+    Kube, KubeBuilder, World,
+    caller::{get, next_piece},
+    kube, logs,
+    pki::{self, Made, Pki},
+    relay, scenario, until, within, world,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+const REPLACED: &str = "adit_agent_server_ca_reloads_total{outcome=\"replaced\"}";
+const FAILED: &str = "adit_agent_server_ca_reloads_total{outcome=\"failed\"}";
+
+/// Has the agent look at the CA's file when it holds this.
+async fn look(world: &World, text: &str, outcome: &str) {
+    let before = world.agent.metrics().await.value(outcome);
+    fs::write(world.kube.kubeconfig().with_file_name("ca.pem"), text).unwrap();
+    world.agent.reread();
+    world.agent.until_metric(outcome, |now| now > before).await;
+}
+
+/// Asks until this is in the answer: that a connection is lost is not always known at once.
+async fn until_answered(world: &World, part: &str) {
+    let asked = async { while !world.job.get("/api").await.text().contains(part) {} };
+    within("an answer like that", asked).await;
+}
+
+#[test]
+fn api_server_is_believed_by_what_the_file_holds_now() {
+    scenario(async {
+        let mut world = world().await;
+        world.job.get("/api").await.echo();
+        let accepted = world.kube.accepted();
+        look(&world, "spoilt", FAILED).await;
+        let told = logs();
+        assert!(told.lines().any(|line| {
+            line.contains("CAs of servers not reloaded") && line.contains("API server's")
+        }));
+        world.kube.kill().await;
+        world.kube.revive().await;
+        until_answered(&world, "/api").await;
+        assert!(world.kube.accepted() > accepted, "by those of before");
+
+        let accepted = world.kube.accepted();
+        look(&world, &Pki::new("somebody else").ca_pem(), REPLACED).await;
+        world.job.get("/api").await.echo();
+        assert_eq!(world.kube.accepted(), accepted, "what is up stays");
+        world.kube.kill().await;
+        world.kube.revive().await;
+        until_answered(&world, "api_server_unreachable").await;
+
+        look(&world, &pki::shared().ca_pem(), REPLACED).await;
+        world.job.get("/api").await.echo();
+        world.stop().await;
+    });
+}
+
+/// Puts another certificate in the place of the agent's.
+fn renew(kube: &Kube) -> Vec<u8> {
+    let (certificate, _) = pki::shared().write_client(folder(kube), Made::default());
+    CertificateDer::from_pem_file(certificate).unwrap().to_vec()
+}
+
+fn folder(kube: &Kube) -> &Path {
+    kube.kubeconfig().parent().unwrap()
+}
+
+#[test]
+fn api_server_is_shown_the_client_certificate_that_the_files_hold_now() {
+    renews(kube().certified());
+}
+
+#[test]
+fn api_server_without_http2_is_shown_it_too() {
+    renews(kube().certified().http1_only());
+}
+
+fn renews(kube: KubeBuilder) {
+    scenario(async {
+        let world = World::of(kube, relay()).await;
+        world.job.get("/api").await.echo();
+        let http2 = world.job.http2().await;
+        let mut watch = within("a head", http2.send(get("/watch"))).await.unwrap();
+        let (accepted, shown) = (world.kube.accepted(), world.kube.shown());
+        assert!(shown.is_some());
+
+        fs::write(folder(&world.kube).join("client.pem"), "spoilt").unwrap();
+        world.agent.reread();
+        let failures = "adit_agent_credential_failures_total";
+        world.agent.until_metric(failures, |now| now > 0.0).await;
+        assert!(logs().contains("client certificate for the API server not reloaded"));
+        world.job.get("/api").await.echo();
+        assert_eq!(world.kube.shown(), shown);
+
+        let renewed = renew(&world.kube);
+        world.agent.reread();
+        until("the certificate is taken up", || {
+            logs().contains("client certificate for the API server replaced")
+        })
+        .await;
+        world.job.get("/api").await.echo();
+        assert!(world.kube.accepted() > accepted);
+        assert_eq!(world.kube.shown(), Some(renewed));
+        let accepted = world.kube.accepted();
+        world.kube.event("still here");
+        assert_eq!(next_piece(&mut watch).await, "still here\n");
+        world.job.get("/api").await.echo();
+        assert_eq!(world.kube.accepted(), accepted);
+        drop((watch, http2));
+        world.stop().await;
+    });
+}
