@@ -53,6 +53,8 @@ fn whole_way_is_well_and_the_running_agent_is_left_alone() {
             .await;
         let metrics = relay.metrics().await;
         assert_eq!(metrics.value("adit_relay_tunnels_opened_total"), 2.0);
+        let closed = r#"adit_relay_tunnel_ends_total{cause="closed"}"#;
+        relay.until_metric(closed, |count| count == 1.0).await;
         // It asked nothing in particular, for `clock`.
         let refusals = "adit_relay_refusals_total";
         let pathless = format!("{refusals}{{reason=\"unknown_path\"}}");
