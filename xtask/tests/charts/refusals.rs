@@ -45,6 +45,15 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             json!({ "rbac": { "everywhere": [{ "verbs": ["*"] }] } }),
             "at '/rbac/everywhere/0/verbs/0': ",
         ),
+        // Kubernetes would take these, and nothing would ever match them.
+        (
+            json!({ "rbac": { "inNamespace": [{ "apiGroups": [""], "resources": ["pods/*"], "verbs": ["get"] }] } }),
+            "at '/rbac/inNamespace/0/resources/0': value must be 'a resource such as pods, ",
+        ),
+        (
+            json!({ "rbac": { "everywhere": [{ "apiGroups": ["*"], "resources": ["*", "*/*"], "verbs": ["get"] }] } }),
+            "at '/rbac/everywhere/0/resources/1': value must be 'a resource such as pods, ",
+        ),
         (
             json!({ "replica": 3 }),
             "at '': additional properties 'replica' not allowed",

@@ -33,6 +33,10 @@ pub(super) enum BadRule {
     Verb(String, &'static str),
     #[error("`{0}` is no resource; write such as `pods`, `pods/exec`, `deployments.apps` or `*`")]
     Resource(String),
+    #[error(
+        "`{0}` never holds, for Kubernetes has no `*` of subresources: name them one by one, such as `pods/log`, or write `*` for all resources"
+    )]
+    Subresources(String),
     #[error("`{0}` is not in the core group: write it with its group, such as `deployments.apps`")]
     Group(String),
     #[error("`{0}` is no resource: did you mean `{1}`?")]
@@ -67,13 +71,12 @@ pub(super) fn verbs(rules: &[Rule]) -> Option<Vec<&'static str>> {
     (verbs.len() < VERBS.len()).then_some(verbs)
 }
 
-/// The subresources of these rules' resources, unless one has all of its own.
+/// The subresources of these rules' resources, unless one is all resources, and with them all of theirs.
 pub(super) fn subresources(rules: &[Rule]) -> Option<BTreeSet<&str>> {
     let resources = rules.iter().flat_map(|rule| &rule.resources);
     let mut subresources = BTreeSet::new();
     for Resource { name, .. } in resources {
         match name.split_once('/') {
-            Some((_, "*")) => return None,
             None if name == "*" => return None,
             Some((_, subresource)) => drop(subresources.insert(subresource)),
             None => {}
@@ -120,6 +123,9 @@ impl FromStr for Resource {
         };
         if !is_word(name) || !subresource.is_none_or(is_word) || !group.is_none_or(is_group) {
             return Err(BadRule::Resource(text.to_owned()));
+        }
+        if subresource == Some("*") {
+            return Err(BadRule::Subresources(text.to_owned()));
         }
         let group = match group {
             Some(group) => group,
@@ -359,6 +365,11 @@ mod tests {
                 .contains("get,create:pods/exec")
         );
         assert!(matches!(bad("impersonate:users"), BadRule::Verb(..)));
+        for all in ["pods/*", "cronjobs.batch/*", "*.apps/*", "*/*"] {
+            let told = bad(&format!("get:secrets,{all}"));
+            assert_eq!(told, BadRule::Subresources(all.to_owned()));
+        }
+        "get:*/scale".parse::<Rule>().unwrap();
         for odd in [
             "get:",
             "get:pods,",

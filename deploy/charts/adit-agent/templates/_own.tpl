@@ -83,7 +83,7 @@ config.drain_grace
 {{- range $rbac.inNamespace -}}
 {{- $verbs = concat $verbs .verbs -}}
 {{- range .resources -}}
-{{- if or (eq . "*") (hasSuffix "/*" .) -}}
+{{- if eq . "*" -}}
 {{- $hasAll = true -}}
 {{- else if contains "/" . -}}
 {{- $subresources = append $subresources (splitList "/" . | last) -}}
