@@ -28,8 +28,14 @@ use crate::{aside::Aside, caller::dialler, rig::Rig};
 
 #[derive(Debug)]
 pub struct Fleet {
-    up: Arc<AtomicUsize>,
+    counted: Arc<Counted>,
     _aside: Aside,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    up: AtomicUsize,
+    lost: AtomicUsize,
 }
 
 /// Who they are: an agent's token each.
@@ -61,20 +67,20 @@ impl Crew {
 impl Fleet {
     /// All of them begin to connect to this port.
     pub fn start(crew: &Crew, rig: &Rig, port: u16) -> Result<Self> {
-        let up = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::new(Counted::default());
         let dialler = dialler(rig, port, H2)?;
         let bearers = crew.0.iter().map(|token| format!("Bearer {token}").parse());
         let bearers = bearers.collect::<Result<Vec<HeaderValue>, _>>()?;
-        let counted = Arc::clone(&up);
+        let counts = Arc::clone(&counted);
         let holding = async move {
             let mut agents = JoinSet::new();
             for bearer in bearers {
-                agents.spawn(hold(dialler.clone(), bearer, Arc::clone(&counted)));
+                agents.spawn(hold(dialler.clone(), bearer, Arc::clone(&counts)));
             }
             while agents.join_next().await.is_some() {}
         };
         Ok(Self {
-            up,
+            counted,
             _aside: Aside::start("fleet", holding)?,
         })
     }
@@ -82,11 +88,17 @@ impl Fleet {
     /// How many tunnels are up.
     #[must_use]
     pub fn up(&self) -> usize {
-        self.up.load(Ordering::Relaxed)
+        self.counted.up.load(Ordering::Relaxed)
+    }
+
+    /// How many tunnels have ended since the start.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.counted.lost.load(Ordering::Relaxed)
     }
 }
 
-async fn hold(dialler: Dialler, bearer: HeaderValue, up: Arc<AtomicUsize>) {
+async fn hold(dialler: Dialler, bearer: HeaderValue, counted: Arc<Counted>) {
     let mut backoff = Backoff::new(BackoffTerms {
         base: Duration::from_millis(500),
         cap: Duration::from_secs(10),
@@ -98,9 +110,10 @@ async fn hold(dialler: Dialler, bearer: HeaderValue, up: Arc<AtomicUsize>) {
             && let Ok((_tunnel, _calls, driver)) =
                 connect(dialled.wire, &authority, &bearer, Options::default()).await
         {
-            up.fetch_add(1, Ordering::Relaxed);
+            counted.up.fetch_add(1, Ordering::Relaxed);
             driver.await;
-            up.fetch_sub(1, Ordering::Relaxed);
+            counted.lost.fetch_add(1, Ordering::Relaxed);
+            counted.up.fetch_sub(1, Ordering::Relaxed);
         }
         if since.elapsed() >= HEALTHY {
             backoff.reset();

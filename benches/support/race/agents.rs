@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::Race;
 use crate::{
@@ -46,7 +46,12 @@ fn look(race: &Race, build: &Contender, sheet: &mut Sheet) -> Result<()> {
     sheet.add(&memory, name, more as f64 / count as f64);
 
     let idle = Duration::from_secs(race.effort.idle_seconds);
-    sheet.add(&cpu, name, 100.0 * share_of_a_core(&relay, idle));
+    let lost_before = fleet.lost();
+    let share = 100.0 * share_of_a_core(&relay, idle);
+    // Who comes back shakes hands again, which is not what nothing costs.
+    let lost = fleet.lost() - lost_before;
+    ensure!(lost == 0, "{lost} tunnels were lost while nothing happened");
+    sheet.add(&cpu, name, share);
 
     drop(relay);
     until_within(PATIENCE, "all agents have noticed", || fleet.up() == 0)?;

@@ -9,12 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_process::net::BufferedStream;
+use adit_process::net::{BufferedStream, keep_alive};
 use adit_process::tls::{ClientTls, H2};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -208,9 +207,18 @@ impl Dialler {
 impl Dialled {
     /// For a connection with many streams: see [`BufferedStream::limit_unsent`].
     pub(crate) fn limit_unsent(&self) {
+        self.socket().limit_unsent();
+    }
+
+    /// For a connection that may be silent for long, and whose ends do not ask each other; those of a tunnel do.
+    pub(crate) fn keep_alive(&self) {
+        keep_alive(self.socket(), KEEPALIVE);
+    }
+
+    fn socket(&self) -> &BufferedStream {
         match &self.wire {
-            Either::Left(stream) => stream.limit_unsent(),
-            Either::Right(stream) => stream.get_ref().0.limit_unsent(),
+            Either::Left(stream) => stream,
+            Either::Right(stream) => stream.get_ref().0,
         }
     }
 }
@@ -278,33 +286,21 @@ async fn connect_tcp(addresses: Vec<SocketAddr>) -> Result<TcpStream, DialError>
     }
 }
 
+/// There is no `TCP_USER_TIMEOUT`: to Linux a peer that is there and takes no more bytes is as good as gone, and a command that pauses
+/// before it reads on is just that.
 async fn connect_one(address: SocketAddr) -> Result<TcpStream, DialError> {
     let failed = |error| DialError::Connect {
         to: address.to_string(),
         source: Arc::new(error),
     };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
-    tune(&stream).map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
-}
-
-/// A peer that vanished is noticed by pings above, or by `kube/pulse.rs`. There is no `TCP_USER_TIMEOUT`: to Linux a peer that is there and
-/// takes no more bytes is as good as gone, and a command that pauses before it reads on is just that.
-fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE / 4)
-            .with_retries(4),
-    )?;
-    Ok(())
 }
 
 /// RFC 8305 section 5 recommends it.
 const STAGGER: Duration = Duration::from_millis(250);
-/// Short enough for firewalls that forget a silent connection after a minute; an idle peer that does not answer is gone after twice that.
+/// Short enough for firewalls that forget a silent connection after a minute.
 const KEEPALIVE: Duration = Duration::from_secs(8);
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod buffered;
 mod corked;
+mod keepalive;
 mod listener;
 mod loopback;
 mod scheme;
@@ -13,6 +14,7 @@ pub mod websocket;
 
 pub use buffered::{BufferedStream, UNSENT_LIMIT};
 pub use corked::{Cork, Corked, cork};
+pub use keepalive::keep_alive;
 pub use listener::{Listener, ReusePort, listen, listen_advice, listen_shards};
 pub use loopback::is_loopback;
 pub use scheme::lacks_scheme;

@@ -5,7 +5,12 @@
 
 use std::sync::Arc;
 
-use adit_process::{ShardId, Stop, chain, metrics::Label as _, net::Listener, tls::ServerTls};
+use adit_process::{
+    ShardId, Stop, chain,
+    metrics::Label as _,
+    net::{Listener, keep_alive},
+    tls::ServerTls,
+};
 use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
@@ -34,7 +39,7 @@ mod patience;
 mod proxy_header;
 mod tallied;
 
-pub(crate) use accept::{HandshakeError, Io, Place, Places, accept, keep_alive};
+pub(crate) use accept::{HandshakeError, Io, Place, Places, accept};
 use accept::{NoPlace, certificates_of};
 
 /// Everything a connection needs.

@@ -76,8 +76,12 @@ async fn certificate_is_checked_by_authority_and_name() {
     let Either::Right(tls) = &dialled.wire else {
         panic!("it is TLS")
     };
-    let unsent = SockRef::from(tls.get_ref().0).tcp_notsent_lowat().unwrap();
-    assert_eq!(unsent, UNSENT_LIMIT);
+    let socket = SockRef::from(tls.get_ref().0);
+    assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_LIMIT);
+    // A tunnel's ends ask each other; the kernel asks only where it is told to.
+    assert!(!socket.keepalive().unwrap());
+    dialled.keep_alive();
+    assert!(socket.keepalive().unwrap());
     let (_, advice) = attempt(dial(&ours, "other.example.com").await.unwrap_err());
     assert!(advice.contains("host name"), "{advice}");
     let (_, advice) = attempt(dial(&TrustRoots::System, "localhost").await.unwrap_err());

@@ -134,6 +134,7 @@ impl Pool {
         let held =
             Held::within(&self.metrics.upgrades, 1, max).ok_or(CallError::ManyUpgrades(max))?;
         let dialled = self.noted(self.upgrades.dial().await)?;
+        dialled.keep_alive();
         let (sender, driver) = http1::open(dialled.wire).await?;
         self.run(async move {
             // How it ended is told to whoever waits for its answer. After a 101 it ends at once: the bytes are theirs then.
@@ -208,7 +209,9 @@ impl Pool {
         // Counted from before the dial: many may dial at once.
         let held = Held::within(&self.metrics.connections, 1, max).ok_or(CallError::Full(max))?;
         let idle = self.idle();
-        let Dialled { wire, alpn } = self.noted(self.dialler.dial().await)?;
+        let dialled = self.noted(self.dialler.dial().await)?;
+        dialled.keep_alive();
+        let Dialled { wire, alpn } = dialled;
         if alpn.as_deref() == Some(adit_process::tls::H2) {
             self.speaks_http1.store(false, Ordering::Relaxed);
             return self.open_http2(wire, window, held, &idle).await;

@@ -10,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use adit_identity::site;
@@ -19,7 +18,6 @@ use adit_process::{
     tls::{H2, refuse_plain},
 };
 use dashmap::DashMap;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -203,21 +201,12 @@ pub(super) fn certificates_of(io: &Io) -> &[CertificateDer<'static>] {
     .unwrap_or_default()
 }
 
-/// Has the kernel find peers that vanished without a word: after `idle` of silence it asks four times, a quarter of that
-/// apart. Covers every connection, upgraded ones and idle watches included, and costs no timer of ours.
-pub(crate) fn keep_alive(socket: &TcpStream, idle: Duration) {
-    let keepalive = TcpKeepalive::new()
-        .with_time(idle)
-        .with_interval((idle / 4).max(Duration::from_secs(1)))
-        .with_retries(4);
-    if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {
-        tracing::debug!(error = %error, "no TCP keepalive on a connection");
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use adit_process::net::UNSENT_LIMIT;
+    use socket2::SockRef;
     use tokio::io::AsyncWriteExt;
 
     use super::*;

@@ -7,7 +7,11 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use adit_authority::gitlab::{ApiSecret, NotGitLab};
-use adit_process::{Stop, chain, net::Listener, tls::ServerTls};
+use adit_process::{
+    Stop, chain,
+    net::{Listener, keep_alive},
+    tls::ServerTls,
+};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,7 +21,7 @@ use tonic::{Code, Status, body::Body};
 use crate::{
     client::Client,
     connections,
-    front_door::{HandshakeError, Place, Places, accept, keep_alive},
+    front_door::{HandshakeError, Place, Places, accept},
     metrics::{ApiOutcome, Metrics, NoConnection, Protocol},
     seldom::Seldom,
 };
