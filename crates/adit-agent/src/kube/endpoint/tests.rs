@@ -132,6 +132,31 @@ async fn server_name_and_proxy_of_a_kubeconfig_are_used() {
 }
 
 #[tokio::test]
+async fn ca_that_lies_in_a_file_is_kept_and_one_in_the_kubeconfig_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ca.pem");
+    let made = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
+    std::fs::write(&file, made.cert.pem()).unwrap();
+    let (server, named) = ("https://10.0.0.1", ", certificate-authority: ca.pem");
+    let kept = async |cluster: &str| {
+        let kube = find(&config(&dir, server, cluster, "")).await.unwrap();
+        let files = Files::load(&kube, &Metrics::default());
+        files.map(|files| {
+            files
+                .roots()
+                .and_then(|roots| Some(roots.file()?.to_owned()))
+        })
+    };
+    assert_eq!(kept(named).await.unwrap(), Some(file.clone()));
+    // It comes first.
+    let both = format!("{named}, certificate-authority-data: aGVsbG8=");
+    assert_eq!(kept(&both).await.unwrap(), None);
+    assert_eq!(kept("").await.unwrap(), None);
+    std::fs::write(&file, "spoilt").unwrap();
+    assert!(matches!(kept(named).await, Err(EndpointError::Ca(_))));
+}
+
+#[tokio::test]
 async fn broken_kubeconfig_is_told_without_its_text() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir, "https://10.0.0.1", "", "");
