@@ -12,6 +12,7 @@ mod both;
 mod chart;
 mod effects;
 mod notes;
+mod nulls;
 mod refusals;
 mod relay;
 mod verdicts;

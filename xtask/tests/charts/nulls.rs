@@ -1,0 +1,123 @@
+//! `null` takes a default away: what would then not be the same is refused.
+
+use serde_json::{Map, Value, json};
+
+use crate::chart::{Chart, over};
+
+#[test]
+fn no_default_of_the_agents_chart_is_taken_away_unseen() {
+    let name = "no_default_of_the_agents_chart_is_taken_away_unseen";
+    let Some(chart) = Chart::agent(name) else {
+        return;
+    };
+    let in_use = json!({
+        "flux": { "gitlabUrl": "https://gitlab.example.com" },
+        "podMonitor": { "enabled": true },
+    });
+    loses_nothing(
+        &chart,
+        &in_use,
+        &[
+            "/ceiling/agent",
+            "/networkPolicy/enabled",
+            "/securityContext",
+        ],
+    );
+}
+
+#[test]
+fn no_default_of_the_relays_chart_is_taken_away_unseen() {
+    let name = "no_default_of_the_relays_chart_is_taken_away_unseen";
+    let Some(chart) = Chart::relay(name) else {
+        return;
+    };
+    let in_use = json!({
+        "dashboards": { "enabled": true },
+        "podMonitor": { "enabled": true },
+    });
+    loses_nothing(
+        &chart,
+        &in_use,
+        &[
+            "/networkPolicy/enabled",
+            "/securityContext",
+            "/tls/secretName",
+        ],
+    );
+}
+
+/// At each depth, all are `null` at once: those that are not named do without.
+fn loses_nothing(chart: &Chart, in_use: &Value, surely: &[&str]) {
+    let values = over(&chart.values(), in_use);
+    let whole = chart.rendered(in_use);
+    let mut named = Vec::new();
+    for depth in 1..=2 {
+        let mut paths = Vec::new();
+        add_paths("", &values, depth, &mut paths);
+        paths.retain(|path| in_use.pointer(path).is_none() || depth == 1);
+        let said = chart.refusal_of(&over(in_use, &nulls(&paths)));
+        let (missing, mut rest): (Vec<_>, Vec<_>) =
+            paths.into_iter().partition(|path| is_missed(path, &said));
+        if depth == 2 {
+            add_paths("", &values, 3, &mut rest);
+        }
+        assert!(
+            whole == chart.rendered(&over(in_use, &nulls(&rest))),
+            "{}: one of {rest:?}",
+            chart.name
+        );
+        named.extend(missing);
+    }
+    for path in surely {
+        assert!(
+            named.iter().any(|named| named == path),
+            "{}: {path}",
+            chart.name
+        );
+    }
+}
+
+/// Those that have a default, and are not handed on as they are.
+fn add_paths(under: &str, values: &Value, depth: usize, paths: &mut Vec<String>) {
+    for (key, value) in values.as_object().into_iter().flatten() {
+        let path = format!("{under}/{key}");
+        if depth == 1 && !value.is_null() {
+            paths.push(path);
+        } else if depth > 1 && !HANDED_ON.contains(&path.as_str()) {
+            add_paths(&path, value, depth - 1, paths);
+        }
+    }
+}
+
+fn nulls(paths: &[String]) -> Value {
+    let mut all = json!({});
+    for path in paths {
+        let keys = path.split('/').skip(1).collect::<Vec<_>>();
+        let one = keys.iter().rfold(Value::Null, |below, key| {
+            Map::from_iter([((*key).to_owned(), below)]).into()
+        });
+        all = over(&all, &one);
+    }
+    all
+}
+
+/// As in `at '/ceiling': missing properties 'agent', 'users'`.
+fn is_missed(path: &str, said: &str) -> bool {
+    let (above, key) = path.rsplit_once('/').unwrap();
+    said.lines().any(|line| {
+        line.contains(&format!("at '{above}': missing propert"))
+            && line.contains(&format!("'{key}'"))
+    })
+}
+
+/// Others' own, in which `null` is a wish like another, and the programs' configuration, with defaults of its own.
+const HANDED_ON: [&str; 8] = [
+    "/config",
+    "/dashboards/labels",
+    "/livenessProbe",
+    "/podSecurityContext",
+    "/readinessProbe",
+    "/resources",
+    "/securityContext",
+    "/strategy",
+];
