@@ -120,6 +120,18 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             "at '/rbac/groups/0': value must be 'a group other than system:masters, ",
         ),
         (
+            json!({ "rbac": { "groups": ["gitlab:*"] } }),
+            "at '/rbac/groups/0': value must be 'the whole name of a group: ",
+        ),
+        (
+            json!({ "rbac": { "users": ["gitlab:*"] } }),
+            "at '/rbac/users/0': value must be 'the name of a user that is no service account and no node: ",
+        ),
+        (
+            json!({ "rbac": { "users": ["system:serviceaccount:a:b"] } }),
+            "at '/rbac/users/0': value must be 'the name of a user that is no service account and no node: ",
+        ),
+        (
             json!({ "image": { "repository": "Adit/Foo" } }),
             "at '/image/repository': value must be 'an image without its tag, and in lower case, ",
         ),

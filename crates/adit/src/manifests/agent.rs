@@ -65,7 +65,7 @@ pub(crate) struct AgentArgs {
     #[arg(long = "group", value_name = "NAME", value_parser = group, help_heading = RIGHTS)]
     groups: Vec<String>,
     /// A user that it may act as [default: all but service accounts and nodes]
-    #[arg(long = "user", value_name = "NAME", help_heading = RIGHTS)]
+    #[arg(long = "user", value_name = "NAME", value_parser = user, help_heading = RIGHTS)]
     users: Vec<String>,
     /// An extra that it may set, beside those of GitLab's jobs
     #[arg(long = "extra", value_name = "KEY", value_parser = names::extra_key, help_heading = RIGHTS)]
@@ -193,9 +193,25 @@ fn group(name: &str) -> Result<String, &'static str> {
     match name {
         "" => Err("a group has a name"),
         "system:masters" => Err("nobody acts for system:masters: RBAC could not stop them"),
+        name if name.contains('*') => Err(NO_PATTERN),
         name => Ok(name.to_owned()),
     }
 }
+
+/// Service accounts and nodes are no users to RBAC's impersonation, but resources of their own, which no role here has.
+fn user(name: &str) -> Result<String, &'static str> {
+    if name.is_empty() {
+        Err("a user has a name")
+    } else if name.contains('*') {
+        Err(NO_PATTERN)
+    } else if name.starts_with("system:serviceaccount:") || name.starts_with("system:node:") {
+        Err("the agent acts as no service account and as no node")
+    } else {
+        Ok(name.to_owned())
+    }
+}
+
+const NO_PATTERN: &str = "RBAC takes a `*` here as a letter of the name: name each one";
 
 const RIGHTS: &str = "Rights";
 const FLUX: &str = "Flux";

@@ -217,6 +217,26 @@ fn manifests_say_what_is_missing() {
             "nobody acts for system:masters",
         ),
         (
+            &["--namespace", "a", "--group", "gitlab:*"],
+            2,
+            "name each one",
+        ),
+        (
+            &["--namespace", "a", "--user", "gitlab:*"],
+            2,
+            "name each one",
+        ),
+        (
+            &["--namespace", "a", "--user", "system:serviceaccount:a:b"],
+            2,
+            "as no service account",
+        ),
+        (
+            &["--namespace", "a", "--user", "system:node:a"],
+            2,
+            "as no node",
+        ),
+        (
             &["--namespace", "a", "--allow", "exec:pods"],
             2,
             "get,create:pods/exec",
