@@ -92,6 +92,16 @@ fn of_the_ceiling() -> Vec<Effect> {
             .gives(CONFIG, "/data/agent.yaml/ceiling/verbs", json!(["get", "create"]))
             .gives(CONFIG, "/data/agent.yaml/ceiling/subresources", json!(["exec", "log"]))
             .leaves(CONFIG, "/data/agent.yaml/ceiling/namespaces", json!(["shop"])),
+        // Eight verbs, but not the eight of all resources.
+        value("rbac.inNamespace", json!([
+            { "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete", "post"] },
+        ]))
+            .beside(derived.clone())
+            .gives(
+                CONFIG,
+                "/data/agent.yaml/ceiling/verbs",
+                json!(["get", "list", "watch", "create", "update", "patch", "delete", "post"]),
+            ),
         value("ceiling.namespaces", json!(["other"]))
             .beside(derived)
             .stands_at(CONFIG, "/data/agent.yaml/ceiling/namespaces"),

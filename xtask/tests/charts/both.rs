@@ -36,6 +36,8 @@ fn of_pods(app: &str) -> Vec<Effect> {
         value("replicas", 0).alone().stands_at(deployment, "/spec/replicas"),
         value("strategy", json!({ "rollingUpdate": { "maxUnavailable": 1, "maxSurge": 2 } }))
             .stands_at(deployment, "/spec/strategy"),
+        // The default's `rollingUpdate` beside it would be refused.
+        value("strategy", json!({ "type": "Recreate" })).alone().gives(deployment, "/spec/strategy", json!({ "type": "Recreate" })),
         value("resources", json!({
             "requests": { "cpu": "1", "memory": "1Gi" }, "limits": { "memory": "2Gi" },
         }))

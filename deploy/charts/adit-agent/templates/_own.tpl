@@ -90,7 +90,7 @@ config.drain_grace
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if lt (len (uniq $verbs)) 8 -}}
+{{- if lt (len (uniq (without $verbs "head" "post" "put"))) 8 -}}
 {{- $_ := set $ceiling "verbs" (uniq $verbs) -}}
 {{- end -}}
 {{- if not $hasAll -}}
