@@ -64,7 +64,7 @@ pub(crate) struct AgentArgs {
     /// A group that it may act for; with one, name each group of each job [default: all but system:masters]
     #[arg(long = "group", value_name = "NAME", value_parser = group, help_heading = RIGHTS)]
     groups: Vec<String>,
-    /// A user that it may act as [default: all but service accounts and nodes]
+    /// A user that it may act as [default: all but service accounts and, from Kubernetes 1.36 on, nodes]
     #[arg(long = "user", value_name = "NAME", value_parser = user, help_heading = RIGHTS)]
     users: Vec<String>,
     /// An extra that it may set, beside those of GitLab's jobs

@@ -127,26 +127,40 @@ impl FromStr for Resource {
         if subresource == Some("*") {
             return Err(BadRule::Subresources(text.to_owned()));
         }
+        let below = subresource.map_or_else(String::new, |name| format!("/{name}"));
         let group = match group {
-            Some(group) => group,
+            Some(group) => match of_kubectl(name, group) {
+                Some(meant) => {
+                    return Err(BadRule::Meant(text.to_owned(), format!("{meant}{below}")));
+                }
+                None => group,
+            },
             None if name == "*" => "*",
             None if CORE.contains(&name) => "",
             None => {
                 return Err(match meant(name) {
-                    Some(meant) => {
-                        let below = subresource.map(|sub| format!("/{sub}"));
-                        let meant = format!("{meant}{}", below.unwrap_or_default());
-                        BadRule::Meant(text.to_owned(), meant)
-                    }
+                    Some(meant) => BadRule::Meant(text.to_owned(), format!("{meant}{below}")),
                     None => BadRule::Group(name.to_owned()),
                 });
             }
         };
         Ok(Self {
             group: group.to_owned(),
-            name: subresource.map_or_else(|| name.to_owned(), |sub| format!("{name}/{sub}")),
+            name: format!("{name}{below}"),
         })
     }
+}
+
+/// What a role calls a resource that is spelled as kubectl takes it: RBAC has the core group without a name, and groups without a version.
+fn of_kubectl(name: &str, group: &str) -> Option<String> {
+    if group == "core" {
+        return Some(name.to_owned());
+    }
+    let (first, rest) = group.split_once('.')?;
+    let is_version = first
+        .strip_prefix('v')?
+        .starts_with(|c: char| c.is_ascii_digit());
+    is_version.then(|| format!("{name}.{rest}"))
 }
 
 fn is_word(text: &str) -> bool {
@@ -341,6 +355,13 @@ mod tests {
             ("ingress", "ingresses.networking.k8s.io"),
             ("networkpolicy", "networkpolicies.networking.k8s.io"),
             ("sc", "storageclasses.storage.k8s.io"),
+            ("pods.core", "pods"),
+            ("pods.core/exec", "pods/exec"),
+            ("deployments.v1.apps/scale", "deployments.apps/scale"),
+            (
+                "gadgets.v1beta1.vendor.example.com",
+                "gadgets.vendor.example.com",
+            ),
         ] {
             let told = format!("get:secrets,{said}").parse::<Rule>().unwrap_err();
             let expected = format!("`{said}` is no resource: did you mean `{meant}`?");
