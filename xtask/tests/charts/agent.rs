@@ -136,13 +136,20 @@ fn of_flux() -> Vec<Effect> {
             .makes("RoleBinding adit-agent-flux-receivers in sources")
             .removes("RoleBinding adit-agent-flux-receivers in flux-system"),
         value("flux.webhookReceiverUrl", "/api/v1/namespaces/other/services/http:webhook-receiver:80/proxy")
-            .beside(gitlab)
+            .beside(gitlab.clone())
             .stands_at(CONFIG, "/data/agent.yaml/flux/webhook_receiver_url")
             .gives("Role adit-agent-flux-webhook in other", "/rules", json!([{
                 "apiGroups": [""], "resources": ["services/proxy"],
                 "resourceNames": ["http:webhook-receiver:80"], "verbs": ["create"],
             }]))
             .makes("RoleBinding adit-agent-flux-webhook in other"),
+        value("flux.webhookReceiverUrl", "http://webhook-receiver.flux.svc.cluster.local:8080")
+            .beside(gitlab)
+            .stands_at(CONFIG, "/data/agent.yaml/flux/webhook_receiver_url")
+            .gives(POLICY, "/spec/egress/2", json!({
+                "to": [{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "flux" } } }],
+                "ports": [{ "port": 9292, "protocol": "TCP" }],
+            })),
     ]
 }
 

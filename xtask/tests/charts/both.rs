@@ -188,5 +188,10 @@ fn of_names(app: &str) -> Vec<Effect> {
             .makes("ConfigMap other")
             .makes("ServiceAccount other")
             .removes(deployment),
+        // With `-metrics` it is a Service's.
+        value("fullnameOverride", "o".repeat(63))
+            .alone()
+            .makes(&format!("Deployment {}", "o".repeat(55)))
+            .removes(deployment),
     ]
 }

@@ -286,6 +286,14 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
         ),
         (json!({ "service": { "port": 0 } }), "at '/service/port': "),
         (
+            json!({ "service": { "type": "ClusterIP", "nodePort": 30443 } }),
+            "service.nodePort: a ClusterIP has none",
+        ),
+        (
+            json!({ "service": { "type": "NodePort", "loadBalancerClass": "example.com/own" } }),
+            "service.loadBalancerClass, service.loadBalancerSourceRanges: service.type is NodePort",
+        ),
+        (
             json!({ "networkPolicy": { "publicFrom": [{ "cidr": "10.0.0.0/8" }] } }),
             "at '/networkPolicy/publicFrom/0': additional properties 'cidr' not allowed",
         ),

@@ -125,7 +125,9 @@ fn client_ca(key: &str) -> serde_json::Value {
 fn of_services() -> Vec<Effect> {
     let of_gitlab = "Service adit-relay-gitlab";
     vec![
-        value("service.type", "NodePort").stands_at(SERVICE, "/spec/type"),
+        value("service.type", "NodePort")
+            .alone()
+            .stands_at(SERVICE, "/spec/type"),
         value("service.type", "ClusterIP")
             .alone()
             .stands_at(SERVICE, "/spec/type")

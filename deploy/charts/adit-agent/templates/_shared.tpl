@@ -4,13 +4,14 @@
 {{- end }}
 
 {{/* The release's name, with the chart's unless it holds it. */}}
+{{/* Services have up to eight letters more, `-metrics`, and a name of theirs has 63. */}}
 {{- define "adit.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{ .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{ .Values.fullnameOverride | trunc 55 | trimSuffix "-" }}
 {{- else if contains (include "adit.name" .) .Release.Name -}}
-{{ .Release.Name | trunc 63 | trimSuffix "-" }}
+{{ .Release.Name | trunc 55 | trimSuffix "-" }}
 {{- else -}}
-{{ printf "%s-%s" .Release.Name (include "adit.name" .) | trunc 63 | trimSuffix "-" }}
+{{ printf "%s-%s" .Release.Name (include "adit.name" .) | trunc 55 | trimSuffix "-" }}
 {{- end -}}
 {{- end }}
 

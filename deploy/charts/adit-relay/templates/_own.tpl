@@ -70,6 +70,13 @@ tlsConfig:
 {{- if gt (int .Values.replicas) 1 -}}
 {{ printf "replicas: %d relays would not know of each other's agents, and a request that comes to another one than its agent is told that there is none: run one, with more cores (resources, config.shards), or a release with an address of its own for each set of agents\n" (int .Values.replicas) }}
 {{- end -}}
+{{- $service := .Values.service -}}
+{{- if and $service.nodePort (eq $service.type "ClusterIP") -}}
+{{ printf "service.nodePort: a ClusterIP has none: make service.type NodePort or LoadBalancer, or leave it out\n" }}
+{{- end -}}
+{{- if and (or $service.loadBalancerClass $service.loadBalancerSourceRanges) (ne $service.type "LoadBalancer") -}}
+{{ printf "service.loadBalancerClass, service.loadBalancerSourceRanges: service.type is %s: make it LoadBalancer, or leave them out\n" $service.type }}
+{{- end -}}
 {{- $wait := (.Values.config.route | default dict).wait | default "2s" -}}
 {{- $overlaps := and (gt (int .Values.preStopSeconds) 0) (ne ((.Values.strategy | default dict).type | default "") "Recreate") -}}
 {{- if and $overlaps (ge (int .Values.preStopSeconds) (include "adit.seconds" (dict "key" "config.route.wait" "value" $wait) | int)) -}}
