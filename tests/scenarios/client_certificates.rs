@@ -257,6 +257,11 @@ fn cas_that_are_replaced_count_at_once_and_bad_ones_never() {
             assert!(problems.contains("the old CAs stay"), "{problems}");
         }
         assert!(logs().contains("CAs of clients not reloaded, the old ones stay"));
+        fs::write(file_in(place.folder.path()), place.ca.ca_pem()).unwrap();
+        place.relay.reread();
+        let mended = "CAs of clients can be read again, and are as they were";
+        until("they are told to be mended", || logs().contains(mended)).await;
+        assert!(place.problems().await.is_empty());
 
         // Both, while agents get certificates of the next.
         let both = format!("{}{}", place.ca.ca_pem(), next.ca_pem());

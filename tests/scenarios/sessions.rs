@@ -106,29 +106,32 @@ fn metrics_tell_what_goes_on() {
 }
 
 #[test]
-fn agents_log_says_which_tunnel_was_lost_and_which_ended() {
+fn logs_of_both_ends_say_which_tunnel_was_lost_and_which_ended() {
     scenario(async {
         let mut world = world().await;
-        let lost = id_of_tunnel("tunnel is up");
+        let lost = id_of_tunnel(AGENT, "tunnel is up");
         world.relay.kill().await;
         world.relay.revive().await;
         world.job.get("/api").await.echo();
         until("it is told", || logs().contains("the tunnel was lost")).await;
-        assert_eq!(id_of_tunnel("the tunnel was lost"), lost);
-        let next = id_of_tunnel("tunnel is up");
+        assert_eq!(id_of_tunnel(AGENT, "the tunnel was lost"), lost);
+        let next = id_of_tunnel(AGENT, "tunnel is up");
         assert_ne!(next, lost);
         world.agent.stop().await;
-        assert_eq!(id_of_tunnel("tunnel ended"), next);
+        assert_eq!(id_of_tunnel(AGENT, "tunnel ended"), next);
         world.relay.stop().await;
+        assert_eq!(id_of_tunnel("adit_relay::agents", "tunnel ended"), next);
         world.kube.stop().await;
     });
 }
 
-/// By the agent's last line that says so, without the spans around it, which a log at `info` has not.
+const AGENT: &str = "adit_agent::agent::link";
+
+/// By the last line of this part that says so, without the spans around it, which a log at `info` has not.
 #[track_caller]
-fn id_of_tunnel(what: &str) -> String {
+fn id_of_tunnel(part: &str, what: &str) -> String {
     let logs = logs();
-    let said = format!(" adit_agent::agent::link: {what}");
+    let said = format!(" {part}: {what}");
     let mut of_line = logs
         .lines()
         .filter_map(|line| line.split_once(&said)?.1.split_once("tunnel.id="));

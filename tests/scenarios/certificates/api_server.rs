@@ -88,13 +88,19 @@ fn renews(kube: KubeBuilder) {
         let (accepted, shown) = (world.kube.accepted(), world.kube.shown());
         assert!(shown.is_some());
 
-        fs::write(folder(&world.kube).join("client.pem"), "spoilt").unwrap();
+        let file = folder(&world.kube).join("client.pem");
+        let right = fs::read(&file).unwrap();
+        fs::write(&file, "spoilt").unwrap();
         world.agent.reread();
         let failures = "adit_agent_credential_failures_total";
         world.agent.until_metric(failures, |now| now > 0.0).await;
         assert!(logs().contains("client certificate for the API server not reloaded"));
         world.job.get("/api").await.echo();
         assert_eq!(world.kube.shown(), shown);
+        fs::write(&file, right).unwrap();
+        world.agent.reread();
+        let mended = "client certificate for the API server can be used again, and is as it was";
+        until("it is told to be mended", || logs().contains(mended)).await;
 
         let renewed = renew(&world.kube);
         world.agent.reread();

@@ -132,7 +132,8 @@ fn gitlab_is_believed_by_what_the_file_holds_now() {
 fn relay_is_believed_by_what_the_file_holds_now() {
     scenario(async {
         let bundle = Bundle::of_others();
-        fs::write(bundle.file(), pki::shared().ca_pem()).unwrap();
+        let right = pki::shared().ca_pem();
+        fs::write(bundle.file(), &right).unwrap();
         let believing = |agent: AgentBuilder| {
             let file = bundle.file();
             agent.with("relay", "ca_file", file.display())
@@ -152,7 +153,11 @@ fn relay_is_believed_by_what_the_file_holds_now() {
         world.relay.kill().await;
         world.relay.revive().await;
         world.job.get("/api").await.echo();
-        let both = Pki::new("somebody else").ca_pem() + &pki::shared().ca_pem();
+        fs::write(bundle.file(), &right).unwrap();
+        world.agent.reread();
+        let mended = "CAs of servers can be read again, and are as they were";
+        until("it is told to be mended", || logs().contains(mended)).await;
+        let both = Pki::new("somebody else").ca_pem() + &right;
         fs::write(bundle.file(), both).unwrap();
         world.agent.reread();
         let replaced = format!("{reloads}{{outcome=\"replaced\"}}");

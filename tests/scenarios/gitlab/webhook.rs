@@ -6,7 +6,7 @@ use adit_tests::{
     JobStatus, body,
     caller::{self, breaks_off, get, next_piece},
     gitlab::Hook,
-    scenario,
+    logs, scenario, until,
 };
 use http::Method;
 use tempfile::TempDir;
@@ -152,16 +152,25 @@ fn replaced_secret_counts_without_a_restart() {
         let place = &hooked.place;
         let next = "fedcba9876543210fedcba9876543210";
         let (id, _) = place.job();
+        let holding = |text: &str| {
+            fs::write(hooked.secrets.path().join("secrets"), text).unwrap();
+            place.relay().reread();
+        };
+        let reloads = |outcome| format!("adit_relay_secret_reloads_total{{outcome=\"{outcome}\"}}");
+        let some = |count: f64| count >= 1.0;
+        holding("short");
+        place.relay().until_metric(&reloads("failed"), some).await;
+        assert!(logs().contains("secret not replaced, the old one stays"));
+        assert_eq!(place.gitlab.tell(id).await[0].status, Some(204));
+        holding(&format!("{SECRET}\n"));
+        let mended = "secret can be read again, and is as it was";
+        until("it is told to be mended", || logs().contains(mended)).await;
+
         hooked.show(next);
         assert_eq!(place.gitlab.tell(id).await[0].status, Some(401));
-        fs::write(hooked.secrets.path().join("secrets"), next).unwrap();
-        let began = tokio::time::Instant::now();
-        while place.gitlab.tell(id).await[0].status != Some(204) {
-            assert!(began.elapsed() < adit_tests::SOON, "it is not read again");
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-        let reloads = "adit_relay_secret_reloads_total{outcome=\"replaced\"}";
-        assert_eq!(place.relay().metrics().await.value(reloads), 1.0);
+        holding(next);
+        place.relay().until_metric(&reloads("replaced"), some).await;
+        assert_eq!(place.gitlab.tell(id).await[0].status, Some(204));
         hooked.stop().await;
     });
 }

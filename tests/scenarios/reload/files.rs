@@ -47,6 +47,7 @@ fn file_that_is_wrong_changes_nothing_and_is_told_until_it_is_mended() {
         fs::write(&file, &right).unwrap();
         world.relay.reread();
         until_no_problem(&world.relay).await;
+        assert!(logs().contains("configuration can be used again, and is as it was"));
         assert_eq!(world.relay.metrics().await.value(REPLACED), 0.0);
         drop((watch, http2));
         world.stop().await;

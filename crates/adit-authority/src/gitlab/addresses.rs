@@ -138,11 +138,12 @@ mod tests {
     #[test]
     fn good_tokens_cost_nothing() {
         let (addresses, now) = (Addresses::new(1), Instant::now());
-        for _ in 0..1000 {
-            let from = "192.0.2.1".parse().unwrap();
-            let by = addresses.admit(from, now).unwrap();
-            assert_eq!(by.urgency, Urgency::New);
-            addresses.forgive(by);
+        for host in 1..=1000 {
+            for from in ["192.0.2.1".to_owned(), format!("2001:db8::{host:x}")] {
+                let by = addresses.admit(from.parse().unwrap(), now).unwrap();
+                assert_eq!(by.urgency, Urgency::New);
+                addresses.forgive(by);
+            }
         }
         addresses.sweep(now);
         assert_eq!(addresses.len(), 0);

@@ -5,14 +5,19 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, date_time_ymd,
 };
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, HandshakeKind, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -440,7 +445,7 @@ fn certificate_that_is_no_cas_vouches_for_no_client() {
     let roots = ClientRoots::load(file.clone(), &server).unwrap();
     let mut params = CertificateParams::default();
     let name = &mut params.distinguished_name;
-    name.push(rcgen::DnType::CommonName, "relay.test");
+    name.push(DnType::CommonName, "relay.test");
     let key = KeyPair::generate().unwrap();
     let of_server = params.signed_by(&key, &fixture.ca).unwrap().pem();
     fs::write(&file, format!("{}{of_server}", fixture.ca.pem())).unwrap();
@@ -476,6 +481,53 @@ async fn certificate_that_a_client_has_signed_itself_lets_in_that_client_alone()
         let (chain, _) = shown(&server, &client).await;
         assert_eq!(roots.check(&chain), expected);
     }
+}
+
+/// Has nothing to show, and notes by which CAs it is asked for something.
+#[derive(Debug, Default)]
+struct Asked(Mutex<String>);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, names: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.0.lock() = String::from_utf8_lossy(&names.concat()).into_owned();
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn clients_are_asked_for_certificates_of_the_cas_of_now_by_name() {
+    let fixture = Fixture::new();
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let asked = Arc::new(Asked::default());
+    let client = ClientTls::new(&fixture.trusting(), &[]).unwrap();
+    let mut client = Arc::unwrap_or_clone(client.config());
+    client.client_auth_cert_resolver = Arc::<Asked>::clone(&asked);
+    client.resumption = Resumption::disabled();
+    let client = Arc::new(client);
+    let file = fixture.path("ca.pem");
+    let write_ca = |name| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let ca = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        fs::write(&file, ca.pem()).unwrap();
+    };
+    write_ca("the first CA");
+    let roots = ClientRoots::load(file.clone(), &server).unwrap();
+    shown(&server, &client).await;
+    assert!(asked.0.lock().contains("the first CA"));
+    write_ca("the next CA");
+    assert_eq!(look(&roots).unwrap(), Look::Replaced);
+    shown(&server, &client).await;
+    let names = asked.0.lock().clone();
+    assert!(
+        names.contains("the next CA") && !names.contains("first"),
+        "{names}"
+    );
 }
 
 #[test]
