@@ -81,7 +81,10 @@ impl AgentArgs {
         self.parse(text)
             .with_context(|| format!("{} cannot be used", named()))
             .ends(Exit::BadConfig)
-            .map_err(|failure| FileKind::Agent.not_in(text.unwrap_or_default(), failure))
+            .map_err(|failure| match text {
+                Some(text) if text.trim().is_empty() => failure.advising(NO_FILE),
+                Some(_) | None => FileKind::Agent.not_in(text.unwrap_or_default(), failure),
+            })
     }
 
     fn parse(&self, text: Option<&str>) -> Result<Config, anyhow::Error> {
@@ -153,3 +156,4 @@ async fn serve(
 }
 
 const TOKEN: &str = "ADIT_AGENT_TOKEN";
+const NO_FILE: &str = "where flags and variables say all that the agent needs, leave out --config (ADIT_AGENT_CONFIG)";

@@ -199,11 +199,8 @@ impl RawConfig {
     /// Reads YAML. Nothing of the text is shown in the error but names of keys.
     ///
     /// # Errors
-    /// Not YAML, or keys that are not known, or values of the wrong kind, each with its key.
+    /// Empty, or not YAML, or keys that are not known, or values of the wrong kind, each with its key.
     pub fn from_yaml(text: &str) -> Result<Self, Mistakes> {
-        if text.trim().is_empty() {
-            return Ok(Self::default());
-        }
         mistakes::from_yaml(text)
     }
 }

@@ -22,9 +22,14 @@ const MOST: usize = 20;
 ///
 /// # Errors
 ///
-/// The text is no YAML, or has keys that are wrong.
+/// The text is empty, or no YAML, or has keys that are wrong.
 pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Mistakes> {
     let (mut left_out, mut mistakes) = (HashSet::new(), Mistakes::new());
+    if text.trim().is_empty() {
+        // More likely it could not be written than that every key was meant to be left out.
+        mistakes.add(&Key::root(), "the file is empty");
+        return Err(mistakes);
+    }
     let unread = match given::without_value(text) {
         Ok(found) => {
             for (key, at) in found.into_iter().take(MOST) {

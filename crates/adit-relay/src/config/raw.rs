@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use adit_authority::{RawAgent, RawGitLab, RawOidc};
-use adit_identity::mistakes::{self, Key, Mistakes};
+use adit_identity::mistakes::{self, Mistakes};
 use adit_otlp::{RawCollector, RawTraces};
 use serde::Deserialize;
 
@@ -52,15 +52,9 @@ impl RawConfig {
     ///
     /// # Errors
     ///
-    /// The text is no YAML, or has keys that are unknown, or values of another type, each with its key. Values are not told: one may be a
+    /// The text is empty, or no YAML, or has keys that are unknown, or values of another type, each with its key. Values are not told: one may be a
     /// secret in the wrong line.
     pub fn from_yaml(text: &str) -> Result<Self, Mistakes> {
-        if text.trim().is_empty() {
-            // More likely it could not be written than that every key was meant to be left out.
-            let mut mistakes = Mistakes::new();
-            mistakes.add(&Key::root(), "the file is empty");
-            return Err(mistakes);
-        }
         mistakes::from_yaml(text)
     }
 }

@@ -23,17 +23,18 @@ fn missing_config_file_ends_with_64() {
 #[test]
 fn empty_file_is_told_to_be_empty() {
     let folder = TempDir::new().unwrap();
-    let file = folder.path().join("relay.yaml");
+    let file = folder.path().join("config.yaml");
+    let mut agent = vec!["agent", "--relay", "https://relay.invalid"];
+    agent.extend(["--token-file", "/nowhere/token", "--config"]);
     for text in ["", " \n\n"] {
         fs::write(&file, text).unwrap();
-        for command in [&["config", "check"][..], &["relay", "--config"]] {
+        for command in [&["config", "check"][..], &["relay", "--config"], &agent] {
             let ended = adit(command).arg(&file).output().unwrap();
             let told = stderr(&ended);
             assert_eq!(ended.status.code(), Some(64), "{told}");
-            assert!(
-                told.ends_with("\n  because: (file): the file is empty\n"),
-                "{told}"
-            );
+            let because = "\n  because: (file): the file is empty\n";
+            assert!(told.contains(because), "{told}");
+            assert_eq!(told.contains("leave out --config"), command == agent);
         }
     }
 }
