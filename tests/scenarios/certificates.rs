@@ -16,6 +16,7 @@ use adit_tests::{
     pki::{self, HTTP1, Pki},
     scenario, until, world,
 };
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
 /// Whom an agent believes stands in a file with another, before it or after it.
 #[test]
@@ -129,6 +130,34 @@ fn certificate_is_renewed_as_a_kubernetes_secret_is() {
         let failed = "adit_tls_certificate_reloads_total{port=\"public\",outcome=\"failed\"}";
         assert_eq!(world.relay.metrics().await.value(failed), 0.0);
         world.job.get("/api").await.echo();
+        world.stop().await;
+    });
+}
+
+/// As plain `openssl req -x509` makes it.
+#[test]
+fn certificate_that_is_renewed_to_a_cas_own_is_told_then_and_at_the_next_start() {
+    scenario(async {
+        let mut world = world().await;
+        let [certificate, key] = world.relay.certificate();
+        let of_ca = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        fs::write(certificate, params.self_signed(&of_ca).unwrap().pem()).unwrap();
+        fs::write(key, of_ca.serialize_pem()).unwrap();
+        let warned = || {
+            let (logs, warning) = (logs(), "no agent believes the certificate");
+            let lines = logs.lines().filter(|line| line.contains(warning));
+            lines
+                .filter(|line| line.contains("port=\"public\""))
+                .count()
+        };
+        assert_eq!(warned(), 0);
+        world.relay.reread();
+        until("it is told", || warned() == 1).await;
+        world.relay.kill().await;
+        world.relay.revive().await;
+        assert_eq!(warned(), 2);
         world.stop().await;
     });
 }

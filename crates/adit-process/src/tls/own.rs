@@ -5,7 +5,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -54,6 +54,7 @@ impl OwnCertificate {
             files,
             hasher,
             material: ArcSwap::from_pointee(material),
+            port: OnceLock::new(),
         });
         Ok(Self {
             shown,
@@ -80,9 +81,17 @@ impl OwnCertificate {
         self.looks.trouble()
     }
 
-    /// Tells the log when a CA's own certificate is shown.
-    pub fn tell_doubt(&self, port: &str) {
-        if self.certificate().is_ca {
+    /// Is shown at this port, to agents and `adit`: tells the log when it is a CA's own, now and whenever it is replaced.
+    pub fn shown_at(&self, port: &'static str) {
+        // Once for each certificate.
+        let _ = self.shown.port.set(port);
+        self.tell_doubt();
+    }
+
+    fn tell_doubt(&self) {
+        if let Some(port) = self.shown.port.get()
+            && self.certificate().is_ca
+        {
             tracing::warn!(
                 port,
                 advice = CA_AS_OWN,
@@ -151,6 +160,7 @@ impl Kept for OwnCertificate {
 
     fn tell_replaced(&self) {
         tracing::info!(expires_in = self.remaining(), "certificate replaced");
+        self.tell_doubt();
     }
 
     fn tell_refused(&self, error: &str) {
@@ -177,6 +187,8 @@ struct Shown {
     files: CertificateFiles,
     hasher: RandomState,
     material: ArcSwap<Material>,
+    /// Where agents and `adit` are to believe it.
+    port: OnceLock<&'static str>,
 }
 
 impl Shown {

@@ -80,7 +80,7 @@ impl Built {
         ] {
             if let Some(tls) = tls {
                 certificates.add(port, tls);
-                tls.own().tell_doubt(port);
+                tls.own().shown_at(port);
                 upkeep.keep(tls.own().clone());
             }
         }
