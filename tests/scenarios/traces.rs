@@ -64,6 +64,20 @@ async fn part(collector: &Collector, service: &str, name: &str, parent: &Told) -
     told
 }
 
+/// The relay's span of a caller's trace.
+async fn of_caller(collector: &Collector) -> Told {
+    let is_it = |told: &Told| told.parent == CALLER;
+    collector.until_told("the relay's span", is_it).await
+}
+
+/// What the relay sent on, and the agent's span beneath it.
+async fn forwarded(collector: &Collector, relay: &Told) -> (Told, Told) {
+    let forward = part(collector, "adit-relay", "forward", relay).await;
+    let is_it = |told: &Told| told.parent == forward.id;
+    let agent = collector.until_told("the agent's span", is_it).await;
+    (forward, agent)
+}
+
 fn came(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?;
     Some(value.to_str().unwrap().to_owned())
@@ -77,9 +91,7 @@ fn a_caller_s_trace_goes_on_through_both_ends_to_the_api_server() {
         let path = "/api/v1/namespaces/shop/pods?watch=0";
         ask(&world.job, decided(path, "01")).await.echo();
 
-        let relay = collector
-            .until_told("the relay's span", |told| told.parent == CALLER)
-            .await;
+        let relay = of_caller(&collector).await;
         assert_eq!(relay.service, "adit-relay");
         assert_eq!(
             (relay.trace.as_str(), relay.name.as_str()),
@@ -94,12 +106,8 @@ fn a_caller_s_trace_goes_on_through_both_ends_to_the_api_server() {
         assert_eq!(about("adit.agent.id"), Some("1"));
         part(&collector, "adit-relay", "authenticate", &relay).await;
         part(&collector, "adit-relay", "route", &relay).await;
-        let forward = part(&collector, "adit-relay", "forward", &relay).await;
+        let (forward, agent) = forwarded(&collector, &relay).await;
         assert_eq!(forward.kind, SpanKind::Client);
-
-        let agent = collector
-            .until_told("the agent's span", |told| told.parent == forward.id)
-            .await;
         assert_eq!(
             (agent.service.as_str(), agent.name.as_str()),
             ("adit-agent", "list pods")
@@ -161,13 +169,8 @@ fn an_upgraded_connection_is_traced_to_the_api_server() {
         let asked = world.kube.last();
         drop(exec);
         world.kube.until_open(0).await;
-        let relay = collector
-            .until_told("the relay's span", |told| told.parent == CALLER)
-            .await;
-        let forward = part(&collector, "adit-relay", "forward", &relay).await;
-        let agent = collector
-            .until_told("the agent's span", |told| told.parent == forward.id)
-            .await;
+        let relay = of_caller(&collector).await;
+        let (_, agent) = forwarded(&collector, &relay).await;
         let call = part(&collector, "adit-agent", "api_server", &agent).await;
         let expected = format!("00-{TRACE}-{}-01", call.id);
         assert_eq!(came(&asked.headers, "traceparent"), Some(expected));
@@ -185,13 +188,8 @@ fn a_watch_that_its_caller_leaves_is_no_error() {
         let http2 = world.job.http2().await;
         let watch = http2.send(decided("/watch", "01")).await.unwrap();
         drop(watch);
-        let relay = collector
-            .until_told("the relay's span", |told| told.parent == CALLER)
-            .await;
-        let forward = part(&collector, "adit-relay", "forward", &relay).await;
-        let agent = collector
-            .until_told("the agent's span", |told| told.parent == forward.id)
-            .await;
+        let relay = of_caller(&collector).await;
+        let (_, agent) = forwarded(&collector, &relay).await;
         assert_eq!(agent.attributes["http.response.status_code"], "200");
         assert!(!relay.is_error && !agent.is_error, "{relay:?} {agent:?}");
         drop(http2);
@@ -247,9 +245,7 @@ fn a_wait_for_the_job_s_turn_is_told() {
         for answer in answers.await {
             assert_eq!(answer.status, StatusCode::OK);
         }
-        let relay = collector
-            .until_told("the relay's span", |told| told.parent == CALLER)
-            .await;
+        let relay = of_caller(&collector).await;
         part(&collector, "adit-relay", "turn", &relay).await;
         drop((own, other));
         world.stop().await;
@@ -266,9 +262,7 @@ fn a_refusal_is_an_error_and_nothing_is_told_of_strangers() {
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
         let foreign = world.relay.caller(&job(9001), "foreign");
         let refused = ask(&foreign, decided("/apis", "01")).await.refused();
-        let told = collector
-            .until_told("the refusal", |told| told.parent == CALLER)
-            .await;
+        let told = of_caller(&collector).await;
         assert!(told.is_error);
         assert_eq!(told.attributes["error.type"], refused.reason);
         let roots = collector.told();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adit_tests::{
-    AuditLog, World,
+    AuditLog, Caller, World,
     caller::{get, request},
     job, kube, pass, pki, raw, relay, scenario, within,
 };
@@ -150,13 +150,18 @@ fn what_would_have_lasted_and_is_refused_is_a_request_and_the_end_of_nothing() {
     });
 }
 
+/// A job that asks for the list of its agents, and so for none of them.
+fn beside_agents(world: &World) -> Caller {
+    let token = world.relay.issuer().token(&job(9001));
+    world.job.under("").showing(&format!("Bearer {token}"))
+}
+
 #[test]
 fn list_of_agents_is_recorded_with_who_asked() {
     scenario(async {
         let log = AuditLog::default();
         let world = audited(&log).await;
-        let token = world.relay.issuer().token(&job(9001));
-        let caller = world.job.under("").showing(&format!("Bearer {token}"));
+        let caller = beside_agents(&world);
         assert_eq!(caller.get("/adit/v1/agents").await.status, 200);
         let record = &log.until(1).await[0];
         assert_eq!(
@@ -177,8 +182,7 @@ fn list_that_its_caller_does_not_read_is_recorded_as_cancelled() {
     scenario(async {
         let log = AuditLog::default();
         let world = audited(&log).await;
-        let token = world.relay.issuer().token(&job(9001));
-        let caller = world.job.under("").showing(&format!("Bearer {token}"));
+        let caller = beside_agents(&world);
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(0);
         let io = caller.tls(pki::HTTP2).await;

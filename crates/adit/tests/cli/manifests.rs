@@ -1,6 +1,7 @@
 //! `adit manifests`: what is applied to a cluster.
 
 use std::fs;
+use std::process::Command;
 
 use adit_tests::pki::Pki;
 use tempfile::TempDir;
@@ -278,20 +279,18 @@ fn manifests_say_what_is_missing() {
             "'--extra <KEY>'",
         ),
     ] {
-        let refused = adit(&agent).args(more).output().unwrap();
-        assert_eq!(
-            refused.status.code(),
-            Some(code),
-            "{more:?}: {}",
-            stderr(&refused)
-        );
-        assert!(
-            stderr(&refused).contains(because),
-            "{more:?}: {}",
-            stderr(&refused)
-        );
-        assert!(refused.stdout.is_empty());
+        is_refused(adit(&agent).args(more), code, because);
     }
+}
+
+/// With this code and these words, and nothing is printed.
+#[track_caller]
+fn is_refused(command: &mut Command, code: i32, because: &str) {
+    let ended = command.output().unwrap();
+    let said = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(code), "{command:?}: {said}");
+    assert!(said.contains(because), "{command:?}: {said}");
+    assert!(ended.stdout.is_empty(), "{command:?}");
 }
 
 #[test]
@@ -303,16 +302,8 @@ fn relays_manifests_say_which_flag_is_wrong() {
         ("--image", "a b"),
         ("--service", "ExternalName"),
     ] {
-        let refused = adit(&["manifests", "relay", "--config", "/none", flag, value])
-            .output()
-            .unwrap();
-        assert_eq!(refused.status.code(), Some(2), "{flag} {value}");
-        let said = stderr(&refused);
-        assert!(
-            said.contains(&format!("'{flag} <")),
-            "{flag} {value}: {said}"
-        );
-        assert!(refused.stdout.is_empty());
+        let mut relay = adit(&["manifests", "relay", "--config", "/none"]);
+        is_refused(relay.args([flag, value]), 2, &format!("'{flag} <"));
     }
 }
 
