@@ -335,6 +335,35 @@ async fn number_of_upgrades_has_a_bound_of_its_own() {
     upgrade().await.unwrap();
 }
 
+/// A tunnel's ends ask each other; an API server may be silent for long.
+#[tokio::test]
+async fn kernel_asks_after_connections_of_requests_and_of_upgrades() {
+    let server = ApiServer::start(Terms::default(), |_| async {
+        Response::new(StreamBody::new(futures_util::stream::pending()).boxed_unsync())
+    })
+    .await;
+    let kube = server.kube().await;
+    let until = async |count| {
+        while asked_after(&server) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    let _request = ask(&kube, "/").await.unwrap();
+    soon(until(1)).await;
+    let websocket = HeaderValue::from_static("websocket");
+    let _upgrade = soon(kube.upgrade(get("/exec"), websocket)).await.unwrap();
+    soon(until(2)).await;
+}
+
+/// Connections to the server whose timer is the kernel's question: proc(5), `/proc/net/tcp`.
+fn asked_after(server: &ApiServer) -> usize {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let port = format!(":{:04X}", server.addr.port());
+    let fields = table.lines().map(|line| line.split_whitespace().collect());
+    let is_it = |fields: &Vec<&str>| fields[2].ends_with(&port) && fields[5].starts_with("02:");
+    fields.filter(is_it).count()
+}
+
 #[test]
 fn only_a_status_of_the_api_server_itself_casts_doubt_on_the_credential() {
     use crate::kube::{answers_itself, is_status};
