@@ -281,10 +281,8 @@ fn request_that_waits_when_the_relay_stops_is_sent_elsewhere() {
         let mut http1 = world.job.http1().await;
         let (answer, ()) = tokio::join!(http1.get("/api"), async {
             // The request is on its way before the relay hears of its end.
-            for _ in 0..50 {
-                tokio::task::yield_now().await;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            let known = "adit_relay_stage_duration_seconds_count{stage=\"authenticate\"}";
+            world.relay.until_metric(known, |count| count == 1.0).await;
             world.relay.drain(Duration::from_secs(5)).await;
         });
         expect(&answer.refused(), 503, "draining", "relay", Some(1));
