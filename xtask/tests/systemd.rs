@@ -33,8 +33,8 @@ fn units_are_valid_and_closed() {
 }
 
 #[test]
-fn user_of_the_units_is_made() {
-    let name = "user_of_the_units_is_made";
+fn users_of_the_units_are_made_and_differ() {
+    let name = "users_of_the_units_are_made_and_differ";
     if command::find("systemd-sysusers").is_none() {
         return skip::skipped(name, "there is no systemd-sysusers (Debian: systemd)");
     }
@@ -46,13 +46,19 @@ fn user_of_the_units_is_made() {
     sysusers.arg(workspace::root().join("deploy/systemd/adit.sysusers"));
     let ended = command::finish(&mut sysusers, "", Duration::from_secs(60)).unwrap();
     assert!(ended.status.success(), "{}", ended.stderr);
-    for unit in ["adit-relay.service", "adit-agent.service"].map(of_systemd) {
-        for (key, made) in [("User=", "Creating user '"), ("Group=", "Creating group '")] {
+    let units = ["adit-relay.service", "adit-agent.service"].map(of_systemd);
+    for (key, made) in [("User=", "Creating user '"), ("Group=", "Creating group '")] {
+        let names = units.each_ref().map(|unit| {
             let mut lines = unit.lines();
-            let name = lines.find_map(|line| line.strip_prefix(key)).unwrap();
+            lines.find_map(|line| line.strip_prefix(key)).unwrap()
+        });
+        for name in names {
             let made = format!("{made}{name}'");
             assert!(ended.stderr.contains(&made), "{made}: {}", ended.stderr);
         }
+        // Of a machine that has both the relay is public, and the agent has a cluster's credentials.
+        let [relay, agent] = names;
+        assert_ne!(relay, agent, "{key}");
     }
 }
 

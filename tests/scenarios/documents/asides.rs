@@ -51,6 +51,7 @@ const ELSEWHERE: [(&str, &[&str]); 22] = [
     ),
     ("kubectl logs -f", &["tests/cluster/logs.rs"]),
     ("systemctl disable --now adit-relay", &[]),
+    ("systemctl edit adit-agent", &[]),
     ("systemctl edit adit-relay", &[]),
     ("systemctl reload adit-relay", &[]),
     ("systemctl restart adit-agent", &[]),

@@ -172,6 +172,19 @@ fn documented_way_back_brings_the_old_binary() {
     assert_eq!(machine.mode("/usr/local/bin/adit"), 0o755);
 }
 
+/// `installs` sees to it that a unit's files are of its own group.
+#[test]
+fn relay_and_agent_of_one_machine_do_not_share_their_secrets() {
+    let units = ["adit-relay.service", "adit-agent.service"].map(Machine::of);
+    for key in ["User=", "Group="] {
+        let [relay, agent] = units.each_ref().map(|machine| {
+            let mut lines = machine.unit.lines();
+            lines.find_map(|line| line.strip_prefix(key)).unwrap()
+        });
+        assert_ne!(relay, agent, "{key}");
+    }
+}
+
 #[test]
 fn documented_agent_is_where_its_unit_looks_for_it() {
     let test = "documented_agent_is_where_its_unit_looks_for_it";
