@@ -92,16 +92,6 @@ fn of_the_ceiling() -> Vec<Effect> {
             .gives(CONFIG, "/data/agent.yaml/ceiling/verbs", json!(["get", "create"]))
             .gives(CONFIG, "/data/agent.yaml/ceiling/subresources", json!(["exec", "log"]))
             .leaves(CONFIG, "/data/agent.yaml/ceiling/namespaces", json!(["shop"])),
-        // Eight verbs, but not the eight of all resources.
-        value("rbac.inNamespace", json!([
-            { "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete", "post"] },
-        ]))
-            .beside(derived.clone())
-            .gives(
-                CONFIG,
-                "/data/agent.yaml/ceiling/verbs",
-                json!(["get", "list", "watch", "create", "update", "patch", "delete", "post"]),
-            ),
         value("ceiling.namespaces", json!(["other"]))
             .beside(derived)
             .stands_at(CONFIG, "/data/agent.yaml/ceiling/namespaces"),
@@ -203,17 +193,16 @@ fn of_rights() -> Vec<Effect> {
 }
 
 fn of_roles() -> Vec<Effect> {
-    let rules = json!([
-        { "apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"], "verbs": ["get", "patch"] },
-        { "nonResourceURLs": ["/metrics"], "verbs": ["get"] },
-    ]);
-    let held = json!([
-        {
-            "apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"],
-            "verbs": ["impersonate-on:user-info:get", "impersonate-on:user-info:patch"],
-        },
-        { "nonResourceURLs": ["/metrics"], "verbs": ["impersonate-on:user-info:get"] },
-    ]);
+    let of_resources = json!({
+        "apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"], "verbs": ["get", "patch"],
+    });
+    let of_paths = json!({ "nonResourceURLs": ["/metrics"], "verbs": ["get"] });
+    let held_of_resources = json!({
+        "apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"],
+        "verbs": ["impersonate-on:user-info:get", "impersonate-on:user-info:patch"],
+    });
+    let held_of_paths =
+        json!({ "nonResourceURLs": ["/metrics"], "verbs": ["impersonate-on:user-info:get"] });
     vec![
         value("rbac.namespaces", json!(["shop", "review"]))
             .makes("RoleBinding adit-agent in review")
@@ -232,13 +221,19 @@ fn of_roles() -> Vec<Effect> {
                     "kind": "ServiceAccount", "name": "adit-agent", "namespace": "home",
                 }]),
             ),
-        value("rbac.inNamespace", rules.clone()).gives(
+        value("rbac.inNamespace", json!([of_resources])).gives(
             "ClusterRole adit-agent-in-namespace",
             "/rules",
-            held.clone(),
+            json!([held_of_resources]),
         ),
-        value("rbac.everywhere", rules)
-            .gives("ClusterRole adit-agent-everywhere", "/rules", held)
+        // A namespace is in itself; and others have nodes that are in one.
+        value("rbac.inNamespace", json!([
+            { "apiGroups": ["", "longhorn.io"], "resources": ["namespaces", "nodes"], "verbs": ["get"] },
+        ]))
+            .beside(json!({ "rbac": { "namespaces": ["shop"] } }))
+            .gives("ClusterRole adit-agent-in-namespace", "/rules/0/resources", json!(["namespaces", "nodes"])),
+        value("rbac.everywhere", json!([of_resources, of_paths]))
+            .gives("ClusterRole adit-agent-everywhere", "/rules", json!([held_of_resources, held_of_paths]))
             .leaves(
                 "ClusterRoleBinding adit-agent-everywhere",
                 "/subjects/0/name",

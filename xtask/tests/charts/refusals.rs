@@ -45,6 +45,26 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             json!({ "rbac": { "everywhere": [{ "verbs": ["*"] }] } }),
             "at '/rbac/everywhere/0/verbs/0': ",
         ),
+        (
+            json!({ "rbac": { "everywhere": [{ "resources": ["pods"], "verbs": ["get"] }] } }),
+            "at '/rbac/everywhere/0': missing property 'apiGroups'",
+        ),
+        (
+            json!({ "rbac": { "everywhere": [{ "apiGroups": [""], "nonResourceURLs": ["/metrics"], "verbs": ["get"] }] } }),
+            "at '/rbac/everywhere/0/apiGroups': value must be 'left out beside nonResourceURLs: ",
+        ),
+        (
+            json!({ "rbac": { "everywhere": [{ "nonResourceURLs": ["metrics"], "verbs": ["get"] }] } }),
+            "at '/rbac/everywhere/0/nonResourceURLs/0': value must be 'a path such as /metrics, ",
+        ),
+        (
+            json!({ "rbac": { "everywhere": [{ "nonResourceURLs": ["/metrics"], "verbs": ["list"] }] } }),
+            "at '/rbac/everywhere/0/verbs/0': value must be one of 'get', 'head', ",
+        ),
+        (
+            json!({ "rbac": { "inNamespace": [{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }] } }),
+            "at '/rbac/inNamespace/0/nonResourceURLs': value must be 'left out: paths are in no namespace, ",
+        ),
         // Kubernetes would take these, and nothing would ever match them.
         (
             json!({ "rbac": { "inNamespace": [{ "apiGroups": [""], "resources": ["pods/*"], "verbs": ["get"] }] } }),
@@ -53,6 +73,26 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
         (
             json!({ "rbac": { "everywhere": [{ "apiGroups": ["*"], "resources": ["*", "*/*"], "verbs": ["get"] }] } }),
             "at '/rbac/everywhere/0/resources/1': value must be 'a resource such as pods, ",
+        ),
+        (
+            json!({ "rbac": { "inNamespace": [{ "apiGroups": ["apps/v1"], "resources": ["deployments"], "verbs": ["get"] }] } }),
+            "at '/rbac/inNamespace/0/apiGroups/0': value must be 'the group of an API without its version, ",
+        ),
+        (
+            json!({ "rbac": { "inNamespace": [{ "apiGroups": ["core"], "resources": ["Pods"], "verbs": ["get"] }] } }),
+            "at '/rbac/inNamespace/0/apiGroups/0': value must be 'the group of an API without its version, ",
+        ),
+        (
+            json!({ "rbac": { "inNamespace": [{ "apiGroups": [""], "resources": ["Pods"], "verbs": ["get"] }] } }),
+            "at '/rbac/inNamespace/0/resources/0': value must be 'a resource such as pods, ",
+        ),
+        (
+            json!({ "rbac": { "inNamespace": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["post"] }] } }),
+            "at '/rbac/inNamespace/0/verbs/0': value must be one of 'get', 'list', ",
+        ),
+        (
+            json!({ "rbac": { "inNamespace": [{ "apiGroups": ["", "metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["get"] }] } }),
+            "rbac.inNamespace[0].resources: nodes: it is in no namespace, so this would never hold: leave it out, or name it in rbac.everywhere",
         ),
         (
             json!({ "replica": 3 }),

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::document::Place;
 use super::names;
-use super::rule::Rule;
+use super::rule::{self, Rule};
 use crate::cluster_version::Version;
 use crate::failure::{Ends, Failure};
 use crate::input::read_text;
@@ -128,6 +128,12 @@ impl AgentArgs {
             if let Some(name) = names::repeated(names) {
                 return Err(anyhow!("{flag} {name} is there twice: leave one out"));
             }
+        }
+        if let Some(resource) = rule::outside_namespaces(&self.allow) {
+            return Err(anyhow!(
+                "--allow {resource}: it is in no namespace, so this would never hold: leave it out, or give it in the whole cluster by \
+                 --allow-everywhere"
+            ));
         }
         let is_allowed = !self.namespaces.is_empty()
             || self.read_everywhere

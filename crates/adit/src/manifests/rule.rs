@@ -85,6 +85,16 @@ pub(super) fn subresources(rules: &[Rule]) -> Option<BTreeSet<&str>> {
     Some(subresources)
 }
 
+/// The first of these rules' resources that is in no namespace: a role that is bound in one never gives it. A namespace itself it does.
+pub(super) fn outside_namespaces(rules: &[Rule]) -> Option<String> {
+    let mut resources = rules.iter().flat_map(|rule| &rule.resources);
+    let found = resources.find(|resource| {
+        let qualified = resource.qualified();
+        OUTSIDE_NAMESPACES.contains(&qualified.as_str())
+    });
+    found.map(Resource::qualified)
+}
+
 impl FromStr for Rule {
     type Err = BadRule;
 
@@ -106,6 +116,18 @@ impl FromStr for Rule {
             verbs: all,
             resources,
         })
+    }
+}
+
+impl Resource {
+    /// With its group, but without a subresource.
+    fn qualified(&self) -> String {
+        let Self { group, name } = self;
+        let (kind, _) = name.split_once('/').unwrap_or((name, ""));
+        if group.is_empty() {
+            return kind.to_owned();
+        }
+        format!("{kind}.{group}")
     }
 }
 
@@ -254,6 +276,46 @@ const VERBS: [&str; 8] = [
     "deletecollection",
 ];
 
+/// What Kubernetes has in no namespace. The chart has the same list.
+const OUTSIDE_NAMESPACES: [&str; 36] = [
+    "componentstatuses",
+    "nodes",
+    "persistentvolumes",
+    "mutatingadmissionpolicies.admissionregistration.k8s.io",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    "customresourcedefinitions.apiextensions.k8s.io",
+    "apiservices.apiregistration.k8s.io",
+    "selfsubjectreviews.authentication.k8s.io",
+    "tokenreviews.authentication.k8s.io",
+    "selfsubjectaccessreviews.authorization.k8s.io",
+    "selfsubjectrulesreviews.authorization.k8s.io",
+    "subjectaccessreviews.authorization.k8s.io",
+    "certificatesigningrequests.certificates.k8s.io",
+    "clustertrustbundles.certificates.k8s.io",
+    "flowschemas.flowcontrol.apiserver.k8s.io",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+    "gatewayclasses.gateway.networking.k8s.io",
+    "nodes.metrics.k8s.io",
+    "ingressclasses.networking.k8s.io",
+    "ipaddresses.networking.k8s.io",
+    "servicecidrs.networking.k8s.io",
+    "runtimeclasses.node.k8s.io",
+    "clusterrolebindings.rbac.authorization.k8s.io",
+    "clusterroles.rbac.authorization.k8s.io",
+    "deviceclasses.resource.k8s.io",
+    "resourceslices.resource.k8s.io",
+    "priorityclasses.scheduling.k8s.io",
+    "csidrivers.storage.k8s.io",
+    "csinodes.storage.k8s.io",
+    "storageclasses.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
+    "volumeattributesclasses.storage.k8s.io",
+];
+
 /// What the group without a name has; nothing is ever added to it.
 const CORE: [&str; 17] = [
     "bindings",
@@ -334,13 +396,34 @@ mod tests {
     fn chart_and_manifests_know_the_same_verbs() {
         let schema = include_str!("../../../../deploy/charts/adit-agent/values.schema.json");
         let schema: Value = serde_json::from_str(schema).unwrap();
-        let verbs = &schema["definitions"]["rule"]["properties"]["verbs"]["items"]["enum"];
-        // A rule of the chart's may be of paths too.
-        let of_paths = ["head", "post", "put"];
-        assert_eq!(*verbs, json!([&VERBS[..], &of_paths].concat()));
+        let rule = &schema["definitions"]["ruleOfResources"]["properties"];
+        assert_eq!(rule["verbs"]["items"]["enum"], json!(VERBS));
         let in_namespace = built_in!("agent/access/in-namespace.yaml");
         let role: Value = serde_saphyr::from_str(in_namespace).unwrap();
         assert_eq!(role["rules"], rules("*:*"), "what stands for no rule");
+    }
+
+    #[test]
+    fn chart_and_manifests_know_the_same_that_is_in_no_namespace() {
+        let template = include_str!("../../../../deploy/charts/adit-agent/templates/_own.tpl");
+        let (_, list) = template
+            .split_once("{{- define \"adit.outsideNamespaces\" -}}\n")
+            .unwrap();
+        let (list, _) = list.split_once("{{-").unwrap();
+        let list: Vec<_> = list.split_whitespace().collect();
+        assert_eq!(list, OUTSIDE_NAMESPACES);
+    }
+
+    #[test]
+    fn what_is_in_no_namespace_is_found() {
+        let of = |rule: &str| outside_namespaces(&[rule.parse().unwrap()]);
+        assert_eq!(of("get:pods,nodes/proxy").as_deref(), Some("nodes"));
+        let roles = "clusterroles.rbac.authorization.k8s.io";
+        assert_eq!(of(&format!("get:{roles}")).as_deref(), Some(roles));
+        // A namespace is in itself; and others may call theirs so.
+        for inside in ["get,patch:namespaces", "get:nodes.longhorn.io", "get:*"] {
+            assert_eq!(of(inside), None, "{inside}");
+        }
     }
 
     #[test]

@@ -243,6 +243,11 @@ fn manifests_say_what_is_missing() {
             "get,create:pods/exec",
         ),
         (
+            &["--namespace", "a", "--allow", "get:pods,nodes"],
+            64,
+            "--allow nodes: it is in no namespace",
+        ),
+        (
             &["--namespace", "a", "--token-file", "/nothing"],
             64,
             "/nothing",

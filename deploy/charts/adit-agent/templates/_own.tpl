@@ -51,7 +51,41 @@ config.drain_grace
 /etc/adit/client/ca.crt: relay.clientCertificate.secretName
 {{- end }}
 
+{{/* What a role that is bound in a namespace never gives. A namespace itself it does. `adit manifests` has the same list, as a test sees. */}}
+{{- define "adit.outsideNamespaces" -}}
+componentstatuses nodes persistentvolumes
+mutatingadmissionpolicies.admissionregistration.k8s.io mutatingadmissionpolicybindings.admissionregistration.k8s.io
+mutatingwebhookconfigurations.admissionregistration.k8s.io validatingadmissionpolicies.admissionregistration.k8s.io
+validatingadmissionpolicybindings.admissionregistration.k8s.io validatingwebhookconfigurations.admissionregistration.k8s.io
+customresourcedefinitions.apiextensions.k8s.io apiservices.apiregistration.k8s.io
+selfsubjectreviews.authentication.k8s.io tokenreviews.authentication.k8s.io
+selfsubjectaccessreviews.authorization.k8s.io selfsubjectrulesreviews.authorization.k8s.io subjectaccessreviews.authorization.k8s.io
+certificatesigningrequests.certificates.k8s.io clustertrustbundles.certificates.k8s.io
+flowschemas.flowcontrol.apiserver.k8s.io prioritylevelconfigurations.flowcontrol.apiserver.k8s.io
+gatewayclasses.gateway.networking.k8s.io nodes.metrics.k8s.io
+ingressclasses.networking.k8s.io ipaddresses.networking.k8s.io servicecidrs.networking.k8s.io
+runtimeclasses.node.k8s.io
+clusterrolebindings.rbac.authorization.k8s.io clusterroles.rbac.authorization.k8s.io
+deviceclasses.resource.k8s.io resourceslices.resource.k8s.io
+priorityclasses.scheduling.k8s.io
+csidrivers.storage.k8s.io csinodes.storage.k8s.io storageclasses.storage.k8s.io volumeattachments.storage.k8s.io
+volumeattributesclasses.storage.k8s.io
+{{- end }}
+
 {{- define "adit.mistakes" -}}
+{{- $outside := include "adit.outsideNamespaces" . | replace "\n" " " | splitList " " -}}
+{{- range $at, $rule := .Values.rbac.inNamespace -}}
+{{- range $resource := $rule.resources -}}
+{{- $kind := splitList "/" $resource | first -}}
+{{- $holds := false -}}
+{{- range $rule.apiGroups -}}
+{{- $holds = or $holds (not (has (printf "%s.%s" $kind . | trimSuffix ".") $outside)) -}}
+{{- end -}}
+{{- if not $holds -}}
+{{ printf "rbac.inNamespace[%d].resources: %s: it is in no namespace, so this would never hold: leave it out, or name it in rbac.everywhere\n" $at $resource }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* What the agent would refuse. */}}
@@ -90,7 +124,7 @@ config.drain_grace
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if lt (len (uniq (without $verbs "head" "post" "put"))) 8 -}}
+{{- if lt (len (uniq $verbs)) 8 -}}
 {{- $_ := set $ceiling "verbs" (uniq $verbs) -}}
 {{- end -}}
 {{- if not $hasAll -}}
