@@ -189,9 +189,12 @@ fn of_names(app: &str) -> Vec<Effect> {
             .makes("ServiceAccount other")
             .removes(deployment),
         // With `-metrics` it is a Service's.
-        value("fullnameOverride", "o".repeat(63))
+        value("fullnameOverride", "o".repeat(55))
             .alone()
             .makes(&format!("Deployment {}", "o".repeat(55)))
             .removes(deployment),
+        value("nameOverride", format!("n{}n", "-".repeat(60)))
+            .alone()
+            .makes(&format!("Deployment {app}-n")),
     ]
 }

@@ -94,14 +94,23 @@ impl Chart {
 
     /// What is said of these values, which are all that is given.
     pub(super) fn refusal(&self, values: &Value) -> String {
-        let ended = self.helm(&["template", self.name], values);
-        assert!(!ended.status.success(), "{values} is taken");
-        ended.stderr
+        self.refused(self.name, values)
     }
 
     /// As [`Self::refusal`], beside those that must be given.
     pub(super) fn refusal_of(&self, values: &Value) -> String {
-        self.refusal(&over(&self.required, values))
+        self.refusal_of_release(self.name, values)
+    }
+
+    /// Likewise, of a release that is called so.
+    pub(super) fn refusal_of_release(&self, release: &str, values: &Value) -> String {
+        self.refused(release, &over(&self.required, values))
+    }
+
+    fn refused(&self, release: &str, values: &Value) -> String {
+        let ended = self.helm(&["template", release], values);
+        assert!(!ended.status.success(), "{release}: {values} is taken");
+        ended.stderr
     }
 
     fn helm(&self, args: &[&str], values: &Value) -> Ended {

@@ -197,6 +197,18 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             "config.relay.token_file: the pod has no /etc/adit/token/agent.token: mount",
         ),
         (
+            json!({ "nameOverride": "a_b" }),
+            "at '/nameOverride': value must be 'a name of at most 63 lower-case letters, ",
+        ),
+        (
+            json!({ "fullnameOverride": "Adit" }),
+            "at '/fullnameOverride': value must be 'a name of at most 55 lower-case letters, ",
+        ),
+        (
+            json!({ "fullnameOverride": "o".repeat(56) }),
+            "at '/fullnameOverride': value must be 'a name of at most 55 lower-case letters, ",
+        ),
+        (
             json!({ "terminationGracePeriodSeconds": 20 }),
             "terminationGracePeriodSeconds: 20 is too few, a pod would be killed while it drains: config.drain_grace may take 25 s",
         ),
@@ -361,6 +373,34 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
             "tls",
         ],
     );
+}
+
+/// Where there is one, or Kubernetes takes it.
+#[test]
+fn a_name_that_no_service_can_have_is_refused() {
+    let name = "a_name_that_no_service_can_have_is_refused";
+    let (Some(agent), Some(relay)) = (Chart::agent(name), Chart::relay(name)) else {
+        return;
+    };
+    let scraped = json!({ "serviceMonitor": { "enabled": true } });
+    for release in ["2nd", "a.b"] {
+        for (chart, values) in [(&agent, &scraped), (&relay, &json!({}))] {
+            let said = chart.refusal_of_release(release, values);
+            let because = format!(
+                "the release's name: a Service would be called {release}-{}",
+                chart.name
+            );
+            assert!(said.contains(&because), "{said}");
+        }
+    }
+    let named = json!({ "fullnameOverride": "2nd" });
+    agent.rendered(&named);
+    for (chart, values) in [(&agent, over(&named, &scraped)), (&relay, named)] {
+        let said = chart.refusal_of(&values);
+        let because =
+            "fullnameOverride: a Service would be called 2nd, and its name begins with a letter";
+        assert!(said.contains(because), "{said}");
+    }
 }
 
 /// It would lie in a ConfigMap and in helm's history, where the relay would refuse it later.

@@ -72,6 +72,11 @@ csidrivers.storage.k8s.io csinodes.storage.k8s.io storageclasses.storage.k8s.io 
 volumeattributesclasses.storage.k8s.io
 {{- end }}
 
+{{/* Empty unless there is a Service. */}}
+{{- define "adit.hasService" -}}
+{{ if .Values.serviceMonitor.enabled }}yes{{ end }}
+{{- end }}
+
 {{- define "adit.mistakes" -}}
 {{- $outside := include "adit.outsideNamespaces" . | replace "\n" " " | splitList " " -}}
 {{- range $at, $rule := .Values.rbac.inNamespace -}}

@@ -1,17 +1,18 @@
 {{/* The same in both charts, as are the files that a test lists (crates/adit/tests/deploy.rs). */}}
 {{- define "adit.name" -}}
-{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{ .Values.nameOverride | default .Chart.Name }}
 {{- end }}
 
 {{/* The release's name, with the chart's unless it holds it. */}}
 {{/* Services have up to eight letters more, `-metrics`, and a name of theirs has 63. */}}
 {{- define "adit.fullname" -}}
+{{- $name := include "adit.name" . -}}
 {{- if .Values.fullnameOverride -}}
-{{ .Values.fullnameOverride | trunc 55 | trimSuffix "-" }}
-{{- else if contains (include "adit.name" .) .Release.Name -}}
-{{ .Release.Name | trunc 55 | trimSuffix "-" }}
+{{ .Values.fullnameOverride }}
+{{- else if contains $name .Release.Name -}}
+{{ .Release.Name }}
 {{- else -}}
-{{ printf "%s-%s" .Release.Name (include "adit.name" .) | trunc 55 | trimSuffix "-" }}
+{{ regexReplaceAll "-+$" (printf "%s-%s" .Release.Name $name | trunc 55) "" }}
 {{- end -}}
 {{- end }}
 
@@ -118,6 +119,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Values that a schema cannot hold against each other: all that is wrong, at once. */}}
 {{- define "adit.check" -}}
 {{- $mistakes := printf "%s%s" (include "adit.mistakes" .) (include "adit.missingFiles" .) -}}
+{{- $name := include "adit.fullname" . -}}
+{{- if and (include "adit.hasService" .) (not (regexMatch "^[a-z][a-z0-9-]*$" $name)) -}}
+{{- $by := ternary "fullnameOverride" "the release's name" (ne (.Values.fullnameOverride | default "") "") -}}
+{{- $mistakes = printf "%s%s: a Service would be called %s, and its name begins with a letter and has no dots: set fullnameOverride to such a one\n" $mistakes $by $name -}}
+{{- end -}}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled -}}
 {{- $mistakes = printf "%spodMonitor.enabled, serviceMonitor.enabled: each pod would be scraped twice: enable one of the two\n" $mistakes -}}
 {{- end -}}

@@ -63,6 +63,11 @@ tlsConfig:
 /etc/adit/client-ca/ca.crt: clientCa.configMapName
 {{- end }}
 
+{{/* Empty unless there is a Service. */}}
+{{- define "adit.hasService" -}}
+yes
+{{- end }}
+
 {{- define "adit.mistakes" -}}
 {{- if and .Values.clientCa.configMapName (include "adit.tlsEndedBefore" .) -}}
 {{ printf "clientCa.configMapName: where TLS ends before the relay (config.listen.tls_ended_before), it does not see what an agent shows: leave one of both out\n" }}
