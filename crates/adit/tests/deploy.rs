@@ -5,7 +5,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use adit_relay::{Config, RawConfig};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 const CHARTS: [&str; 2] = ["adit-agent", "adit-relay"];
 
@@ -37,13 +37,18 @@ fn charts_share_their_templates() {
 #[test]
 fn values_that_both_charts_have_are_of_one_form() {
     let own = ["config", "networkPolicy"];
-    let [agent, relay] = of_both_charts("values.schema.json").map(|schema| {
-        let mut schema: Value = serde_json::from_str(&schema).unwrap();
-        serde_json::from_value::<Map<_, _>>(schema["properties"].take()).unwrap()
+    let schemas = of_both_charts("values.schema.json").map(|schema| {
+        let schema = serde_json::from_str::<Value>(&schema);
+        schema.unwrap()
     });
-    for (value, form) in agent {
-        if !own.contains(&value.as_str()) {
-            assert_eq!(relay.get(&value).unwrap_or(&form), &form, "{value}");
+    for part in ["properties", "definitions"] {
+        let [agent, relay] = schemas
+            .each_ref()
+            .map(|schema| schema[part].as_object().unwrap());
+        for (value, form) in agent {
+            if !own.contains(&value.as_str()) {
+                assert_eq!(relay.get(value).unwrap_or(form), form, "{value}");
+            }
         }
     }
 }
