@@ -41,6 +41,10 @@ pub(super) enum BadRule {
     Group(String),
     #[error("`{0}` is no resource: did you mean `{1}`?")]
     Meant(String, String),
+    #[error(
+        "`{0}` is no resource, for no form is for all of the core group: name them one by one, such as `pods,secrets`"
+    )]
+    AllOfCore(String),
 }
 
 impl Rule {
@@ -149,23 +153,26 @@ impl FromStr for Resource {
         if subresource == Some("*") {
             return Err(BadRule::Subresources(text.to_owned()));
         }
-        let below = subresource.map_or_else(String::new, |name| format!("/{name}"));
-        let group = match group {
-            Some(group) => match of_kubectl(name, group) {
-                Some(meant) => {
-                    return Err(BadRule::Meant(text.to_owned(), format!("{meant}{below}")));
-                }
-                None => group,
+        let (name, group) = match group.map(of_kubectl) {
+            None if name == "*" => ("*", "*"),
+            Some("") if name == "*" => return Err(BadRule::AllOfCore(text.to_owned())),
+            None | Some("") => match meant(name) {
+                Some(resource) => resource.split_once('.').unwrap_or((resource, "")),
+                None => return Err(BadRule::Group(name.to_owned())),
             },
-            None if name == "*" => "*",
-            None if CORE.contains(&name) => "",
-            None => {
-                return Err(match meant(name) {
-                    Some(meant) => BadRule::Meant(text.to_owned(), format!("{meant}{below}")),
-                    None => BadRule::Group(name.to_owned()),
-                });
-            }
+            Some(group) => (meant_of(name, group).unwrap_or(name), group),
         };
+        // What stands there of a version is no subresource.
+        let below = subresource.filter(|name| !is_version(name));
+        let below = below.map_or_else(String::new, |name| format!("/{name}"));
+        let of_group = match group {
+            "" | "*" => String::new(),
+            group => format!(".{group}"),
+        };
+        let written = format!("{name}{of_group}{below}");
+        if written != text {
+            return Err(BadRule::Meant(text.to_owned(), written));
+        }
         Ok(Self {
             group: group.to_owned(),
             name: format!("{name}{below}"),
@@ -173,16 +180,40 @@ impl FromStr for Resource {
     }
 }
 
-/// What a role calls a resource that is spelled as kubectl takes it: RBAC has the core group without a name, and groups without a version.
-fn of_kubectl(name: &str, group: &str) -> Option<String> {
-    if group == "core" {
-        return Some(name.to_owned());
+/// A group as a role has it, where kubectl takes others: for that without a name `core` or a version alone, and before a group its version.
+/// Others' groups may begin like one: `v1.edp.epam.com` is such.
+fn of_kubectl(group: &str) -> &str {
+    let group = match group.split_once('.') {
+        Some((first, rest)) if is_version(first) && is_kubernetes_own(rest) => rest,
+        _ => group,
+    };
+    if group == "core" || is_version(group) {
+        return "";
     }
-    let (first, rest) = group.split_once('.')?;
-    let is_version = first
-        .strip_prefix('v')?
-        .starts_with(|c: char| c.is_ascii_digit());
-    is_version.then(|| format!("{name}.{rest}"))
+    group
+}
+
+fn is_kubernetes_own(group: &str) -> bool {
+    let without_domain = [
+        "apps",
+        "autoscaling",
+        "batch",
+        "core",
+        "extensions",
+        "policy",
+    ];
+    without_domain.contains(&group) || group.ends_with(".k8s.io")
+}
+
+/// Such as `v1`, or `v2beta1`.
+fn is_version(text: &str) -> bool {
+    let Some(text) = text.strip_prefix('v') else {
+        return false;
+    };
+    let staged = text.split_once("alpha").or_else(|| text.split_once("beta"));
+    let (number, stage) = staged.unwrap_or((text, "1"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number(number) && is_number(stage)
 }
 
 fn is_word(text: &str) -> bool {
@@ -206,14 +237,23 @@ fn hint(verb: &str) -> &'static str {
     }
 }
 
-/// The resource that is meant by a singular or a short name, as kubectl takes them, or by a name without its group.
+/// The resource that is meant by its name without a group, be that a singular or a short one, as kubectl takes them.
 fn meant(name: &str) -> Option<&'static str> {
-    let is_it = |(resource, short): &&(&str, &str)| {
+    let mut known = CORE.iter().chain(&BEYOND_CORE);
+    let (resource, _) = known.find(|(resource, short)| {
         let (plural, _) = resource.split_once('.').unwrap_or((resource, ""));
         name == plural || name == *short || is_singular(name, plural)
-    };
-    let known = KNOWN.iter().find(is_it);
-    known.map(|(resource, _)| *resource)
+    })?;
+    Some(resource)
+}
+
+/// What a resource of that group is called, by a singular or a short name.
+fn meant_of(name: &str, group: &str) -> Option<&'static str> {
+    BEYOND_CORE.iter().find_map(|(resource, short)| {
+        let (plural, of) = resource.split_once('.')?;
+        let is_it = of == group && (name == *short || is_singular(name, plural));
+        is_it.then_some(plural)
+    })
 }
 
 /// `policies` of `policy`, `ingresses` of `ingress`, `pods` of `pod`.
@@ -229,23 +269,8 @@ fn is_singular(name: &str, plural: &str) -> bool {
     }
 }
 
-/// What people know by shorter names, and the short one that kubectl takes, if there is one.
-const KNOWN: [(&str, &str); 32] = [
-    ("configmaps", "cm"),
-    ("endpoints", "ep"),
-    ("events", "ev"),
-    ("limitranges", "limits"),
-    ("namespaces", "ns"),
-    ("nodes", "no"),
-    ("persistentvolumeclaims", "pvc"),
-    ("persistentvolumes", "pv"),
-    ("pods", "po"),
-    ("podtemplates", ""),
-    ("replicationcontrollers", "rc"),
-    ("resourcequotas", "quota"),
-    ("secrets", ""),
-    ("serviceaccounts", "sa"),
-    ("services", "svc"),
+/// What other groups have that people know without them, each with the short name that kubectl takes, if there is one.
+const BEYOND_CORE: [(&str, &str); 17] = [
     ("daemonsets.apps", "ds"),
     ("deployments.apps", "deploy"),
     ("replicasets.apps", "rs"),
@@ -316,25 +341,25 @@ const OUTSIDE_NAMESPACES: [&str; 36] = [
     "volumeattributesclasses.storage.k8s.io",
 ];
 
-/// What the group without a name has; nothing is ever added to it.
-const CORE: [&str; 17] = [
-    "bindings",
-    "componentstatuses",
-    "configmaps",
-    "endpoints",
-    "events",
-    "limitranges",
-    "namespaces",
-    "nodes",
-    "persistentvolumeclaims",
-    "persistentvolumes",
-    "pods",
-    "podtemplates",
-    "replicationcontrollers",
-    "resourcequotas",
-    "secrets",
-    "serviceaccounts",
-    "services",
+/// What the group without a name has, likewise; nothing is ever added to it.
+const CORE: [(&str, &str); 17] = [
+    ("bindings", ""),
+    ("componentstatuses", "cs"),
+    ("configmaps", "cm"),
+    ("endpoints", "ep"),
+    ("events", "ev"),
+    ("limitranges", "limits"),
+    ("namespaces", "ns"),
+    ("nodes", "no"),
+    ("persistentvolumeclaims", "pvc"),
+    ("persistentvolumes", "pv"),
+    ("pods", "po"),
+    ("podtemplates", ""),
+    ("replicationcontrollers", "rc"),
+    ("resourcequotas", "quota"),
+    ("secrets", ""),
+    ("serviceaccounts", "sa"),
+    ("services", "svc"),
 ];
 
 #[cfg(test)]
@@ -441,9 +466,21 @@ mod tests {
             ("pods.core", "pods"),
             ("pods.core/exec", "pods/exec"),
             ("deployments.v1.apps/scale", "deployments.apps/scale"),
+            ("pods.v1.core", "pods"),
+            ("pods.v1/exec", "pods/exec"),
+            ("deployments.v1", "deployments.apps"),
+            ("deployments.apps/v1", "deployments.apps"),
+            ("deploy/v1", "deployments.apps"),
+            ("deploy.apps", "deployments.apps"),
+            ("deployment.v1.apps/scale", "deployments.apps/scale"),
             (
-                "gadgets.v1beta1.vendor.example.com",
-                "gadgets.vendor.example.com",
+                "hpa.v2beta2.autoscaling",
+                "horizontalpodautoscalers.autoscaling",
+            ),
+            ("*.v1.apps", "*.apps"),
+            (
+                "role.v1.rbac.authorization.k8s.io",
+                "roles.rbac.authorization.k8s.io",
             ),
         ] {
             let told = format!("get:secrets,{said}").parse::<Rule>().unwrap_err();
@@ -455,6 +492,23 @@ mod tests {
         for unknown in ["widget", "policys", "y", "s", "ie"] {
             let told = format!("get:{unknown}").parse::<Rule>();
             assert_eq!(told, Err(BadRule::Group(unknown.to_owned())));
+        }
+    }
+
+    /// The first is that of a real operator.
+    #[test]
+    fn others_groups_are_taken_however_they_begin() {
+        for resource in [
+            "keycloakrealms.v1.edp.epam.com",
+            "gadgets.v1beta1.example.com/status",
+            "gadgets.version.k8s.io",
+            "gadgets.v1a.k8s.io",
+            "po.example.com",
+            "deploy.example.com",
+            "*.v1.example.com",
+        ] {
+            let rule = format!("get:{resource}").parse::<Rule>();
+            assert!(rule.is_ok(), "{rule:?}");
         }
     }
 
@@ -474,6 +528,11 @@ mod tests {
             assert_eq!(told, BadRule::Subresources(all.to_owned()));
         }
         "get:*/scale".parse::<Rule>().unwrap();
+        assert_eq!(bad("get:widgets.v1"), BadRule::Group("widgets".into()));
+        for all in ["*.core", "*.v1", "*.core/scale"] {
+            let told = bad(&format!("get:{all}"));
+            assert_eq!(told, BadRule::AllOfCore(all.to_owned()));
+        }
         for odd in [
             "get:",
             "get:pods,",
