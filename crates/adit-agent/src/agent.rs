@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 pub use self::configured::Configured;
 use self::link::Link;
-use self::transport::{Files, Transports};
+use self::transport::{RelayFiles, Transports};
 use crate::config::Config;
 use crate::flux::Flux;
 use crate::impersonate::Identities;
@@ -103,7 +103,7 @@ impl Agent {
             .map_err(StartError::from)?;
         let kube = Arc::new(kube);
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
-        let files = Files::load(&config.relay, &metrics)?;
+        let files = RelayFiles::load(&config.relay, &metrics)?;
         if let Some(own) = &files.own {
             own.register(&mut registry);
         }

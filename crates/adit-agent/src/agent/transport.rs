@@ -23,7 +23,7 @@ use crate::metrics::{Attempt, Metrics, Transport};
 #[derive(Debug)]
 pub(crate) struct Transports {
     url: RelayUrl,
-    files: Files,
+    files: RelayFiles,
     http2: Dialler,
     websocket: Dialler,
     /// Until then the WebSocket comes first, since it alone got through.
@@ -33,7 +33,7 @@ pub(crate) struct Transports {
 
 /// What lies in files and decides about TLS with the relay.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Files {
+pub(crate) struct RelayFiles {
     /// Who vouches for it; nobody without TLS.
     pub(crate) roots: Option<ServerRoots>,
     /// What it is shown, if it asks.
@@ -52,7 +52,7 @@ pub(crate) struct Carried {
 impl Transports {
     pub(crate) fn new(
         relay: &RelayConfig,
-        files: Files,
+        files: RelayFiles,
         metrics: Metrics,
     ) -> Result<Self, StartError> {
         let offering = |alpn| {
@@ -76,7 +76,7 @@ impl Transports {
     ) -> Self {
         Self {
             url: relay.url.clone(),
-            files: Files::default(),
+            files: RelayFiles::default(),
             http2,
             websocket,
             websocket_first: None,
@@ -205,7 +205,7 @@ fn opened(
     (Opened { tunnel, calls }, driver)
 }
 
-impl Files {
+impl RelayFiles {
     /// Those that the configuration names.
     pub(crate) fn load(relay: &RelayConfig, metrics: &Metrics) -> Result<Self, StartError> {
         let load = || {
