@@ -13,12 +13,12 @@ pub mod backoff;
 mod chain;
 mod config_file;
 pub mod exit;
+mod how_long;
 pub mod logging;
 mod replica;
 pub mod reread;
 pub mod secret_file;
 pub mod signals;
-mod span;
 
 pub mod shards;
 
@@ -31,8 +31,8 @@ pub mod metrics;
 pub use chain::chain;
 pub use config_file::{BadConfigFile, ConfigFile};
 pub use exit::Exit;
+pub use how_long::how_long;
 pub use replica::replica_name;
 pub use reread::Reread;
 pub use shards::{ShardId, Shards};
 pub use signals::Stop;
-pub use span::span;

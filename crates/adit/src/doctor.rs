@@ -11,7 +11,7 @@ mod job;
 mod network;
 mod print;
 mod relay;
-mod span;
+mod when;
 
 use adit_process::Exit;
 use anyhow::{Context, anyhow};

@@ -19,8 +19,8 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::{CA_AS_OWN, Certificate, TlsError, pem, provider, since_1970};
+use crate::how_long;
 use crate::reread::{Kept, Looks};
-use crate::span;
 
 /// Where the certificate chain and its key lie, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl OwnCertificate {
     /// For people.
     fn remaining(&self) -> String {
         let remaining = self.not_after().duration_since(SystemTime::now());
-        span(remaining.unwrap_or(Duration::ZERO))
+        how_long(remaining.unwrap_or(Duration::ZERO))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use adit_process::span;
+use adit_process::how_long;
 use bytes::Bytes;
 use http::header::DATE;
 use http::{HeaderMap, Request};
@@ -25,7 +25,7 @@ pub(super) async fn check(check: Check, way: &Way, url: &str, report: &mut Repor
         Ok(ahead) => (ahead, "ahead of"),
         Err(behind) => (behind.duration(), "behind"),
     };
-    let what = format!("this machine's is {} {way} the relay's", span(apart));
+    let what = format!("this machine's is {} {way} the relay's", how_long(apart));
     let advice = "set this machine's clock by NTP: certificates and tokens are judged by the time";
     if apart > FAR_APART {
         report.failed(check, what, advice);

@@ -12,7 +12,7 @@ use adit_process::chain;
 use adit_process::tls::{CA_AS_OWN, Certificate, Witness};
 
 use super::finding::{Check, Hop, Report};
-use super::span::{day, from};
+use super::when::{day, from};
 
 pub(super) const NAME: Check = Check::new("name", Hop::Network);
 pub(super) const CONNECT: Check = Check::new("connect", Hop::Network);

@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use adit_agent::dial::DialError;
-use adit_process::{chain, span};
+use adit_process::{chain, how_long};
 use bytes::Bytes;
 use http::header::{
     CONNECTION, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE as UPGRADE_FIELD,
@@ -25,7 +25,7 @@ use super::grant::REFUSED;
 use super::token;
 use super::watch::{Held, NoWatch, hold, lasting_seconds};
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::span::from;
+use crate::doctor::when::from;
 use crate::exchange::{Answer, NoAnswer, beside, in_origin_form, in_time, whole};
 use crate::kubeconfig::Reachable;
 use crate::kubernetes_status::Status;
@@ -106,7 +106,7 @@ fn quiet(
         return Err(format!(
             "the token ends {}, and the relay then ends what runs under it, so {} of silence would say nothing of the network: name less by --idle, or try it early in a job with a longer timeout",
             from(now, end),
-            span(idle),
+            how_long(idle),
         ));
     }
     let watch = watch(access, agent, namespace, lasts);
@@ -137,12 +137,18 @@ fn silent(silence: Silence, namespace: &str, report: &mut Report) {
     let mut dead = Vec::new();
     match &silence.watch {
         Ok(Held::Until(after)) => {
-            dead.push(format!("a silent watch was dead after {}", span(*after)));
+            dead.push(format!(
+                "a silent watch was dead after {}",
+                how_long(*after)
+            ));
         }
         Ok(Held::Through) | Err(_) => {}
     }
     if let Held::Until(after) = silence.socket {
-        dead.push(format!("a silent WebSocket was dead after {}", span(after)));
+        dead.push(format!(
+            "a silent WebSocket was dead after {}",
+            how_long(after)
+        ));
     }
     let is_alive = dead.is_empty();
     if !is_alive {
@@ -150,7 +156,7 @@ fn silent(silence: Silence, namespace: &str, report: &mut Report) {
     }
     match silence.watch {
         Ok(_) if is_alive => {
-            let asked = span(silence.asked);
+            let asked = how_long(silence.asked);
             let what = format!("a watch and a WebSocket live through {asked} of silence");
             report.ok(IDLE, what);
         }

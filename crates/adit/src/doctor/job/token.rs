@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::access::Holder;
 use crate::doctor::finding::{Check, Hop, Report};
-use crate::doctor::span::from;
+use crate::doctor::when::from;
 use crate::kubernetes_status::printable;
 
 pub(super) const TOKEN: Check = Check::new("token", Hop::Client);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Such as `3 days`, or `2 s`.
 #[must_use]
-pub fn span(time: Duration) -> String {
+pub fn how_long(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
     // Two of them, so that 61 minutes are not an hour.
@@ -27,7 +27,7 @@ mod tests {
             (172_800, "2 days"),
         ];
         for (seconds, told) in cases {
-            assert_eq!(span(Duration::from_secs(seconds)), told);
+            assert_eq!(how_long(Duration::from_secs(seconds)), told);
         }
     }
 }

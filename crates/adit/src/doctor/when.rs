@@ -2,13 +2,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use adit_process::span;
+use adit_process::how_long;
 
 /// Such as `in 3 days`, or `3 days ago`.
 pub(super) fn from(now: SystemTime, then: SystemTime) -> String {
     match then.duration_since(now) {
-        Ok(left) => format!("in {}", span(left)),
-        Err(past) => format!("{} ago", span(past.duration())),
+        Ok(left) => format!("in {}", how_long(left)),
+        Err(past) => format!("{} ago", how_long(past.duration())),
     }
 }
 
