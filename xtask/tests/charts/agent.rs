@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::both;
-use crate::chart::PEM;
+use crate::chart::{HOME, PEM};
 use crate::effects::{Effect, value};
 
 pub(super) fn effects() -> Vec<Effect> {
@@ -133,14 +133,30 @@ fn of_flux() -> Vec<Effect> {
                 "resourceNames": ["http:webhook-receiver:80"], "verbs": ["create"],
             }]))
             .makes("RoleBinding adit-agent-flux-webhook in other"),
-        value("flux.webhookReceiverUrl", "http://webhook-receiver.flux.svc.cluster.local:8080")
+        receivers_at("http://webhook-receiver.flux.svc.cluster.local:8080", "flux"),
+        receivers_at("https://webhook-receiver.flux", "flux"),
+        receivers_at("http://webhook-receiver", HOME),
+        receivers_at("http://webhook-receiver:8080/", HOME),
+        value("flux.webhookReceiverUrl", "http://webhook-receivers.flux")
             .beside(gitlab)
             .stands_at(CONFIG, "/data/agent.yaml/flux/webhook_receiver_url")
-            .gives(POLICY, "/spec/egress/2", json!({
-                "to": [{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "flux" } } }],
-                "ports": [{ "port": 9292, "protocol": "TCP" }],
-            })),
+            .takes_away(POLICY, "/spec/egress/2"),
     ]
+}
+
+/// Flux's own Service, wherever it is.
+fn receivers_at(url: &str, namespace: &str) -> Effect {
+    value("flux.webhookReceiverUrl", url)
+        .beside(json!({ "flux": { "gitlabUrl": "https://gitlab.example.com" } }))
+        .stands_at(CONFIG, "/data/agent.yaml/flux/webhook_receiver_url")
+        .gives(
+            POLICY,
+            "/spec/egress/2",
+            json!({
+                "to": [{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace } } }],
+                "ports": [{ "port": 9292, "protocol": "TCP" }],
+            }),
+        )
 }
 
 fn of_rights() -> Vec<Effect> {
