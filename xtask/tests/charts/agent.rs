@@ -39,7 +39,7 @@ fn of_the_relay() -> Vec<Effect> {
             .gives(CONFIG, "/data/agent.yaml/relay/client_certificate", "/etc/adit/client/tls.crt")
             .gives(CONFIG, "/data/agent.yaml/relay/client_key", "/etc/adit/client/tls.key"),
         value("checkFiles", false)
-            .lets_pass(json!({ "config": { "relay": { "ca_file": "/own/ca.pem" } } }), "the pod has no /own/ca.pem")
+            .lets_pass(json!({ "config": { "relay": { "ca_file": "/own/ca.pem" } } }), "the pod is not known to have /own/ca.pem")
             .gives(CONFIG, "/data/agent.yaml/relay/ca_file", "/own/ca.pem"),
         value("token.secretName", "own")
             .alone()

@@ -177,24 +177,24 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
         ),
         (
             of_config(json!({ "relay": { "ca_file": "/ca.pem" } })),
-            "config.relay.ca_file: the pod has no /ca.pem: mount the Secret or ConfigMap",
+            "config.relay.ca_file: the pod is not known to have /ca.pem: mount the Secret or ConfigMap",
         ),
         (
             of_config(json!({ "relay": { "ca_file": "/etc/adit/config/ca.pem" } })),
-            "config.relay.ca_file: the pod has no /etc/adit/config/ca.pem: set relay.ca, or mount",
+            "config.relay.ca_file: the pod is not known to have /etc/adit/config/ca.pem: set relay.ca, or mount",
         ),
         (
             of_config(json!({ "relay": {
                 "client_certificate": "/etc/adit/client/tls.crt", "client_key": "/etc/adit/client/tls.key",
             } })),
-            "config.relay.client_certificate: the pod has no /etc/adit/client/tls.crt: set relay.clientCertificate.secretName, or mount",
+            "config.relay.client_certificate: the pod is not known to have /etc/adit/client/tls.crt: set relay.clientCertificate.secretName, or mount",
         ),
         (
             json!({
                 "token": { "key": "agent.token" },
                 "config": { "relay": { "token_file": "/etc/adit/token/agent.token" } },
             }),
-            "config.relay.token_file: the pod has no /etc/adit/token/agent.token: mount",
+            "config.relay.token_file: the pod is not known to have /etc/adit/token/agent.token: mount",
         ),
         (
             json!({ "nameOverride": "a_b" }),
@@ -276,22 +276,22 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
         ),
         (
             of_config(json!({ "tunnel": { "client_ca_file": "/x" } })),
-            "config.tunnel.client_ca_file: the pod has no /x: mount the Secret or ConfigMap",
+            "config.tunnel.client_ca_file: the pod is not known to have /x: mount the Secret or ConfigMap",
         ),
         (
             of_config(json!({ "tunnel": { "client_ca_file": "/etc/adit/client-ca/ca.crt" } })),
-            "config.tunnel.client_ca_file: the pod has no /etc/adit/client-ca/ca.crt: set clientCa.configMapName, or mount",
+            "config.tunnel.client_ca_file: the pod is not known to have /etc/adit/client-ca/ca.crt: set clientCa.configMapName, or mount",
         ),
         (
             json!({
                 "clientCa": { "configMapName": "cas", "key": "bundle.pem" },
                 "config": { "admin": { "token_file": "/etc/adit/client-ca/bundle.pem" } },
             }),
-            "config.admin.token_file: the pod has no /etc/adit/client-ca/bundle.pem: mount",
+            "config.admin.token_file: the pod is not known to have /etc/adit/client-ca/bundle.pem: mount",
         ),
         (
             of_config(json!({ "admin": { "token_file": "/x/token" } })),
-            "config.admin.token_file: the pod has no /x/token: ",
+            "config.admin.token_file: the pod is not known to have /x/token: ",
         ),
         (
             of_config(json!({ "listen": { "tls_ended_before": true } })),
@@ -525,10 +525,12 @@ fn files_that_are_there_are_not_asked_for() {
     ] {
         chart.rendered(&over(&config(file), &beside));
     }
-    // Of a Secret of this type and of a ConfigMap, what is in them is known.
+    // A Secret of this type may have more than its three: that is not known, and so it is said.
     for file in ["/etc/adit/tls/token", "/etc/adit/config/token"] {
         let said = chart.refusal_of(&config(file));
-        let instead = format!("the pod has no {file}: mount the Secret or ConfigMap that has it");
+        let instead = format!(
+            "the pod is not known to have {file}: mount the Secret or ConfigMap that has it"
+        );
         assert!(said.contains(&instead), "{said}");
     }
     let marked = json!({ "podAnnotations": { "a": "b" }, "podLabels": { "a": "b" } });
@@ -541,7 +543,7 @@ fn files_that_are_there_are_not_asked_for() {
         &mount("/etc/adit/secrets"),
     ));
     assert!(
-        said.contains("the pod has no /etc/adit/secretstoken"),
+        said.contains("the pod is not known to have /etc/adit/secretstoken"),
         "{said}"
     );
     let read_only =
@@ -585,7 +587,9 @@ fn files_of_the_agents_pod_may_be_named() {
         &collector("/etc/adit/client/ca.pem", "/etc/ssl/a"),
     ));
     assert!(
-        said.contains("config.traces.ca_file: the pod has no /etc/adit/client/ca.pem"),
+        said.contains(
+            "config.traces.ca_file: the pod is not known to have /etc/adit/client/ca.pem"
+        ),
         "{said}"
     );
 }

@@ -78,7 +78,7 @@ fn of_certificates() -> Vec<Effect> {
             "name": "tls", "secret": { "secretName": "certificate", "defaultMode": 0o440 },
         })),
         value("checkFiles", false)
-            .lets_pass(json!({ "config": { "admin": { "token_file": "/own/token" } } }), "the pod has no /own/token")
+            .lets_pass(json!({ "config": { "admin": { "token_file": "/own/token" } } }), "the pod is not known to have /own/token")
             .gives(CONFIG, "/data/relay.yaml/admin/token_file", "/own/token"),
         value("clientCa.configMapName", "cas")
             .alone()

@@ -91,7 +91,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
-{{/* Those of them that no volume of the pod has, and adit's image neither. */}}
+{{/* Those of them that no volume of the pod is known to have, and adit's image neither. */}}
 {{- define "adit.missingFiles" -}}
 {{- $folders := concat (include "adit.mounts" . | splitList " ") (list "/etc/ssl" "/etc/pki" "/usr") -}}
 {{- range .Values.extraVolumeMounts -}}
@@ -109,7 +109,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- if not $has -}}
 {{- $value := get (include "adit.broughtBy" $ | fromYaml) $file -}}
-{{ printf "%s: the pod has no %s: %smount the Secret or ConfigMap that has it by extraVolumes and extraVolumeMounts, or set checkFiles to false if the image or a webhook brings it\n" (splitList " " . | first) $file (ternary (printf "set %s, or " $value) "" (ne $value "")) }}
+{{ printf "%s: the pod is not known to have %s: %smount the Secret or ConfigMap that has it by extraVolumes and extraVolumeMounts, or set checkFiles to false if the image, a webhook or another key of a Secret brings it\n" (splitList " " . | first) $file (ternary (printf "set %s, or " $value) "" (ne $value "")) }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
