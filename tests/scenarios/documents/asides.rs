@@ -13,7 +13,7 @@ use super::{
 
 /// Said in passing, and done by these in the same words; none: it is no program of ours, or changes the reader's machine, or is how all of
 /// this is tested and measured.
-const ELSEWHERE: [(&str, &[&str]); 22] = [
+const ELSEWHERE: [(&str, &[&str]); 23] = [
     ("adit <command> --help", &["crates/adit/tests/cli/help.rs"]),
     (
         "adit access explain --free",
