@@ -2,10 +2,11 @@
 //! itself.
 
 use adit_process::chain;
+use adit_process::tls::H2;
 use adit_relay::{StartError, Trial};
 
 use super::certificate::TAKEN;
-use super::running::{Relay, accepts, could_listen};
+use super::running::{Relay, could_listen, listens};
 use crate::doctor::finding::{Check, Hop, Report};
 use crate::doctor::network::of_own;
 
@@ -30,6 +31,9 @@ pub(super) async fn check(trial: &Trial, relay: Relay, report: &mut Report) {
     };
     match relay {
         Relay::Absent => could_listen(GITLAB_API, api.address, StartError::gitlab_api, report),
-        Relay::Runs => accepts(GITLAB_API, "gitlab_api.address", api.address, report).await,
+        Relay::Runs => {
+            let port = (api.address, api.tls.as_ref());
+            listens(GITLAB_API, "gitlab_api", port, &[H2], report).await;
+        }
     }
 }

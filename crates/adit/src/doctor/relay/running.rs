@@ -1,7 +1,7 @@
 //! Checks `admin`, `port`, `ready`, `version` and `gitaly`: does the relay run, and if not, could it? And does it reach Gitaly, of which
 //! GitLab tells it alone where it is?
 //!
-//! What answers on the admin port as a relay does is taken for this one, unless the public port shows another certificate than this one's.
+//! What answers on the admin port as a relay does is taken for this one, unless another port shows another certificate than this one's.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use adit_agent::dial::{DialError, Dialler, Tls};
 use adit_process::chain;
 use adit_process::net::{ReusePort, listen};
 use adit_process::tls::{CertificateFiles, ClientTls, H2, HTTP_1_1, TlsError, Witness};
-use adit_relay::{AdminConfig, FrontDoorConfig, StartError, Trial};
+use adit_relay::{AdminConfig, StartError, Trial};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
@@ -56,7 +56,8 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) -> Relay {
             admin.told()
         );
         report.ok(ADMIN, told);
-        public_port(&config.front_door, report).await;
+        let public = (address, config.front_door.tls.as_ref());
+        listens(PORT, "listen", public, &[H2, HTTP_1_1], report).await;
         ready(admin, report).await;
         let metrics = admin.ask("/metrics").await.ok();
         let metrics = metrics.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
@@ -157,41 +158,47 @@ fn stranger(why: &DialError, witness: &Witness) -> Option<String> {
     Some(told(&witness.shown()?))
 }
 
-/// Whether the relay that runs is the one of this file: where that says, it listens, and shows the certificate of the file.
-async fn public_port(config: &FrontDoorConfig, report: &mut Report) {
-    let address = config.address;
+/// Whether the relay that runs is the one of this file: where the section says, it listens, and shows the certificate of the file.
+pub(super) async fn listens(
+    check: Check,
+    section: &str,
+    (address, tls): (SocketAddr, Option<&CertificateFiles>),
+    alpn: &[&[u8]],
+    report: &mut Report,
+) {
     // What is wrong with the certificate was told by now.
-    let known = known(address, config.tls.as_ref(), &[H2, HTTP_1_1]).ok();
+    let known = known(address, tls, alpn).ok();
     if let Some((dialler, Some(witness))) = known {
         match dialler.dial().await {
             Ok(_) => {
                 let what = format!("{address} takes connections, and shows its certificate");
-                report.ok(PORT, what);
+                report.ok(check, what);
                 return;
             }
             Err(why) => {
                 if let Some(other) = stranger(&why, &witness) {
                     let what = format!(
-                        "another relay, or one with an older certificate, is there: {address} shows another than that of listen.certificate: {other}"
+                        "another relay, or one with an older certificate, is there: {address} shows another than that of {section}.certificate: {other}"
                     );
-                    report.failed(PORT, what, OTHER_RELAY);
+                    report.failed(check, what, OTHER_RELAY);
                     return;
                 }
             }
         }
     }
     // Without TLS, or with what a balancer says before it, nobody is told from another.
-    accepts(PORT, "listen.address", address, report).await;
+    accepts(check, section, address, report).await;
 }
 
-/// Whether a relay that runs listens where `key` says.
-pub(super) async fn accepts(check: Check, key: &str, address: SocketAddr, report: &mut Report) {
+/// Whether a relay that runs listens where the section says.
+async fn accepts(check: Check, section: &str, address: SocketAddr, report: &mut Report) {
     let connected = timeout(PATIENCE, TcpStream::connect(reachable(address))).await;
     match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(_) => report.ok(check, format!("{address} takes connections")),
         Err(error) => {
-            let what =
-                format!("the relay runs, and {address} ({key}) takes no connection: {error}");
+            let what = format!(
+                "the relay runs, and {address} ({section}.address) takes no connection: {error}"
+            );
             let advice = "it is stopping, or runs with another file: look at the relay's log";
             report.failed(check, what, advice);
         }
@@ -307,4 +314,4 @@ pub(super) fn could_listen(
     }
 }
 
-const OTHER_RELAY: &str = "a relay that runs takes up a new file by itself, within ten seconds: its log says why it has not; otherwise stop the other relay, or give this one other ports: listen.address, admin.address";
+const OTHER_RELAY: &str = "a relay that runs takes up a new file by itself, within ten seconds: its log says why it has not; otherwise stop the other relay, or give this one other ports: listen.address, admin.address, gitlab_api.address";

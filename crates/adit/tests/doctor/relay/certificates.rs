@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_tests::pki::Pki;
-use adit_tests::{gitlab, relay, scenario};
+use adit_tests::{TestRelay, gitlab, relay, scenario};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
@@ -69,6 +69,49 @@ fn replaced(config: &str, field: &str, path: &Path) -> String {
         }
     });
     lines.collect()
+}
+
+/// Nothing is counted of the look at it, unless it speaks no TLS.
+#[test]
+fn port_for_gitlab_of_a_relay_that_runs_is_known_by_its_certificate() {
+    scenario(async {
+        let gitlab = gitlab().start().await;
+        let secret = format!("api_secret_file: '{}'", gitlab.secret_file().display());
+        let relay = || {
+            let relay = relay().asking(&gitlab, &secret);
+            relay.with("gitlab_api", "address", "127.0.0.1:0")
+        };
+        let config_of = |relay: &TestRelay| {
+            let config = relay.config();
+            config.replace("127.0.0.1:0", &relay.gitlab_api().to_string())
+        };
+        let (ours, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let (certificate, key) = Pki::new("GitLab's CA").write_server(ours.path());
+        Pki::new("another CA").write_server(other.path());
+        let running = relay()
+            .with("gitlab_api", "certificate", certificate.display())
+            .with("gitlab_api", "key", key.display());
+        let running = running.start().await;
+        let config = config_of(&running);
+        let well = examined(&config).await;
+        let told = well.what("gitlab_api");
+        assert!(told.ends_with("and shows its certificate"), "{well}");
+        let failed = "adit_relay_handshakes_failed_total";
+        assert_eq!(running.metrics().await.sum(failed), 0.0);
+        let [ours_at, other_at] = [&ours, &other].map(|folder| folder.path().display().to_string());
+        let stranger = examined(&config.replace(&ours_at, &other_at)).await;
+        stranger.is_broken_at("gitlab_api", "relay", "that of gitlab_api.certificate");
+        let told = stranger.what("gitlab_api");
+        assert!(told.contains("issued by `GitLab's CA`"), "{stranger}");
+        running.stop().await;
+
+        let plain = relay().start().await;
+        let well = examined(&config_of(&plain)).await;
+        assert_eq!(well.outcome("gitlab_api"), "ok", "{well}");
+        let failed = format!("{failed}{{reason=\"tls\"}}");
+        plain.until_metric(&failed, |count| count == 1.0).await;
+        plain.stop().await;
+    });
 }
 
 /// Its admin port answers as this one's would.
