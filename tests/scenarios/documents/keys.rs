@@ -395,6 +395,23 @@ const CHART_OF_THE_AGENT: Chart = Chart {
     name: "adit-agent",
     decides: &[
         ("relay.url", "the value relay.url names the relay"),
+        ("ceiling.agent", "the value ceiling.agent says it"),
+        ("ceiling.users", "the value ceiling.users says it"),
+        ("ceiling.groups", "the value ceiling.groups says it"),
+        ("ceiling.namespaces", "the value ceiling.namespaces says it"),
+        (
+            "ceiling.cluster_scope",
+            "the value ceiling.clusterScope says it",
+        ),
+        ("ceiling.verbs", "the value ceiling.verbs says it"),
+        (
+            "ceiling.subresources",
+            "the value ceiling.subresources says it",
+        ),
+        (
+            "flux",
+            "the values flux.gitlabUrl, flux.namespaces and flux.webhookReceiverUrl say it, and give the roles that it needs",
+        ),
         ("admin.address", "it is 0.0.0.0:8152 in the pod"),
     ],
     forms: &[

@@ -123,6 +123,19 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             of_config(json!({ "relay": { "url": "https://other.example.com" } })),
             "at '/config/relay/url': value must be 'left out: the value relay.url names the relay'",
         ),
+        // There are values for these, of which more comes than this.
+        (
+            of_config(json!({ "ceiling": { "cluster_scope": true } })),
+            "at '/config/ceiling/cluster_scope': value must be 'left out: the value ceiling.clusterScope says it'",
+        ),
+        (
+            of_config(json!({ "ceiling": { "verbs": ["get"] } })),
+            "at '/config/ceiling/verbs': value must be 'left out: the value ceiling.verbs says it'",
+        ),
+        (
+            of_config(json!({ "flux": { "gitlab_url": "https://gitlab.example.com" } })),
+            "at '/config/flux': value must be 'left out: the values flux.gitlabUrl, flux.namespaces and flux.webhookReceiverUrl say it, ",
+        ),
         (
             of_config(json!({ "drain_gracee": "20s" })),
             "at '/config': additional properties 'drain_gracee' not allowed",

@@ -14,7 +14,7 @@ use super::{path::Path, tables::Row};
 /// What a chart has for `config` beside the program's keys.
 pub(super) struct Chart {
     pub(super) name: &'static str,
-    /// Keys that it writes itself, and by what it does.
+    /// Keys and sections that it writes itself, and by what it does.
     pub(super) decides: &'static [(&'static str, &'static str)],
     pub(super) forms: &'static [Form],
     /// Sections with keys that stand there only with another: the one, the other.
@@ -91,18 +91,27 @@ impl Chart {
         format!("{before}{text}{}{after}", END.trim_start_matches("\n    }"))
     }
 
+    /// What is said of a key that the chart writes itself.
+    fn decided(&self, key: &str) -> Option<String> {
+        let (_, by) = self.decides.iter().find(|(decided, _)| *decided == key)?;
+        Some(format!("left out: {by}"))
+    }
+
     fn value(&self, key: &str, takes: &str) -> Value {
-        if let Some((_, by)) = self.decides.iter().find(|(decided, _)| *decided == key) {
-            return json!({ "const": format!("left out: {by}") });
+        let form = self.forms.iter().find(|form| form.keys.contains(&key));
+        let one = form.map(|form| written_as(form.pattern, form.words));
+        match (self.decided(key), one) {
+            (Some(instead), None) => json!({ "const": instead }),
+            // The chart's own value refers to it.
+            (Some(instead), Some(one)) => {
+                json!({ "const": instead, "definitions": { "one": one } })
+            }
+            (None, None) => kind(takes),
+            (None, Some(one)) if takes.starts_with("list of ") => {
+                json!({ "type": "array", "items": one })
+            }
+            (None, Some(one)) => one,
         }
-        let Some(form) = self.forms.iter().find(|form| form.keys.contains(&key)) else {
-            return kind(takes);
-        };
-        let one = written_as(form.pattern, form.words);
-        if takes.starts_with("list of ") {
-            return json!({ "type": "array", "items": one });
-        }
-        one
     }
 
     fn add(&self, node: &Node, key: &str, indent: &str, text: &mut String) {
@@ -116,6 +125,9 @@ impl Chart {
                 .unwrap();
                 self.add(each, key, &format!("{indent}  "), text);
                 write!(text, "\n{indent}}}").unwrap();
+            }
+            Node::Section(_) if self.decided(key).is_some() => {
+                write!(text, "{}", json!({ "const": self.decided(key) })).unwrap();
             }
             Node::Section(keys) => {
                 writeln!(text, "{{\n{indent}  \"type\": \"object\",").unwrap();
