@@ -75,6 +75,28 @@ fn every_object_has_the_labels_of_all() {
     }
 }
 
+/// Of one name they would share what is in no namespace of theirs, and helm lets nobody have what another release has.
+#[test]
+fn agents_of_two_names_share_nothing() {
+    let Some(chart) = Chart::agent("agents_of_two_names_share_nothing") else {
+        return;
+    };
+    let values = json!({
+        "rbac": { "namespaces": ["shop"] },
+        "serviceMonitor": { "enabled": true },
+        "flux": {
+            "gitlabUrl": "https://gitlab.example.com",
+            "webhookReceiverUrl": "/api/v1/namespaces/flux-system/services/http:webhook-receiver:80/proxy",
+        },
+    });
+    let one = chart.rendered(&values);
+    let other = chart.rendered(&over(&values, &json!({ "fullnameOverride": "other" })));
+    assert_eq!(one.len(), other.len());
+    for key in one.keys() {
+        assert!(!other.contains_key(key), "both have {key}");
+    }
+}
+
 /// What the pods read changes, and so they are replaced.
 #[test]
 fn a_change_of_the_configuration_is_a_rollout() {
