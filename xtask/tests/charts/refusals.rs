@@ -202,6 +202,18 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             } })),
             "config.relay.client_certificate: the pod is not known to have /etc/adit/client/tls.crt: set relay.clientCertificate.secretName, or mount",
         ),
+        // One of both would be lost.
+        (
+            json!({ "relay": { "ca": PEM }, "config": { "relay": { "ca_file": "/etc/ssl/own.pem" } } }),
+            "relay.ca, config.relay.ca_file: both say whom to believe",
+        ),
+        (
+            json!({
+                "relay": { "clientCertificate": { "secretName": "certificate" } },
+                "config": { "relay": { "client_certificate": "/etc/ssl/a.pem", "client_key": "/etc/ssl/a.key" } },
+            }),
+            "relay.clientCertificate.secretName, config.relay.client_certificate: both say what",
+        ),
         (
             json!({
                 "token": { "key": "agent.token" },
@@ -320,6 +332,13 @@ fn the_relays_chart_refuses_values_that_would_not_work() {
                 "config": { "listen": { "tls_ended_before": true, "proxy_protocol_from": ["10.0.7.9"] } },
             }),
             "clientCa.configMapName: where TLS ends before the relay",
+        ),
+        (
+            json!({
+                "clientCa": { "configMapName": "cas" },
+                "config": { "tunnel": { "client_ca_file": "/etc/ssl/own.pem" } },
+            }),
+            "clientCa.configMapName, config.tunnel.client_ca_file: both say who issues",
         ),
         (
             of_config(json!({ "audit": { "to": "file", "file": "/var/log/adit/audit.log" } })),

@@ -78,6 +78,13 @@ volumeattributesclasses.storage.k8s.io
 {{- end }}
 
 {{- define "adit.mistakes" -}}
+{{- $relay := .Values.config.relay | default dict -}}
+{{- if and .Values.relay.ca $relay.ca_file -}}
+{{ printf "relay.ca, config.relay.ca_file: both say whom to believe for the relay: leave one out\n" }}
+{{- end -}}
+{{- if and .Values.relay.clientCertificate.secretName (or $relay.client_certificate $relay.client_key) -}}
+{{ printf "relay.clientCertificate.secretName, config.relay.client_certificate: both say what the relay is shown: leave one out\n" }}
+{{- end -}}
 {{- $outside := include "adit.outsideNamespaces" . | replace "\n" " " | splitList " " -}}
 {{- range $at, $rule := .Values.rbac.inNamespace -}}
 {{- range $resource := $rule.resources -}}

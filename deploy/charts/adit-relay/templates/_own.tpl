@@ -69,6 +69,9 @@ yes
 {{- end }}
 
 {{- define "adit.mistakes" -}}
+{{- if and .Values.clientCa.configMapName (.Values.config.tunnel | default dict).client_ca_file -}}
+{{ printf "clientCa.configMapName, config.tunnel.client_ca_file: both say who issues to agents: leave one out\n" }}
+{{- end -}}
 {{- if and .Values.clientCa.configMapName (include "adit.tlsEndedBefore" .) -}}
 {{ printf "clientCa.configMapName: where TLS ends before the relay (config.listen.tls_ended_before), it does not see what an agent shows: leave one of both out\n" }}
 {{- end -}}
