@@ -9,9 +9,11 @@ use crate::kubernetes_status::printable;
 /// All of it.
 pub(super) fn of(report: &Report) -> String {
     let mut text = format!(
-        "relay {}, up since {}, {} running{}\n",
+        "relay {}, up since {}, {} of {} connected, {} running{}\n",
         report.version,
         report.since,
+        report.connected,
+        counted(report.agents.count, "agent"),
         counted(report.requests, "request"),
         if report.draining { ", draining" } else { "" },
     );

@@ -39,7 +39,7 @@ fn status_is_laid_out_for_people() {
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
     for row in [
-        "relay 1.2.3, up since 2026-11-25T20:00:00Z, 3 requests running",
+        "relay 1.2.3, up since 2026-11-25T20:00:00Z, 1 of 3 agents connected, 3 requests running",
         "PROBLEM gitlab: GitLab does not answer",
         "group/app:demo 7 pod-a [2J (draining) 1.2.2 v1.36.0 2026-11-25T20:00:01Z 1.3 ms 2 ab12",
         "group/app:old 8 offline since 2026-11-25T21:00:00Z",
