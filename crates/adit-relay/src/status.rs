@@ -121,7 +121,7 @@ impl Status {
             since: Moment(self.started).to_string(),
             draining: self.stop.is_draining(),
             requests: self.in_flight.running(),
-            connected: agents.iter().filter(|one| !one.tunnels.is_empty()).count(),
+            connected: Some(agents.iter().filter(|one| !one.tunnels.is_empty()).count()),
             agents: self.agents(&agents),
             streams: self.streams(),
             refusals: self.metrics.refusals_of_the_last_hour(),

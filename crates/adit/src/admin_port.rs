@@ -19,6 +19,8 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::exchange::{Answer, NoAnswer, exchange};
 use crate::failure::{Ends, Failure};
@@ -227,9 +229,16 @@ impl AdminPort {
 
     /// What the relay is doing now.
     pub(crate) async fn report(&self) -> Result<Report, Failure> {
+        self.said().await.map(|(report, _)| report)
+    }
+
+    /// The same, and in the relay's own words, which may be more.
+    pub(crate) async fn said(&self) -> Result<(Report, Value), Failure> {
         let asked = async {
             let answer = self.ask(Method::GET, "/status", None).await?;
-            serde_json::from_slice(&answer).map_err(AskError::Answer)
+            let said = serde_json::from_slice(&answer).map_err(AskError::Answer)?;
+            let report = Report::deserialize(&said).map_err(AskError::Answer)?;
+            Ok((report, said))
         };
         asked
             .await

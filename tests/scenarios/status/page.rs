@@ -18,7 +18,7 @@ const HOST: &str = "Host: localhost\r\n";
 fn agents_that_are_not_shown_are_counted_as_connected() {
     scenario(async {
         let world = World::of(kube(), relay().behind_others(1000)).await;
-        let shown = until(&world.relay, |report| report.connected == 1).await;
+        let shown = until(&world.relay, |report| report.connected == Some(1)).await;
         assert_eq!((shown.agents.count, shown.agents.left_out()), (1003, 3));
         let is_away = |agent: &Agent| agent.replicas.is_empty();
         assert!(shown.agents.shown.iter().all(is_away));

@@ -1,5 +1,6 @@
 //! The words in which a relay tells operators what is happening: what `/status` answers, as JSON, and `adit status` reads.
-//! Invariant: no token is in it, no body, and nothing that stands behind the `?` of a path.
+//! Invariants: no token is in it, no body, and nothing that stands behind the `?` of a path. Whoever reads it may be newer than the relay,
+//! or older: a field that has come since the first version may be missing, and one that is not known is passed over.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,9 @@ pub struct Report {
     pub draining: bool,
     /// Requests that run now, short ones among them.
     pub requests: usize,
-    /// How many agents are connected, those among them that are not shown.
-    pub connected: usize,
+    /// How many agents are connected, those among them that are not shown. Older relays do not say it: see [`Report::connected`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected: Option<usize>,
     /// By id; those that the configuration names, and those that were asked for since the start.
     pub agents: First<Agent>,
     /// What runs now and lasts, the oldest first.
@@ -29,6 +31,16 @@ pub struct Report {
     /// What the last hour was like.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub history: History,
+}
+
+impl Report {
+    /// How many agents are connected; of an older relay's, those that are shown.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        let shown = self.agents.shown.iter();
+        self.connected
+            .unwrap_or_else(|| shown.filter(|agent| !agent.replicas.is_empty()).count())
+    }
 }
 
 /// The last hour in pieces of equal length, the oldest first: each list has a value for each piece. Shorter after a start.

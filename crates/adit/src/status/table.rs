@@ -12,7 +12,7 @@ pub(super) fn of(report: &Report) -> String {
         "relay {}, up since {}, {} of {} connected, {} running{}\n",
         report.version,
         report.since,
-        report.connected,
+        report.connected(),
         counted(report.agents.count, "agent"),
         counted(report.requests, "request"),
         if report.draining { ", draining" } else { "" },

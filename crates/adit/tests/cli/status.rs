@@ -98,6 +98,68 @@ fn status_as_json_is_what_the_relay_said() {
     );
 }
 
+/// All that the first version said. It stays as it is: what comes later is not asked of it.
+const FIRST: &str = r#"{"version":"0.1.0","since":"2026-11-25T20:00:00Z","draining":false,"requests":3,
+"agents":{"count":3,"shown":[
+{"id":7,"name":"group/app:demo","replicas":[{"replica":"pod-a","version":"0.1.0","kubernetes":"v1.36.0","tunnel":"ab12",
+"since":"2026-11-25T20:00:01Z","streams":2,"draining":false}]},
+{"id":8,"replicas":[]}]},
+"streams":{"count":1,"shown":[{"request_id":"5b0c9e7d21f4a386","agent":7,"agent_name":"group/app:demo",
+"login":"dev1","verb":"create","resource":"pods/exec","kind":"exec","age":75,"request_bytes":5,"answer_bytes":20480}]},
+"refusals":{"token_expired":4},"problems":[{"about":"gitlab","message":"GitLab does not answer"}]}"#;
+
+#[test]
+fn status_of_the_first_version_is_read_by_each_later_one() {
+    let relay = FakeRelay::answering("200 OK", FIRST);
+    let output = status(&relay, &[]).output().unwrap();
+    let text = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for told in ["1 of 3 agents connected", "exec", "token_expired"] {
+        assert!(text.contains(told), "{told} is not in\n{text}");
+    }
+    relay.request.join().unwrap();
+}
+
+#[test]
+fn status_of_a_later_version_is_read_and_passed_on_whole() {
+    let later = STATUS
+        .replacen('{', r#"{"tomorrow":[1],"#, 1)
+        .replace(r#"{"id":"#, r#"{"colour":"red","id":"#)
+        .replace(r#"{"every":"#, r#"{"p50_ms":[],"every":"#);
+    let later: &'static str = later.leak();
+    let relay = FakeRelay::answering("200 OK", later);
+    let output = status(&relay, &[]).output().unwrap();
+    let text = stdout(&output);
+    assert!(text.contains("group/app:demo"), "{}", stderr(&output));
+    let relay = FakeRelay::answering("200 OK", later);
+    let output = status(&relay, &["--json"]).output().unwrap();
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let [shown, said] =
+        [&*text, later].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+    assert_eq!(shown, said);
+}
+
+#[test]
+fn what_is_no_status_is_not_taken_for_an_empty_one() {
+    for other in [
+        "<html>",
+        "{}",
+        "[]",
+        r#"{"version":"1","status":"ok"}"#,
+        "null",
+    ] {
+        for flags in [&[][..], &["--json"]] {
+            let relay = FakeRelay::answering("200 OK", other);
+            let output = status(&relay, flags).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{other}");
+            assert_eq!(stdout(&output), "");
+            let told = stderr(&output);
+            assert!(told.contains("is this the private port"), "{other}: {told}");
+        }
+    }
+}
+
 #[test]
 fn status_that_is_not_given_has_a_reason_and_a_code() {
     let refusing = FakeRelay::answering("401 Unauthorized", "show the token\n");
@@ -130,9 +192,6 @@ fn status_that_is_not_given_has_a_reason_and_a_code() {
         "{}",
         stderr(&output)
     );
-    let other = FakeRelay::answering("200 OK", "<html>");
-    let output = status(&other, &[]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
     let nobody = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

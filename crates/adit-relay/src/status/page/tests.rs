@@ -15,7 +15,7 @@ fn hostile() -> Report {
         since: text(),
         draining: true,
         requests: 1,
-        connected: 1,
+        connected: Some(1),
         agents: First {
             count: 2,
             shown: vec![Agent {
