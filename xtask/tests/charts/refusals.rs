@@ -95,6 +95,14 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             "rbac.inNamespace[0].resources: nodes: it is in no namespace, so this would never hold: leave it out, or name it in rbac.everywhere",
         ),
         (
+            json!({ "rbac": { "everywhere": [{ "apiGroups": ["", "apps"], "resources": ["pods", "deploy/scale"], "verbs": ["get"] }] } }),
+            "rbac.everywhere[0].resources: deploy/scale: no group of apiGroups has it by this name, so this would never hold: write deployments",
+        ),
+        (
+            json!({ "rbac": { "inNamespace": [{ "apiGroups": [""], "resources": ["deployments"], "verbs": ["get"] }] } }),
+            "rbac.inNamespace[0].resources: deployments: no group of apiGroups has it by this name, so this would never hold: write its group in apiGroups",
+        ),
+        (
             json!({ "replica": 3 }),
             "at '': additional properties 'replica' not allowed",
         ),

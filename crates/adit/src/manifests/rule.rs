@@ -370,6 +370,15 @@ mod tests {
         text.parse::<Rule>().unwrap().for_others().into()
     }
 
+    /// A list that a template of the chart defines.
+    fn chart_has(name: &str) -> &'static str {
+        let template = include_str!("../../../../deploy/charts/adit-agent/templates/_own.tpl");
+        let begin = format!("{{{{- define \"adit.{name}\" -}}}}\n");
+        let (_, list) = template.split_once(&begin).unwrap();
+        let (list, _) = list.split_once("\n{{-").unwrap();
+        list
+    }
+
     #[test]
     fn resources_come_by_their_groups() {
         let verbs = [
@@ -430,13 +439,36 @@ mod tests {
 
     #[test]
     fn chart_and_manifests_know_the_same_that_is_in_no_namespace() {
-        let template = include_str!("../../../../deploy/charts/adit-agent/templates/_own.tpl");
-        let (_, list) = template
-            .split_once("{{- define \"adit.outsideNamespaces\" -}}\n")
-            .unwrap();
-        let (list, _) = list.split_once("{{-").unwrap();
-        let list: Vec<_> = list.split_whitespace().collect();
+        let list: Vec<_> = chart_has("outsideNamespaces").split_whitespace().collect();
         assert_eq!(list, OUTSIDE_NAMESPACES);
+    }
+
+    #[test]
+    fn chart_and_manifests_know_the_same_names() {
+        let core: Vec<_> = chart_has("core").split_whitespace().collect();
+        assert!(
+            core.iter().eq(CORE.iter().map(|(name, _)| name)),
+            "{core:?}"
+        );
+        let mut known = Vec::new();
+        for line in chart_has("otherNames").lines() {
+            // In quotes stands what YAML would take for no name.
+            let line = line.replace('"', "");
+            let (other, plural) = line.split_once(": ").unwrap();
+            let meant = other.split_once('.').map_or_else(
+                || plural.to_owned(),
+                |(_, group)| format!("{plural}.{group}"),
+            );
+            let told = format!("get:{other}").parse::<Rule>();
+            assert_eq!(told, Err(BadRule::Meant(other.to_owned(), meant.clone())));
+            known.push(meant);
+        }
+        // A singular of each, and a short one of those that have one.
+        let names = |(name, short): &(&str, &str)| {
+            vec![(*name).to_owned(); if short.is_empty() { 1 } else { 2 }]
+        };
+        let expected: Vec<_> = CORE.iter().chain(&BEYOND_CORE).flat_map(names).collect();
+        assert_eq!(known, expected);
     }
 
     #[test]

@@ -8,5 +8,6 @@ mod help;
 mod kubeconfig;
 mod manifests;
 mod process;
+mod rules;
 mod status;
 mod token;

@@ -77,6 +77,72 @@ volumeattributesclasses.storage.k8s.io
 {{ if .Values.serviceMonitor.enabled }}yes{{ end }}
 {{- end }}
 
+{{/* What the group without a name has, and other names of what is known, by which a role never gives it. `adit manifests` has the same. */}}
+{{- define "adit.core" -}}
+bindings componentstatuses configmaps endpoints events limitranges namespaces nodes persistentvolumeclaims persistentvolumes pods
+podtemplates replicationcontrollers resourcequotas secrets serviceaccounts services
+{{- end }}
+{{- define "adit.otherNames" -}}
+binding: bindings
+cs: componentstatuses
+componentstatus: componentstatuses
+cm: configmaps
+configmap: configmaps
+ep: endpoints
+endpoint: endpoints
+ev: events
+event: events
+limits: limitranges
+limitrange: limitranges
+ns: namespaces
+namespace: namespaces
+"no": nodes
+node: nodes
+pvc: persistentvolumeclaims
+persistentvolumeclaim: persistentvolumeclaims
+pv: persistentvolumes
+persistentvolume: persistentvolumes
+po: pods
+pod: pods
+podtemplate: podtemplates
+rc: replicationcontrollers
+replicationcontroller: replicationcontrollers
+quota: resourcequotas
+resourcequota: resourcequotas
+secret: secrets
+sa: serviceaccounts
+serviceaccount: serviceaccounts
+svc: services
+service: services
+ds.apps: daemonsets
+daemonset.apps: daemonsets
+deploy.apps: deployments
+deployment.apps: deployments
+rs.apps: replicasets
+replicaset.apps: replicasets
+sts.apps: statefulsets
+statefulset.apps: statefulsets
+hpa.autoscaling: horizontalpodautoscalers
+horizontalpodautoscaler.autoscaling: horizontalpodautoscalers
+cj.batch: cronjobs
+cronjob.batch: cronjobs
+job.batch: jobs
+lease.coordination.k8s.io: leases
+endpointslice.discovery.k8s.io: endpointslices
+ing.networking.k8s.io: ingresses
+ingress.networking.k8s.io: ingresses
+netpol.networking.k8s.io: networkpolicies
+networkpolicy.networking.k8s.io: networkpolicies
+pdb.policy: poddisruptionbudgets
+poddisruptionbudget.policy: poddisruptionbudgets
+clusterrolebinding.rbac.authorization.k8s.io: clusterrolebindings
+clusterrole.rbac.authorization.k8s.io: clusterroles
+rolebinding.rbac.authorization.k8s.io: rolebindings
+role.rbac.authorization.k8s.io: roles
+sc.storage.k8s.io: storageclasses
+storageclass.storage.k8s.io: storageclasses
+{{- end }}
+
 {{- define "adit.mistakes" -}}
 {{- $relay := .Values.config.relay | default dict -}}
 {{- if and .Values.relay.ca $relay.ca_file -}}
@@ -84,6 +150,25 @@ volumeattributesclasses.storage.k8s.io
 {{- end -}}
 {{- if and .Values.relay.clientCertificate.secretName (or $relay.client_certificate $relay.client_key) -}}
 {{ printf "relay.clientCertificate.secretName, config.relay.client_certificate: both say what the relay is shown: leave one out\n" }}
+{{- end -}}
+{{- $core := include "adit.core" . | replace "\n" " " | splitList " " -}}
+{{- $otherNames := include "adit.otherNames" . | fromYaml -}}
+{{- range $list := list "inNamespace" "everywhere" -}}
+{{- range $at, $rule := get $.Values.rbac $list -}}
+{{- range $resource := $rule.resources -}}
+{{- $kind := splitList "/" $resource | first -}}
+{{- $holds := false -}}
+{{- $instead := "" -}}
+{{- range $rule.apiGroups -}}
+{{- $meant := get $otherNames (printf "%s.%s" $kind . | trimSuffix ".") -}}
+{{- $instead = $instead | default $meant -}}
+{{- $holds = or $holds (and (not $meant) (or . (eq $kind "*") (has $kind $core))) -}}
+{{- end -}}
+{{- if not $holds -}}
+{{ printf "rbac.%s[%d].resources: %s: no group of apiGroups has it by this name, so this would never hold: write %s\n" $list $at $resource ($instead | default "its group in apiGroups") }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $outside := include "adit.outsideNamespaces" . | replace "\n" " " | splitList " " -}}
 {{- range $at, $rule := .Values.rbac.inNamespace -}}
