@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 pub(super) use self::program::Program;
 use self::{
+    networks::NETWORK,
     path::Path,
     program::Outcome,
     schema::{Chart, Form, Is, Rule},
@@ -18,6 +19,7 @@ use self::{
 };
 use super::{document, is_written, root};
 
+mod networks;
 mod path;
 mod program;
 mod schema;
@@ -175,12 +177,14 @@ fn row(program: &Program, path: &Path, Meaning { what, default }: Meaning) -> Ro
     let default = default
         .or(takes.default)
         .unwrap_or_else(|| "none".to_owned());
+    let mut is_needed = false;
     if default.starts_with("required") {
-        program.requires(path);
+        is_needed = program.requires(path) || default == "required, if the section is there";
     } else if let Some(default) = value(&default) {
         program.has_default(path, &default);
     }
     Row {
+        is_needed,
         takes: takes.what,
         default,
         holds: program.holds(path).to_owned(),
@@ -257,7 +261,7 @@ const CHART_OF_THE_RELAY: Chart = Chart {
         },
         Form {
             keys: &["listen.proxy_protocol_from", "listen.forwarded_for_from"],
-            pattern: r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}(/(3[0-2]|[0-2]?[0-9]))?|[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}(:[0-9.]+)?(/(12[0-8]|1[01][0-9]|0?[0-9]?[0-9]))?)$",
+            pattern: NETWORK,
             words: "a network such as 10.0.0.0/8, or an address",
             taken: &[
                 "0.0.0.0/0",
@@ -268,7 +272,14 @@ const CHART_OF_THE_RELAY: Chart = Chart {
                 "::1",
                 "2001:DB8::/128",
                 "1:2:3:4:5:6:7:8/99",
+                "1:2:3:4:5:6:7::",
+                "1::3:4:5:6:7:8",
+                "fe80::",
+                "::",
                 "::ffff:10.0.0.1/104",
+                "1:2:3:4:5:6:10.0.0.1",
+                "1:2:3:4:5::10.0.0.1",
+                "1::3:4:5:6:10.0.0.1",
             ],
             refused: &[
                 "10.0.0.0/33",
@@ -280,6 +291,16 @@ const CHART_OF_THE_RELAY: Chart = Chart {
                 "2001:db8::/129",
                 "2001:db8",
                 "12345::",
+                ":::",
+                "1:2:3",
+                "1::2::3",
+                ":1::2",
+                "1:2:3:4:5:6:7:8:9",
+                "1:2:3:4:5:6:7:8::",
+                "1:2:3:4:5:6:7:10.0.0.1",
+                "1::2:3:4:5:6:10.0.0.1",
+                "::10.0.0",
+                "::10.0.0.1:1",
                 "balancer.example.com",
                 "",
             ],

@@ -102,7 +102,7 @@ fn notes_of_the_relay_tell_what_to_do_next() {
     let listen = json!({ "tls_ended_before": true, "forwarded_for_from": ["10.0.0.0/8"] });
     say(
         &chart,
-        &json!({ "config": { "listen": listen, "agents": [{ "id": 7, "name": "demo" }] } }),
+        &json!({ "config": { "listen": listen, "agents": [{ "id": 7, "name": "demo", "project": "group/app" }] } }),
         &[ends_before],
         &[certificate, no_agents],
     );

@@ -31,7 +31,7 @@ fn of_configuration() -> Vec<Effect> {
         told("config.shards", json!(3)),
         value("config.authorities", json!({ "gitlab": { "url": "https://gitlab.example.com" } }))
             .gives(CONFIG, "/data/relay.yaml/authorities/gitlab/url", "https://gitlab.example.com"),
-        told("config.agents", json!([{ "id": 7, "name": "demo" }])),
+        told("config.agents", json!([{ "id": 7, "name": "demo", "project": "group/app" }])),
         told("config.limits.connections", json!(100)),
         told("config.limits.connections_per_address", json!(50)),
         told("config.tunnel.max_buffered", json!("64MiB")),

@@ -10,7 +10,8 @@ fn the_relays_chart_takes_what_the_relay_takes() {
         return;
     };
     let cases = behind_a_balancer().into_iter();
-    for (config, is_taken) in cases.chain(audited()).chain(called_by_gitlab()) {
+    let cases = cases.chain(audited()).chain(called_by_gitlab());
+    for (config, is_taken) in cases.chain(whole_and_not()) {
         let values = json!({ "checkFiles": false, "config": config });
         let verdict =
             relays(&chart.unchecked(&values)["ConfigMap adit-relay"]["data"]["relay.yaml"]);
@@ -56,6 +57,9 @@ fn behind_a_balancer() -> Vec<(Value, bool)> {
         (json!({ "proxy_protocol_from": ["0.0.0.0/0"] }), true),
         (json!({ "tls_ended_before": false }), true),
         (json!({ "proxy_protocol_from": ["balancer"] }), false),
+        (json!({ "proxy_protocol_from": ["2001:db8::1/64"] }), true),
+        (json!({ "proxy_protocol_from": ["2001:db8"] }), false),
+        (json!({ "proxy_protocol_from": ["1::2::3"] }), false),
         (json!({ "forwarded_for_from": ["10.0.7.0/33"] }), false),
     ];
     let shown = json!({ "client_ca_file": "/ca.pem" });
@@ -111,6 +115,60 @@ fn called_by_gitlab() -> Vec<(Value, bool)> {
         (
             json!({ "authorities": { "gitlab": trusted }, "gitlab_api": {} }),
             true,
+        ),
+    ]
+}
+
+/// Sections of which each has what it must, and without it.
+fn whole_and_not() -> Vec<(Value, bool)> {
+    let endpoint = json!({ "endpoint": "https://collector.example.com" });
+    let agent = json!({
+        "id": 1, "name": "demo", "project": "group/app", "tokens": [format!("sha256:{}", "0".repeat(64))],
+    });
+    let agents = |agent: &Value| json!({ "agents": [agent] });
+    let without = |key: &str| {
+        let mut agent = agent.clone();
+        agent.as_object_mut().unwrap().remove(key);
+        (agents(&agent), false)
+    };
+    let with = |more: Value| agents(&over(&agent, &more));
+    let acts = |with_more: Value| with(json!({ "ci_access": with_more }));
+    let as_robot =
+        json!({ "username": "robot", "extra": [{ "key": "example.com/a", "val": ["a"] }] });
+    let nobody = json!({ "extra": [{ "key": "example.com/a", "val": ["a"] }] });
+    let of_robot =
+        |who: Value| acts(json!({ "instance": { "access_as": { "impersonate": who } } }));
+    let issuers = |issuer: Value| json!({ "authorities": { "oidc": { "issuers": [issuer] } } });
+    vec![
+        (json!({ "authorities": { "gitlab": {} } }), false),
+        (issuers(json!({ "audiences": ["adit"] })), false),
+        (
+            issuers(json!({ "url": "https://gitlab.example.com" })),
+            false,
+        ),
+        (json!({ "traces": {} }), false),
+        (json!({ "traces": endpoint }), true),
+        (agents(&agent), true),
+        without("id"),
+        without("name"),
+        without("project"),
+        (with(json!({ "id": 0 })), false),
+        (with(json!({ "project_id": 0 })), false),
+        (
+            acts(json!({ "projects": [{ "id": "group/a" }], "groups": [{ "id": "group" }] })),
+            true,
+        ),
+        (acts(json!({ "projects": [{}] })), false),
+        (acts(json!({ "groups": [{}] })), false),
+        (of_robot(as_robot), true),
+        (of_robot(nobody), false),
+        (
+            of_robot(json!({ "username": "robot", "extra": [{ "val": ["a"] }] })),
+            false,
+        ),
+        (
+            of_robot(json!({ "username": "robot", "extra": [{ "key": "example.com/a" }] })),
+            false,
         ),
     ]
 }

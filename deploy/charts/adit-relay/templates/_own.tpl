@@ -111,7 +111,7 @@ yes
 {{- $ports := .Values.networkPolicy.issuerPorts | default list -}}
 {{- range ($authorities.oidc | default dict).issuers -}}
 {{- if not .jwks_file -}}
-{{- $ports = append $ports (include "adit.port" (dict "url" (.jwks_url | default .url))) -}}
+{{- $ports = append $ports (include "adit.port" (dict "url" (.jwks_url | default .url | default ""))) -}}
 {{- end -}}
 {{- end -}}
 {{- with ($authorities.gitlab | default dict).url -}}

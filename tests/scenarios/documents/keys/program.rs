@@ -224,8 +224,11 @@ impl Program {
         }
     }
 
-    /// No file is right without it, if it has the section it stands in.
-    pub(super) fn requires(&self, path: &Path) {
+    /// No file is right without it, if it has the section it stands in. Whether it is missed when the section is read, and so whatever
+    /// stands in others.
+    pub(super) fn requires(&self, path: &Path) -> bool {
+        let missing = format!("missing field `{}`", path.last());
+        let mut is_missed = true;
         let mut tried = 0;
         for file in &self.files {
             let mut without = file.clone();
@@ -236,8 +239,10 @@ impl Program {
             tried += 1;
             let told = (self.check)(without).err().expect(&path.0);
             assert!(told.contains(path.last()), "{path:?}: {told}");
+            is_missed &= told.contains(&missing);
         }
         assert!(tried > 0, "no file has {path:?}");
+        is_missed
     }
 
     /// Saying the default is as good as saying nothing.

@@ -59,7 +59,10 @@ enum Node {
     Section(Vec<(String, Self)>),
     /// A list of such.
     Each(Box<Self>),
-    Value(Value),
+    Value {
+        form: Value,
+        is_needed: bool,
+    },
 }
 
 impl Chart {
@@ -67,7 +70,9 @@ impl Chart {
     pub(super) fn written(&self, schema: &str, rows: &[(Path, Row)]) -> String {
         let mut file = Node::Section(Vec::new());
         for (path, row) in rows {
-            file.insert(&path.0, self.value(&path.0, &row.takes));
+            let form = self.value(&path.0, &row.takes);
+            let is_needed = row.is_needed && self.decided(&path.0).is_none();
+            file.insert(&path.0, Node::Value { form, is_needed });
         }
         let decided = self.decides.iter().map(|(key, _)| key);
         let ruled = self.rules.iter().flat_map(|rule| {
@@ -116,7 +121,7 @@ impl Chart {
 
     fn add(&self, node: &Node, key: &str, indent: &str, text: &mut String) {
         match node {
-            Node::Value(value) => write!(text, "{value}").unwrap(),
+            Node::Value { form, .. } => write!(text, "{form}").unwrap(),
             Node::Each(each) => {
                 write!(
                     text,
@@ -151,6 +156,11 @@ impl Chart {
                         other.insert((*one).to_owned(), json!([needs]));
                     }
                     writeln!(text, "{indent}  \"dependencies\": {},", Value::from(other)).unwrap();
+                }
+                let needed = keys.iter().filter(|(_, below)| below.is_needed());
+                let needed: Vec<_> = needed.map(|(name, _)| name).collect();
+                if !needed.is_empty() {
+                    writeln!(text, "{indent}  \"required\": {},", json!(needed)).unwrap();
                 }
                 writeln!(text, "{indent}  \"additionalProperties\": false,").unwrap();
                 write!(text, "{indent}  \"properties\": {{").unwrap();
@@ -203,18 +213,28 @@ impl Is {
 }
 
 impl Node {
-    fn insert(&mut self, path: &str, value: Value) {
+    fn is_needed(&self) -> bool {
+        matches!(
+            self,
+            Self::Value {
+                is_needed: true,
+                ..
+            }
+        )
+    }
+
+    fn insert(&mut self, path: &str, value: Self) {
         let (step, rest) = path.split_once('.').unwrap_or((path, ""));
         let name = step.trim_end_matches("[]");
         let keys = match self {
             Self::Section(keys) => keys,
             Self::Each(each) => return each.insert(path, value),
-            Self::Value(_) => panic!("{path} is below a value"),
+            Self::Value { .. } => panic!("{path} is below a value"),
         };
         let is_there = keys.iter().position(|(key, _)| key == name);
         if rest.is_empty() {
             assert_eq!(is_there, None, "{path} is there twice");
-            keys.push((name.to_owned(), Self::Value(value)));
+            keys.push((name.to_owned(), value));
             return;
         }
         let at = is_there.unwrap_or_else(|| {
@@ -238,6 +258,11 @@ fn kind(takes: &str) -> Value {
         "number" => {
             let number = |text: &str| text.parse::<Value>().unwrap();
             let least = bounds.strip_prefix("at least ");
+            if let Some(above) = bounds.strip_prefix("above ") {
+                // Of whole ones, and told more clearly so.
+                let above = above.parse::<u64>().unwrap();
+                return json!({ "type": "number", "minimum": above + 1 });
+            }
             match (least, bounds.split_once(" to ")) {
                 (Some(least), _) => json!({ "type": "number", "minimum": number(least) }),
                 (None, Some((least, most))) => {

@@ -11,6 +11,8 @@ const HEAD: &str =
 /// What follows a key in its row.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
+    /// Its section is none without it, whatever stands elsewhere.
+    pub(super) is_needed: bool,
     pub(super) takes: String,
     pub(super) default: String,
     /// When a change of it does.
@@ -45,6 +47,7 @@ pub(super) fn written(document: &str, rows: &[(Path, Row)]) -> String {
                     default,
                     holds,
                     what,
+                    ..
                 } = row;
                 writeln!(text, "| `{key}` | {takes} | {default} | {holds} | {what} |").unwrap();
             } else {
