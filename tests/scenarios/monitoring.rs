@@ -304,7 +304,7 @@ fn every_alert_fires_when_its_fault_is_made() {
                 ("AditConnectionsFull", "lonely"),
                 ("AditRefusals", "lonely"),
             ];
-            let strangers = told.of(&full, place.refuse_all()).await;
+            let refused = told.of(&full, place.refuse_all()).await;
             let shared = [("AditConnectionsFull", "shared")];
             let sharers = told.of(&shared, place.share_an_address()).await;
             let lost = [("AditAuditBehind", "relay"), ("AditAuditLost", "relay")];
@@ -316,7 +316,7 @@ fn every_alert_fires_when_its_fault_is_made() {
 
             let all: BTreeSet<_> = alerts().into_iter().map(|(name, ..)| name).collect();
             assert_eq!(told.names, all);
-            drop((seen, strangers, sharers, unwritten, unread));
+            drop((seen, refused, sharers, unwritten, unread));
             place.stop().await;
         });
     });

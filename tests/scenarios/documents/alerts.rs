@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
 use adit_tests::prometheus;
-use serde_json::Value;
+use serde_json::{Value, json};
 use xtask::command;
 
 use super::{queries, root};
@@ -64,6 +64,58 @@ fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
         .map(|book| book.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(books, named);
+}
+
+/// Each query that a runbook has, and the runbook.
+fn asked_in_runbooks() -> Vec<(String, String)> {
+    let books = fs::read_dir(root().join("docs/runbooks")).unwrap();
+    let texts = books.map(|book| {
+        let path = book.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(&path).unwrap())
+    });
+    let mut asked = Vec::new();
+    for (name, text) in texts {
+        // Between fences, and in the text between them.
+        for (place, part) in text.split("```").enumerate() {
+            let codes: Vec<_> = if place % 2 == 1 {
+                vec![part.strip_prefix("promql\n").unwrap()]
+            } else {
+                part.split('`').skip(1).step_by(2).collect()
+            };
+            let queries = codes
+                .into_iter()
+                .filter(|code| !queries::metrics(code).is_empty());
+            asked.extend(queries.map(|query| (name.clone(), query.to_owned())));
+        }
+    }
+    assert!(asked.len() > alerts().len(), "{asked:?}");
+    asked
+}
+
+#[test]
+fn runbooks_ask_for_what_there_is() {
+    for (name, query) in asked_in_runbooks() {
+        queries::asks_for_what_there_is(&name, &query);
+    }
+}
+
+#[test]
+fn prometheus_understands_what_runbooks_ask() {
+    let name = "documents::alerts::prometheus_understands_what_runbooks_ask";
+    let Some(programs) = prometheus::programs(name) else {
+        return;
+    };
+    let asked = asked_in_runbooks().into_iter().enumerate();
+    let rules: Vec<_> = asked
+        .map(|(place, (name, query))| json!({ "record": format!("{name}:{place}"), "expr": query }))
+        .collect();
+    let file = json!({ "groups": [{ "name": "runbooks", "rules": rules }] });
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("asked.yaml"), file.to_string()).unwrap();
+    let mut promtool = Command::new(programs.promtool());
+    let promtool = promtool.args(["check", "rules", "asked.yaml"]);
+    command::text(promtool.current_dir(folder.path())).unwrap_or_else(|said| panic!("{said:#}"));
 }
 
 #[test]

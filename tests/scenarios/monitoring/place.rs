@@ -146,14 +146,18 @@ impl Place {
         }
     }
 
-    /// By as many callers as there may be.
-    pub(super) async fn refuse_all(&self) -> impl Sized + use<> {
-        let stranger = self.lonely.job(9001).anonymous();
-        let strangers = join_all((0..FEW).map(|_| stranger.http2())).await;
-        for stranger in &strangers {
-            assert_eq!(stranger.get("/api").await.refused().status, 401);
+    /// As many jobs as may call, and the relay has another audience than their tokens are for.
+    pub(super) async fn refuse_all(&mut self) -> impl Sized + use<> {
+        let (job, issuer) = (self.lonely.job(9001), self.lonely.shared_issuer());
+        self.lonely
+            .change(|told| told.trust_for(&issuer, "another-audience"));
+        let jobs = join_all((0..FEW).map(|_| job.http2())).await;
+        // Each tries four times, which makes more than are left alone.
+        for job in jobs.iter().cycle().take(4 * FEW) {
+            let refused = job.get("/api").await.refused();
+            assert_eq!(refused.reason, "token_wrong_audience");
         }
-        strangers
+        jobs
     }
 
     /// By as many callers as one address may have, and one more.
