@@ -129,6 +129,10 @@ fn agent_that_shows_a_certificate_is_let_in_and_jobs_need_none() {
         }
         let ends = place.relay.metrics().await.value(CA_ENDS);
         assert!(ends > seconds(end), "{ends}");
+        let lives = "adit_relay_client_ca_lifetime_seconds{port=\"public\"}";
+        let lives = place.relay.metrics().await.value(lives);
+        let left = ends - seconds(SystemTime::now());
+        assert!(lives > left, "{lives}");
         place.stop([]).await;
     });
 }

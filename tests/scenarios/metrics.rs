@@ -420,6 +420,9 @@ fn certificate_and_its_renewal_are_told() {
             .value("adit_tls_certificate_expiry_timestamp_seconds{port=\"public\"}");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         assert!(ends > now.as_secs_f64());
+        let lives = "adit_tls_certificate_lifetime_seconds{port=\"public\"}";
+        let lives = world.relay.metrics().await.value(lives);
+        assert!(lives > ends - now.as_secs_f64(), "{lives}");
         world.relay.renew_certificate();
         pass(Duration::from_secs(20)).await;
         world

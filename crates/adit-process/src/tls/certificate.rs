@@ -49,6 +49,14 @@ impl Certificate {
             is_self_issued: subject == issuer,
         })
     }
+
+    /// How long it holds in all, counted from 1970 if it began before.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        let begin = self.not_before.unwrap_or(UNIX_EPOCH);
+        let life = self.not_after.duration_since(begin);
+        life.unwrap_or(Duration::ZERO)
+    }
 }
 
 /// What stands behind a certificate's public key, and behind the identifiers that nobody writes.

@@ -7,7 +7,6 @@ use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -108,11 +107,12 @@ impl ClientRoots {
         self.looks.trouble()
     }
 
-    /// When the first of them ends.
+    /// The first of them that ends.
     #[must_use]
-    pub fn first_end(&self) -> Option<SystemTime> {
+    pub fn first_to_end(&self) -> Option<Certificate> {
         let roots = self.used();
-        roots.certificates.iter().map(|ca| ca.not_after).min()
+        let first = roots.certificates.iter().min_by_key(|ca| ca.not_after);
+        first.cloned()
     }
 
     fn used(&self) -> Arc<Roots> {

@@ -37,6 +37,8 @@ pub struct OwnCertificate {
     shown: Arc<Shown>,
     /// When what is shown ends.
     expiry: Gauge,
+    /// How long it holds in all, in seconds.
+    life: Gauge,
     looks: Looks,
 }
 
@@ -48,8 +50,9 @@ impl OwnCertificate {
     pub fn load(files: CertificateFiles) -> Result<Self, TlsError> {
         let hasher = RandomState::new();
         let material = Material::read(&files, &hasher)?;
-        let expiry = Gauge::default();
+        let (expiry, life) = (Gauge::default(), Gauge::default());
         expiry.set(end_of(&material));
+        life.set(life_of(&material));
         let shown = Arc::new(Shown {
             files,
             hasher,
@@ -59,6 +62,7 @@ impl OwnCertificate {
         Ok(Self {
             shown,
             expiry,
+            life,
             looks: Looks::default(),
         })
     }
@@ -100,7 +104,7 @@ impl OwnCertificate {
         }
     }
 
-    /// Registers `adit_tls_certificate_expiry_timestamp_seconds` and
+    /// Registers `adit_tls_certificate_expiry_timestamp_seconds`, `adit_tls_certificate_lifetime_seconds` and
     /// `adit_tls_certificate_reloads_total{outcome}`.
     pub fn register(&self, registry: &mut Registry) {
         let help = "When the certificate ends that is shown, by the port that shows it, or without one by an agent to its relay, in seconds since 1970";
@@ -111,6 +115,9 @@ impl OwnCertificate {
             Unit::Seconds,
             expiry,
         );
+        let help = "How long it holds in all, from its begin to its end";
+        let life = self.life.clone();
+        registry.register_with_unit("adit_tls_certificate_lifetime", help, Unit::Seconds, life);
         let help = "Looks at the certificate's files that found something new, or failed";
         registry.register("adit_tls_certificate_reloads", help, self.looks.reloads());
     }
@@ -150,6 +157,7 @@ impl Kept for OwnCertificate {
 
     fn take(&self, material: Material) -> Result<(), TlsError> {
         self.expiry.set(end_of(&material));
+        self.life.set(life_of(&material));
         self.shown.material.store(Arc::new(material));
         Ok(())
     }
@@ -259,4 +267,8 @@ impl Material {
 
 fn end_of(material: &Material) -> i64 {
     since_1970(material.own.not_after)
+}
+
+fn life_of(material: &Material) -> i64 {
+    i64::try_from(material.own.life().as_secs()).unwrap_or(i64::MAX)
 }

@@ -227,6 +227,8 @@ fn metrics_tell_the_expiry_and_count_reloads() {
     encode(&mut text, &registry).unwrap();
     for line in [
         "adit_tls_certificate_expiry_timestamp_seconds 2272060800\n",
+        // From 1975 on.
+        "adit_tls_certificate_lifetime_seconds 2114294400\n",
         "adit_tls_certificate_reloads_total{outcome=\"failed\"} 2\n",
         "adit_tls_certificate_reloads_total{outcome=\"replaced\"} 1\n",
     ] {
@@ -433,7 +435,10 @@ fn first_of_the_cas_to_end_is_the_one_that_is_told() {
         let file = fixture.path("ca.pem");
         fs::write(&file, years.map(ending).concat()).unwrap();
         let roots = ClientRoots::load(file, &server).unwrap();
-        assert_eq!(since_1970(roots.first_end().unwrap()), 1_956_441_600);
+        assert_eq!(
+            since_1970(roots.first_to_end().unwrap().not_after),
+            1_956_441_600
+        );
     }
 }
 

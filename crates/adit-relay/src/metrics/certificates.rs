@@ -45,6 +45,14 @@ impl Certificates {
                 .iter()
                 .map(|(port, shown)| ([("port", *port)], since_1970(shown.own().not_after()))),
         )?;
+        scrape.gauges(
+            "adit_tls_certificate_lifetime_seconds",
+            "How long it holds in all, from its begin to its end",
+            self.shown.iter().map(|(port, shown)| {
+                let life = shown.own().certificate().life();
+                ([("port", *port)], life.as_secs())
+            }),
+        )?;
         scrape.counters(
             "adit_tls_certificate_reloads",
             "Looks at the certificate's files that found something new, or failed",
@@ -59,7 +67,16 @@ impl Certificates {
             "adit_relay_client_ca_expiry_timestamp_seconds",
             "When the first of the CAs ends whose clients are believed, by port (public: agents, admin: operators), in seconds since 1970",
             self.believed.iter().filter_map(|(port, roots)| {
-                Some(([("port", *port)], since_1970(roots.first_end()?)))
+                let first = roots.first_to_end()?;
+                Some(([("port", *port)], since_1970(first.not_after)))
+            }),
+        )?;
+        scrape.gauges(
+            "adit_relay_client_ca_lifetime_seconds",
+            "How long that one holds in all, from its begin to its end",
+            self.believed.iter().filter_map(|(port, roots)| {
+                let life = roots.first_to_end()?.life();
+                Some(([("port", *port)], life.as_secs()))
             }),
         )?;
         scrape.counters(

@@ -11,13 +11,13 @@ use adit_authority::{
 };
 use adit_process::{
     reread::Kept as _,
-    tls::{ClientRoots, ServerTls},
+    tls::{Certificate, ClientRoots, ServerTls},
 };
 
 use super::{Problem, Status};
 use crate::refusal::Moment;
 
-/// How long before its end a certificate is a problem: a week, in which somebody is at work.
+/// How long before its end a certificate is a problem: a week, in which somebody is at work; of one that lives for days, a tenth of its life.
 const SHORT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Status {
@@ -99,9 +99,9 @@ fn of_certificate(about: &str, tls: &ServerTls) -> Option<Problem> {
         let message = format!("it cannot be read again, the old one stays: {trouble}");
         return Some(problem(about, message));
     }
-    let end = tls.own().not_after();
-    let is_near = end <= SystemTime::now() + SHORT;
-    is_near.then(|| problem(about, format!("it ends at {}", Moment(end))))
+    let shown = tls.own().certificate();
+    let message = || format!("it ends at {}", Moment(shown.not_after));
+    is_nearly_over(&shown, SystemTime::now()).then(|| problem(about, message()))
 }
 
 fn of_roots(about: &str, whom: &str, roots: &ClientRoots) -> Option<Problem> {
@@ -109,14 +109,16 @@ fn of_roots(about: &str, whom: &str, roots: &ClientRoots) -> Option<Problem> {
         let message = format!("its file cannot be read again, the old CAs stay: {trouble}");
         return Some(problem(about, message));
     }
-    let cas = roots.certificates();
-    let first = cas.iter().min_by_key(|ca| ca.not_after)?;
-    let is_near = first.not_after <= SystemTime::now() + SHORT;
+    let first = roots.first_to_end()?;
     let message = || {
         let end = Moment(first.not_after);
         format!("`{}`, which issues to {whom}, ends at {end}", first.subject)
     };
-    is_near.then(|| problem(about, message()))
+    is_nearly_over(&first, SystemTime::now()).then(|| problem(about, message()))
+}
+
+fn is_nearly_over(certificate: &Certificate, now: SystemTime) -> bool {
+    certificate.not_after <= now + SHORT.min(certificate.life() / 10)
 }
 
 fn of_issuer(Unfetched { issuer, left }: Unfetched) -> Problem {
@@ -187,6 +189,31 @@ fn problem(about: &str, message: String) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn is_nearly_over_after(life: Duration, hours: u32) -> bool {
+        let begin = SystemTime::UNIX_EPOCH + DAY;
+        let certificate = Certificate {
+            subject: "relay".to_owned(),
+            issuer: "a CA".to_owned(),
+            not_before: Some(begin),
+            not_after: begin + life,
+            is_ca: false,
+            is_self_issued: false,
+        };
+        is_nearly_over(&certificate, begin + hours * HOUR)
+    }
+
+    #[test]
+    fn certificate_that_lives_for_days_is_no_problem_all_its_life() {
+        assert!(!is_nearly_over_after(5 * DAY, 107));
+        assert!(is_nearly_over_after(5 * DAY, 108));
+        let year = 365 * DAY;
+        assert!(!is_nearly_over_after(year, 358 * 24 - 1));
+        assert!(is_nearly_over_after(year, 358 * 24));
+    }
 
     #[test]
     fn queue_is_a_problem_from_its_half_on() {
