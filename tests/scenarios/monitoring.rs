@@ -1,7 +1,8 @@
 //! Dashboards and alerts before a real Prometheus, which scrapes real relays and agents: every panel shows something, and every alert
-//! fires when its fault is made.
+//! fires when its fault is made. What alerts count is counted often enough, without one ([`ranges`]).
 
 mod place;
+mod ranges;
 
 use std::{collections::BTreeSet, fs};
 

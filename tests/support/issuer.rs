@@ -27,7 +27,7 @@ use crate::pki;
 /// The claim `iss` of the tests' jobs.
 pub(crate) const URL: &str = "https://gitlab.test";
 /// Quickly: no scenario waits for long.
-const FETCHED_EACH: (&str, &str) = ("200ms", "100ms");
+const FETCHED_EACH: Option<(&str, &str)> = Some(("200ms", "100ms"));
 /// The default.
 const MAX_STALE: &str = "24h";
 /// The claim `aud`.
@@ -37,8 +37,8 @@ pub(crate) const AUDIENCE: &str = "adit-test";
 pub struct TestIssuer {
     issuer: Arc<Mutex<Issuer>>,
     published: Published,
-    /// When keys are fetched again: by the clock, and at the soonest.
-    fetched_each: (&'static str, &'static str),
+    /// When keys are fetched again: by the clock, and at the soonest; none for the defaults.
+    fetched_each: Option<(&'static str, &'static str)>,
     /// How long keys are good for that cannot be fetched any more.
     max_stale: &'static str,
 }
@@ -107,7 +107,16 @@ impl TestIssuer {
     #[must_use]
     pub fn fetched_each(self, interval: &'static str) -> Self {
         Self {
-            fetched_each: (interval, interval),
+            fetched_each: Some((interval, interval)),
+            ..self
+        }
+    }
+
+    /// Has a relay fetch its keys when it does so by itself.
+    #[must_use]
+    pub fn fetched_as_by_default(self) -> Self {
+        Self {
+            fetched_each: None,
             ..self
         }
     }
@@ -209,10 +218,13 @@ impl TestIssuer {
             Published::Elsewhere(url) => format!("jwks_url: {url}"),
         };
         let url = self.issuer.lock().url().to_owned();
-        let (refresh, min_refresh) = self.fetched_each;
+        let each = self.fetched_each.map(|(refresh, min_refresh)| {
+            format!(", refresh_interval: {refresh}, min_refresh_interval: {min_refresh}")
+        });
+        let each = each.unwrap_or_default();
         let max_stale = self.max_stale;
         format!(
-            "[{{ url: {url}, audiences: [{AUDIENCE}], {source}, leeway: 0s, refresh_interval: {refresh}, min_refresh_interval: {min_refresh}, keep_removed_keys: 0s, max_stale: {max_stale} }}]"
+            "[{{ url: {url}, audiences: [{AUDIENCE}], {source}, leeway: 0s{each}, keep_removed_keys: 0s, max_stale: {max_stale} }}]"
         )
     }
 
