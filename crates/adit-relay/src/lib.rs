@@ -90,4 +90,4 @@ pub use config::{
     RawMetrics, RawRoute, RawTunnel, RouteConfig, TunnelConfig,
 };
 pub use relay::{Configured, Relay, StartError};
-pub use trial::{IssuerKeys, NoGitLab, NoSink, Reads, Trial};
+pub use trial::{IssuerKeys, NoFile, NoGitLab, NoSink, Reads, Trial};

@@ -27,6 +27,10 @@ use crate::{
     },
 };
 
+mod unusable;
+
+pub use self::unusable::NoFile;
+
 /// A relay that is not to run.
 #[derive(Debug)]
 pub struct Trial {

@@ -1,6 +1,7 @@
-//! `adit config`: checks config files, of a relay and of agents at GitLab, without starting or asking anybody.
+//! `adit config`: checks config files, of a relay with the files that it names, and of agents at GitLab, without starting or asking anybody.
 
 mod gitlab;
+mod relay;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,8 +12,6 @@ use clap::{Args, Subcommand};
 
 use crate::agent_file::{AT_GITLAB, AgentName, HomeArgs, Oddities};
 use crate::failure::{Ends, Failure};
-use crate::relay;
-use crate::terminal::warn;
 
 /// Check config files
 #[derive(Debug, Args)]
@@ -31,8 +30,9 @@ pub(crate) enum ConfigCommand {
 /// Check a relay's config file, or an agent's at GitLab, and list every mistake in it; the exit code is 64 if there is one
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Of a relay's file: the certificate, its key and other files that it names are not looked at; the relay does \
-that when it starts. The file of `adit agent` is checked by `adit doctor agent --config`.
+Of a relay's file: certificates, keys, secrets and other files that it names are read as the relay reads them \
+when it starts. One that cannot be used is a mistake; one that is not on this machine, or that this user may not \
+read, is warned of, or refused with --strict. The file of `adit agent` is checked by `adit doctor agent --config`.
 
 Of an agent's file at GitLab: each grant is listed, and whether GitLab would take it; keys that GitLab does \
 not know are warned of, or refused with --strict.
@@ -73,16 +73,7 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         );
         return Err(Failure::new(Exit::Usage, error));
     }
-    let doubts = relay::read_config(&args.file)?.doubts();
-    if oddities == Oddities::Refused && !doubts.is_empty() {
-        let doubts: Vec<_> = doubts.iter().map(ToString::to_string).collect();
-        let error = anyhow!("{}", doubts.join("\n"));
-        let error = error.context(format!("{} is hardly meant so", args.file.display()));
-        return Err(Failure::new(Exit::BadConfig, error));
-    }
-    for doubt in doubts {
-        warn(format_args!("{}: {doubt}", args.file.display()));
-    }
+    relay::check(&args.file, oddities)?;
     writeln!(io::stdout(), "{}: no mistakes", args.file.display())
         .context("cannot print")
         .ends(Exit::Failed)

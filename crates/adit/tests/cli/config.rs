@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use adit_tests::{TestIssuer, pki};
 use tempfile::TempDir;
 
 use crate::process::{adit, stderr, stdout};
@@ -190,6 +191,85 @@ fn relay_that_would_let_nobody_in_is_warned_of() {
         "{}",
         stderr(&example)
     );
+}
+
+/// With a certificate and its key, the operators' token, an issuer's keys and the audit log, all in this folder.
+fn naming_files_in(folder: &str) -> String {
+    format!(
+        "listen: {{ certificate: {folder}/server.pem, key: {folder}/server.key }}\n\
+         admin: {{ token_file: {folder}/token }}\n\
+         audit: {{ to: file, file: {folder}/audit.log }}\n\
+         authorities: {{ oidc: {{ issuers: [{{ url: 'https://gitlab.example.com', audiences: [a], jwks_file: {folder}/keys.json }}] }} }}\n\
+         agents: [{{ id: 1, name: a, project: g/p, tokens: ['sha256:{0:064}'] }}]\n",
+        0
+    )
+}
+
+const KEYS_OF_FILES: [&str; 4] = [
+    "listen.certificate, listen.key: ",
+    "(admin.token_file)",
+    "(audit.file)",
+    "authorities.oidc.issuers[0].jwks_file: ",
+];
+
+#[test]
+fn files_that_are_not_here_are_warned_of_and_refused_when_strict() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("relay.yaml");
+    fs::write(&file, naming_files_in("/nowhere/adit")).unwrap();
+    let ended = adit(&["config", "check"]).arg(&file).output().unwrap();
+    let told = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(0), "{told}");
+    let warnings: Vec<_> = told.lines().collect();
+    assert_eq!(warnings.len(), KEYS_OF_FILES.len(), "{told}");
+    for key in KEYS_OF_FILES {
+        let mut of_key = warnings.iter().filter(|line| line.contains(key));
+        let told = of_key.next().unwrap_or_else(|| panic!("{key}: {told}"));
+        assert!(
+            told.starts_with("warning: ")
+                && told.contains("/nowhere/adit/")
+                && told.ends_with("a relay needs it where it runs"),
+            "{told}"
+        );
+    }
+    let strict = adit(&["config", "check", "--strict"]).arg(&file).output();
+    let strict = strict.unwrap();
+    assert_eq!(strict.status.code(), Some(64));
+    for key in KEYS_OF_FILES {
+        assert!(stderr(&strict).contains(key), "{}", stderr(&strict));
+    }
+}
+
+#[test]
+fn files_that_a_relay_cannot_use_are_mistakes_all_of_them() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let file = path("relay.yaml");
+    fs::write(&file, naming_files_in(folder.path().to_str().unwrap())).unwrap();
+    let check = || adit(&["config", "check"]).arg(&file).output().unwrap();
+
+    let (certificate, key) = pki::shared().write_server(folder.path());
+    assert_eq!(certificate, path("server.pem"));
+    fs::write(path("token"), "0123456789abcdef\n").unwrap();
+    fs::write(path("keys.json"), TestIssuer::new().jwks()).unwrap();
+    let well = check();
+    assert_eq!(well.status.code(), Some(0), "{}", stderr(&well));
+    assert_eq!(stderr(&well), "");
+    assert!(!path("audit.log").exists(), "it is only looked at");
+
+    fs::write(key, fs::read(certificate).unwrap()).unwrap();
+    fs::write(path("token"), "guessed\n").unwrap();
+    fs::write(path("keys.json"), "{}").unwrap();
+    fs::create_dir(path("audit.log")).unwrap();
+    let ended = check();
+    let told = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(64), "{told}");
+    for key in KEYS_OF_FILES {
+        assert!(told.contains(key), "{key}: {told}");
+    }
+    assert!(!told.contains("guessed"), "{told}");
+    let starts = adit(&["relay", "--config"]).arg(&file).output().unwrap();
+    assert_eq!(starts.status.code(), Some(64), "{}", stderr(&starts));
 }
 
 #[test]
