@@ -7,13 +7,13 @@ use std::{
 
 use adit_relay::status::Report;
 use adit_tests::{
-    AgentBuilder, TestIssuer, TestRelay, World,
+    AgentBuilder, TestIssuer, TestRelay, World, agent,
     collector::Collector,
     gitlab,
     gitlab::arrange,
     kube, logs,
-    pki::{self, Pki},
-    relay, scenario, until,
+    pki::{self, Made, Pki},
+    relay, scenario, until, within,
 };
 use tempfile::TempDir;
 
@@ -163,6 +163,38 @@ fn relay_is_believed_by_what_the_file_holds_now() {
         let replaced = format!("{reloads}{{outcome=\"replaced\"}}");
         world.agent.until_metric(&replaced, some).await;
         world.stop().await;
+    });
+}
+
+/// What was put right a moment ago counts at the next attempt.
+#[test]
+fn agent_looks_at_its_files_each_time_that_it_connects() {
+    scenario(async {
+        let bundle = Bundle::of_others();
+        let (certificate, key) = pki::shared().write_client(bundle.0.path(), Made::default());
+        let (relay, kube) = (relay().start().await, kube().start().await);
+        let agent = agent("prod").to(&relay).serving(&kube);
+        let agent = agent
+            .with("relay", "ca_file", bundle.file().display())
+            .with("relay", "client_certificate", certificate.display())
+            .with("relay", "client_key", key.display());
+        let agent = agent.start_anyway().await;
+        for file in [bundle.file(), certificate] {
+            fs::write(file, "spoilt").unwrap();
+        }
+        let attempts = async || agent.metrics().await.sum("adit_agent_connects_total");
+        let before = attempts().await;
+        let tried = async { while attempts().await < before + 10.0 {} };
+        within("ten attempts", tried).await;
+        let metrics = agent.metrics().await;
+        for kind in ["adit_agent_server_ca", "adit_tls_certificate"] {
+            let looks = metrics.value(&format!("{kind}_reloads_total{{outcome=\"failed\"}}"));
+            // All the same there is one in ten seconds.
+            assert!(looks >= 5.0, "{kind}: {looks}");
+        }
+        relay.stop().await;
+        agent.stop().await;
+        kube.stop().await;
     });
 }
 

@@ -382,6 +382,27 @@ async fn who_has_something_expired_in_its_chain_is_dropped_with_its_ca() {
     timeout(SOON, both).await.expect("it is dropped");
 }
 
+/// A server that was believed once would not be checked again.
+#[tokio::test]
+async fn no_session_is_resumed_where_the_cas_may_be_replaced() {
+    let fixture = Fixture::new();
+    let server = ServerTls::load(fixture.files(), &[]).unwrap();
+    let roots = ServerRoots::load("a.key", fixture.trusting()).unwrap();
+    let fixed = ClientTls::new(&fixture.trusting(), &[]).unwrap().config();
+    let mut checked = ClientConfig::clone(&fixed);
+    roots.check_in(&mut checked);
+    let by = ClientTls::by(&roots, &[]).unwrap().config();
+    for (client, expected) in [
+        (fixed, HandshakeKind::Resumed),
+        (by, HandshakeKind::Full),
+        (Arc::new(checked), HandshakeKind::Full),
+    ] {
+        shown(&server, &client).await;
+        let (_, kind) = shown(&server, &client).await;
+        assert_eq!(kind, expected);
+    }
+}
+
 #[tokio::test]
 async fn own_certificate_is_shown_as_it_is_by_then_and_no_session_is_resumed() {
     let fixture = Fixture::new();

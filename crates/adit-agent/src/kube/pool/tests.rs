@@ -2,6 +2,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -120,6 +121,22 @@ async fn number_of_connections_has_a_bound() {
     assert!(matches!(refused, Err(CallError::Full(4))), "{refused:?}");
     held.pop();
     ask(&kube, "/").await.unwrap();
+}
+
+#[tokio::test]
+async fn connection_that_was_dialled_before_credentials_were_replaced_serves_who_dialled_alone() {
+    for terms in [Terms::default(), Terms::http1()] {
+        let server = ApiServer::start(terms, |_| async { full("answer") }).await;
+        let kube = server.kube().await;
+        let mut asking = Box::pin(ask(&kube, "/"));
+        assert!(asking.as_mut().now_or_never().is_none());
+        kube.pool.retire();
+        text(asking.await.unwrap()).await;
+        for _ in 0..2 {
+            text(ask(&kube, "/").await.unwrap()).await;
+        }
+        assert_eq!(server.connections(), 2);
+    }
 }
 
 #[tokio::test]
