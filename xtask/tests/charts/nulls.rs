@@ -31,7 +31,10 @@ fn no_default_of_the_relays_chart_is_taken_away_unseen() {
     let Some(chart) = Chart::relay(name) else {
         return;
     };
+    // Not at the port that is open all the same.
+    let issuer = json!({ "url": "https://gitlab.example.com:8443", "audiences": ["adit"] });
     let in_use = json!({
+        "config": { "authorities": { "oidc": { "issuers": [issuer] } } },
         "dashboards": { "enabled": true },
         "podMonitor": { "enabled": true },
     });
