@@ -172,6 +172,7 @@ async fn tells_all(browser: &Browser) {
         ("#agents td[data-label=Agent]", "group/sub/app:prod"),
         ("#numbers", "of them lasting1"),
         ("#refusals td[data-label=Times]", "6"),
+        ("#refusals td[data-label=Means]", "No Authorization header."),
     ] {
         browser.until(&says(place, word)).await;
     }

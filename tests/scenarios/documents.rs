@@ -1,9 +1,9 @@
 //! The documents' lists against what is there: keys of the configuration and metrics, and that a scenario looks at each metric and at
 //! each reason of a refusal. What watches relay and agent asks for what there is.
 //!
-//! `docs/metrics.md`, the tables of keys in `docs/configuration.md` and `docs/agent.md`, what the charts' schemas say of `config`, and
-//! `deploy/grafana/*.json` are written here, too,
-//! when [`WRITE`] is in the environment: `cargo xtask docs` does that.
+//! `docs/metrics.md`, what reasons mean in `docs/errors.md`, the tables of keys in `docs/configuration.md` and `docs/agent.md`, what the
+//! charts' schemas say of `config`, and `deploy/grafana/*.json` are written here, too, when [`WRITE`] is in the environment: `cargo xtask
+//! docs` does that.
 
 use std::{
     collections::BTreeSet,
@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use adit_relay::status::REASONS;
 use adit_tests::{
     agent, gitlab, kube,
     pki::{self, Made, Pki},
@@ -166,6 +167,25 @@ fn metrics_are_documented_as_they_are_registered() {
         kube.stop().await;
         is_written("docs/metrics.md", &reference::metrics(&relay, &agent));
     });
+}
+
+/// The other columns are compared by the relay's own tests.
+#[test]
+fn reasons_mean_in_the_documents_what_the_page_says() {
+    let page = document("errors.md");
+    let mut named = vec![];
+    let told = page.split_inclusive('\n').map(|line| {
+        let is_of = |name| line.starts_with(&format!("| `{name}` | "));
+        let Some(reason) = REASONS.iter().find(|reason| is_of(reason.name)) else {
+            return line.to_owned();
+        };
+        named.push(reason.name);
+        let cells: Vec<_> = line.splitn(5, " | ").collect();
+        format!("{} | {} |\n", cells[..4].join(" | "), reason.meaning)
+    });
+    let told: String = told.collect();
+    assert_eq!(named, REASONS.map(|reason| reason.name));
+    is_written("docs/errors.md", &told);
 }
 
 #[test]

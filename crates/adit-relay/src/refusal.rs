@@ -1,8 +1,8 @@
 //! Decides what the relay answers when the API server does not get to: each [`Refusal`] has a message that says what to do, and
 //! [`Facts`]: a status, a stable reason, and the hop that failed.
 //!
-//! Every stage returns one; `respond.rs` alone turns it into bytes. Invariant: a reason, once published, keeps its name
-//! and its meaning; it is the metric label, and `docs/errors.md` has a line for it (a test compares the two).
+//! Every stage returns one; `respond.rs` alone turns it into bytes. Invariant: a reason is the
+//! metric label, and `docs/errors.md` has a line for it (a test compares the two).
 
 use std::{fmt, time::SystemTime};
 
@@ -12,8 +12,10 @@ use adit_identity::AgentId;
 use adit_process::net::websocket::NoUpgrade;
 
 mod facts;
+mod reasons;
 
-pub(crate) use facts::{Facts, Hop, REASONS};
+pub(crate) use facts::{Facts, Hop};
+pub use reasons::{REASONS, Reason};
 
 /// An answer the relay gives itself. The message is for the person who runs the job.
 #[derive(Debug, thiserror::Error)]

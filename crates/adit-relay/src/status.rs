@@ -58,6 +58,8 @@ use gate::Outside;
 pub use report::{Agent, First, History, Problem, Replica, Report, Stream};
 pub use spoken::{age, millis, size};
 
+pub use crate::refusal::{REASONS, Reason};
+
 /// Agents, and streams, that are shown at most.
 const MOST: usize = 1000;
 /// A form that confirms a cut holds an id.

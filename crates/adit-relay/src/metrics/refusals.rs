@@ -1,4 +1,4 @@
-//! Refusals by reason, since the start and within the last hour. What reasons there are is written down once, in `refusal/facts.rs`.
+//! Refusals by reason, since the start and within the last hour. What reasons there are is written down once, in `refusal/reasons.rs`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,7 +29,7 @@ impl Refusals {
     /// One more; the look-up is a walk along a short list, and nothing to what an answer costs.
     pub(super) fn count(&self, reason: &str) {
         let mut all = REASONS.iter().zip(self.counters.iter());
-        if let Some((_, counter)) = all.find(|(known, _)| **known == reason) {
+        if let Some((_, counter)) = all.find(|(known, _)| known.name == reason) {
             counter.inc();
         }
     }
@@ -50,7 +50,9 @@ impl Refusals {
         let before = before.iter().copied().chain(std::iter::repeat(0));
         let counts = REASONS.iter().zip(self.counters.iter()).zip(before);
         counts
-            .map(|((reason, now), before)| ((*reason).to_owned(), now.get().saturating_sub(before)))
+            .map(|((reason, now), before)| {
+                (reason.name.to_owned(), now.get().saturating_sub(before))
+            })
             .filter(|(_, count)| *count > 0)
             .collect()
     }
@@ -68,7 +70,7 @@ impl Default for Refusals {
 impl EncodeMetric for Refusals {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         for (reason, counter) in REASONS.iter().zip(self.counters.iter()) {
-            counter.encode(encoder.encode_family(&[("reason", *reason)])?)?;
+            counter.encode(encoder.encode_family(&[("reason", reason.name)])?)?;
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ mod picture;
 mod rows;
 
 use picture::Picture;
-use rows::{AgentRow, StreamRow, moment};
+use rows::{AgentRow, RefusalRow, StreamRow, moment};
 
 #[derive(Debug, Template)]
 #[template(path = "page.html")]
@@ -39,6 +39,7 @@ struct Page<'a> {
     pictures: [Picture; 3],
     streams: Vec<StreamRow<'a>>,
     agents: Vec<AgentRow<'a>>,
+    refusals: Vec<RefusalRow<'a>>,
 }
 
 /// Asks whether something is meant to be cut.
@@ -67,6 +68,7 @@ impl<'a> Page<'a> {
             pictures: picture::of(&report.history),
             streams: report.streams.shown.iter().map(StreamRow::of).collect(),
             agents: report.agents.shown.iter().map(AgentRow::of).collect(),
+            refusals: report.refusals.iter().map(RefusalRow::of).collect(),
             report,
         }
     }

@@ -1,7 +1,7 @@
 //! The rows of the page's tables: what the report says, and beside it what is told in other words.
 
 use super::{
-    super::{Agent, Replica, Stream},
+    super::{Agent, REASONS, Replica, Stream},
     spoken,
 };
 
@@ -29,6 +29,15 @@ pub(super) struct ReplicaRow<'a> {
     pub(super) of: &'a Replica,
     pub(super) since: String,
     pub(super) round_trip: String,
+}
+
+/// A reason of refusals.
+#[derive(Debug)]
+pub(super) struct RefusalRow<'a> {
+    pub(super) reason: &'a str,
+    pub(super) count: u64,
+    /// What it means, what to do.
+    pub(super) means: String,
 }
 
 impl<'a> StreamRow<'a> {
@@ -64,6 +73,27 @@ impl<'a> ReplicaRow<'a> {
             round_trip: spoken::millis(replica.round_trip_ms),
         }
     }
+}
+
+impl<'a> RefusalRow<'a> {
+    pub(super) fn of((reason, count): (&'a String, &u64)) -> Self {
+        let known = REASONS.iter().find(|known| known.name == reason);
+        Self {
+            reason,
+            count: *count,
+            means: known.map_or_else(String::new, |known| plain(known.meaning)),
+        }
+    }
+}
+
+/// What Markdown says, without its signs: of a link the words, as what it leads to is not on this port.
+fn plain(markdown: &str) -> String {
+    let mut pieces = markdown.split("](");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        text.push_str(piece.split_once(')').map_or(piece, |(_, after)| after));
+    }
+    text.replace(['[', '`'], "")
 }
 
 /// `2026-11-25T20:00:00Z` without its letters.

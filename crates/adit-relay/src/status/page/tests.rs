@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Agent, First, History, Problem, Replica, Stream},
+    super::{Agent, First, History, Problem, REASONS, Replica, Stream},
     *,
 };
 
@@ -98,4 +98,28 @@ fn page_of_the_same_has_the_same_tag() {
     let page = Page::of(&hostile()).render().unwrap();
     assert_eq!(tag(&page), tag(&page));
     assert_ne!(tag(&page), tag("another"));
+}
+
+#[test]
+fn each_reason_is_told_with_what_it_means_in_plain_words() {
+    let mut report = hostile();
+    let counts = REASONS.iter().map(|reason| (reason.name.to_owned(), 1));
+    report.refusals = counts.collect();
+    let page = Page::of(&report);
+    for row in &page.refusals {
+        let RefusalRow { reason, means, .. } = row;
+        assert!(means.ends_with(['.', ')']), "{reason}: {means}");
+        assert!(!means.contains(['`', '[', ']']), "{reason}: {means}");
+    }
+    let page = page.render().unwrap();
+    for told in [
+        "<td data-label=\"Means\">Bearer without a token: a CI variable that is not set, most likely.</td>",
+        "may have dropped Upgrade and Connection: networks.</td>",
+    ] {
+        assert!(page.contains(told), "{told} is not in\n{page}");
+    }
+    // Another version's, say.
+    report.refusals = BTreeMap::from([("unheard_of".to_owned(), 1)]);
+    let page = Page::of(&report).render().unwrap();
+    assert!(page.contains("<td data-label=\"Means\"></td>"), "{page}");
 }
