@@ -276,7 +276,7 @@ const CHART_OF_THE_RELAY: Chart = Chart {
                 "1::3:4:5:6:7:8",
                 "fe80::",
                 "::",
-                "::ffff:10.0.0.1/104",
+                "64:ff9b::10.0.0.1/104",
                 "1:2:3:4:5:6:10.0.0.1",
                 "1:2:3:4:5::10.0.0.1",
                 "1::3:4:5:6:10.0.0.1",
@@ -338,7 +338,7 @@ const CHART_OF_THE_RELAY: Chart = Chart {
             key: "listen.proxy_protocol_from",
             when: &[
                 ("listen.tls_ended_before", Is::True),
-                ("listen.proxy_protocol_from", Is::OneLike("/0+$")),
+                ("listen.proxy_protocol_from", Is::OneLike(TOO_WIDE)),
             ],
             words: NOT_EVERYBODY,
         },
@@ -346,9 +346,19 @@ const CHART_OF_THE_RELAY: Chart = Chart {
             key: "listen.forwarded_for_from",
             when: &[
                 ("listen.tls_ended_before", Is::True),
-                ("listen.forwarded_for_from", Is::OneLike("/0+$")),
+                ("listen.forwarded_for_from", Is::OneLike(TOO_WIDE)),
             ],
             words: NOT_EVERYBODY,
+        },
+        Rule {
+            key: "listen.proxy_protocol_from",
+            when: &[("listen.proxy_protocol_from", Is::OneLike(MAPPED))],
+            words: NOT_MAPPED,
+        },
+        Rule {
+            key: "listen.forwarded_for_from",
+            when: &[("listen.forwarded_for_from", Is::OneLike(MAPPED))],
+            words: NOT_MAPPED,
         },
         Rule {
             key: "tunnel.client_ca_file",
@@ -408,8 +418,14 @@ const CHART_OF_THE_RELAY: Chart = Chart {
     ],
 };
 
-const NOT_EVERYBODY: &str =
-    "the addresses of what ends TLS, and not everybody, who could then send tokens in clear";
+/// Than any network of one's own, 10.0.0.0/8 and fc00::/7.
+const TOO_WIDE: &str = r"(^[0-9.]+/0*[0-7]|:.*/0*[0-6])$";
+const NOT_EVERYBODY: &str = "the addresses of what ends TLS, and not everybody or more than 10.0.0.0/8 or fc00::/7, who could then send tokens in clear";
+/// Addresses of IPv4, written as those of IPv6 that they are mapped to.
+const MAPPED: &str =
+    r"^[0:]+:[fF]{4}:(:|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}|[0-9.]+)(/0?(9[6-9]|1[0-2][0-9]))?$";
+const NOT_MAPPED: &str =
+    "what is of IPv4 as such: 10.0.0.0/8, and not ::ffff:10.0.0.0/104, which never matches";
 
 /// Its network policy lets it out to `relay.url` of the values.
 const CHART_OF_THE_AGENT: Chart = Chart {

@@ -54,6 +54,39 @@ fn behind_a_balancer() -> Vec<(Value, bool)> {
             ended(json!({ "proxy_protocol_from": ["10.0.0.0/00"] })),
             false,
         ),
+        (
+            ended(json!({ "proxy_protocol_from": ["0.0.0.0/1", "128.0.0.0/1"] })),
+            false,
+        ),
+        (
+            ended(json!({ "proxy_protocol_from": ["10.0.0.0/7"] })),
+            false,
+        ),
+        (ended(json!({ "forwarded_for_from": ["fc00::/6"] })), false),
+        (
+            ended(json!({ "forwarded_for_from": ["10.0.0.0/08", "fc00::/7", "fd00::7"] })),
+            true,
+        ),
+        (
+            json!({ "forwarded_for_from": ["::ffff:10.0.0.1/104"] }),
+            false,
+        ),
+        (
+            json!({ "proxy_protocol_from": ["10.0.0.9", "::FFFF:a00:1"] }),
+            false,
+        ),
+        (
+            json!({ "proxy_protocol_from": ["0:0:0:0:0:ffff::/96"] }),
+            false,
+        ),
+        (
+            json!({ "proxy_protocol_from": ["0::0000:ffff:10.0.0.1"] }),
+            false,
+        ),
+        (
+            json!({ "proxy_protocol_from": ["::fffe:10.0.0.1", "1::ffff:10.0.0.1", "::ffff:0:0/95"] }),
+            true,
+        ),
         (json!({ "proxy_protocol_from": ["0.0.0.0/0"] }), true),
         (json!({ "tls_ended_before": false }), true),
         (json!({ "proxy_protocol_from": ["balancer"] }), false),

@@ -11,7 +11,7 @@ use adit_authority::{AccessAs, Agents, Authorities, GitLabConfig, OidcConfig, Ra
 use adit_identity::mistakes::{Key, Mistakes, Section};
 use adit_otlp::TracesConfig;
 use adit_process::Shards;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{
     AdminConfig, Config, FrontDoorConfig, GitLabApiConfig, LimitsConfig, RawConfig, RawLimits,
@@ -30,9 +30,10 @@ const PLAIN: &str = "needed: without TLS the relay listens on loopback only, and
 /// Why it has either a certificate or a balancer that has one.
 const WITH_CERTIFICATE: &str = "either TLS ends before the relay, or the relay has a certificate: take this out, or listen.certificate and listen.key";
 const BY_WHOM: &str = "needs the addresses of what ends TLS, in proxy_protocol_from or forwarded_for_from: plain connections are taken from there alone";
-const EVERYBODY: &str = "names everybody, who could then send tokens in clear: with tls_ended_before, name the addresses of what ends TLS";
+const EVERYBODY: &str = "names everybody, or more than a network of anybody's own (10.0.0.0/8, fc00::/7), who could then send tokens in clear: with tls_ended_before, name the addresses of what ends TLS";
 /// Why agents' certificates need TLS that ends here.
 const NO_TLS: &str = "cannot be checked without listen.certificate: where something in front of the relay ends TLS (tls_ended_before), the relay does not see what an agent shows; let it pass TLS through, or leave this out";
+const NO_NETWORK: &str = "not a network such as 10.0.0.0/8, nor an address";
 const DEFAULT_GRACE: Duration = Duration::from_secs(300);
 
 impl TryFrom<RawConfig> for Config {
@@ -234,10 +235,11 @@ fn ended_before(raw: &RawListen, listen: &mut Section<'_>) {
         listen.mistake(key, BY_WHOM);
     }
     for (name, from) in named {
-        // However many zeros that is written with.
-        let is_everybody = |text: &String| {
-            let net = text.parse::<IpNet>();
-            net.is_ok_and(|net| net.prefix_len() == 0)
+        // However many zeros that is written with. Two halves are everybody, too.
+        let is_everybody = |text: &String| match text.parse() {
+            Ok(IpNet::V4(net)) => net.prefix_len() < 8,
+            Ok(IpNet::V6(net)) => net.prefix_len() < 7,
+            Err(_) => false,
         };
         if from.iter().any(is_everybody) {
             listen.mistake(name, EVERYBODY);
@@ -389,9 +391,26 @@ fn shards(raw: Option<usize>, key: &Key, mistakes: &mut Mistakes) -> usize {
 /// Networks, or single addresses.
 fn proxies(section: &mut Section<'_>, name: &str, texts: &[String]) -> Proxies {
     let net = |text: &str| {
-        text.parse::<IpNet>()
+        let net = text
+            .parse::<IpNet>()
             .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| "not a network such as 10.0.0.0/8, nor an address")
+            .map_err(|_| NO_NETWORK.to_owned())?;
+        match of_ipv4(net) {
+            Some(plain) => Err(format!(
+                "never matches, for addresses of IPv4 are known as such: write {plain}"
+            )),
+            None => Ok(net),
+        }
     };
     section.each(name, texts, net).into_iter().collect()
+}
+
+/// The network of IPv4 that one is of IPv6, such as 10.0.0.0/8 is of `::ffff:10.0.0.0/104`.
+fn of_ipv4(net: IpNet) -> Option<IpNet> {
+    let IpNet::V6(net) = net else {
+        return None;
+    };
+    let prefix = net.prefix_len().checked_sub(96)?;
+    let net = Ipv4Net::new(net.addr().to_ipv4_mapped()?, prefix).ok()?;
+    Some(net.trunc().into())
 }

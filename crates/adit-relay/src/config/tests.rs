@@ -75,6 +75,7 @@ fn plain_text_beyond_loopback_is_on_purpose_and_for_balancers_that_are_named() {
             "{from}"
         );
     }
+    behind("proxy_protocol_from: [10.0.0.0/8], forwarded_for_from: ['fc00::/7']").unwrap();
     let cases = [
         ("", "listen.tls_ended_before: needs the addresses"),
         (
@@ -92,6 +93,14 @@ fn plain_text_beyond_loopback_is_on_purpose_and_for_balancers_that_are_named() {
         (
             "proxy_protocol_from: [10.0.0.0/00]",
             "listen.proxy_protocol_from: names everybody",
+        ),
+        (
+            "proxy_protocol_from: [0.0.0.0/1, 128.0.0.0/1]",
+            "listen.proxy_protocol_from: names everybody",
+        ),
+        (
+            "forwarded_for_from: ['fc00::/6']",
+            "listen.forwarded_for_from: names everybody",
         ),
     ];
     for (rest, expected) in cases {
@@ -155,6 +164,25 @@ fn two_ports_in_one_place_are_a_mistake() {
     // What goes without saying counts.
     let told = check("listen: {address: '127.0.0.1:8151'}").unwrap_err();
     assert!(told.contains("admin.address: "), "{told}");
+}
+
+/// Whoever comes by IPv4 is known by that address: a network of those that these are mapped to in IPv6 has none of them.
+#[test]
+fn networks_of_mapped_addresses_are_told_as_those_of_ipv4() {
+    for (text, plain) in [
+        ("::ffff:10.0.0.1/104", "10.0.0.0/8"),
+        ("::ffff:c000:0207", "192.0.2.7/32"),
+        ("0:0:0:0:0:ffff::/96", "0.0.0.0/0"),
+    ] {
+        let yaml = format!("listen: {{address: '127.0.0.1:0', forwarded_for_from: ['{text}']}}");
+        let told = check(&yaml).unwrap_err();
+        let expected = format!(
+            "listen.forwarded_for_from[0]: never matches, for addresses of IPv4 are known as such: write {plain}"
+        );
+        assert_eq!(told, expected);
+    }
+    check("listen: {address: '127.0.0.1:0', forwarded_for_from: ['::/0', '64:ff9b::/96']}")
+        .unwrap();
 }
 
 #[test]
