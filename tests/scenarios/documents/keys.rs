@@ -324,6 +324,15 @@ const CHART_OF_THE_RELAY: Chart = Chart {
             &[("certificate", "key"), ("key", "certificate")],
         ),
     ],
+    keeps: &[
+        "limits",
+        "limits.connections",
+        "limits.connections_per_address",
+        "tunnel",
+        "tunnel.max_buffered",
+        "tunnel.max_buffered_in_all",
+        "tunnel.max_queued",
+    ],
     rules: &[
         Rule {
             key: "listen.tls_ended_before",
@@ -496,6 +505,7 @@ const CHART_OF_THE_AGENT: Chart = Chart {
             ("client_key", "client_certificate"),
         ],
     )],
+    keeps: &[],
     rules: &[],
 };
 

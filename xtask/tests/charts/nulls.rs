@@ -20,7 +20,10 @@ fn no_default_of_the_agents_chart_is_taken_away_unseen() {
         &[
             "/ceiling/agent",
             "/networkPolicy/enabled",
+            "/podSecurityContext/runAsNonRoot",
             "/securityContext",
+            "/securityContext/capabilities/drop",
+            "/securityContext/readOnlyRootFilesystem",
         ],
     );
 }
@@ -42,8 +45,11 @@ fn no_default_of_the_relays_chart_is_taken_away_unseen() {
         &chart,
         &in_use,
         &[
+            "/config/limits",
+            "/config/tunnel/max_buffered_in_all",
             "/networkPolicy/enabled",
             "/securityContext",
+            "/securityContext/allowPrivilegeEscalation",
             "/tls/secretName",
         ],
     );
@@ -54,16 +60,13 @@ fn loses_nothing(chart: &Chart, in_use: &Value, surely: &[&str]) {
     let values = over(&chart.values(), in_use);
     let whole = chart.rendered(in_use);
     let mut named = Vec::new();
-    for depth in 1..=2 {
+    for depth in 1..=3 {
         let mut paths = Vec::new();
         add_paths("", &values, depth, &mut paths);
         paths.retain(|path| in_use.pointer(path).is_none() || depth == 1);
         let said = chart.refusal_of(&over(in_use, &nulls(&paths)));
-        let (missing, mut rest): (Vec<_>, Vec<_>) =
+        let (missing, rest): (Vec<_>, Vec<_>) =
             paths.into_iter().partition(|path| is_missed(path, &said));
-        if depth == 2 {
-            add_paths("", &values, 3, &mut rest);
-        }
         assert!(
             whole == chart.rendered(&over(in_use, &nulls(&rest))),
             "{}: one of {rest:?}",
@@ -84,6 +87,9 @@ fn loses_nothing(chart: &Chart, in_use: &Value, surely: &[&str]) {
 fn add_paths(under: &str, values: &Value, depth: usize, paths: &mut Vec<String>) {
     for (key, value) in values.as_object().into_iter().flatten() {
         let path = format!("{under}/{key}");
+        if MAY_BE_NULL.contains(&path.as_str()) {
+            continue;
+        }
         if depth == 1 && !value.is_null() {
             paths.push(path);
         } else if depth > 1 && !HANDED_ON.contains(&path.as_str()) {
@@ -113,14 +119,23 @@ fn is_missed(path: &str, said: &str) -> bool {
     })
 }
 
-/// Others' own, in which `null` is a wish like another, and the programs' configuration, with defaults of its own.
-const HANDED_ON: [&str; 8] = [
-    "/config",
+/// Others' own, in which `null` is a wish like another.
+const HANDED_ON: [&str; 5] = [
     "/dashboards/labels",
     "/livenessProbe",
-    "/podSecurityContext",
     "/readinessProbe",
     "/resources",
-    "/securityContext",
     "/strategy",
+];
+
+/// What must be given anyway, what the relay has a default for that is no bound, and what a cluster may want to choose itself.
+const MAY_BE_NULL: [&str; 8] = [
+    "/config/agents",
+    "/config/authorities",
+    "/config/drain",
+    "/config/route",
+    "/config/shards",
+    "/podSecurityContext/fsGroup",
+    "/podSecurityContext/runAsGroup",
+    "/podSecurityContext/runAsUser",
 ];

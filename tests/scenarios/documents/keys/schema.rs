@@ -19,6 +19,8 @@ pub(super) struct Chart {
     pub(super) forms: &'static [Form],
     /// Sections with keys that stand there only with another: the one, the other.
     pub(super) together: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+    /// Keys and sections that its values have, and that a `null` may not take away: the memory limit is reckoned from them.
+    pub(super) keeps: &'static [&'static str],
     pub(super) rules: &'static [Rule],
 }
 
@@ -80,7 +82,7 @@ impl Chart {
             others.chain([&rule.key])
         });
         let formed = self.forms.iter().flat_map(|form| form.keys);
-        for key in decided.chain(formed).chain(ruled) {
+        for key in decided.chain(formed).chain(ruled).chain(self.keeps) {
             let is_it = |path: &Path| path.within(&Path((*key).to_owned())).is_some();
             let is_known = rows.iter().any(|(path, _)| is_it(path));
             assert!(
@@ -157,7 +159,12 @@ impl Chart {
                     }
                     writeln!(text, "{indent}  \"dependencies\": {},", Value::from(other)).unwrap();
                 }
-                let needed = keys.iter().filter(|(_, below)| below.is_needed());
+                let dot = if key.is_empty() { "" } else { "." };
+                let is_kept =
+                    |name: &str| self.keeps.contains(&format!("{key}{dot}{name}").as_str());
+                let needed = keys
+                    .iter()
+                    .filter(|(name, below)| below.is_needed() || is_kept(name));
                 let needed: Vec<_> = needed.map(|(name, _)| name).collect();
                 if !needed.is_empty() {
                     writeln!(text, "{indent}  \"required\": {},", json!(needed)).unwrap();
@@ -167,7 +174,6 @@ impl Chart {
                 for (at, (name, below)) in keys.iter().enumerate() {
                     let comma = if at == 0 { "" } else { "," };
                     write!(text, "{comma}\n{indent}    \"{name}\": ").unwrap();
-                    let dot = if key.is_empty() { "" } else { "." };
                     self.add(
                         below,
                         &format!("{key}{dot}{name}"),
