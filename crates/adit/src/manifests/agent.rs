@@ -94,7 +94,7 @@ pub(crate) struct AgentArgs {
     /// What its objects are called, several in one cluster differently
     #[arg(long, value_name = "NAME", value_parser = names::label, default_value = "adit-agent", help_heading = PODS)]
     name: String,
-    /// The namespace that is made for it [default: its name]
+    /// The namespace that is made for it, one of its own: Pod Security `restricted` is enforced there [default: its name]
     #[arg(long, value_name = "NAME", value_parser = names::label, help_heading = PODS)]
     install_namespace: Option<String>,
 }
@@ -135,6 +135,13 @@ impl AgentArgs {
                  --allow-everywhere"
             ));
         }
+        let jobs: Vec<_> = self.namespaces.iter().map(String::as_str).collect();
+        let repositories = self.with_repositories();
+        let there = [
+            ("--namespace", jobs.as_slice()),
+            ("--flux-namespace", repositories.as_slice()),
+        ];
+        names::is_own(self.home(), &there)?;
         let is_allowed = !self.namespaces.is_empty()
             || self.read_everywhere
             || !self.allow_everywhere.is_empty();

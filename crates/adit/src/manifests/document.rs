@@ -120,9 +120,11 @@ impl Document {
         lay_over(&mut self.0, other);
     }
 
-    /// A key with this end whose value is a text, spelled with those above it.
-    pub(super) fn key_ending_in(&self, end: &str) -> Option<String> {
-        key_ending_in(&self.0, &Key::root(), end).map(|key| key.to_string())
+    /// The keys with this end whose values are texts, spelled with those above them.
+    pub(super) fn keys_ending_in(&self, end: &str) -> Vec<String> {
+        let mut keys = texts(&self.0, &Key::root());
+        keys.retain(|key| key.ends_with(end));
+        keys
     }
 
     pub(super) fn to_yaml(&self) -> anyhow::Result<String> {
@@ -201,17 +203,20 @@ fn lay_over(under: &mut Value, over: Value) {
     }
 }
 
-fn key_ending_in(value: &Value, at: &Key, end: &str) -> Option<Key> {
+/// The keys of all texts in it.
+fn texts(value: &Value, at: &Key) -> Vec<String> {
     match value {
-        Value::String(_) => at.to_string().ends_with(end).then(|| at.clone()),
+        Value::String(_) => vec![at.to_string()],
         Value::Object(keys) => keys
             .iter()
-            .find_map(|(name, value)| key_ending_in(value, &at.field(name), end)),
+            .flat_map(|(name, value)| texts(value, &at.field(name)))
+            .collect(),
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .find_map(|(index, item)| key_ending_in(item, &at.index(index), end)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+            .flat_map(|(index, item)| texts(item, &at.index(index)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
     }
 }
 

@@ -4,10 +4,28 @@
 //! Called by clap, and by the check of an agent's flags.
 
 use adit_identity::{BadLabel, Label};
+use anyhow::anyhow;
 
 /// A namespace, or what an agent's objects are called.
 pub(super) fn label(text: &str) -> Result<String, BadLabel> {
     text.parse::<Label>().map(|label| label.to_string())
+}
+
+/// The namespace that is made for an agent or a relay: it has Pod Security `restricted` enforced, and goes with the manifests. So it is
+/// neither Kubernetes' own nor one of those that flags name as being there.
+pub(super) fn is_own(home: &str, there: &[(&str, &[&str])]) -> anyhow::Result<()> {
+    let whose = if home == "default" || home.starts_with("kube-") {
+        "which is Kubernetes' own".to_owned()
+    } else {
+        match there.iter().find(|(_, names)| names.contains(&home)) {
+            None => return Ok(()),
+            Some((flag, _)) => format!("which {flag} names as one that is there"),
+        }
+    };
+    Err(anyhow!(
+        "the namespace {home}, {whose}, cannot be the one that is made here (--install-namespace, or else --name), as Pod Security \
+         `restricted` is enforced in that, and it goes with the manifests: give --install-namespace one of its own"
+    ))
 }
 
 /// What a relay's objects are called, its Service among them, whose name is one of DNS.
@@ -113,6 +131,17 @@ mod tests {
         assert!(service("relay-2").is_ok());
         for bad in ["2-relay", "Relay", "relay-", ""] {
             assert!(service(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn namespace_that_is_there_is_not_made_anew() {
+        let there: [(&str, &[&str]); 2] = [("--namespace", &["shop"]), ("--flux-namespace", &[])];
+        for home in ["adit-agent", "kube", "kubeshop", "default-2"] {
+            assert!(is_own(home, &there).is_ok(), "{home}");
+        }
+        for home in ["default", "kube-system", "kube-public", "shop"] {
+            assert!(is_own(home, &there).is_err(), "{home}");
         }
     }
 

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use super::document::{Document, Documents, Place};
 use super::{checksum, names, read_pem};
 use crate::failure::{Ends, Failure};
+use crate::file_kind::FileKind;
 use crate::input::read_text;
+use crate::terminal::warn;
 
 /// Print a relay's manifests: namespace, account, config, pods, service
 #[derive(Debug, Args)]
@@ -55,14 +57,18 @@ pub(crate) struct RelayArgs {
     /// What its objects are called, several in one cluster differently
     #[arg(long, value_name = "NAME", value_parser = names::service, default_value = "adit-relay")]
     name: String,
-    /// The namespace that is made for it [default: its name]
+    /// The namespace that is made for it, one of its own: Pod Security `restricted` is enforced there [default: its name]
     #[arg(long, value_name = "NAME", value_parser = names::label)]
     install_namespace: Option<String>,
 }
 
 /// The manifests, as YAML.
 pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
+    names::is_own(args.home(), &[]).ends(Exit::BadConfig)?;
     let (text, checked) = args.config()?;
+    for doubt in checked.doubts() {
+        warn(format_args!("{}: {doubt}", args.config.display()));
+    }
     // It was written a moment ago.
     let config: Value = serde_saphyr::from_str(&text).ends(Exit::Internal)?;
     let data = json!({ "relay.yaml": text });
@@ -106,22 +112,32 @@ pub(super) fn print(args: &RelayArgs) -> Result<String, Failure> {
         .settled(&Place {
             app: "adit-relay",
             name: &args.name,
-            namespace: args.install_namespace.as_ref().unwrap_or(&args.name),
+            namespace: args.home(),
         })
         .to_yaml(&comment)
         .ends(Exit::Internal)
 }
 
 impl RelayArgs {
+    fn home(&self) -> &str {
+        self.install_namespace.as_ref().unwrap_or(&self.name)
+    }
+
     /// The file's, over the manifests', but where the pod decides; as it is printed, and checked.
     fn config(&self) -> Result<(String, Config), Failure> {
         let named = || format!("{} cannot be used", self.config.display());
-        let text = read_text(&self.config)?;
-        let own: Value = serde_saphyr::from_str(&text)
+        let given = read_text(&self.config)?;
+        let own: Value = serde_saphyr::from_str(&given)
             // The text may hold what nobody should see in a log.
             .map_err(|error| anyhow::Error::msg(error.without_snippet().to_string()))
             .with_context(named)
-            .ends(Exit::BadConfig)?;
+            .ends(Exit::BadConfig)
+            .map_err(|failure| FileKind::Relay.not_in(&given, failure))?;
+        if !own.is_object() && !own.is_null() {
+            let error = anyhow!("it has no keys with values").context(named());
+            let failure = Failure::new(Exit::BadConfig, error);
+            return Err(FileKind::Relay.not_in(&given, failure));
+        }
         let mut config = Document::built_in(built_in!("relay/relay.yaml"));
         // Nobody is to be believed by default.
         config.remove("", "authorities");
@@ -142,31 +158,41 @@ impl RelayArgs {
         if has_token {
             config.remove("/admin", "token_file");
         }
-        if let Some(key) = config.key_ending_in("_file") {
+        let refused = |key: String| {
             let instead = match key.as_str() {
                 "admin.token_file" => "give it by --admin-token-file, too",
                 _ => "give what needs none, or mount it by a kustomization",
             };
-            let error = anyhow!("{key}: the pod has no such file; {instead}");
-            return Err(Failure::new(Exit::BadConfig, error.context(named())));
-        }
+            format!("{key}: the pod has no such file; {instead}")
+        };
+        let mut mistakes: Vec<_> = config
+            .keys_ending_in("_file")
+            .into_iter()
+            .map(refused)
+            .collect();
         if has_token {
             config.add("/admin", "token_file", ADMIN_TOKEN);
         }
         let text = config.to_yaml().ends(Exit::Internal)?;
-        let checked = RawConfig::from_yaml(&text)
-            .map_err(anyhow::Error::from)
-            .and_then(|raw| Ok(Config::try_from(raw)?))
-            .with_context(named)
-            .ends(Exit::BadConfig)?;
-        if matches!(checked.audit.to, AuditTo::File(_)) {
-            let error = anyhow!(
-                "audit.file: the pod can write to no file; have `audit.to` say stdout or otlp, or mount a volume by the chart or a \
-                 kustomization"
-            );
-            return Err(Failure::new(Exit::BadConfig, error.context(named())));
+        let checked = match RawConfig::from_yaml(&text).and_then(Config::try_from) {
+            Ok(checked) => {
+                if matches!(checked.audit.to, AuditTo::File(_)) {
+                    mistakes.push(NO_AUDIT_FILE.to_owned());
+                }
+                Some(checked)
+            }
+            Err(others) => {
+                mistakes.push(others.to_string());
+                None
+            }
+        };
+        match checked {
+            Some(checked) if mistakes.is_empty() => Ok((text, checked)),
+            _ => Err(anyhow!("{}", mistakes.join("\n")))
+                .with_context(named)
+                .ends(Exit::BadConfig)
+                .map_err(|failure| FileKind::Relay.not_in(&given, failure)),
         }
-        Ok((text, checked))
     }
 
     fn pods(&self, data: &Value, config: &Value, checked: &Config) -> Documents {
@@ -281,6 +307,7 @@ const POD_DECIDES: [(&str, &str); 6] = [
 ];
 const CERTIFICATE: &str = "/etc/adit/tls/tls.crt";
 const KEY: &str = "/etc/adit/tls/tls.key";
+const NO_AUDIT_FILE: &str = "audit.file: the pod can write to no file; have `audit.to` say stdout or otlp, or mount a volume by the chart or a kustomization";
 /// As `deploy/manifests/relay/secrets` mounts it.
 const ADMIN_TOKEN: &str = "/etc/adit/secrets/admin-token";
 

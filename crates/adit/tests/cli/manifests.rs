@@ -274,6 +274,40 @@ fn manifests_say_what_is_missing() {
             "'--install-namespace <NAME>'",
         ),
         (
+            &["--namespace", "a", "--install-namespace", "kube-system"],
+            64,
+            "which is Kubernetes' own",
+        ),
+        (
+            &["--namespace", "a", "--name", "default"],
+            64,
+            "which is Kubernetes' own",
+        ),
+        (
+            &[
+                "--namespace",
+                "b",
+                "--namespace",
+                "a",
+                "--install-namespace",
+                "a",
+            ],
+            64,
+            "which --namespace names",
+        ),
+        (
+            &[
+                "--namespace",
+                "a",
+                "--flux",
+                "https://gitlab.test",
+                "--install-namespace",
+                "flux-system",
+            ],
+            64,
+            "which --flux-namespace names",
+        ),
+        (
             &["--namespace", "a", "--image", "a b"],
             2,
             "'--image <IMAGE>'",
@@ -435,6 +469,58 @@ fn relays_manifests_want_no_file_that_the_pod_cannot_have() {
         ),
         "{said}"
     );
+}
+
+#[test]
+fn relays_manifests_tell_all_that_is_wrong_and_what_is_hardly_meant() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("relay.yaml");
+    let print = |text: &str, more: &[&str]| {
+        fs::write(&config, text).unwrap();
+        let mut print = adit(&["manifests", "relay", "--config"]);
+        print.arg(&config).args(more).output().unwrap()
+    };
+    let issuers = |more: &str| {
+        let issuer = format!("{{ url: 'https://gitlab.test/', audiences: [a]{more} }}");
+        format!("authorities: {{ oidc: {{ issuers: [{issuer}] }} }}\n")
+    };
+    let refused = print(
+        &format!(
+            "{}admin: {{ token_file: /a }}\naudit: {{ to: file, file: /b }}\n",
+            issuers(", jwks_file: /c")
+        ),
+        &[],
+    );
+    assert_eq!(refused.status.code(), Some(64));
+    for key in [
+        "admin.token_file: ",
+        "authorities.oidc.issuers[0].jwks_file: ",
+        "audit.file: ",
+    ] {
+        assert!(stderr(&refused).contains(key), "{}", stderr(&refused));
+    }
+    let also_no_relays = format!("{}drain: {{ grace: 5 }}\n", issuers(", jwks_file: /c"));
+    let refused = print(&also_no_relays, &[]);
+    for key in ["issuers[0].jwks_file: ", "drain.grace: "] {
+        assert!(stderr(&refused).contains(key), "{}", stderr(&refused));
+    }
+    let doubtful = print(&issuers(""), &[]);
+    assert_eq!(doubtful.status.code(), Some(0));
+    let told = stderr(&doubtful);
+    assert!(told.starts_with("warning: "), "{told}");
+    for key in ["relay.yaml: agents: ", "authorities.oidc.issuers[0].url: "] {
+        assert!(told.contains(key), "{told}");
+    }
+    let token = print("adit-agent-abc\n", &["--admin-token-file", "/a"]);
+    assert_eq!(token.status.code(), Some(64));
+    assert!(
+        stderr(&token).contains("an agent's token"),
+        "{}",
+        stderr(&token)
+    );
+    let own = print(&issuers(""), &["--install-namespace", "kube-system"]);
+    assert_eq!(own.status.code(), Some(64));
+    assert!(stderr(&own).contains("Kubernetes' own"), "{}", stderr(&own));
 }
 
 #[test]

@@ -42,7 +42,11 @@ impl AgentArgs {
         policy.append("/spec/egress", rule);
     }
 
-    fn with_repositories(&self) -> Vec<&str> {
+    /// The namespaces with Flux's repositories; none without Flux.
+    pub(super) fn with_repositories(&self) -> Vec<&str> {
+        if self.flux.is_none() {
+            return Vec::new();
+        }
         if self.flux_namespaces.is_empty() {
             return vec!["flux-system"];
         }
