@@ -276,7 +276,7 @@ impl RawAgent {
             mistakes.add(&key.field("project_id"), "must be above 0");
         }
         let name = mistakes.check(&key.field("name"), self.name.parse::<Label>());
-        let project = mistakes.check(&key.field("project"), self.project.parse::<FullPath>());
+        let project = mistakes.check(&key.field("project"), FullPath::of_project(&self.project));
         let vouching = Vouching::check(self.authorities.as_deref(), authorities, key, mistakes);
         let issuer = match vouching {
             Some(Vouching { has_oidc: true, .. }) => mistakes

@@ -19,6 +19,19 @@ impl FullPath {
         &self.0
     }
 
+    /// The path of a project, which stands in a group or in a user's namespace.
+    ///
+    /// # Errors
+    ///
+    /// It is none, or has one segment, as only a group's has.
+    pub fn of_project(text: &str) -> Result<Self, BadPath> {
+        let path: Self = text.parse()?;
+        if path.ancestors().next().is_none() {
+            return Err(BadPath::Alone);
+        }
+        Ok(path)
+    }
+
     /// This path's groups, nearest first: `a/b/c` has `a/b`, then `a`.
     pub fn ancestors(&self) -> impl Iterator<Item = Self> + '_ {
         self.0
@@ -84,6 +97,11 @@ pub enum BadPath {
         "a segment is missing: write group/subgroup/project, without a leading or trailing slash"
     )]
     Segment,
+    /// One segment, for a project.
+    #[error(
+        "a project has a path such as group/app: that of its group, or its user's name, comes first"
+    )]
+    Alone,
     /// A character GitLab allows in no path.
     #[error("only letters, digits, `_`, `-`, `.` and slashes may stand in it")]
     Character,

@@ -234,6 +234,21 @@ const CHART_OF_THE_RELAY: Chart = Chart {
             refused: &["Demo", "a-", "-a", "a.b", "a_b", ""],
         },
         Form {
+            keys: &["agents[].project"],
+            pattern: "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$",
+            words: "the path of a project, such as group/app",
+            taken: &["group/app", "Group/sub-group/app_1.2"],
+            refused: &[
+                "app",
+                "/app",
+                "group/",
+                "group//app",
+                "group/an app",
+                "150",
+                "",
+            ],
+        },
+        Form {
             keys: &["authorities.oidc.issuers[].url"],
             pattern: r"^[A-Za-z][A-Za-z0-9+.-]*://[^/\s]\S*$",
             words: "a URL, such as https://gitlab.example.com",

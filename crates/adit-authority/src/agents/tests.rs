@@ -64,8 +64,8 @@ fn every_mistake_is_told_with_its_key() {
         "
 - {{id: 1, name: a, project: g/p, tokens: ['sha256:{zeros}']}}
 - {{id: 1, name: b, project: g/p, tokens: ['sha256:{zeros}']}}
-- {{id: 2, name: A, project: g, project_id: 0, tokens: []}}
-- {{id: 0, name: a, project: G/P, tokens: [adit-agent-pasted], ci_access: {{projects: [{{id: ''}}]}}}}
+- {{id: 2, name: A, project: G/P, project_id: 0, tokens: []}}
+- {{id: 0, name: a, project: g, tokens: [adit-agent-pasted], ci_access: {{projects: [{{id: ''}}]}}}}
 - {{id: 3, name: a, project: G/P, tokens: ['sha256:{}'], issuer: 'https://three.example'}}
 - {{id: 4, name: a, project: G/P, tokens: ['sha256:{}']}}
 ",
@@ -80,6 +80,7 @@ fn every_mistake_is_told_with_its_key() {
         "agents[2].name",
         "agents[3].tokens[0]",
         "agents[3].id",
+        "agents[3].project",
         "agents[3].ci_access.projects[0].id",
         "agents[4].issuer",
         "agents[5].name",

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use adit_identity::{
-    BadImpersonation, Extra, FullPath, Impersonation,
+    BadImpersonation, BadPath, Extra, FullPath, Impersonation,
     mistakes::{Key, Mistakes},
 };
 use serde::Deserialize;
@@ -111,8 +111,11 @@ impl CiAccess {
         key: &Key,
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
-        let projects = check_scopes(raw.projects, default, &key.field("projects"), mistakes);
-        let groups = check_scopes(raw.groups, default, &key.field("groups"), mistakes);
+        let of_projects = FullPath::of_project;
+        let in_projects = key.field("projects");
+        let projects = check_scopes(raw.projects, of_projects, default, &in_projects, mistakes);
+        let in_groups = key.field("groups");
+        let groups = check_scopes(raw.groups, str::parse, default, &in_groups, mistakes);
         let instance = match raw.instance {
             Some(options) => options
                 .check(default, &key.field("instance"), mistakes)
@@ -130,6 +133,7 @@ impl CiAccess {
 
 fn check_scopes(
     scopes: Vec<RawScope>,
+    read: fn(&str) -> Result<FullPath, BadPath>,
     default: &AccessAs,
     key: &Key,
     mistakes: &mut Mistakes,
@@ -139,7 +143,7 @@ fn check_scopes(
     for (at, scope) in scopes.into_iter().enumerate() {
         let key = key.index(at);
         let (id, options) = scope.split();
-        let path = mistakes.check(&key.field("id"), id.parse::<FullPath>());
+        let path = mistakes.check(&key.field("id"), read(&id));
         let grant = options.check(default, &key, mistakes);
         let (Some(path), Some(grant)) = (path, grant) else {
             continue;

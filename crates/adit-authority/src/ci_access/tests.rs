@@ -55,6 +55,7 @@ projects:
     access_as: {}
   - id: c/d
   - id: C/D
+  - id: alone
 groups:
   - id: ''
     access_as: {agent: {}, ci_job: {}}
@@ -75,6 +76,7 @@ instance:
         "ci_access.projects[1].environments",
         "ci_access.projects[1].access_as",
         "ci_access.projects[3].id",
+        "ci_access.projects[4].id",
         "ci_access.groups[0].id",
         "ci_access.groups[0].access_as",
         "ci_access.groups[1].access_as.impersonate",

@@ -63,6 +63,13 @@ fn odd_texts_are_no_paths() {
     assert_eq!("a".repeat(4097).parse::<FullPath>(), Err(BadPath::TooLong));
 }
 
+#[test]
+fn a_project_stands_in_a_namespace() {
+    assert_eq!(FullPath::of_project("group/app"), Ok(path("group/app")));
+    assert_eq!(FullPath::of_project("app"), Err(BadPath::Alone));
+    assert_eq!(FullPath::of_project("/app"), Err(BadPath::Segment));
+}
+
 fn segments() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec("[a-cA-C]{1,2}", 1..5)
 }
