@@ -37,9 +37,15 @@ pub fn new() -> SecretString {
 ///
 /// # Errors
 ///
-/// The text starts with [`PREFIX`] and is not such a token. A text without the prefix passes: tokens may have been made
-/// elsewhere, GitLab's start with `glagent-`.
+/// The text starts with [`PREFIX`] and is not such a token, or it is what goes with one: its hash, or both as JSON. Any other text
+/// passes: tokens may have been made elsewhere, GitLab's start with `glagent-`.
 pub fn check_format(text: &str) -> Result<(), Mistyped> {
+    if text.starts_with(HASH_PREFIX) {
+        return Err(Mistyped::Hash);
+    }
+    if text.starts_with('{') {
+        return Err(Mistyped::Json);
+    }
     let Some(rest) = text.strip_prefix(PREFIX) else {
         return Ok(());
     };
@@ -66,6 +72,16 @@ pub enum Mistyped {
     /// A quote, a line break, a dash.
     #[error("the agent token holds a character that none has")]
     Character,
+    /// What `adit token hash` prints.
+    #[error(
+        "it is the hash of an agent token, which is for the relay's `agents[].tokens`: the agent has the token itself"
+    )]
+    Hash,
+    /// What `adit token new --json` prints.
+    #[error(
+        "it is JSON, as `adit token new --json` prints it: take what it has at `token`, without quotes"
+    )]
+    Json,
     /// A letter is wrong.
     #[error("the agent token is mistyped: its checksum does not fit")]
     Checksum,
@@ -183,6 +199,10 @@ mod tests {
     #[test]
     fn a_token_made_elsewhere_is_taken_as_it_is() {
         assert_eq!(check_format("glagent-anything_goes-here"), Ok(()));
+        let hash = TokenHash::of("glagent-anything_goes-here").to_string();
+        assert_eq!(check_format(&hash), Err(Mistyped::Hash));
+        let json = format!(r#"{{"hash":"{hash}"}}"#);
+        assert_eq!(check_format(&json), Err(Mistyped::Json));
     }
 
     #[test]

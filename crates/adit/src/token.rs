@@ -136,15 +136,15 @@ pub(crate) fn of_agent(text: &str, from: &str) -> Result<SecretString, Failure> 
         let advice = "make one by `adit token new --token-file FILE`";
         return Err(Failure::new(Exit::BadConfig, error).advising(advice));
     }
+    token::check_format(token.expose_secret())
+        .with_context(|| format!("{from} holds no token"))
+        .ends(Exit::BadConfig)?;
     if !is_token(token.expose_secret()) {
         let error = anyhow!(
             "what {from} holds is no token: it must be one line of visible ASCII characters"
         );
         return Err(Failure::new(Exit::BadConfig, error));
     }
-    token::check_format(token.expose_secret())
-        .with_context(|| format!("{from} holds no token"))
-        .ends(Exit::BadConfig)?;
     Ok(token)
 }
 

@@ -72,6 +72,9 @@ fn mistyped_token_is_told_and_not_shown() {
             "listen: nonsense\nadmin: nonsense\n",
             "one line of visible ASCII",
         ),
+        ("sha256:nonsense", "it is the hash of an agent token"),
+        (r#"{"hash":"a","token":"nonsense"}"#, "it is JSON"),
+        ("{\n  \"token\": \"nonsense\"\n}\n", "it is JSON"),
     ] {
         let mut hashing = adit(&["token", "hash"])
             .stdin(Stdio::piped())
