@@ -31,7 +31,7 @@ pub(crate) enum Oddities {
 pub(crate) fn read(path: &Path, oddities: Oddities) -> Result<AgentFile, Failure> {
     let mut findings = Findings::default();
     let text = read_text(path)?;
-    if let Some(kind @ (FileKind::Relay | FileKind::Agent)) = FileKind::of(&text) {
+    if let Some(kind) = FileKind::of(&text).filter(|kind| *kind != FileKind::AtGitLab) {
         // GitLab would pass over all of it, and nothing in it would be a mistake.
         let error = anyhow!("it is no agent's file at GitLab");
         let error = error.context(format!("{} cannot be used", path.display()));
@@ -164,7 +164,7 @@ impl FromStr for AgentName {
         let (project, name) = text
             .split_once(':')
             .ok_or("write <path of its project>:<its name>")?;
-        let project = project.parse::<FullPath>();
+        let project = FullPath::of_project(project);
         let name = name.parse::<Label>();
         Ok(Self {
             project: project.map_err(|why| format!("its project: {why}"))?,

@@ -33,6 +33,10 @@ impl Failure {
         }
     }
 
+    pub(crate) const fn advice(&self) -> Option<&'static str> {
+        self.advice
+    }
+
     pub(crate) const fn exit(&self) -> Exit {
         self.exit
     }

@@ -70,7 +70,8 @@ pub(super) async fn examine(args: BesideAgentArgs, report: &mut Report) {
             let _: Option<()> = Box::pin(cluster::walk(&trial, &namespaces, report)).await;
         }
         Err(failure) => {
-            let advice = "mend what is named: docs/agent.md has every key";
+            let mend = "mend what is named: docs/agent.md has every key";
+            let advice = failure.advice().unwrap_or(mend);
             report.failed(SETTINGS, failure.lines(), advice);
         }
     }

@@ -74,7 +74,8 @@ pub(super) async fn examine(args: RelayArgs, report: &mut Report) {
             gitlab_api::check(&trial, relay, report).await;
         }
         Err(failure) => {
-            let advice = "mend what is named: docs/configuration.md has every key";
+            let mend = "mend what is named: docs/configuration.md has every key";
+            let advice = failure.advice().unwrap_or(mend);
             report.failed(SETTINGS, failure.lines(), advice);
         }
     }

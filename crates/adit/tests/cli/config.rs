@@ -279,6 +279,11 @@ fn file_of_another_kind_is_told_to_be_one() {
     fs::write(path("relay.yaml"), "listen: {}\nagents: []\n").unwrap();
     fs::write(path("agent.yaml"), "relay: {}\nceiling: {}\n").unwrap();
     fs::write(path("config.yml"), "ci_access: {}\n").unwrap();
+    fs::write(path("values.yaml"), "config: {}\nreplicas: 1\n").unwrap();
+    let map = "apiVersion: v1\nkind: ConfigMap\ndata:\n  relay.yaml: |\n    listen: {}\n";
+    fs::write(path("map.yaml"), map).unwrap();
+    fs::write(path("tls.crt"), "-----BEGIN CERTIFICATE-----\nAA==\n").unwrap();
+    fs::write(path("agent.token"), "adit-agent-abc\n").unwrap();
     for (command, name, told) in [
         (
             &["config", "check"][..],
@@ -297,6 +302,19 @@ fn file_of_another_kind_is_told_to_be_one() {
             "adit agent --config",
         ),
         (&["agent", "--config"], "relay.yaml", "adit relay --config"),
+        (&["config", "check"], "values.yaml", "a chart's values"),
+        (
+            &["config", "check"],
+            "map.yaml",
+            "`data` has at `relay.yaml`",
+        ),
+        (&["config", "check"], "tls.crt", "a certificate or a key"),
+        (&["config", "check"], "agent.token", "an agent's token"),
+        (
+            &["manifests", "relay", "--config"],
+            "values.yaml",
+            "a chart's values",
+        ),
     ] {
         let output = adit(command).arg(path(name)).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{name}");
