@@ -52,8 +52,10 @@ pub enum BadDuration {
     /// It does not start with a digit.
     #[error("not a duration: write a whole number and a unit, such as 30s")]
     Number,
-    /// No unit, or one not listed.
-    #[error("a duration needs a unit: one of ms, s, m, h, d, such as 30s")]
+    /// No unit, one not listed, or more than a whole number and a unit.
+    #[error(
+        "a duration is a whole number and one unit of ms, s, m, h, d, with nothing between or after them, such as 30s or 90m"
+    )]
     Unit,
     /// Millions of years.
     #[error("duration too long")]
@@ -87,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_doubtful_duration_is_refused() {
-        for text in ["", "30", "30 s", "30S", "1h30m", "1.5h"] {
+        for text in ["", "30", "30 s", "30S", "1h30m", "1.5h", "5 minutes"] {
             assert_eq!(parse(text), Err(BadDuration::Unit), "{text:?}");
         }
         for text in ["s", "-5s", "+5s", " 5s"] {

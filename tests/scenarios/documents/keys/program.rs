@@ -142,7 +142,7 @@ impl Program {
 
     fn text(&self, path: &Path) -> Takes {
         let told = self.all_told(path, &json!("7"));
-        if told.contains("a duration needs a unit") {
+        if told.contains("a duration is a whole number") {
             self.bounded(path, "duration", [json!("0s"), json!("99999d")])
         } else if told.contains("a size needs a whole number") {
             self.bounded(path, "size", [json!("0B"), json!("9999999999GiB")])
