@@ -20,6 +20,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use adit_identity::{BadLabel, Label};
 use adit_process::tls::TrustRoots;
 use adit_process::{Exit, chain};
 use anyhow::{Context, anyhow};
@@ -73,7 +74,7 @@ pub(crate) struct KubeconfigArgs {
     #[arg(long, value_name = "NAME", env = "KUBE_CONTEXT")]
     context: Option<String>,
     /// The namespace of all contexts [default: what the agent's configuration says]
-    #[arg(long, value_name = "NAME", env = "KUBE_NAMESPACE")]
+    #[arg(long, value_name = "NAME", env = "KUBE_NAMESPACE", value_parser = label_or_nothing)]
     namespace: Option<String>,
     /// Where to write, `-` for standard output [default: the variable KUBECONFIG]
     #[arg(long, short, value_name = "FILE")]
@@ -83,6 +84,14 @@ pub(crate) struct KubeconfigArgs {
     force: bool,
 }
 
+/// An empty variable is how CI says "not set".
+fn label_or_nothing(text: &str) -> Result<String, BadLabel> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    text.parse::<Label>().map(|label| label.to_string())
+}
+
 pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
     let kubeconfig = std::env::var_os("KUBECONFIG");
     let mut names = Names::of_job(kubeconfig.as_deref());
@@ -90,7 +99,10 @@ pub(crate) fn run(args: KubeconfigArgs) -> Result<(), Failure> {
         destination.check(args.force)?;
         Ok(destination)
     });
-    let (destination, token) = both(destination, JobToken::find(args.id_token_file))?;
+    let (destination, token) = both(
+        destination,
+        JobToken::find(args.id_token_file).and_then(JobToken::not_an_agents),
+    )?;
     let ca = args
         .ca
         .as_ref()
@@ -239,7 +251,11 @@ fn report(destination: &Destination, agents: &[Reachable], current: Option<&str>
     let Destination::File(path) = destination else {
         return;
     };
-    let mut text = format!("{} has {} context(s):\n", path.display(), agents.len());
+    let contexts = match agents.len() {
+        1 => "1 context".to_owned(),
+        count => format!("{count} contexts"),
+    };
+    let mut text = format!("{} has {contexts}:\n", path.display());
     for agent in agents {
         let mark = if current == Some(agent.context.as_str()) {
             '*'

@@ -28,6 +28,8 @@ pub(crate) enum PlaceError {
     Foreign(PathBuf),
     #[error("{} is the kubeconfig that GitLab gave this job, and it stays: have adit write another one, by `KUBECONFIG: $CI_PROJECT_DIR/.adit-kubeconfig` under the job's `variables:` or by --output; --force would replace it", .0.display())]
     GitLabs(PathBuf),
+    #[error("cannot write {}, which is a folder: name a file, such as {}", .0.display(), .0.join(".adit-kubeconfig").display())]
+    Folder(PathBuf),
     #[error("cannot write {}: there is no folder {}", path.display(), folder.display())]
     NoFolder { path: PathBuf, folder: PathBuf },
     #[error("cannot write {}", path.display())]
@@ -69,6 +71,9 @@ impl Destination {
         if !folder.is_dir() {
             let (path, folder) = (path.clone(), folder.to_owned());
             return Err(PlaceError::NoFolder { path, folder });
+        }
+        if path.is_dir() {
+            return Err(PlaceError::Folder(path.clone()));
         }
         let writer = match fs::read(path) {
             Ok(content) if content.is_empty() => Writer::Adit,
@@ -170,6 +175,16 @@ mod tests {
         let told = place.check(true).unwrap_err().to_string();
         let named = format!("there is no folder {}", missing.display());
         assert!(told.ends_with(&named), "{told}");
+    }
+
+    #[test]
+    fn folder_is_no_place_even_if_forced() {
+        let folder = TempDir::new().unwrap();
+        let place = Destination::File(folder.path().to_owned());
+        for force in [false, true] {
+            let told = place.check(force).unwrap_err().to_string();
+            assert!(told.contains("is a folder: name a file"), "{told}");
+        }
     }
 
     #[test]

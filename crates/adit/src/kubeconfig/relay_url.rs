@@ -70,6 +70,10 @@ pub(crate) enum BadRelayUrl {
         "must begin with https:// (http:// only for this machine, because kubectl sends no token over it)"
     )]
     Scheme,
+    #[error(
+        "has port 0, at which nobody can listen: leave it out for that of https, 443, or name the relay's"
+    )]
+    Port,
     #[error("must be the relay's root, without path, query or user name")]
     NotRoot,
 }
@@ -87,6 +91,9 @@ impl FromStr for RelayUrl {
         };
         if Parts::of(&uri).is_none() {
             return Err(BadRelayUrl::Scheme);
+        }
+        if authority.port_u16() == Some(0) {
+            return Err(BadRelayUrl::Port);
         }
         // People paste what stands in another kubeconfig.
         let is_root = matches!(uri.path().trim_end_matches('/'), "" | "/k8s-proxy");

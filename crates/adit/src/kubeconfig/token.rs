@@ -6,8 +6,9 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use adit_authority::token::{GITLAB_PREFIX, PREFIX};
 use adit_authority::{CredentialError, Token};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// A token, and where it was found.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) enum NoToken {
     Empty(Source),
     #[error("the token of {0} holds a character that no token has")]
     Character(Source),
+    #[error("the token of {0} is an agent's, by which no job is known")]
+    Agents(Source),
     #[error("cannot read {}", path.display())]
     Unread { path: PathBuf, source: io::Error },
 }
@@ -52,6 +55,9 @@ impl NoToken {
             Self::Character(_) => {
                 "set it to the token alone: `$CI_JOB_TOKEN` is a variable that nobody has expanded, and `[MASKED]` what a job's log shows in a token's place"
             }
+            Self::Agents(_) => {
+                "declare `id_tokens: ADIT_ID_TOKEN: aud: <what the relay's config expects>` in the job, or take it away for CI_JOB_TOKEN to count; keep the agent's token out of CI, as whoever has it can pass for the agent"
+            }
             Self::Empty(Source::File(_)) | Self::Unread { .. } => {
                 "check --id-token-file (ADIT_ID_TOKEN_FILE), and that the job has written the token there"
             }
@@ -63,6 +69,18 @@ impl JobToken {
     /// Of the file, else of the first variable that is set.
     pub(crate) fn find(file: Option<PathBuf>) -> Result<Self, NoToken> {
         Self::among(file, |name| std::env::var(name).ok())
+    }
+
+    /// Refuses an agent's, of which the doctor tells by a check of its own.
+    pub(crate) fn not_an_agents(self) -> Result<Self, NoToken> {
+        let token = self.token.expose_secret();
+        if [PREFIX, GITLAB_PREFIX]
+            .iter()
+            .any(|of| token.starts_with(of))
+        {
+            return Err(NoToken::Agents(self.source));
+        }
+        Ok(self)
     }
 
     fn among(
@@ -116,8 +134,6 @@ const JOB_TOKEN: &str = "CI_JOB_TOKEN";
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     fn found(variables: &[(&str, &str)]) -> Result<(String, String), NoToken> {
@@ -125,7 +141,7 @@ mod tests {
             let found = variables.iter().find(|(other, _)| *other == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let found = JobToken::among(None, variable)?;
+        let found = JobToken::among(None, variable)?.not_an_agents()?;
         Ok((found.to_string(), found.token.expose_secret().to_owned()))
     }
 
@@ -146,10 +162,12 @@ mod tests {
         let id_token = [("ADIT_ID_TOKEN", ""), ("CI_JOB_TOKEN", "a")];
         let job_token = [("CI_JOB_TOKEN", "\n")];
         let named = [("CI_JOB_TOKEN", "$CI_JOB_TOKEN")];
-        let cases: [(&[_], _, _); 4] = [
+        let agents = [("ADIT_ID_TOKEN", "adit-agent-abc")];
+        let cases: [(&[_], _, _); 5] = [
             (&[], "neither ADIT_ID_TOKEN nor CI_JOB_TOKEN", "in a job"),
             (&id_token, "of ADIT_ID_TOKEN is empty", "`id_tokens:`"),
             (&job_token, "of CI_JOB_TOKEN is empty", "in each job"),
+            (&agents, "of ADIT_ID_TOKEN is an agent's", "`id_tokens:"),
             (&named, "of CI_JOB_TOKEN holds a character", "expanded"),
         ];
         for (variables, what, advice) in cases {

@@ -355,6 +355,27 @@ fn kubeconfig_without_a_token_or_a_place_is_a_bad_config() {
 }
 
 #[test]
+fn namespace_that_none_can_have_is_refused_and_an_empty_one_is_none() {
+    let relay = FakeRelay::answering(
+        "200 OK",
+        r#"{"agents":[{"id":41,"context":"group/app:demo","default_namespace":"web"}]}"#,
+    );
+    let write = |namespace: &str| {
+        adit(&["kubeconfig", "--relay", &relay.url, "--output", "-"])
+            .env("ADIT_ID_TOKEN", "e30.e30.c2ln")
+            .env("KUBE_NAMESPACE", namespace)
+            .output()
+            .unwrap()
+    };
+    let refused = write("Foo_Bar");
+    assert_eq!(refused.status.code(), Some(2));
+    let told = stderr(&refused);
+    assert!(told.contains("'--namespace <NAME>'"), "{told}");
+    let written = write("");
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+}
+
+#[test]
 fn missing_flag_is_told_with_the_variable_that_can_say_it() {
     for (command, variable) in [
         (&["kubeconfig"][..], "ADIT_RELAY_URL"),
