@@ -6,10 +6,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use adit_process::chain;
 use adit_process::metrics::Label as _;
 use adit_process::net::websocket::NoWebSocket;
 use adit_process::tls::{CA_AS_OWN, is_ca_as_own};
+use adit_process::{chain, whole};
 use adit_tunnel::ConnectError;
 use http::StatusCode;
 use rustls::{AlertDescription, CertificateError};
@@ -22,7 +22,7 @@ use crate::metrics::Attempt;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectFailure {
     /// The token's file.
-    #[error("cannot read the agent's token from {}", path.display())]
+    #[error("cannot read the agent's token from {}", whole(path).display())]
     TokenFile {
         /// The file.
         path: PathBuf,

@@ -19,6 +19,7 @@ mod replica;
 pub mod reread;
 pub mod secret_file;
 pub mod signals;
+mod told;
 
 pub mod shards;
 
@@ -36,3 +37,4 @@ pub use replica::replica_name;
 pub use reread::Reread;
 pub use shards::{ShardId, Shards};
 pub use signals::Stop;
+pub use told::whole;

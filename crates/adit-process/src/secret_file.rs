@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::metrics::{Each, Reload};
 use crate::reread::{Kept, Looks};
+use crate::told::whole;
 
 /// Bytes: a secret is a line or a few.
 const MOST: u64 = 4096;
@@ -20,7 +21,7 @@ const MOST: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file is missing, not readable, too long, or no text.
-    #[error("cannot read the secret in {} ({key})", path.display())]
+    #[error("cannot read the secret in {} ({key})", whole(path).display())]
     Read {
         /// What names the file.
         key: &'static str,

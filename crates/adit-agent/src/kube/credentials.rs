@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use adit_process::chain;
 use adit_process::secret_file::is_token;
+use adit_process::{chain, whole};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Empty;
@@ -64,7 +64,7 @@ enum Renewed {
 /// Why there is no credential. Shows no token and nothing that a plugin printed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CredentialError {
-    #[error("cannot read the token file {}", path.display())]
+    #[error("cannot read the token file {}", whole(path).display())]
     ReadFile {
         path: PathBuf,
         source: std::io::Error,

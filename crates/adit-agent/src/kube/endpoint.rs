@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use adit_process::tls::TlsError;
+use adit_process::whole;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
 use kube_client::client::ConfigExt;
@@ -39,7 +40,7 @@ pub(crate) struct Endpoint {
 /// Why an API server cannot be called. Nothing of a kubeconfig is shown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointError {
-    #[error("the kubeconfig {} cannot be read", path.display())]
+    #[error("the kubeconfig {} cannot be read", whole(path).display())]
     Read {
         path: PathBuf,
         source: std::io::Error,

@@ -4,7 +4,13 @@
 
 mod raw;
 
-use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{self, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use adit_identity::{FullPath, GroupId};
 
@@ -60,7 +66,12 @@ impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(url) => f.write_str(without_query(url)),
-            Self::File(path) => write!(f, "{} (jwks_file)", path.display()),
+            Self::File(path) => {
+                // A relative one goes by the folder that the process was started in.
+                let whole = path::absolute(path);
+                let whole = whole.as_ref().unwrap_or(path);
+                write!(f, "{} (jwks_file)", whole.display())
+            }
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::told::whole;
+
 /// Why TLS material could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}", whole(path).display())]
     Read {
         /// The file.
         path: PathBuf,

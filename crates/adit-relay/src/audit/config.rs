@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use adit_otlp::CollectorConfig;
+use adit_process::whole;
 
 /// Where records go, and what happens when they cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl fmt::Display for AuditTo {
         match self {
             Self::Nowhere => f.write_str("nowhere (audit.to)"),
             Self::Stdout => f.write_str("standard output (audit.to)"),
-            Self::File(file) => write!(f, "{} (audit.file)", file.path.display()),
+            Self::File(file) => write!(f, "{} (audit.file)", whole(&file.path).display()),
             Self::Collector(collector) => write!(f, "{collector}"),
         }
     }
