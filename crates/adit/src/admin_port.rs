@@ -118,6 +118,8 @@ enum AskError {
         "no such {0} is there, or no longer: `adit status` shows those that are, in its column {1}"
     )]
     NotThere(&'static str, &'static str),
+    #[error("it has no status: that is not a relay's private port, and an agent's has none")]
+    Another,
     #[error("its answer is no status: is this the private port of an adit relay?")]
     Answer(#[source] serde_json::Error),
 }
@@ -139,7 +141,7 @@ impl AskError {
                 status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
                 ..
             } => Exit::NotPermitted,
-            Self::PublicPort => Exit::BadConfig,
+            Self::PublicPort | Self::Another => Exit::BadConfig,
             Self::NotThere(..) | Self::Refused { .. } | Self::Answer(_) => Exit::Failed,
         }
     }
@@ -163,6 +165,7 @@ impl AskError {
             | Self::Unreachable { .. }
             | Self::Refused { .. }
             | Self::PublicPort
+            | Self::Another
             | Self::NotThere(..)
             | Self::Answer(_) => None,
         }
@@ -177,12 +180,19 @@ impl AskError {
             Some(file) if answer.status == StatusCode::UNAUTHORIZED => {
                 Self::OtherToken(file.to_owned())
             }
+            _ if is_of_another(answer) => Self::Another,
             _ => Self::Refused {
                 status: answer.status,
                 message: printable(String::from_utf8_lossy(&answer.body).trim_end()),
             },
         }
     }
+}
+
+/// Whether there is nothing at that path, where a relay would have known at least the kind of what was asked for.
+fn is_of_another(answer: &Answer) -> bool {
+    let is_relays = String::from_utf8_lossy(&answer.body).contains("no such");
+    answer.status == StatusCode::NOT_FOUND && !is_relays
 }
 
 impl AdminPort {

@@ -56,11 +56,16 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
     /// The project whose job to be, as its path
-    #[arg(long, value_name = "PATH", default_value = "group/app")]
+    #[arg(long, value_name = "PATH", default_value = "group/app", value_parser = FullPath::of_project)]
     project: FullPath,
     /// Where the relay listens, on loopback; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = address)]
     listen: SocketAddr,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "an address and a port are wanted, such as 127.0.0.1:18150")
 }
 
 pub(crate) fn run(args: DevArgs) -> Result<(), Failure> {

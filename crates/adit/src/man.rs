@@ -22,5 +22,9 @@ pub(crate) struct ManArgs {
 pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
     clap_mangen::generate_to(Cli::command(), &args.folder)
         .with_context(|| format!("cannot write to {}", args.folder.display()))
-        .ends(Exit::Failed)
+        .ends(if args.folder.is_dir() {
+            Exit::Failed
+        } else {
+            Exit::BadConfig
+        })
 }

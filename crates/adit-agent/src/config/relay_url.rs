@@ -38,6 +38,10 @@ pub(crate) enum BadRelayUrl {
         "it must begin with https://, or with grpcs:// or wss:// for HTTP/2 or a WebSocket alone"
     )]
     Scheme,
+    #[error(
+        "has port 0, at which nobody can listen: leave it out for the scheme's own, or name the relay's"
+    )]
+    Port,
     #[error("without TLS only a relay on this machine may be dialled: begin with https://")]
     NeedsTls,
     #[error(
@@ -94,6 +98,7 @@ impl FromStr for RelayUrl {
             return Err(BadRelayUrl::NeedsTls);
         }
         let port = match authority.port_u16() {
+            Some(0) => return Err(BadRelayUrl::Port),
             Some(port) => port,
             None if authority.as_str() == host => default_port(is_tls),
             // A port that is none.
@@ -206,6 +211,7 @@ mod tests {
             ("wss://relay.example.com/adit?x", BadRelayUrl::Extra),
             ("relay.example.com", BadRelayUrl::NoScheme),
             ("", BadRelayUrl::NotAUrl),
+            ("https://relay.example.com:0", BadRelayUrl::Port),
             ("https://relay.example.com:99999", BadRelayUrl::NotAUrl),
             ("https://relay.example.com/k8s-proxy", BadRelayUrl::Extra),
             ("https://relay.example.com?x", BadRelayUrl::Extra),

@@ -57,8 +57,18 @@ pub(crate) struct JobArgs {
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
     /// Let a watch and an upgraded connection be silent for so long, and see whether they live, such as 75s [default: not tried]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", value_parser = silence)]
     idle: Option<Duration>,
+}
+
+fn silence(text: &str) -> Result<Duration, String> {
+    match duration::parse(text) {
+        Ok(Duration::ZERO) => {
+            Err("nothing is tried in no time: leave it out, or give such as 75s".to_owned())
+        }
+        Ok(time) => Ok(time),
+        Err(bad) => Err(bad.to_string()),
+    }
 }
 
 /// In the order in which a request meets them.

@@ -192,6 +192,14 @@ fn status_that_is_not_given_has_a_reason_and_a_code() {
         "{}",
         stderr(&output)
     );
+    let agents = FakeRelay::answering("404 Not Found", "there is nothing at this path\n");
+    let output = status(&agents, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(
+        stderr(&output).contains("an agent's has none"),
+        "{}",
+        stderr(&output)
+    );
     let nobody = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

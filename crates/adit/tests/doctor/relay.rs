@@ -57,7 +57,7 @@ fn relay_that_runs_is_well() {
             ("admin", "a relay runs"),
             ("port", "takes connections, and shows its certificate"),
             ("version", env!("CARGO_PKG_VERSION")),
-            ("issuers", "https://gitlab.test: 1 keys"),
+            ("issuers", "https://gitlab.test: 1 key"),
         ] {
             assert!(examined.what(check).contains(words), "{examined}");
         }

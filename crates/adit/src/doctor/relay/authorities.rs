@@ -133,6 +133,7 @@ async fn issuers(trial: &Trial, report: &mut Report) {
     }
     for IssuerKeys { issuer, from, keys } in fetched {
         match keys {
+            Ok(1) => report.ok(ISSUERS, format!("{issuer}: 1 key")),
             Ok(count) => report.ok(ISSUERS, format!("{issuer}: {count} keys")),
             Err(error) => {
                 let why = chain(&error);
