@@ -62,6 +62,10 @@ impl Machine {
                 ["systemctl", "enable", "--now", unit] | ["systemctl", "restart", unit] => {
                     assert!(self.has(&format!("/etc/systemd/system/{unit}.service")));
                 }
+                // The new one, before anything is changed.
+                ["target/release/adit", "config", "check", file] => {
+                    assert!(self.has(file) && !self.has("/usr/local/bin/adit.old"));
+                }
                 // The unit does it, too, when it is told to read again.
                 ["adit", ..] => assert!(
                     self.unit

@@ -43,7 +43,12 @@ impl Reader {
             () if has("ci_access") || has("user_access") => Self::GitLab,
             () if has("resources") && has("images") => Self::Kustomize,
             () if has("patches") => Self::Patches,
-            () if has("config") || has("podMonitor") => Self::Helm,
+            () if ["config", "podMonitor", "networkPolicy"]
+                .into_iter()
+                .any(has) =>
+            {
+                Self::Helm
+            }
             () if piece.values().any(is_job) => Self::Runner,
             () => Self::RelayOrAgent,
         }
