@@ -190,6 +190,7 @@ impl GitLabBuilder {
             faults: Faults::default(),
             issuer: OnceLock::new(),
             requests: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
         });
         let mut gitlab = GitLab {
             state,
@@ -215,6 +216,8 @@ pub(crate) struct State {
     /// Made when somebody asks for it: its key takes a moment.
     issuer: OnceLock<TestIssuer>,
     requests: AtomicU64,
+    /// How many seconds its clock is ahead, as it looks at the agent server's proofs.
+    ahead: AtomicU64,
 }
 
 impl State {
@@ -227,6 +230,11 @@ impl State {
                 &format!("{}/oauth/discovery/keys", self.url),
             )
         })
+    }
+
+    /// Seconds since 1970 by its own clock.
+    fn now(&self) -> u64 {
+        jwt::now() + self.ahead.load(Ordering::Relaxed)
     }
 
     fn next_request_id(&self) -> String {
@@ -255,6 +263,11 @@ impl GitLab {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.state.url
+    }
+
+    /// Its clock is so many seconds ahead from now on, for whoever proves to be its agent server.
+    pub fn be_ahead(&self, seconds: u64) {
+        self.state.ahead.store(seconds, Ordering::Relaxed);
     }
 
     /// Whoever asks it something over HTTP.

@@ -50,7 +50,7 @@ pub(super) fn answer(call: &Call, endpoint: Endpoint, state: &State) -> Answer {
 
 fn proves_itself(call: &Call, state: &State) -> bool {
     call.header("gitlab-kas-api-request")
-        .is_some_and(|jwt| jwt::is_from_agent_server(&state.secret, jwt))
+        .is_some_and(|jwt| jwt::is_from_agent_server(&state.secret, jwt, state.now()))
 }
 
 fn discovery(state: &State) -> Answer {

@@ -41,10 +41,9 @@ pub(super) fn of_agent_server(secret: &Secret) -> String {
     sign(secret, &claims)
 }
 
-/// Whether the agent server made this for GitLab, and it is in force.
-pub(super) fn is_from_agent_server(secret: &Secret, jwt: &str) -> bool {
+/// Whether the agent server made this for GitLab, and it is in force by GitLab's clock.
+pub(super) fn is_from_agent_server(secret: &Secret, jwt: &str, now: u64) -> bool {
     claims(secret, jwt).is_some_and(|claims| {
-        let now = now();
         claims["iss"] == "gitlab-kas"
             && is_for(&claims["aud"], "gitlab")
             && claims["exp"].as_u64().is_none_or(|expires| now < expires)

@@ -2,6 +2,8 @@
 
 mod cluster;
 
+use std::time::{Duration, SystemTime};
+
 use adit_tests::collector::Collector;
 use adit_tests::pki::{self, HTTP1, HTTP2, Made, Pki};
 use adit_tests::{AgentBuilder, ConnectProxy, Kube, TestRelay, agent, relay, scenario};
@@ -139,6 +141,11 @@ fn name_proxy_certificate_and_clock_are_told_apart() {
         let unnamed = |agent: AgentBuilder| agent.with("relay", "url", "https://relay.invalid");
         let examined_so = examined(&relay, &kube, unnamed).await;
         examined_so.is_broken_at("name", "network", "relay.invalid");
+        examined_so.did_not_run(&["connect", "proxy", "tls", "tunnel"], "name");
+
+        let nowhere = |agent: AgentBuilder| agent.with("relay", "proxy", "'http://proxy.invalid'");
+        let examined_so = examined(&relay, &kube, nowhere).await;
+        examined_so.is_broken_at("name", "network", "proxy.invalid");
         examined_so.did_not_run(&["connect", "proxy", "tls", "tunnel"], "name");
 
         let proxy = ConnectProxy::start("Basic nobodys").await;
@@ -295,8 +302,20 @@ fn certificate_that_the_relay_wants_is_told() {
                 "{well}"
             );
         }
+        let now = SystemTime::now();
+        let day = Duration::from_hours(24);
+        let nearly_over = Made {
+            start: Some(now - 19 * day),
+            end: Some(now + day),
+            ..Made::default()
+        };
+        let nearly_over = |agent: AgentBuilder| agent.certified(&ca, nearly_over);
+        let nearly_over = examined(&relay, &kube, nearly_over).await;
+        assert_eq!(nearly_over.code, 0, "{nearly_over}");
+        nearly_over.warns("certificate", "issued by `agents' CA`");
+        assert_eq!(nearly_over.outcome("tunnel"), "ok", "{nearly_over}");
         let over = Made {
-            end: Some(std::time::SystemTime::UNIX_EPOCH),
+            end: Some(SystemTime::UNIX_EPOCH),
             ..Made::default()
         };
         let over = |agent: AgentBuilder| agent.certified(&ca, over);

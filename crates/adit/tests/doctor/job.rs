@@ -174,6 +174,11 @@ fn name_port_and_proxy_are_told_apart() {
         );
         examined.did_not_run(BEYOND, "name");
 
+        let nowhere = doctor().env("HTTPS_PROXY", "http://proxy.invalid:3128");
+        let examined = nowhere.examine().await;
+        examined.is_broken_at("name", "network", "proxy.invalid");
+        examined.did_not_run(&["connect", "proxy", "tls"], "name");
+
         let examined = doctor().calling(closed_port().await).examine().await;
         examined.is_broken_at("connect", "network", "nothing listens there");
         examined.did_not_run(&["proxy", "tls", "http", "clock", "relay"], "connect");

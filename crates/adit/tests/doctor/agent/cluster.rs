@@ -1,6 +1,7 @@
 //! Beside an agent: the API server, and what that lets the agent do.
 
 use adit_tests::body::{Body, full};
+use adit_tests::pki::Pki;
 use adit_tests::{AgentBuilder, KubeBuilder, kube, relay, scenario};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
@@ -167,6 +168,18 @@ fn api_server_that_is_away_or_keeps_the_agent_out_is_told() {
         let examined_so = examined(&relay, &server, away).await;
         examined_so.is_broken_at("api-server", "api-server", "cannot connect");
         examined_so.did_not_run(&["account", "impersonation", "namespaces"], "api-server");
+
+        let others = Pki::new("another cluster").write_ca(folder.path());
+        let text = std::fs::read_to_string(server.kubeconfig()).unwrap();
+        let mut believing: Value = serde_saphyr::from_str(&text).unwrap();
+        believing["clusters"][0]["cluster"]["certificate-authority"] =
+            others.to_str().unwrap().into();
+        let kubeconfig = folder.path().join("believing");
+        std::fs::write(&kubeconfig, believing.to_string()).unwrap();
+        let stranger = |agent: AgentBuilder| agent.serving_by(kubeconfig);
+        let examined_so = examined(&relay, &server, stranger).await;
+        examined_so.is_broken_at("api-server", "api-server", "UnknownIssuer");
+        examined_so.is_broken_at("api-server", "api-server", "its certificate's authority");
         relay.stop().await;
         server.stop().await;
 

@@ -73,6 +73,11 @@ fn secret_that_gitlab_does_not_accept_is_told() {
         let with = |file: &Path| config.replace(&secret, file.to_str().unwrap());
         let refused = examined(&with(&others)).await;
         refused.is_broken_at("api_secret", "relay", "does not accept it");
+        // Nor the right one, when a proof is over before it is looked at.
+        gitlab.be_ahead(60);
+        let late = examined(&config).await;
+        late.is_broken_at("api_secret", "relay", "or a clock is off");
+        gitlab.be_ahead(0);
         let lost = examined(&with(Path::new("/nowhere/secret"))).await;
         lost.is_broken_at("api_secret", "relay", "/nowhere/secret");
         for endpoint in [Endpoint::AgentInfo, Endpoint::OldAgentInfo] {
