@@ -305,6 +305,8 @@ const GRPC_FAILED_PRECONDITION: u32 = 9;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn tls(error: rustls::Error) -> ConnectFailure {
@@ -346,6 +348,59 @@ mod tests {
                 "{word}: {}",
                 failure.advice()
             );
+        }
+    }
+
+    #[test]
+    fn attempt_is_counted_under_the_name_of_what_went_wrong() {
+        let source = || Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let (host, to, path) = ("relay".into(), || "relay:443".into(), "token".into());
+        let proxy = DialError::Proxy {
+            proxy: "proxy:3128".into(),
+            to: to(),
+            source: ProxyError::Answered(StatusCode::PROXY_AUTHENTICATION_REQUIRED),
+        };
+        let late = || DialError::TimedOut {
+            to: to(),
+            after: Duration::ZERO,
+        };
+        let no_websocket = || ConnectFailure::from(NoWebSocket::Answered(StatusCode::OK));
+        let neither = ConnectFailure::Neither {
+            http2: Box::new(ConnectFailure::from(late())),
+            websocket: Box::new(no_websocket()),
+        };
+        let unread = io::Error::from(io::ErrorKind::NotFound);
+        let source_of_token = ConnectFailure::TokenFile {
+            path,
+            source: unread,
+        };
+        let bad_token = ConnectFailure::BadToken {
+            from: "ADIT_TOKEN".into(),
+        };
+        let unresolved = DialError::Resolve {
+            host,
+            source: source(),
+        };
+        let unconnected = DialError::Connect {
+            to: to(),
+            source: source(),
+        };
+        let unanswered = ConnectError::TimedOut(Duration::ZERO);
+        for (failure, label) in [
+            (source_of_token, "token"),
+            (bad_token, "token"),
+            (unresolved.into(), "resolve"),
+            (unconnected.into(), "connect"),
+            (late().into(), "timed_out"),
+            (unanswered.into(), "timed_out"),
+            (proxy.into(), "proxy"),
+            (tls(rustls::Error::DecryptError), "tls"),
+            (ConnectFailure::NoHttp2 { alpn: None }, "no_http2"),
+            (no_websocket(), "no_websocket"),
+            // What became of HTTP/2 counts there; that of the WebSocket is an attempt of its own.
+            (neither, "timed_out"),
+        ] {
+            assert_eq!(failure.attempt().as_str(), label, "{failure:?}");
         }
     }
 

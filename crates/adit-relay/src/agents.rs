@@ -524,3 +524,55 @@ fn wish<B>(request: &Request<B>) -> Option<Wish> {
         && request.headers().get(CONTENT_TYPE).is_some_and(is_grpc);
     is_call.then_some(wish)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use adit_authority::gitlab::Trouble;
+    use adit_process::metrics::Label as _;
+
+    use super::*;
+
+    #[test]
+    fn tunnel_that_is_refused_is_counted_under_its_reasons_name() {
+        let away = GitLabError::Unavailable {
+            why: Trouble::TimedOut,
+            retry_after: Duration::ZERO,
+        };
+        let of_gitlab = [
+            (GitLabError::NotAccepted, "unauthenticated"),
+            (GitLabError::Forbidden, "unauthenticated"),
+            (GitLabError::OtherKind, "unauthenticated"),
+            (GitLabError::UserNotAccepted, "unauthenticated"),
+            (GitLabError::Ended, "unauthenticated"),
+            (GitLabError::AgentToken, "unauthenticated"),
+            (GitLabError::BadAnswer("body"), "gitlab_bad_answer"),
+            (away, "gitlab_unavailable"),
+            (GitLabError::Busy, "gitlab_busy"),
+            (GitLabError::TooManyBadTokens, "too_many_bad_tokens"),
+        ];
+        let of_certificate = [
+            (Unproved::NoCertificate, "no_certificate"),
+            (Unproved::UnknownCa, "unknown_ca"),
+            (Unproved::Expired, "certificate_expired"),
+            (Unproved::NotYet, "bad_certificate"),
+            (Unproved::OtherUse, "bad_certificate"),
+            (Unproved::Unusable, "bad_certificate"),
+        ];
+        let of_relay = [
+            (Denied::Unauthenticated, "unauthenticated"),
+            (Denied::OtherAgent, "other_agent"),
+            (Denied::TooMany, "too_many"),
+            (Denied::Draining, "draining"),
+        ];
+        let all = of_gitlab
+            .map(|(why, label)| (Denied::from(why), label))
+            .into_iter()
+            .chain(of_certificate.map(|(why, label)| (Denied::Certificate(why), label)))
+            .chain(of_relay);
+        for (why, label) in all {
+            assert_eq!(why.reason().as_str(), label, "{why:?}");
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! GitLab in trouble: known jobs go on, new ones are told.
 
+use std::time::Duration;
+
 use adit_tests::{
     AuditLog, Endpoint, Fault, World,
     caller::{get, next_piece},
     gitlab,
     gitlab::arrange,
-    kube, relay, scenario,
+    kube, pass, relay, scenario,
 };
 use futures_util::future::join_all;
 
@@ -59,6 +61,20 @@ fn trouble_of_every_kind_refuses_new_jobs_and_no_known_one() {
                 expected.0 == 503,
                 "{fault:?}"
             );
+            let outcome = match fault {
+                Fault::Status(_) => "server_error",
+                Fault::Hang => "timed_out",
+                Fault::HangUp | Fault::HalfAnswer => "unreachable",
+                Fault::TooManyRequests { .. } => "rate_limited",
+                // It did answer, and is not believed.
+                Fault::Garbage | Fault::WrongTypes | Fault::SlowMillis(_) => "yes",
+            };
+            // One before the fault, for the job that is known.
+            let before = if outcome == "yes" { 1.0 } else { 0.0 };
+            let calls = "adit_relay_gitlab_calls_total";
+            let sample = format!("{calls}{{question=\"job\",outcome=\"{outcome}\"}}");
+            let made = place.relay().metrics().await.value(&sample);
+            assert!(made > before, "{fault:?}: {made} {outcome}");
             place.world.kube.event("still here");
             assert_eq!(next_piece(&mut watch).await, "still here\n", "{fault:?}");
             drop((watch, http2));
@@ -90,6 +106,36 @@ fn check_that_gitlab_leaves_without_an_answer_is_timed() {
         assert_eq!(place.relay().metrics().await.value(checks), 1.0);
         place.stop().await;
     });
+}
+
+/// It is left alone for longer and longer, at last for more than the five seconds after which a token is overdue.
+#[test]
+fn token_that_nobody_asks_about_while_gitlab_hangs_is_overdue_until_it_answers() {
+    scenario(async {
+        let place = Place::with("recheck: 100ms, timeout: 300ms").await;
+        let (_, job) = place.job();
+        let http2 = job.http2().await;
+        let watch = http2.send(get("/watch")).await.unwrap();
+        place
+            .gitlab
+            .faults()
+            .set(Endpoint::AllowedAgents, Fault::Hang);
+        until_overdue(&place, 1.0).await;
+        place.gitlab.faults().clear();
+        until_overdue(&place, 0.0).await;
+        drop((watch, http2));
+        place.stop().await;
+    });
+}
+
+/// Lets time pass until so many tokens of jobs are overdue, half an hour at most.
+async fn until_overdue(place: &Place, tokens: f64) {
+    let overdue = r#"adit_relay_gitlab_tokens_overdue{question="job"}"#;
+    let mut seconds = 0..30 * 60;
+    while place.relay().metrics().await.value(overdue) != tokens {
+        assert!(seconds.next().is_some(), "never {tokens} overdue");
+        pass(Duration::from_secs(1)).await;
+    }
 }
 
 #[test]

@@ -39,15 +39,18 @@ fn streams_and_bytes_are_counted_by_kind_while_they_run() {
         let watched = get(&format!("{PODS}?watch=1"));
         let mut watch = http2.send(watched).await.unwrap();
         let followed = get(&format!("{PODS}/web/log/watch?follow=1"));
-        let log = http2.send(followed).await.unwrap();
+        let mut log = http2.send(followed).await.unwrap();
         let asked = format!("POST {PODS}/web/exec/upgrade");
         let mut exec = world.job.raw_asking(&asked, SPDY).await;
         within("101", exec.head()).await.unwrap();
         exec.write("hello").await.unwrap();
         within("it back", exec.exactly(5)).await.unwrap();
         world.kube.event("something");
-        let event = within("an event", watch.body_mut().frame()).await;
-        let event = event.unwrap().unwrap().into_data().unwrap();
+        let mut lines = Vec::new();
+        for lasting in [&mut watch, &mut log] {
+            let line = within("a line", lasting.body_mut().frame()).await;
+            lines.push(line.unwrap().unwrap().into_data().unwrap().len() as f64);
+        }
 
         let sample = "adit_relay_stream_bytes_total{kind=\"exec\",direction=\"answer\"}";
         world.relay.until_metric(sample, |bytes| bytes == 5.0).await;
@@ -61,7 +64,8 @@ fn streams_and_bytes_are_counted_by_kind_while_they_run() {
             bytes(&relay, "exec", "request"),
         );
         assert_eq!(requests, (10.0, 5.0));
-        assert_eq!(bytes(&relay, "watch", "answer"), event.len() as f64);
+        let answers = ["watch", "log"].map(|kind| bytes(&relay, kind, "answer"));
+        assert_eq!(answers.as_slice(), lines);
         let answered = ["change", "watch", "run"].map(|class| answered(&relay, class));
         assert_eq!(answered, [1.0, 2.0, 1.0]);
 
@@ -85,6 +89,14 @@ fn port_forward_is_a_kind_of_its_own() {
         let relay = world.relay.metrics().await;
         let kind = "port_forward";
         assert_eq!(of_kind(&relay, "adit_relay_streams_open", kind), 1.0);
+        forward.write("hello").await.unwrap();
+        within("it back", forward.exactly(5)).await.unwrap();
+        for direction in ["request", "answer"] {
+            let name = "adit_relay_stream_bytes_total";
+            let sample = format!("{name}{{kind=\"{kind}\",direction=\"{direction}\"}}");
+            let counted = |bytes: f64| bytes == 5.0;
+            world.relay.until_metric(&sample, counted).await;
+        }
         drop(forward);
         world.kube.until_open(0).await;
         world.stop().await;

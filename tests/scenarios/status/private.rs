@@ -1,7 +1,13 @@
 //! The private port beyond loopback: with a certificate operators come to it over the network, without one nothing of theirs is asked for
 //! there, and health and metrics are everybody's either way.
 
-use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    io::ErrorKind,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use adit_tests::{
     AuditLog, RelayBuilder, TestRelay, beyond_loopback,
@@ -145,9 +151,26 @@ fn operators_ca_that_is_replaced_lets_its_clients_in_no_more() {
         let relay = open(relay, &folder).await;
         let own = showing(&ca, Made::default());
         assert_eq!(asked(&relay, Some(&own), "GET /status", HOST).await.0, 200);
+        let ends = "adit_relay_client_ca_expiry_timestamp_seconds{port=\"admin\"}";
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        assert!(relay.metrics().await.value(ends) > now.as_secs_f64());
+        let looks = |outcome: &str| {
+            let name = "adit_relay_client_ca_reloads_total";
+            format!("{name}{{port=\"admin\",outcome=\"{outcome}\"}}")
+        };
+        let until_counted = async |outcome: &str| {
+            let look = looks(outcome);
+            let counted = async { while relay.metrics().await.value(&look) == 0.0 {} };
+            within("the look", counted).await;
+        };
+        std::fs::write(&file, "spoilt").unwrap();
+        relay.reread();
+        until_counted("failed").await;
+        assert_eq!(asked(&relay, Some(&own), "GET /status", HOST).await.0, 200);
         let next = Pki::new("operators' next CA");
         std::fs::write(&file, next.ca_pem()).unwrap();
         relay.reread();
+        until_counted("replaced").await;
         let is_out =
             async { while asked(&relay, Some(&own), "GET /status", HOST).await.0 == 200 {} };
         within("the change", is_out).await;
@@ -164,7 +187,7 @@ fn certificate_of_the_private_port_is_renewed_and_counted_apart() {
         let relay = open(relay(), &folder).await;
         let ends = "adit_tls_certificate_expiry_timestamp_seconds{port=\"admin\"}";
         let before = relay.metrics().await.value(ends);
-        let tomorrow = std::time::SystemTime::now() + std::time::Duration::from_hours(24);
+        let tomorrow = SystemTime::now() + std::time::Duration::from_hours(24);
         let _ = pki::shared().write_server_until(folder.path(), Some(tomorrow));
         relay.reread();
         let replaced = "adit_tls_certificate_reloads_total{port=\"admin\",outcome=\"replaced\"}";

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 
 use adit_exchange::{Ask, AskError, ask};
 use adit_identity::{ActAs, Impersonation};
+use adit_process::metrics::Label as _;
 use adit_tunnel::{Options, Terms, testing};
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Empty, StreamBody};
@@ -145,4 +146,24 @@ fn reset(error: AskError) -> (ResetReason, String) {
         panic!("{error:?}")
     };
     (reason, message)
+}
+
+#[test]
+fn request_that_is_not_answered_is_counted_under_the_name_of_the_cause() {
+    let masters = vec!["system:masters".into()];
+    let masters = Impersonation::new("gitlab:ci_job:1".into(), None, masters, vec![]).unwrap();
+    let beyond = Ceiling::default().check(&masters).unwrap_err();
+    let smuggled = NotActing::Smuggled(HeaderName::from_static("impersonate-user"));
+    for (cause, label) in [
+        (smuggled.into(), "smuggled"),
+        (NotActing::Unwritable.into(), "smuggled"),
+        (NotActing::from(beyond).into(), "beyond_ceiling"),
+        (Unanswered::TooMany, "overloaded"),
+        (Unanswered::HandsFull, "overloaded"),
+        (Unanswered::BrokenOff, "broken"),
+        (Unanswered::Lowered, "beyond_ceiling"),
+        (Unanswered::Left, "left"),
+    ] {
+        assert_eq!(cause.kind().as_str(), label, "{cause:?}");
+    }
 }

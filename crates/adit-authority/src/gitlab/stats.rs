@@ -211,3 +211,61 @@ pub struct QuestionStats {
     /// Tokens in use that should have been asked about by now.
     pub overdue: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::StatusCode;
+
+    use super::*;
+    use crate::gitlab::limits::Whose;
+
+    #[test]
+    fn call_to_gitlab_is_counted_by_what_became_of_it() {
+        let said = |said| Ok(Answer { said, rest: None });
+        let no = said(Said::No(StatusCode::FORBIDDEN, Bytes::new()));
+        let mut calls = vec![(said(Said::Yes(Bytes::new())), "yes"), (no, "no")];
+        for (why, label) in [
+            (Trouble::Unreachable, "unreachable"),
+            (Trouble::TimedOut, "timed_out"),
+            (Trouble::ServerError, "server_error"),
+            (Trouble::UnexpectedStatus, "unexpected_status"),
+            (Trouble::NotTrusted, "not_trusted"),
+            (Trouble::NotUnderstood, "not_understood"),
+            (Trouble::RateLimited, "rate_limited"),
+            (Trouble::TooLong, "too_long"),
+            (Trouble::LeftAlone, "left_alone"),
+        ] {
+            let snag = Snag {
+                why,
+                retry_after: Duration::ZERO,
+                whose: Whose::Relay,
+            };
+            calls.push((Err(snag), label));
+        }
+        assert_eq!(calls.len(), Outcome::ALL.len());
+        for (answer, label) in calls {
+            assert_eq!(Outcome::of(&answer).as_str(), label, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn call_to_gitaly_is_counted_by_what_became_of_it() {
+        assert_eq!(GitalyOutcome::of(&Ok(())).as_str(), "answered");
+        for (error, label) in [
+            (GitalyError::TooLarge, "answered"),
+            (GitalyError::NotAFile, "answered"),
+            (GitalyError::Denied("no".into()), "denied"),
+            (GitalyError::Unreachable("gone".into()), "unreachable"),
+            (GitalyError::TimedOut, "timed_out"),
+            (GitalyError::LeftAlone, "left_alone"),
+            (GitalyError::Failed("13".into()), "failed"),
+            (GitalyError::BadAnswer("head"), "failed"),
+        ] {
+            let answer: Result<(), _> = Err(error);
+            assert_eq!(GitalyOutcome::of(&answer).as_str(), label, "{answer:?}");
+        }
+    }
+}

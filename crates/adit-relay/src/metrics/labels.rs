@@ -280,6 +280,18 @@ mod tests {
     }
 
     #[test]
+    fn exchange_that_is_cut_is_counted_under_its_reasons_name() {
+        for why in Ended::ALL {
+            let label = match why {
+                Ended::Over => "over",
+                Ended::Changed => "changed",
+                Ended::Unproved => "unproved",
+            };
+            assert_eq!(Cut::from(*why).as_str(), label);
+        }
+    }
+
+    #[test]
     fn requests_are_classed_by_what_they_may_do() {
         let cases = [
             ("GET", "/api/v1/pods", Class::Read),
