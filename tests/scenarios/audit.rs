@@ -1,8 +1,11 @@
 //! The audit log: every kind of request leaves the right record, and nothing of it is lost without a word.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use adit_identity::{Environment, Tier};
@@ -13,6 +16,8 @@ use adit_tests::{
 };
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt;
+use rcgen::date_time_ymd;
+use regex::Regex;
 use serde_json::{Value, json};
 use tokio::{sync::Notify, time::Instant};
 
@@ -146,6 +151,54 @@ fn record_says_who_did_what_where_and_as_whom() {
     });
 }
 
+#[test]
+fn record_names_the_api_group_and_tells_when_it_was_made() {
+    scenario(async {
+        let log = AuditLog::default();
+        let world = audited(&log).await;
+        let http2 = world.job.http2().await;
+        let deployment = "/apis/apps/v1/namespaces/shop/deployments/web";
+        let began = micros_since_1970(SystemTime::now());
+        http2
+            .answer(request(Method::PATCH, deployment, body::full("{}")))
+            .await;
+        let records = log.until(1).await;
+        let ended = micros_since_1970(SystemTime::now());
+        let record = only(&records, "request");
+        assert_eq!(
+            record["operation"],
+            json!({
+                "method": "PATCH", "verb": "patch", "group": "apps", "version": "v1",
+                "resource": "deployments", "namespace": "shop", "name": "web", "kind": "short",
+            })
+        );
+        let made = micros_since_1970(moment(record["time"].as_str().unwrap()));
+        assert!((began..=ended).contains(&made), "{record}");
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+/// What such a time as of RFC 3339 says, UTC and with microseconds.
+fn moment(text: &str) -> SystemTime {
+    let shape = Regex::new(r"^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{6})Z$").unwrap();
+    let (_, parts) = shape
+        .captures(text)
+        .unwrap_or_else(|| panic!("{text} is no time"))
+        .extract();
+    let [year, month, day, hour, minute, second, micros] =
+        parts.map(|part: &str| part.parse::<u32>().unwrap());
+    let date = date_time_ymd(year as i32, month as u8, day as u8);
+    let seconds = hour * 3600 + minute * 60 + second;
+    SystemTime::from(date) + Duration::new(seconds.into(), micros * 1000)
+}
+
+fn micros_since_1970(time: SystemTime) -> u128 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_micros()
+}
+
 /// While the API server has the one request, others go there and back.
 #[test]
 fn time_at_the_api_server_is_told_apart_from_the_way_there() {
@@ -267,7 +320,7 @@ fn drain_writes_everything_down() {
         for _ in 0..20 {
             http2.get("/version").await.echo();
         }
-        world.relay.drain(std::time::Duration::ZERO).await;
+        world.relay.drain(Duration::ZERO).await;
         // Without waiting: what is not there now never comes.
         let records = log.records();
         assert_eq!(

@@ -23,7 +23,7 @@ const PODS: &str = "/api/v1/namespaces/shop/pods";
 const TOKEN: &str = "Authorization: Bearer 0123456789abcdef\r\n";
 const WRONG_TOKEN: &str = "Authorization: Bearer 0123456789abcdeF\r\n";
 
-async fn report(relay: &TestRelay) -> Report {
+pub(crate) async fn report(relay: &TestRelay) -> Report {
     let (status, text) = relay.admin_get("/status").await;
     assert_eq!(status, 200, "{text}");
     serde_json::from_str(&text).unwrap()

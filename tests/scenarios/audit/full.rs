@@ -1,7 +1,7 @@
 //! Nobody takes the records: the folder they belong in is gone. What happens then is configured.
 
 use adit_tests::{
-    AuditLog, Caller, RelayBuilder, World, body,
+    Answer, AuditLog, Caller, RelayBuilder, World, body,
     caller::{Http2, get, request},
     collector::{Collector, Told},
     kube, relay, scenario, within,
@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use super::PODS;
 use crate::{
-    status::cut::{cut_stream, only_stream},
+    status::{
+        cut::{cut_stream, only_stream},
+        report,
+    },
     traces::decided,
     upgrades::{SPDY, WEBSOCKET},
 };
@@ -29,17 +32,22 @@ fn small(log: &AuditLog) -> RelayBuilder {
 
 /// Has the log stall, and requests fill its queue until one is not recorded.
 async fn fill(world: &World, log: &AuditLog, http2: &Http2) -> usize {
+    fill_by(world, log, async || http2.get("/version").await).await
+}
+
+/// The same by requests of this kind, which are dropped when it is full.
+async fn fill_by(world: &World, log: &AuditLog, ask: impl AsyncFn() -> Answer) -> usize {
     log.break_off();
     let mut sent = 0;
     while world.relay.metrics().await.value(DROPPED) == 0.0 {
-        join_all((0..50).map(|_| http2.get("/version"))).await;
+        join_all((0..50).map(|_| ask())).await;
         sent += 50;
     }
     assert!(world.relay.metrics().await.value(FAILURES) > 0.0);
     sent
 }
 
-async fn create(http2: &Http2) -> adit_tests::Answer {
+async fn create(http2: &Http2) -> Answer {
     http2
         .answer(request(Method::POST, PODS, body::full("{}")))
         .await
@@ -71,6 +79,14 @@ fn changes_are_refused_and_reads_go_on_uncounted_for() {
         let http2 = world.job.http2().await;
         let sent = fill(&world, &log, &http2).await;
 
+        let shown = report(&world.relay).await.problems;
+        let [problem] = &*shown else {
+            panic!("{shown:#?}");
+        };
+        assert_eq!(problem.about, "audit");
+        let most = " of 1048576 bytes of the audit log's queue are taken";
+        assert!(problem.message.contains(most), "{problem:?}");
+
         let refused = create(&http2).await.refused();
         assert_eq!(
             (refused.status, refused.reason.as_str(), refused.retry_after),
@@ -90,6 +106,7 @@ fn changes_are_refused_and_reads_go_on_uncounted_for() {
 
         log.mend();
         world.relay.until_metric(BYTES, |bytes| bytes == 0.0).await;
+        assert_eq!(report(&world.relay).await.problems, []);
         create(&http2).await.echo();
         assert_eq!(exec(&world.job).await, 101);
         drop(http2);
@@ -159,6 +176,41 @@ fn blocked_changes_wait_until_there_is_room() {
         assert!(created["microseconds"]["audit"].is_u64(), "{created}");
         let others = |record: &&Value| record["microseconds"]["audit"].is_u64();
         assert_eq!(records.iter().filter(others).count(), 1);
+    });
+}
+
+#[test]
+fn blocked_reads_wait_until_there_is_room() {
+    scenario(async {
+        let log = AuditLog::default();
+        let relay = small(&log).with("audit", "changes_when_full", "drop").with(
+            "audit",
+            "reads_when_full",
+            "block",
+        );
+        let world = World::of(kube(), relay).await;
+        let http2 = world.job.http2().await;
+        fill_by(&world, &log, async || create(&http2).await).await;
+        let mut waiting = Box::pin(http2.get(PODS));
+        for _ in 0..5 {
+            create(&http2).await.echo();
+            assert!((&mut waiting).now_or_never().is_none());
+        }
+        let came = world.kube.requests();
+        let mut of_job = came.iter().filter(|came| came.target == PODS);
+        assert!(
+            of_job.all(|came| came.method == Method::POST),
+            "no read came through"
+        );
+        log.mend();
+        within("its answer", waiting).await.echo();
+        assert_eq!(world.relay.metrics().await.value(WAITED), 1.0);
+        drop(http2);
+        world.stop().await;
+        let records = log.records();
+        let read = |record: &&Value| record["operation"]["verb"] == "list";
+        let read = records.iter().find(read).unwrap();
+        assert!(read["microseconds"]["audit"].is_u64(), "{read}");
     });
 }
 

@@ -106,6 +106,26 @@ fn certificates_and_cas_that_end_within_a_week_are_problems_each_by_its_name() {
 }
 
 #[test]
+fn public_certificate_that_ends_within_a_week_is_a_problem_until_it_is_renewed() {
+    scenario(async {
+        let relay = relay().start().await;
+        assert_eq!(super::report(&relay).await.problems, []);
+        relay.shorten_certificate();
+        relay.reread();
+        // What is written in two files may be looked at between them.
+        let is_told = |report: &Report| {
+            abouts(&report.problems) == ["certificate"]
+                && told(&report.problems, "certificate").starts_with("it ends at 20")
+        };
+        until(&relay, is_told).await;
+        relay.renew_certificate();
+        relay.reread();
+        until(&relay, |report| report.problems.is_empty()).await;
+        relay.stop().await;
+    });
+}
+
+#[test]
 fn secret_whose_file_is_of_no_use_is_a_problem_until_it_is_one_again() {
     scenario(async {
         let (relay, folder) = demanding_token(relay());
