@@ -58,8 +58,11 @@ fn page_is_seen_and_used_in_a_browser() {
         let event = within("an event", first.body_mut().frame()).await;
         event.unwrap().unwrap();
 
-        let browser = Browser::start().await;
         let origin = format!("http://{}", world.relay.admin());
+        let scriptless = Browser::start().await;
+        scriptless.forgo_scripts().await;
+        scriptless.open(&origin).await;
+        let browser = Browser::start().await;
         browser.show_on(DESK).await;
         browser.open(&origin).await;
         browser.until(&streams_are(1)).await;
@@ -100,8 +103,25 @@ fn page_is_seen_and_used_in_a_browser() {
             assert!(url.starts_with(&format!("{origin}/")), "{url}");
         }
         assert_eq!(browser.log("browser").await, Vec::<Value>::new());
-        browser.stop().await;
+
+        // Without a script it loads itself anew.
+        let asked = scriptless.until_asked_twice(&format!("{origin}/")).await;
+        let script = format!("{origin}/page.js");
+        assert!(!asked.contains(&script), "{asked:?}");
+        scriptless.stop().await;
+
+        // A relay that is gone leaves what it said last, with a word about that, until it is back.
         drop((first, http2));
+        world.relay.kill().await;
+        let away = "The relay does not answer: this is how it was before.";
+        browser.until(&says("#fresh", away)).await;
+        browser.until(&says(".stale #agents", "staging")).await;
+        look(&browser, "stale").await;
+        world.relay.revive().await;
+        let is_fresh = "document.getElementById('fresh').textContent === ''";
+        browser.until(is_fresh).await;
+        browser.until("!document.querySelector('.stale')").await;
+        browser.stop().await;
         staging.stop().await;
         world.stop().await;
     });

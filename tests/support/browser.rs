@@ -79,6 +79,13 @@ impl Browser {
         self.post("/url", json!({ "url": url })).await;
     }
 
+    /// Runs no scripts of pages that are loaded from now on.
+    pub async fn forgo_scripts(&self) {
+        let forgone = json!({ "value": true });
+        self.devtools("Emulation.setScriptExecutionDisabled", forgone)
+            .await;
+    }
+
     /// What a script of ours returns.
     pub async fn run(&self, script: &str) -> Value {
         let body = json!({ "script": script, "args": [] });
@@ -161,6 +168,22 @@ impl Browser {
             })
         });
         requests.collect()
+    }
+
+    /// Waits until it has asked for this address twice; gives all that it asked for.
+    ///
+    /// # Panics
+    ///
+    /// When it does not within the time that a browser takes on a busy machine.
+    pub async fn until_asked_twice(&self, url: &str) -> Vec<String> {
+        let began = Instant::now();
+        let mut asked = self.asked_for().await;
+        while asked.iter().filter(|one| *one == url).count() < 2 {
+            assert!(began.elapsed() < PATIENCE, "only {asked:?}");
+            sleep(Duration::from_millis(20)).await;
+            asked.extend(self.asked_for().await);
+        }
+        asked
     }
 
     /// Ends it.
