@@ -158,7 +158,7 @@ fn metrics_are_documented_as_they_are_registered() {
             "client_ca_file",
             file.display(),
         );
-        let (kube, running) = (kube().start().await, relay.start().await);
+        let (kube, running) = (kube().certified().start().await, relay.start().await);
         let agent = agent("prod").to(&running).serving(&kube);
         let certified = agent.certified(&ca, Made::default()).start().await;
         let (relay, agent) = (running.metrics().await, certified.metrics().await);

@@ -51,7 +51,7 @@ fn every_panel_shows_what_goes_on() {
             ca.write_ca(folder.path()).display(),
         );
         let certified = |agent: AgentBuilder| agent.certified(&ca, Made::default());
-        let mut world = World::with(kube(), relay, certified).await;
+        let mut world = World::with(kube().certified(), relay, certified).await;
         // The table of alerts has something to show.
         let gone = cut_off("staging", &world.relay, &world.kube).await;
         let seen = Prometheus::watching(

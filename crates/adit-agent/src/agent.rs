@@ -102,6 +102,9 @@ impl Agent {
             .await
             .map_err(StartError::from)?;
         let kube = Arc::new(kube);
+        if let Some(validity) = kube.files().validity() {
+            Metrics::register_certificate(validity, &mut registry);
+        }
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
         let files = RelayFiles::load(&config.relay, &metrics)?;
         if let Some(own) = &files.own {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use adit_process::label;
 use adit_process::metrics::{Durations, Each, EachPair, Reload};
 use adit_process::reread::Looks;
+use adit_process::tls::Validity;
 use adit_tunnel::{Cause, ResetReason};
 use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
@@ -245,6 +246,22 @@ impl Metrics {
             "credential_failures",
             "Times the agent's own Kubernetes credentials could not be renewed",
             self.credential_failures.clone(),
+        );
+    }
+
+    /// Those of the client certificate that the API server is shown, where there is one.
+    pub(crate) fn register_certificate(validity: Validity, registry: &mut Registry) {
+        registry.register_with_unit(
+            "adit_agent_kubernetes_certificate_expiry_timestamp",
+            "When the client certificate ends that the API server is shown, from a kubeconfig or the files that it names, in seconds since 1970",
+            Unit::Seconds,
+            validity.expiry,
+        );
+        registry.register_with_unit(
+            "adit_agent_kubernetes_certificate_lifetime",
+            "How long it holds in all, from its begin to its end",
+            Unit::Seconds,
+            validity.life,
         );
     }
 

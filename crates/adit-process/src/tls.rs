@@ -27,7 +27,7 @@ pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, TrustRoots};
 pub use self::client_roots::{ClientRoots, Roots, Unproved};
 pub use self::error::TlsError;
-pub use self::own::{CertificateFiles, Material, OwnCertificate};
+pub use self::own::{CertificateFiles, Material, OwnCertificate, Validity};
 pub use self::plain::refuse_plain;
 pub use self::server::ServerTls;
 pub use self::server_roots::{Believed, ServerRoots};

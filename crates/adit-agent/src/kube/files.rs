@@ -7,21 +7,28 @@ use std::sync::Arc;
 
 use adit_process::reread::{Kept, Looks};
 use adit_process::tls::{
-    CertificateFiles, Material, OwnCertificate, ServerRoots, TlsError, TrustRoots,
+    Certificate, CertificateFiles, Material, OwnCertificate, ServerRoots, TlsError, TrustRoots,
+    Validity,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::uri::Scheme;
 use prometheus_client::metrics::counter::Counter;
 use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::Kube;
 use super::endpoint::EndpointError;
 use crate::metrics::Metrics;
 
-/// What lies in files and decides about TLS with the API server. What stands in a kubeconfig itself is not among it.
+/// What lies in files and decides about TLS with the API server. Of what stands in a kubeconfig itself only its validity is among it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     roots: Option<ServerRoots>,
     own: Option<OwnCertificate>,
+    /// The client certificate's.
+    validity: Option<Validity>,
 }
 
 /// The client certificate, as it is kept.
@@ -46,9 +53,12 @@ impl Files {
             Ok::<_, TlsError>(roots.counted_by(metrics.server_ca_reloads.clone()))
         });
         let own = client_certificate(kube).map(OwnCertificate::load);
+        let own = own.transpose().map_err(EndpointError::Certificate)?;
+        let validity = own.as_ref().map(OwnCertificate::validity);
         Ok(Self {
             roots: roots.transpose().map_err(EndpointError::Ca)?,
-            own: own.transpose().map_err(EndpointError::Certificate)?,
+            validity: validity.or_else(|| validity_within(kube)),
+            own,
         })
     }
 
@@ -60,6 +70,11 @@ impl Files {
         if let Some(own) = &self.own {
             own.show_in(tls);
         }
+    }
+
+    /// Until when the client certificate holds that the API server is shown; nothing without one, or of a plugin's.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        self.validity.clone()
     }
 
     /// By whom the API server is believed.
@@ -129,6 +144,15 @@ fn client_certificate(kube: &kube_client::Config) -> Option<CertificateFiles> {
         certificate: PathBuf::from(certificate),
         key: PathBuf::from(key),
     })
+}
+
+/// Of one that stands in the kubeconfig itself: it is shown until the agent ends.
+fn validity_within(kube: &kube_client::Config) -> Option<Validity> {
+    let auth = &kube.auth_info;
+    let data = auth.client_certificate_data.as_ref()?;
+    let pem = STANDARD.decode(data).ok().filter(|_| auth.exec.is_none())?;
+    let own = CertificateDer::from_pem_slice(&pem).ok()?;
+    Certificate::read(&own).as_ref().map(Validity::of)
 }
 
 /// What logs call it.

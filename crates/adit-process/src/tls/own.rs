@@ -35,11 +35,33 @@ pub struct CertificateFiles {
 #[derive(Clone, Debug)]
 pub struct OwnCertificate {
     shown: Arc<Shown>,
-    /// When what is shown ends.
-    expiry: Gauge,
-    /// How long it holds in all, in seconds.
-    life: Gauge,
+    validity: Validity,
     looks: Looks,
+}
+
+/// Until when a certificate holds: for registries. Clones tell the same.
+#[derive(Clone, Debug, Default)]
+pub struct Validity {
+    /// When it ends, in seconds since 1970.
+    pub expiry: Gauge,
+    /// How long it holds in all, in seconds.
+    pub life: Gauge,
+}
+
+impl Validity {
+    /// Of a certificate that stays.
+    #[must_use]
+    pub fn of(certificate: &Certificate) -> Self {
+        let validity = Self::default();
+        validity.tell(certificate);
+        validity
+    }
+
+    fn tell(&self, certificate: &Certificate) {
+        self.expiry.set(since_1970(certificate.not_after));
+        let life = i64::try_from(certificate.life().as_secs());
+        self.life.set(life.unwrap_or(i64::MAX));
+    }
 }
 
 impl OwnCertificate {
@@ -50,9 +72,7 @@ impl OwnCertificate {
     pub fn load(files: CertificateFiles) -> Result<Self, TlsError> {
         let hasher = RandomState::new();
         let material = Material::read(&files, &hasher)?;
-        let (expiry, life) = (Gauge::default(), Gauge::default());
-        expiry.set(end_of(&material));
-        life.set(life_of(&material));
+        let validity = Validity::of(&material.own);
         let shown = Arc::new(Shown {
             files,
             hasher,
@@ -61,8 +81,7 @@ impl OwnCertificate {
         });
         Ok(Self {
             shown,
-            expiry,
-            life,
+            validity,
             looks: Looks::default(),
         })
     }
@@ -71,6 +90,12 @@ impl OwnCertificate {
     #[must_use]
     pub fn not_after(&self) -> SystemTime {
         self.shown.material.load().own.not_after
+    }
+
+    /// Until when the one holds that is shown, whichever that is.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        self.validity.clone()
     }
 
     /// The certificate that is shown.
@@ -108,7 +133,7 @@ impl OwnCertificate {
     /// `adit_tls_certificate_reloads_total{outcome}`.
     pub fn register(&self, registry: &mut Registry) {
         let help = "When the certificate ends that is shown, by the port that shows it, or without one by an agent to its relay, in seconds since 1970";
-        let expiry = self.expiry.clone();
+        let Validity { expiry, life } = self.validity();
         registry.register_with_unit(
             "adit_tls_certificate_expiry_timestamp",
             help,
@@ -116,7 +141,6 @@ impl OwnCertificate {
             expiry,
         );
         let help = "How long it holds in all, from its begin to its end";
-        let life = self.life.clone();
         registry.register_with_unit("adit_tls_certificate_lifetime", help, Unit::Seconds, life);
         let help = "Looks at the certificate's files that found something new, or failed";
         registry.register("adit_tls_certificate_reloads", help, self.looks.reloads());
@@ -156,8 +180,7 @@ impl Kept for OwnCertificate {
     }
 
     fn take(&self, material: Material) -> Result<(), TlsError> {
-        self.expiry.set(end_of(&material));
-        self.life.set(life_of(&material));
+        self.validity.tell(&material.own);
         self.shown.material.store(Arc::new(material));
         Ok(())
     }
@@ -263,12 +286,4 @@ impl Material {
             fingerprint,
         })
     }
-}
-
-fn end_of(material: &Material) -> i64 {
-    since_1970(material.own.not_after)
-}
-
-fn life_of(material: &Material) -> i64 {
-    i64::try_from(material.own.life().as_secs()).unwrap_or(i64::MAX)
 }
