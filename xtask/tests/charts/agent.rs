@@ -76,6 +76,8 @@ fn of_the_relay() -> Vec<Effect> {
 fn of_the_ceiling() -> Vec<Effect> {
     let derived = json!({ "rbac": { "namespaces": ["shop"], "everywhere": [] } });
     let plain = json!({ "rbac": { "namespaces": ["shop"], "groups": ["gitlab:ci_job"] } });
+    let mut is_plain = plain.clone();
+    is_plain["rbac"]["impersonation"] = "plain".into();
     vec![
         value("ceiling.agent", true).stands_at(CONFIG, "/data/agent.yaml/ceiling/agent"),
         value("ceiling.users", json!(["gitlab:ci_job:*"])).stands_at(CONFIG, "/data/agent.yaml/ceiling/users"),
@@ -100,7 +102,15 @@ fn of_the_ceiling() -> Vec<Effect> {
             .stands_at(CONFIG, "/data/agent.yaml/ceiling/namespaces"),
         value("rbac.impersonation", "plain")
             .beside(plain)
-            .gives(CONFIG, "/data/agent.yaml/ceiling/namespaces", json!(["shop"])),
+            .gives(CONFIG, "/data/agent.yaml/ceiling/namespaces", json!(["shop"]))
+            .leaves(CONFIG, "/data/agent.yaml/ceiling/verbs", json!(null))
+            .leaves(CONFIG, "/data/agent.yaml/ceiling/subresources", json!(null)),
+        // There is no role for it then, and the ceiling alone says it.
+        value("rbac.inNamespace", json!([{ "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] }]))
+            .beside(is_plain)
+            .gives(CONFIG, "/data/agent.yaml/ceiling/verbs", json!(["get"]))
+            .gives(CONFIG, "/data/agent.yaml/ceiling/subresources", json!(["log"]))
+            .leaves(CONFIG, "/data/agent.yaml/ceiling/namespaces", json!(["shop"])),
     ]
 }
 

@@ -154,10 +154,11 @@ impl AgentArgs {
                  (--read-everywhere, --allow-everywhere)"
             ));
         }
-        if !self.allow.is_empty() || self.read_everywhere || !self.allow_everywhere.is_empty() {
+        if self.read_everywhere || !self.allow_everywhere.is_empty() {
             return Err(anyhow!(
-                "Kubernetes {} cannot hold what an agent does for others, only as whom: leave out --allow, --read-everywhere and \
-                 --allow-everywhere; the roles of the jobs' groups decide alone, and what --namespace puts into the agent's own ceiling",
+                "Kubernetes {} cannot hold what an agent does for others, only as whom: leave out --read-everywhere and \
+                 --allow-everywhere; the roles of the jobs' groups decide alone, and what --namespace and --allow put into the agent's \
+                 own ceiling",
                 self.kubernetes
             ));
         }
@@ -194,9 +195,22 @@ impl AgentArgs {
         format!(
             "An agent for {}. This holds its token: keep it as a secret.\n\
              {who} knows the token by this hash, which goes into its config at `agents[].tokens`:\n\
-             {INDENT}{}\n",
+             {INDENT}{}\n{}",
             self.relay,
             TokenHash::of(token),
+            self.unheld(),
+        )
+    }
+
+    /// What the API server does not hold, where the agent is limited all the same.
+    fn unheld(&self) -> String {
+        if self.kubernetes.constrains_impersonation() || self.namespaces.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\nThe API server of Kubernetes {} does not hold what the agent does for others, nor where: its own ceiling does, by\n\
+             namespace, verb and subresource. Of which resources, the roles of the jobs' groups decide alone.\n",
+            self.kubernetes
         )
     }
 }

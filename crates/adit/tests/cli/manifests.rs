@@ -194,6 +194,34 @@ fn agents_ceiling_agrees_with_what_it_is_allowed() {
         ceiling("--kubernetes 1.35 --group gitlab:ci_job --namespace shop"),
         with(serde_json::json!({ "groups": ["gitlab:ci_job"], "namespaces": ["shop"] }))
     );
+    let allowed = "--namespace shop --allow get,list:pods --allow create:pods/exec";
+    assert_eq!(
+        ceiling(&format!(
+            "--kubernetes 1.35 --group gitlab:ci_job {allowed}"
+        )),
+        with(serde_json::json!({
+            "groups": ["gitlab:ci_job"], "namespaces": ["shop"],
+            "verbs": ["get", "list", "create"], "subresources": ["exec"],
+        }))
+    );
+}
+
+/// Else somebody believes that what `--allow` says of resources holds.
+#[test]
+fn what_the_api_server_does_not_hold_is_told_in_the_manifests() {
+    let unheld = "# The API server of Kubernetes 1.35 does not hold what the agent does";
+    for (more, is_told) in [
+        ("--kubernetes 1.35 --group a --namespace shop", true),
+        ("--kubernetes 1.35 --group a", false),
+        ("--group a --namespace shop", false),
+    ] {
+        let printed = adit(&["manifests", "agent", "--relay", "https://relay.example.com"])
+            .args(more.split(' '))
+            .output()
+            .unwrap();
+        let printed = stdout(&printed);
+        assert_eq!(printed.contains(unheld), is_told, "{more}: {printed}");
+    }
 }
 
 #[test]
@@ -205,7 +233,7 @@ fn manifests_say_what_is_missing() {
         (
             &["--kubernetes", "1.35", "--group", "a", "--read-everywhere"],
             64,
-            "leave out --allow",
+            "leave out --read-everywhere",
         ),
         (
             &["--namespace", "a", "--relay", "http://relay.example.com"],

@@ -207,7 +207,7 @@ storageclass.storage.k8s.io: storageclasses
 {{- $isPlain := eq $rbac.impersonation "plain" -}}
 {{- if and $rbac.create $rbac.namespaces (or $isPlain (not $rbac.everywhere)) -}}
 {{- $_ := set $ceiling "namespaces" $rbac.namespaces -}}
-{{- if not $isPlain -}}
+{{- if $rbac.inNamespace -}}
 {{- $verbs := list -}}
 {{- $subresources := list -}}
 {{- $hasAll := false -}}
