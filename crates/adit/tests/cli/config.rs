@@ -155,6 +155,20 @@ fn empty_variables_say_nothing() {
 }
 
 #[test]
+fn file_that_is_named_by_a_relative_path_is_told_by_its_whole_one() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path().canonicalize().unwrap();
+    let file = "listen: { address: '127.0.0.1:0', certificate: a.crt, key: a.key }\n\
+                admin: { address: '127.0.0.1:0' }\n";
+    fs::write(here.join("relay.yaml"), file).unwrap();
+    let mut relay = adit(&["relay", "--config", "relay.yaml"]);
+    let ended = relay.current_dir(&here).output().unwrap();
+    assert_eq!(ended.status.code(), Some(64), "{}", stderr(&ended));
+    let whole = here.join("a.crt").display().to_string();
+    assert!(stderr(&ended).contains(&whole), "{}", stderr(&ended));
+}
+
+#[test]
 fn relay_that_would_let_nobody_in_is_warned_of() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("relay.yaml");
@@ -324,6 +338,15 @@ fn file_of_another_kind_is_told_to_be_one() {
             "{text}"
         );
     }
+    let doctor = adit(&["doctor", "agent", "--config"])
+        .arg(path("relay.yaml"))
+        .output()
+        .unwrap();
+    assert!(
+        stdout(&doctor).contains("this looks like a relay's file"),
+        "{}",
+        stdout(&doctor)
+    );
     let odd = adit(&["config", "check", "--gitlab"])
         .arg(path("config.yml"))
         .output()

@@ -86,6 +86,38 @@ fn wrong_command_line_ends_with_2() {
     assert_eq!(adit(&["nonsense"]).output().unwrap().status.code(), Some(2));
 }
 
+#[test]
+fn value_that_a_flag_does_not_take_is_told_with_one_that_it_does() {
+    for (line, code, words) in [
+        (&["dev", "--listen", "18150"][..], 2, "127.0.0.1:18150"),
+        (&["dev", "--project", "app"], 2, "such as group/app"),
+        (&["doctor", "job", "--idle", "0s"], 2, "such as 75s"),
+        (
+            &["doctor", "job", "--relay", "https://relay.test:0"],
+            2,
+            "has port 0",
+        ),
+        (
+            &[
+                "manifests",
+                "agent",
+                "--relay",
+                "https://relay.test:0",
+                "-n",
+                "a",
+            ],
+            64,
+            "has port 0",
+        ),
+        (&["man", "/nothing"], 64, "cannot write to /nothing"),
+    ] {
+        let refused = adit(line).output().unwrap();
+        let told = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(code), "{line:?}: {told}");
+        assert!(told.contains(words), "{line:?}: {told}");
+    }
+}
+
 /// As the help lists them, those of commands with commands too.
 fn commands() -> Vec<Vec<String>> {
     let mut found: Vec<Vec<String>> = Vec::new();

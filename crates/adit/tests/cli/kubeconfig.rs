@@ -27,7 +27,7 @@ fn kubeconfig_is_written_for_what_the_token_may_reach() {
         .unwrap();
     assert!(written.status.success(), "{}", stderr(&written));
     assert!(
-        stderr(&written).contains("* group/app:demo"),
+        stderr(&written).contains("has 1 context:\n* group/app:demo"),
         "{}",
         stderr(&written)
     );
