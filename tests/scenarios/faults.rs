@@ -1,6 +1,12 @@
 //! Hops that die, vanish without a word, or come back: found out in time, named rightly, recovered from without hands.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use adit_tests::{
     AgentBuilder, Answer, Caller, Direction, Kube, Line, TestAgent, TestRelay, World, agent, body,
@@ -8,7 +14,7 @@ use adit_tests::{
     job, kube, logs, pass, relay, scenario, until, within, world,
 };
 use http::{Method, Response, StatusCode};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 mod silence;
 
@@ -301,6 +307,46 @@ fn agents_log_tells_each_time_that_its_api_server_went_away() {
             pass(Duration::from_secs(60)).await;
         }
         world.stop().await;
+    });
+}
+
+#[test]
+fn agents_log_takes_no_connection_for_an_answer() {
+    scenario(async {
+        let told = |what| logs().matches(what).count();
+        let (asked, answers) = (Arc::new(AtomicUsize::new(0)), watch::Sender::new(false));
+        let (counted, answering) = (Arc::clone(&asked), answers.subscribe());
+        // Until then it takes connections and requests, and says nothing.
+        let mute = kube().http1_only().raw(move |mut connection| {
+            let (asked, mut answering) = (Arc::clone(&counted), answering.clone());
+            async move {
+                while connection.head().await.is_some() {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    let told = answering.wait_for(|answers| *answers).await;
+                    told.expect("the test waits for it");
+                    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+                    connection.write(answer).await.ok();
+                }
+            }
+        });
+        let (relay, kube) = (relay().start().await, mute.start().await);
+        let starting = agent("prod").to(&relay).serving(&kube).start();
+        // It does not connect before it has waited for an answer.
+        let (agent, ()) = tokio::join!(starting, pass(Duration::from_secs(5)));
+        assert_eq!(told("the API server does not answer"), 1);
+        let before = asked.load(Ordering::SeqCst);
+        let has_asked = || asked.load(Ordering::SeqCst) > before;
+        pass(Duration::from_secs(60)).await;
+        until("it asks again, by another connection", has_asked).await;
+        assert_eq!(told("the API server does not answer"), 1);
+        assert_eq!(told("the API server is there again"), 0);
+        assert_eq!(told("the API server answers at last"), 0);
+        answers.send_replace(true);
+        until("it is told", || told("the API server answers at last") == 1).await;
+        assert_eq!(told("the API server is there again"), 0);
+        agent.stop().await;
+        relay.stop().await;
+        kube.stop().await;
     });
 }
 

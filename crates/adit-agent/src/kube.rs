@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use adit_process::chain;
 use adit_process::metrics::Held;
 use adit_tunnel::{ResetReason, StreamError};
 use bytes::Bytes;
@@ -34,6 +35,7 @@ pub(crate) use self::http2::upload::{Expectation, Upload};
 pub(crate) use self::http2::window::Window;
 pub(crate) use self::pool::Lease;
 use self::pool::Pool;
+use self::presence::Presence;
 use self::pulse::Pulse;
 use crate::config::KubernetesConfig;
 use crate::dial::DialError;
@@ -50,6 +52,8 @@ pub(crate) struct Kube {
     credentials: Arc<Credentials>,
     pool: Pool,
     pulse: Arc<Pulse>,
+    /// `None` where whoever calls tells it.
+    presence: Option<Presence>,
 }
 
 /// What goes to the API server, but for its body.
@@ -127,13 +131,23 @@ impl Kube {
         let endpoint = endpoint.map_err(|_| EndpointError::Url)??;
         let pool = Pool::new(&endpoint, config.pool, metrics);
         let pulse = Pulse::new(&endpoint.any, config.pool);
+        let presence = Some(Presence::of(endpoint.any.target()));
         Ok(Self {
             endpoint,
             files,
             credentials: Arc::new(credentials),
             pool,
             pulse,
+            presence,
         })
+    }
+
+    /// The log is not told whether the API server is there.
+    pub(crate) fn untold(self) -> Self {
+        Self {
+            presence: None,
+            ..self
+        }
     }
 
     /// For the owner to run: renews the credentials.
@@ -151,9 +165,31 @@ impl Kube {
         self.endpoint.any.target()
     }
 
-    /// Tells the log of it, unless that was told.
+    /// Tells the log that it does not answer, unless that was told.
     pub(crate) fn is_away(&self, error: &str) {
-        self.pool.is_away(error);
+        if let Some(presence) = &self.presence {
+            presence.away(error);
+        }
+    }
+
+    fn answers(&self) {
+        if let Some(presence) = &self.presence {
+            presence.answers();
+        }
+    }
+
+    /// There is no connection, or none for one more.
+    fn has_no_connection(&self, error: &CallError) {
+        if !error.is_of_our_own() {
+            self.is_away(&chain(error));
+        }
+    }
+
+    /// On a connection: one that is lost says that it is lost, and the next how it is with the API server.
+    fn has_no_answer(&self, error: &CallError) {
+        if error.is_silence() {
+            self.is_away(&chain(error));
+        }
     }
 
     /// A connection with room for a request, and a window up to the one that is wished for.
@@ -161,7 +197,8 @@ impl Kube {
     /// # Errors
     /// See [`CallError`].
     pub(crate) async fn lease(&self, wished: Window) -> Result<Lease, CallError> {
-        self.pool.lease(wished).await
+        let leased = self.pool.lease(wished).await;
+        leased.inspect_err(|error| self.has_no_connection(error))
     }
 
     /// Calls the API server. Resolves with the answer's head; dropping it before takes the request back.
@@ -182,7 +219,8 @@ impl Kube {
                 let request = self.request_http2(call, expectation)?;
                 let called =
                     http2::exchange::call(lease, request, body, expectation, on_informational);
-                let (response, upload) = called.await?;
+                let called = called.await;
+                let (response, upload) = called.inspect_err(|error| self.has_no_answer(error))?;
                 Answer {
                     response: response.map(AnswerBody::Http2),
                     upload: Some(upload),
@@ -193,13 +231,15 @@ impl Kube {
                 // Apart: nearly every API server speaks HTTP/2.
                 let listening = self.pulse.listen();
                 let calling = http1::call(sender, request, body, idle, listening, on_informational);
-                let response = Box::pin(calling).await?;
+                let called = Box::pin(calling).await;
+                let response = called.inspect_err(|error| self.has_no_answer(error))?;
                 Answer {
                     response: response.map(AnswerBody::Http1),
                     upload: None,
                 }
             }
         };
+        self.answers();
         if is_own && is_status(&answer.response, StatusCode::UNAUTHORIZED) {
             self.credentials.doubt();
         }
@@ -215,13 +255,16 @@ impl Kube {
         call: Call,
         protocols: HeaderValue,
     ) -> Result<(Upgrading, Held), CallError> {
-        let (sender, held) = self.pool.fresh_http1().await?;
+        let fresh = self.pool.fresh_http1().await;
+        let (sender, held) = fresh.inspect_err(|error| self.has_no_connection(error))?;
         let mut request = self.request_http1(call)?;
         request
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(header::UPGRADE, protocols);
-        let upgrading = http1::upgrade(sender, request, self.pulse.listen()).await?;
+        let upgrading = http1::upgrade(sender, request, self.pulse.listen()).await;
+        let upgrading = upgrading.inspect_err(|error| self.has_no_answer(error))?;
+        self.answers();
         Ok((upgrading, held))
     }
 
@@ -303,6 +346,34 @@ impl CallError {
                 ResetReason::ApiServerLost
             }
             Self::Refused(_) | Self::Unwritable(_) => ResetReason::Internal,
+        }
+    }
+}
+
+impl CallError {
+    /// Of the agent's bounds, or of the request: says nothing of the API server.
+    pub(crate) const fn is_of_our_own(&self) -> bool {
+        match self {
+            Self::Full(_) | Self::ManyUpgrades(_) | Self::Refused(_) | Self::Unwritable(_) => true,
+            Self::Dial(_)
+            | Self::Mute(_)
+            | Self::NotTaken(_)
+            | Self::Lost { .. }
+            | Self::Http1(_)
+            | Self::Silent => false,
+        }
+    }
+
+    const fn is_silence(&self) -> bool {
+        match self {
+            Self::Dial(_) | Self::Mute(_) | Self::Silent => true,
+            Self::Lost { loss, .. } => matches!(loss, Some(Loss::Silent)),
+            Self::Full(_)
+            | Self::ManyUpgrades(_)
+            | Self::NotTaken(_)
+            | Self::Refused(_)
+            | Self::Http1(_)
+            | Self::Unwritable(_) => false,
         }
     }
 }

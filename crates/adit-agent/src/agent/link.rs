@@ -216,6 +216,13 @@ impl Link {
                 );
                 self.options.about.kubernetes_version = version;
             }
+            Ok(Err(error)) if error.is_of_our_own() => {
+                tracing::warn!(
+                    error = chain(&error),
+                    api_server = address,
+                    "the API server is not asked for its version"
+                );
+            }
             Ok(Err(error)) => self.service.kube.is_away(&chain(&error)),
             Err(_) => self.service.kube.is_away("no answer in time"),
         }
@@ -232,10 +239,6 @@ pub(crate) async fn ask_until_answered(kube: Arc<Kube>, answered: Condition) {
         }
         let asked = tokio::time::timeout(VERSION_TIMEOUT, kube.version()).await;
         if let Ok(Ok(_)) = asked {
-            tracing::info!(
-                api_server = kube.address(),
-                "the API server answers at last"
-            );
             answered.met();
         }
     }

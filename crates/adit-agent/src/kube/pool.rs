@@ -7,7 +7,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adit_process::chain;
 use adit_process::metrics::{Held, Label};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -15,17 +14,15 @@ use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::http2::window::{ReadAhead, Share, Window};
-use super::presence::Presence;
 use super::{CallError, http1, http2};
 use crate::config::PoolLimits;
-use crate::dial::{DialError, Dialled, Dialler, Wire};
+use crate::dial::{Dialled, Dialler, Wire};
 use crate::metrics::{Loss, Metrics};
 
 /// The connections to one API server.
 #[derive(Debug)]
 pub(crate) struct Pool {
     dialler: Dialler,
-    presence: Presence,
     upgrades: Dialler,
     limits: PoolLimits,
     read_ahead: ReadAhead,
@@ -68,7 +65,6 @@ impl Pool {
     pub(crate) fn new(endpoint: &Endpoint, limits: PoolLimits, metrics: Metrics) -> Self {
         Self {
             dialler: endpoint.any.clone(),
-            presence: Presence::default(),
             upgrades: endpoint.http1.clone(),
             limits,
             read_ahead: ReadAhead::new(metrics.clone(), limits.max_read_ahead_bytes),
@@ -133,7 +129,7 @@ impl Pool {
         let max = self.limits.max_upgrades;
         let held =
             Held::within(&self.metrics.upgrades, 1, max).ok_or(CallError::ManyUpgrades(max))?;
-        let dialled = self.noted(self.upgrades.dial().await)?;
+        let dialled = self.upgrades.dial().await?;
         dialled.keep_alive();
         let (sender, driver) = http1::open(dialled.wire).await?;
         self.run(async move {
@@ -209,7 +205,7 @@ impl Pool {
         // Counted from before the dial: many may dial at once.
         let held = Held::within(&self.metrics.connections, 1, max).ok_or(CallError::Full(max))?;
         let idle = self.idle();
-        let dialled = self.noted(self.dialler.dial().await)?;
+        let dialled = self.dialler.dial().await?;
         dialled.keep_alive();
         let Dialled { wire, alpn } = dialled;
         if alpn.as_deref() == Some(adit_process::tls::H2) {
@@ -226,19 +222,6 @@ impl Pool {
             }
         });
         Ok(Lease::Http1(sender, idle))
-    }
-
-    /// Tells the log of it, unless that was told.
-    pub(crate) fn is_away(&self, error: &str) {
-        self.presence.away(&self.dialler.target(), error);
-    }
-
-    fn noted(&self, dialled: Result<Dialled, DialError>) -> Result<Dialled, DialError> {
-        match &dialled {
-            Ok(_) => self.presence.there(&self.dialler.target()),
-            Err(error) => self.is_away(&chain(error)),
-        }
-        dialled
     }
 
     /// `idle` is that of before the dial.

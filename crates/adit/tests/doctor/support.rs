@@ -67,6 +67,10 @@ impl Doctor {
         let output = self.command.output().await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        // What is wrong is told once, by the report.
+        for level in [" ERROR ", " WARN ", " INFO "] {
+            assert!(!stderr.contains(level), "{stderr}");
+        }
         let told: Value =
             serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{stderr}"));
         Examined {
