@@ -92,7 +92,9 @@ impl fmt::Display for Client {
 pub struct Proxies(Arc<[IpNet]>);
 
 impl Proxies {
-    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
+    /// Whether this address is one of theirs.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&ip))
     }
 }

@@ -10,6 +10,7 @@ use adit_tests::collector::Collector;
 use adit_tests::pki::Pki;
 use adit_tests::{TestIssuer, TestRelay, gitlab, relay, scenario, until, world};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -177,6 +178,48 @@ fn admin_port_that_is_taken_is_told() {
         assert!(examined.what("admin").contains(&taken), "{examined}");
         assert_eq!(examined.outcome("port"), "ok", "{examined}");
         assert_eq!(examined.outcome("ready"), "not_run", "{examined}");
+    });
+}
+
+#[test]
+fn relay_that_runs_is_not_taken_for_what_listens_in_its_place() {
+    scenario(async {
+        let relay = relay().start().await;
+        let (config, own) = (relay.config(), relay.address().to_string());
+        let mut tasks = JoinSet::new();
+        // One speaks plain HTTP, the other hangs up.
+        for answer in ["HTTP/1.0 400 Bad Request\r\n\r\n", ""] {
+            let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = other.local_addr().unwrap();
+            tasks.spawn(async move {
+                while let Ok((mut socket, _)) = other.accept().await {
+                    socket.write_all(answer.as_bytes()).await.ok();
+                }
+            });
+            let config = config.replace(&own, &address.to_string());
+            let examined = examined(&config).await;
+            examined.is_broken_at("port", "relay", "something else listens there");
+            let told = format!("TLS with {address} failed: ");
+            assert!(examined.what("port").contains(&told), "{examined}");
+        }
+        relay.stop().await;
+    });
+}
+
+/// It waits for a balancer's words, which come before TLS.
+#[test]
+fn relay_to_which_this_machine_is_a_balancer_is_well() {
+    scenario(async {
+        let relay = relay().with("listen", "proxy_protocol_from", "[127.0.0.1]");
+        let relay = relay.start().await;
+        let examined = examined(&relay.config()).await;
+        let told = format!("{} takes connections", relay.address());
+        assert_eq!(
+            (examined.outcome("port"), examined.what("port")),
+            ("ok", told.as_str()),
+            "{examined}"
+        );
+        relay.stop().await;
     });
 }
 

@@ -56,7 +56,10 @@ pub(super) async fn check(trial: &Trial, report: &mut Report) -> Relay {
             admin.told()
         );
         report.ok(ADMIN, told);
-        let public = (address, config.front_door.tls.as_ref());
+        let door = &config.front_door;
+        // Where it waits for what a balancer says, a connection does not begin with TLS.
+        let is_balancer = door.proxy_protocol_from.contains(reachable(address).ip());
+        let public = (address, door.tls.as_ref().filter(|_| !is_balancer));
         listens(PORT, "listen", public, &[H2, HTTP_1_1], report).await;
         ready(admin, report).await;
         let metrics = admin.ask("/metrics").await.ok();
@@ -158,7 +161,7 @@ fn stranger(why: &DialError, witness: &Witness) -> Option<String> {
     Some(told(&witness.shown()?))
 }
 
-/// Whether the relay that runs is the one of this file: where the section says, it listens, and shows the certificate of the file.
+/// Whether the relay that runs is the one of this file: where the section says, it listens, and with `tls` shows the certificate of the file.
 pub(super) async fn listens(
     check: Check,
     section: &str,
@@ -166,28 +169,40 @@ pub(super) async fn listens(
     alpn: &[&[u8]],
     report: &mut Report,
 ) {
-    // What is wrong with the certificate was told by now.
-    let known = known(address, tls, alpn).ok();
-    if let Some((dialler, Some(witness))) = known {
-        match dialler.dial().await {
-            Ok(_) => {
-                let what = format!("{address} takes connections, and shows its certificate");
-                report.ok(check, what);
-                return;
-            }
-            Err(why) => {
-                if let Some(other) = stranger(&why, &witness) {
-                    let what = format!(
-                        "another relay, or one with an older certificate, is there: {address} shows another than that of {section}.certificate: {other}"
-                    );
-                    report.failed(check, what, OTHER_RELAY);
-                    return;
-                }
-            }
+    let Ok((dialler, witness)) = known(address, tls, alpn) else {
+        // What is wrong with it was told by now.
+        report.not_run(check, "its certificate cannot be used");
+        return;
+    };
+    let Some(witness) = witness else {
+        // Nobody is told from another.
+        accepts(check, section, address, report).await;
+        return;
+    };
+    match dialler.dial().await {
+        Ok(_) => {
+            let what = format!("{address} takes connections, and shows its certificate");
+            report.ok(check, what);
         }
+        Err(why @ DialError::Connect { .. }) => {
+            takes_nobody(check, section, address, &chain(&why), report);
+        }
+        Err(why) => match stranger(&why, &witness) {
+            Some(other) => {
+                let what = format!(
+                    "another relay, or one with an older certificate, is there: {address} shows another than that of {section}.certificate: {other}"
+                );
+                report.failed(check, what, OTHER_RELAY);
+            }
+            None => {
+                let what = format!(
+                    "the relay runs, and {address} ({section}.address) does not answer as it does: {}",
+                    chain(&why)
+                );
+                report.failed(check, what, NO_RELAY);
+            }
+        },
     }
-    // Without TLS, or with what a balancer says before it, nobody is told from another.
-    accepts(check, section, address, report).await;
 }
 
 /// Whether a relay that runs listens where the section says.
@@ -195,14 +210,15 @@ async fn accepts(check: Check, section: &str, address: SocketAddr, report: &mut 
     let connected = timeout(PATIENCE, TcpStream::connect(reachable(address))).await;
     match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(_) => report.ok(check, format!("{address} takes connections")),
-        Err(error) => {
-            let what = format!(
-                "the relay runs, and {address} ({section}.address) takes no connection: {error}"
-            );
-            let advice = "it is stopping, or runs with another file: look at the relay's log";
-            report.failed(check, what, advice);
-        }
+        Err(error) => takes_nobody(check, section, address, &error.to_string(), report),
     }
+}
+
+fn takes_nobody(check: Check, section: &str, address: SocketAddr, why: &str, report: &mut Report) {
+    let what =
+        format!("the relay runs, and {address} ({section}.address) takes no connection: {why}");
+    let advice = "it is stopping, or runs with another file: look at the relay's log";
+    report.failed(check, what, advice);
 }
 
 async fn ready(admin: &Admin, report: &mut Report) {
@@ -314,4 +330,5 @@ pub(super) fn could_listen(
     }
 }
 
+const NO_RELAY: &str = "something else listens there, or the relay runs with another file: stop the one, or look at the relay's log";
 const OTHER_RELAY: &str = "a relay that runs takes up a new file by itself, within ten seconds: its log says why it has not; otherwise stop the other relay, or give this one other ports: listen.address, admin.address, gitlab_api.address";
