@@ -12,9 +12,9 @@ use std::{
 };
 
 use adit_tests::{
-    World, agent, kube, logs, pass,
+    RelayBuilder, World, agent, gitlab, kube, logs, pass,
     pki::{self, HTTP1, Pki},
-    scenario, until, world,
+    relay, scenario, until, world,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
@@ -22,7 +22,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 #[test]
 fn each_authority_of_a_file_is_believed() {
     scenario(async {
-        let relay = adit_tests::relay().start().await;
+        let relay = relay().start().await;
         let kube = kube().start().await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("authorities.pem");
@@ -37,6 +37,29 @@ fn each_authority_of_a_file_is_believed() {
         }
         relay.stop().await;
         kube.stop().await;
+    });
+}
+
+#[test]
+fn cas_own_certificate_is_told_by_who_does_not_believe_it_there() {
+    scenario(async {
+        let (of_agents, of_operators) = ("no agent believes", "adit status and adit cut");
+        let has = |words| logs().contains(words);
+        let (gitlab, folder) = (gitlab().start().await, tempfile::tempdir().unwrap());
+        let (certificate, key) = Pki::new("its own CA").write_as_own(folder.path());
+        let with = |builder: RelayBuilder, section| {
+            let builder = builder.with(section, "certificate", certificate.display());
+            builder.with(section, "key", key.display())
+        };
+        // GitLab takes it.
+        let secret = format!("api_secret_file: '{}'", gitlab.secret_file().display());
+        let called = relay().asking(&gitlab, &secret);
+        let called = called.with("gitlab_api", "address", "127.0.0.1:0");
+        with(called, "gitlab_api").start().await.stop().await;
+        assert!(!has(of_agents) && !has(of_operators), "{}", logs());
+        let mut asked = with(relay(), "admin").start_unready().await;
+        assert!(has(of_operators) && !has(of_agents), "{}", logs());
+        asked.kill().await;
     });
 }
 

@@ -79,6 +79,16 @@ impl Pki {
         )
     }
 
+    /// Writes its own certificate and key, for one that shows them as they are.
+    #[must_use]
+    pub fn write_as_own(&self, folder: &Path) -> (PathBuf, PathBuf) {
+        let key = self.ca.key().serialize_pem();
+        (
+            write(folder, "as-own.pem", &self.ca.pem()),
+            write(folder, "as-own.key", &key),
+        )
+    }
+
     /// Writes a certificate for an agent and its key, over whatever was there.
     pub fn write_client(&self, folder: &Path, made: Made) -> (PathBuf, PathBuf) {
         let (certificate, key) = self.sign_client(made);

@@ -15,7 +15,7 @@ use adit_otlp::{Collector, CollectorConfig, Counts, Exporter, Instance, Sending,
 use adit_process::admin::{Admin, Readiness};
 use adit_process::net::listen_advice;
 use adit_process::reread::keep;
-use adit_process::tls::TlsError;
+use adit_process::tls::{ShownTo, TlsError};
 use adit_process::{Reread, Stop, chain};
 use adit_tunnel::{About, Budget, Options};
 use prometheus_client::registry::Registry;
@@ -108,6 +108,7 @@ impl Agent {
         configured::tell_doubts(&config.ceiling, [&config.kubernetes]);
         let files = RelayFiles::load(&config.relay, &metrics)?;
         if let Some(own) = &files.own {
+            own.shown_to(ShownTo::Relay);
             own.register(&mut registry);
         }
         let transports = Transports::new(&config.relay, files.clone(), metrics.clone())?;

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-pub use self::ca_as_own::{CA_AS_OWN, is_ca_as_own};
+pub use self::ca_as_own::{CA_AS_OWN, ShownTo, is_ca_as_own};
 pub use self::certificate::Certificate;
 pub use self::client::{ClientTls, TrustRoots};
 pub use self::client_roots::{ClientRoots, Roots, Unproved};

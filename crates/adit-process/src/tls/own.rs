@@ -18,7 +18,7 @@ use rustls::{ClientConfig, SignatureScheme};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::{CA_AS_OWN, Certificate, TlsError, pem, provider, since_1970};
+use super::{Certificate, ShownTo, TlsError, pem, provider, since_1970};
 use crate::how_long;
 use crate::reread::{Kept, Looks};
 
@@ -77,7 +77,7 @@ impl OwnCertificate {
             files,
             hasher,
             material: ArcSwap::from_pointee(material),
-            port: OnceLock::new(),
+            to: OnceLock::new(),
         });
         Ok(Self {
             shown,
@@ -110,22 +110,19 @@ impl OwnCertificate {
         self.looks.trouble()
     }
 
-    /// Is shown at this port, to agents and `adit`: tells the log when it is a CA's own, now and whenever it is replaced.
-    pub fn shown_at(&self, port: &'static str) {
+    /// Is shown to these: tells the log when it is a CA's own and they do not believe that, now and whenever it is replaced.
+    pub fn shown_to(&self, to: ShownTo) {
         // Once for each certificate.
-        let _ = self.shown.port.set(port);
+        let _ = self.shown.to.set(to);
         self.tell_doubt();
     }
 
     fn tell_doubt(&self) {
-        if let Some(port) = self.shown.port.get()
+        if let Some(to) = self.shown.to.get()
+            && let Some(doubt) = to.doubt()
             && self.certificate().is_ca
         {
-            tracing::warn!(
-                port,
-                advice = CA_AS_OWN,
-                "no agent believes the certificate, nor does adit kubeconfig"
-            );
+            tracing::warn!(port = to.port(), advice = to.advice(), "{doubt}");
         }
     }
 
@@ -218,8 +215,8 @@ struct Shown {
     files: CertificateFiles,
     hasher: RandomState,
     material: ArcSwap<Material>,
-    /// Where agents and `adit` are to believe it.
-    port: OnceLock<&'static str>,
+    /// Who is to believe it.
+    to: OnceLock<ShownTo>,
 }
 
 impl Shown {

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::SystemTime};
 
 use adit_authority::{Authoriser, FetchKeys, KeyRefresh, Oidc, Secrets};
 use adit_otlp::{Counts, Exporter, Token};
-use adit_process::{Stop, admin::Readiness, tls::ServerTls};
+use adit_process::{
+    Stop,
+    admin::Readiness,
+    tls::{ServerTls, ShownTo},
+};
 use adit_tunnel::Budget;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
@@ -73,14 +77,14 @@ impl Built {
         let gitlab_api_tls = gitlab_api_tls.map(files::gitlab_api_certificate);
         let gitlab_api_tls = gitlab_api_tls.transpose()?.flatten();
         let mut certificates = Certificates::default();
-        for (port, tls) in [
-            ("public", &tls),
-            ("admin", &admin_tls),
-            ("gitlab_api", &gitlab_api_tls),
+        for (port, to, tls) in [
+            ("public", ShownTo::Agents, &tls),
+            ("admin", ShownTo::Operators, &admin_tls),
+            ("gitlab_api", ShownTo::GitLab, &gitlab_api_tls),
         ] {
             if let Some(tls) = tls {
                 certificates.add(port, tls);
-                tls.own().shown_at(port);
+                tls.own().shown_to(to);
                 upkeep.keep(tls.own().clone());
             }
         }

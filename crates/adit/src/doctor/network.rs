@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_agent::dial::{DialError, Dialled, Dialler};
 use adit_process::chain;
-use adit_process::tls::{CA_AS_OWN, Certificate, Witness};
+use adit_process::tls::{Certificate, ShownTo, Witness};
 
 use super::finding::{Check, Hop, Report};
 use super::when::{day, from};
@@ -139,15 +139,22 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Tells whether a certificate that this side shows holds now, and warns of a CA's own. `taken` says who takes up a new one by itself.
-pub(super) fn of_own(check: Check, certificate: &Certificate, taken: &str, report: &mut Report) {
+/// Tells whether a certificate that this side shows holds now, and warns of a CA's own where it is not believed. `taken` says who takes up
+/// a new one by itself.
+pub(super) fn of_own(
+    check: Check,
+    certificate: &Certificate,
+    to: ShownTo,
+    taken: &str,
+    report: &mut Report,
+) {
     of_time(check, certificate, taken, report);
-    if certificate.is_ca {
-        let what = format!(
-            "the certificate of `{}` is a CA's own: no agent believes who shows it, nor does adit",
-            certificate.subject
-        );
-        report.warning(check, what, CA_AS_OWN);
+    if let Some(doubt) = to.doubt()
+        && certificate.is_ca
+    {
+        let subject = &certificate.subject;
+        let what = format!("the certificate of `{subject}` is a CA's own: {doubt}");
+        report.warning(check, what, to.advice());
     }
 }
 

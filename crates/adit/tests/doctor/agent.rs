@@ -321,6 +321,15 @@ fn certificate_that_the_relay_wants_is_told() {
         let over = |agent: AgentBuilder| agent.certified(&ca, over);
         let ended = examined(&relay, &kube, over).await;
         ended.is_broken_at("certificate", "agent", "renew it");
+        let (certificate, key) = ca.write_as_own(folder.path());
+        let as_own = |agent: AgentBuilder| {
+            let agent = agent.with("relay", "client_certificate", certificate.display());
+            agent.with("relay", "client_key", key.display())
+        };
+        let as_own = examined(&relay, &kube, as_own).await;
+        as_own.warns("certificate", "lets in nobody by the certificate");
+        as_own.warns("certificate", "issue one for the agent");
+        as_own.is_broken_at("tunnel", "agent", "client certificate");
         let missing = |agent| good(agent).with("relay", "client_key", "/nowhere/key");
         let lost = examined(&relay, &kube, missing).await;
         lost.is_broken_at("certificate", "agent", "/nowhere/key");

@@ -4,6 +4,7 @@ use adit_agent::dial::Dialled;
 use adit_agent::{ConnectFailure, Trial, Tried};
 use adit_authority::token::{self, PREFIX};
 use adit_process::chain;
+use adit_process::tls::ShownTo;
 use secrecy::ExposeSecret;
 
 use super::SETTINGS;
@@ -40,7 +41,7 @@ pub(super) async fn walk(trial: &Trial, report: &mut Report) -> Option<()> {
 /// One that is over does not hide what else is wrong; without one that can be read no agent starts.
 fn certificate(trial: &Trial, report: &mut Report) -> Option<()> {
     match trial.certificate() {
-        Ok(Some(certificate)) => of_own(CERTIFICATE, &certificate, TAKEN, report),
+        Ok(Some(certificate)) => of_own(CERTIFICATE, &certificate, ShownTo::Relay, TAKEN, report),
         Ok(None) => report.ok(
             CERTIFICATE,
             "none is configured: the token is all that the relay is shown",

@@ -2,7 +2,7 @@
 //! hold now?
 
 use adit_process::chain;
-use adit_process::tls::Certificate;
+use adit_process::tls::{Certificate, ShownTo};
 use adit_relay::Trial;
 
 use crate::doctor::finding::{Check, Hop, Report};
@@ -20,7 +20,7 @@ pub(super) fn check(trial: &Trial, report: &mut Report) {
 
 fn public(trial: &Trial, report: &mut Report) {
     match trial.certificate() {
-        Ok(Some(certificate)) => of_own(CERTIFICATE, &certificate, TAKEN, report),
+        Ok(Some(certificate)) => of_own(CERTIFICATE, &certificate, ShownTo::Agents, TAKEN, report),
         Ok(None) => {
             let why = if trial.config().front_door.tls_ended_before {
                 "none: TLS ends before the relay, at those whom listen.proxy_protocol_from and listen.forwarded_for_from name"
@@ -48,7 +48,13 @@ fn public(trial: &Trial, report: &mut Report) {
 
 fn admin(trial: &Trial, report: &mut Report) {
     match trial.admin_certificate() {
-        Ok(Some(certificate)) => of_own(ADMIN_CERTIFICATE, &certificate, TAKEN, report),
+        Ok(Some(certificate)) => of_own(
+            ADMIN_CERTIFICATE,
+            &certificate,
+            ShownTo::Operators,
+            TAKEN,
+            report,
+        ),
         Ok(None) if trial.config().admin.address.ip().is_loopback() => {
             report.not_run(
                 ADMIN_CERTIFICATE,

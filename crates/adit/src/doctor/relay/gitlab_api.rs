@@ -2,7 +2,7 @@
 //! itself.
 
 use adit_process::chain;
-use adit_process::tls::H2;
+use adit_process::tls::{H2, ShownTo};
 use adit_relay::{StartError, Trial};
 
 use super::certificate::TAKEN;
@@ -16,7 +16,13 @@ pub(super) const GITLAB_API_CERTIFICATE: Check = Check::new("gitlab_api_certific
 pub(super) async fn check(trial: &Trial, relay: Relay, report: &mut Report) {
     match trial.gitlab_api() {
         // One that is over does not hide what else is wrong.
-        Ok(Some(certificate)) => of_own(GITLAB_API_CERTIFICATE, &certificate, TAKEN, report),
+        Ok(Some(certificate)) => of_own(
+            GITLAB_API_CERTIFICATE,
+            &certificate,
+            ShownTo::GitLab,
+            TAKEN,
+            report,
+        ),
         Ok(None) => report.not_run(GITLAB_API_CERTIFICATE, "there is none"),
         Err(error) => {
             report.failed(GITLAB_API, chain(&error), error.advice());

@@ -54,7 +54,7 @@ fn certificate_that_is_of_no_use_is_told() {
         let of_ca = made(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
         let of_ca = examined(&of_ca).await;
         assert_eq!(of_ca.code, 0, "{of_ca}");
-        of_ca.warns("certificate", "is a CA's own");
+        of_ca.warns("certificate", "is a CA's own: no agent believes");
         drop(relay);
     });
 }
@@ -217,6 +217,15 @@ fn certificate_of_the_port_for_gitlab_is_told() {
         let well = examined(&config).await;
         assert_eq!(well.outcome("gitlab_api_certificate"), "ok", "{well}");
         assert_eq!(well.outcome("gitlab_api"), "ok", "{well}");
+
+        // GitLab takes it.
+        let (as_own, its_key) = Pki::new("its own CA").write_as_own(folder.path());
+        let own = |config: &str| {
+            let config = config.replace(certificate.to_str().unwrap(), as_own.to_str().unwrap());
+            config.replace(key.to_str().unwrap(), its_key.to_str().unwrap())
+        };
+        let as_own = examined(&own(&config)).await;
+        assert_eq!(as_own.outcome("gitlab_api_certificate"), "ok", "{as_own}");
 
         let other = write_over(&certificate);
         std::fs::write(&key, other.serialize_pem()).unwrap();
