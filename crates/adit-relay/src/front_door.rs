@@ -27,7 +27,7 @@ use crate::{
     config::FrontDoorConfig,
     connections,
     handle::Handler,
-    metrics::{NoConnection, Protocol},
+    metrics::{NoConnection, Spoken},
     rules::Current,
     seldom::Seldom,
 };
@@ -39,7 +39,7 @@ mod patience;
 mod proxy_header;
 mod tallied;
 
-pub(crate) use accept::{HandshakeError, Io, Place, Places, accept};
+pub(crate) use accept::{HandshakeError, Io, Place, Places, Protocol, accept};
 use accept::{NoPlace, certificates_of};
 
 /// Everything a connection needs.
@@ -167,17 +167,15 @@ impl FrontDoor {
             return;
         };
         let metrics = Arc::clone(&self.handler.metrics);
-        let mut counted = metrics.connection(protocol);
+        let mut counted = metrics.connection(protocol.into());
         let http2 = match protocol {
             Protocol::Http1 => {
                 let span = span(&connection, protocol);
                 let served = http1::serve(io, connection, Arc::clone(&self));
                 let inside = Box::pin(served.instrument(span)).await;
-                inside.inspect(|_| counted = metrics.connection(Protocol::WebSocket))
+                inside.inspect(|_| counted = metrics.connection(Spoken::WebSocket))
             }
-            Protocol::Http2 | Protocol::WebSocket | Protocol::Handshake => {
-                Some((Either::Left(io), connection))
-            }
+            Protocol::Http2 => Some((Either::Left(io), connection)),
         };
         if let Some((io, connection)) = http2 {
             let span = span(&connection, Protocol::Http2);
@@ -195,7 +193,7 @@ impl FrontDoor {
         place: Place,
     ) -> Option<(Io, Protocol, Connection, Place)> {
         // It has a place, whether or not it ever says a word.
-        let _counted = self.handler.metrics.connection(Protocol::Handshake);
+        let _counted = self.handler.metrics.connection(Spoken::Handshake);
         let config = Arc::clone(&self.rules.load().front_door);
         keep_alive(&socket, config.keepalive);
         let deadline = Instant::now() + config.handshake_timeout;
@@ -224,5 +222,5 @@ impl FrontDoor {
 
 /// What the log has around all that happens on a connection, from `debug` on.
 fn span(connection: &Connection, protocol: Protocol) -> Span {
-    tracing::debug_span!("connection", client.addr = %connection.client, protocol = protocol.as_str())
+    tracing::debug_span!("connection", client.addr = %connection.client, protocol = Spoken::from(protocol).as_str())
 }

@@ -25,7 +25,7 @@ pub(crate) use self::{
     certificates::Certificates,
     labels::{
         ApiCall, ApiOutcome, Class, Cut, Direction, Event, NoConnection, NoHandshake, NoHead,
-        NoTunnel, Outcome, Protocol, Stage, StreamKind, Telling, TunnelEnd,
+        NoTunnel, Outcome, Spoken, Stage, StreamKind, Telling, TunnelEnd,
     },
     scraped::Scraped,
 };
@@ -57,7 +57,7 @@ pub(crate) struct Metrics {
     bytes: EachPair<StreamKind, Direction, Counter>,
     pub(crate) upgraded: Gauge,
     exchanges_cut: Each<Cut, Counter>,
-    connections: Each<Protocol, Gauge>,
+    connections: Each<Spoken, Gauge>,
     /// See `front_door/http2.rs`.
     pub(crate) connections_full: Counter,
     connections_refused: Each<NoConnection, Counter>,
@@ -377,8 +377,8 @@ impl Metrics {
     }
 
     /// A connection, counted until the guard is dropped.
-    pub(crate) fn connection(&self, protocol: Protocol) -> Held {
-        Held::one(self.connections.of(protocol))
+    pub(crate) fn connection(&self, spoken: Spoken) -> Held {
+        Held::one(self.connections.of(spoken))
     }
 
     /// A tunnel, counted until the guard is dropped.

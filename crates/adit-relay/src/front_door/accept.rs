@@ -26,7 +26,7 @@ use tokio_rustls::{TlsAcceptor, rustls::pki_types::CertificateDer, server::TlsSt
 use tokio_util::either::Either;
 
 use super::proxy_header::BadProxyHeader;
-use crate::metrics::{NoHandshake, Protocol};
+use crate::metrics::{NoHandshake, Spoken};
 
 /// Counts connections, over all shards.
 #[derive(Debug)]
@@ -121,6 +121,22 @@ impl From<&HandshakeError> for NoHandshake {
             HandshakeError::ProxyHeader(_) => Self::ProxyHeader,
             HandshakeError::TimedOut => Self::TimedOut,
             HandshakeError::Tls(_) => Self::Tls,
+        }
+    }
+}
+
+/// What a client speaks, once it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl From<Protocol> for Spoken {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1,
+            Protocol::Http2 => Self::Http2,
         }
     }
 }

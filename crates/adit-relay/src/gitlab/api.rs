@@ -21,8 +21,8 @@ use tonic::{Code, Status, body::Body};
 use crate::{
     client::Client,
     connections,
-    front_door::{HandshakeError, Place, Places, accept},
-    metrics::{ApiOutcome, Metrics, NoConnection, Protocol},
+    front_door::{HandshakeError, Place, Places, Protocol, accept},
+    metrics::{ApiOutcome, Metrics, NoConnection},
     seldom::Seldom,
 };
 
@@ -84,7 +84,7 @@ impl Api {
         let tls = self.tls.as_ref().map(ServerTls::acceptor);
         let io = match accept(socket, tls.as_ref(), Instant::now() + HANDSHAKE).await {
             Ok((io, Protocol::Http2)) => io,
-            Ok((_, Protocol::Http1 | Protocol::WebSocket | Protocol::Handshake)) => {
+            Ok((_, Protocol::Http1)) => {
                 tracing::debug!(client.addr = %from, "only gRPC is served here, over HTTP/2");
                 return;
             }

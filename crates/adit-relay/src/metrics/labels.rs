@@ -75,8 +75,8 @@ label! {
 }
 
 label! {
-    /// What a connection speaks.
-    pub(crate) enum Protocol: "protocol" {
+    /// How far a connection is, and what it speaks then.
+    pub(crate) enum Spoken: "protocol" {
         /// Not known yet.
         Handshake = "handshake",
         Http1 = "http1",
