@@ -13,7 +13,11 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tonic::Status;
 
-use crate::{limits::crowds::beside_another, upgrades::SPDY};
+use crate::{
+    limits::crowds::beside_another,
+    status::cut::{cut_stream, only_stream},
+    upgrades::SPDY,
+};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -192,6 +196,40 @@ fn a_watch_that_its_caller_leaves_is_no_error() {
         let (_, agent) = forwarded(&collector, &relay).await;
         assert_eq!(agent.attributes["http.response.status_code"], "200");
         assert!(!relay.is_error && !agent.is_error, "{relay:?} {agent:?}");
+        drop(http2);
+        world.stop().await;
+    });
+}
+
+/// The agent's numbers have both among what was `left`.
+#[test]
+fn a_watch_that_is_cut_is_an_error_of_the_agents_too() {
+    scenario(async {
+        let collector = Collector::start().await;
+        let mut world = traced(&collector, 1.0).await;
+        let http2 = world.job.http2().await;
+        let mut traces = Vec::new();
+        for why in ["cut_by_operator", "tunnel_lost"] {
+            let asked = get("/api/v1/namespaces/shop/pods?watch=1");
+            let watch = http2.send(asked).await.unwrap();
+            match why {
+                "cut_by_operator" => {
+                    let id = only_stream(&world.relay).await;
+                    assert_eq!(cut_stream(&world.relay, &id).await, 200);
+                }
+                _ => world.relay.kill().await,
+            }
+            Answer::of(watch).await.unwrap_err();
+            let is_it = |told: &Told| {
+                let is_agents = told.service == "adit-agent" && told.name == "watch pods";
+                is_agents && !traces.contains(&told.trace)
+            };
+            let agent = collector.until_told("the agent's span", is_it).await;
+            assert!(agent.is_error, "{agent:?}");
+            assert_eq!(agent.attributes["error.type"], why);
+            traces.push(agent.trace.clone());
+        }
+        world.relay.revive().await;
         drop(http2);
         world.stop().await;
     });

@@ -13,7 +13,7 @@ use adit_identity::operation::Target;
 use adit_otlp::{Span, Traces};
 use adit_process::chain;
 use adit_process::metrics::{Held, Label as _};
-use adit_tunnel::{ResetReason, StreamError, Tunnel, TunnelStream};
+use adit_tunnel::{Cause, ResetReason, StreamError, Tunnel, TunnelStream};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -104,9 +104,12 @@ enum Unanswered {
     /// The ceiling was lowered; the stream was reset already.
     #[error("the agent's configuration was changed, and does not cover the request any more")]
     Lowered,
-    /// The relay left; the stream is over.
+    /// The caller left, or the relay tries elsewhere; the stream is over.
     #[error("the relay left")]
     Left,
+    /// An operator, a token's end, a bound or the end of the tunnel, by the relay's word for it where it has one; the stream is over.
+    #[error("the exchange was cut: {0}")]
+    Cut(&'static str),
 }
 
 async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
@@ -125,11 +128,10 @@ async fn handle(service: Arc<Service>, stream: TunnelStream, head: Bytes) {
     };
     let kind = error.kind();
     service.metrics.failure(kind);
-    // Whoever leaves may have had all that they wanted, as of a watch.
-    if kind != Failure::Left
-        && let Some(span) = &mut span
+    if let Some(span) = &mut span
+        && let Some(why) = error.error_type()
     {
-        span.failed(kind.as_str());
+        span.failed(why);
     }
     let message = chain(&error);
     let asked = asked.as_ref().ok();
@@ -369,7 +371,7 @@ impl Unanswered {
             }
             Self::Call(error) => Some(error.reset_reason()),
             Self::TooMany | Self::HandsFull => Some(ResetReason::Overloaded),
-            Self::BrokenOff | Self::Lowered | Self::Left => None,
+            Self::BrokenOff | Self::Lowered | Self::Left | Self::Cut(_) => None,
         }
     }
 
@@ -382,7 +384,22 @@ impl Unanswered {
             Self::TooMany | Self::HandsFull => Failure::Overloaded,
             Self::BrokenOff => Failure::Broken,
             Self::Lowered => Failure::BeyondCeiling,
-            Self::Left => Failure::Left,
+            Self::Left | Self::Cut(_) => Failure::Left,
+        }
+    }
+
+    /// What its span is told. Whoever leaves may have had all that they wanted, as of a watch.
+    fn error_type(&self) -> Option<&'static str> {
+        match self {
+            Self::Left => None,
+            Self::Cut(why) => Some(why),
+            Self::BadHead(_)
+            | Self::NotActing(_)
+            | Self::Call(_)
+            | Self::TooMany
+            | Self::HandsFull
+            | Self::BrokenOff
+            | Self::Lowered => Some(self.kind().as_str()),
         }
     }
 }
@@ -395,9 +412,28 @@ impl From<StreamError> for Unanswered {
                 reason: ResetReason::BeyondCeiling,
                 ..
             } => Self::Lowered,
-            StreamError::Cut { .. } | StreamError::Reset { .. } | StreamError::SessionEnded(_) => {
-                Self::Left
-            }
+            StreamError::Cut { reason, .. } | StreamError::Reset { reason, .. } => match reason {
+                ResetReason::Cancelled | ResetReason::Refused => Self::Left,
+                ResetReason::PermitEnded => Self::Cut("permit_ended"),
+                ResetReason::CutByOperator => Self::Cut("cut_by_operator"),
+                ResetReason::Withdrawn => Self::Cut("access_withdrawn"),
+                ResetReason::Overloaded => Self::Cut("overloaded"),
+                ResetReason::TimedOut => Self::Cut("timed_out"),
+                ResetReason::ApiServerUnreachable
+                | ResetReason::ApiServerLost
+                | ResetReason::BeyondCeiling
+                | ResetReason::Protocol
+                | ResetReason::Internal
+                | ResetReason::Unspecified => Self::Cut("broken"),
+            },
+            StreamError::SessionEnded(why) => Self::Cut(match why.cause() {
+                Cause::CutByOperator => "cut_by_operator",
+                Cause::Closed
+                | Cause::Silent
+                | Cause::Misbehaved
+                | Cause::Lost
+                | Cause::Revoked => "tunnel_lost",
+            }),
         }
     }
 }
