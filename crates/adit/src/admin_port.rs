@@ -22,6 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::ca_file;
 use crate::exchange::{Answer, NoAnswer, exchange};
 use crate::failure::{Ends, Failure};
 use crate::kubernetes_status::{Status, printable};
@@ -41,7 +42,7 @@ pub(crate) struct AdminArgs {
     #[arg(long, value_name = "FILE", env = "ADIT_RELAY_ADMIN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Believe this CA for the private port instead of the system's (PEM)
-    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_ADMIN_CA")]
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_ADMIN_CA", value_parser = ca_file("ADIT_RELAY_ADMIN_CA"))]
     ca: Option<PathBuf>,
     /// Show this client certificate (PEM), of a CA in the relay's `admin.client_ca_file`
     #[arg(

@@ -13,6 +13,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use crate::failure::{Ends, Failure};
+use crate::cli::ca_file;
 use crate::file_kind::FileKind;
 use crate::input::{is_standard_input, read_text};
 use crate::log::Log;
@@ -43,7 +44,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "FILE", env = "ADIT_AGENT_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Believe this CA for the relay instead of the system's (PEM), instead of `relay.ca_file`
-    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA")]
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA", value_parser = ca_file("ADIT_RELAY_CA"))]
     ca: Option<PathBuf>,
     /// A kubeconfig for the API server, instead of `kubernetes.kubeconfig`
     #[arg(long, value_name = "FILE")]

@@ -3,9 +3,11 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use adit_process::logging::Format;
 use clap::builder::StyledStr;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -76,7 +78,8 @@ pub(crate) enum Command {
 }
 
 impl Cli {
-    /// Of the command line and the environment, of which an empty variable says nothing: so templates leave what is not set.
+    /// Of the command line and the environment, of which an empty variable says nothing: so templates leave what is not set. But for
+    /// [`ca_file`]'s.
     pub(crate) fn given() -> Result<Self, clap::Error> {
         let matches = without_empty_variables(Self::command()).try_get_matches();
         matches
@@ -111,11 +114,26 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         let value = env::var(name);
         value.is_ok_and(|value| value.trim().is_empty())
     };
+    let is_of_cas = |name: &OsStr| name.as_encoded_bytes().ends_with(b"_CA");
     let command = command.mut_args(|arg| match arg.get_env() {
-        Some(name) if is_empty(name) => arg.env(None),
+        Some(name) if is_empty(name) && !is_of_cas(name) => arg.env(None),
         Some(_) | None => arg,
     });
     command.mut_subcommands(without_empty_variables)
+}
+
+/// A file of CAs, which this variable names, too. An empty one is a mistake: without it the system's are believed, which are more.
+pub(crate) fn ca_file(variable: &'static str) -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(move |file| {
+        let is_empty = file.to_str().is_some_and(|file| file.trim().is_empty());
+        if is_empty {
+            let why = format!(
+                "an empty {variable} does not mean the system's CAs: unset it for those, or name a file"
+            );
+            return Err(why);
+        }
+        Ok(PathBuf::from(file))
+    })
 }
 
 /// With a tip where a config file stands alone, `adit relay relay.yaml`, and where a variable can stand for a flag that is missing.

@@ -36,6 +36,7 @@ use self::place::PlaceError;
 pub(crate) use self::relay_url::{BadRelayUrl, RelayUrl};
 pub(crate) use self::token::JobToken;
 use self::token::NoToken;
+use crate::cli::ca_file;
 use crate::failure::{Ends, Failure};
 
 /// In a CI job: write a kubeconfig with a context for each agent the job may use
@@ -68,7 +69,7 @@ pub(crate) struct KubeconfigArgs {
     #[arg(long, value_name = "FILE", env = "ADIT_ID_TOKEN_FILE")]
     id_token_file: Option<PathBuf>,
     /// Believe this CA for the relay instead of the system's, and write it into the kubeconfig (PEM)
-    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA")]
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA", value_parser = ca_file("ADIT_RELAY_CA"))]
     ca: Option<PathBuf>,
     /// Which context is current, such as `group/app:demo` [default: the only one, or that of the environment's agent]
     #[arg(long, value_name = "NAME", env = "KUBE_CONTEXT")]

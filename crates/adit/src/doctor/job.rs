@@ -28,6 +28,7 @@ use self::token::TOKEN;
 use self::version::VERSION;
 use super::finding::{Check, Report};
 use super::network::{CONNECT, HTTP, NAME, PROXY, TLS};
+use crate::cli::ca_file;
 use crate::kubeconfig::RelayUrl;
 
 /// In a CI job: the way from the job to the API server
@@ -48,7 +49,7 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "FILE", env = "ADIT_ID_TOKEN_FILE")]
     id_token_file: Option<PathBuf>,
     /// Believe this CA for the relay instead of the system's (PEM)
-    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA")]
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA", value_parser = ca_file("ADIT_RELAY_CA"))]
     ca: Option<PathBuf>,
     /// Which context to look at, such as `group/app:demo` [default: the current one, else all that the job may use]
     #[arg(long, value_name = "NAME", env = "KUBE_CONTEXT")]

@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::document::Place;
 use super::names;
 use super::rule::{self, Rule};
+use crate::cli::ca_file;
 use crate::cluster_version::Version;
 use crate::failure::{Ends, Failure};
 use crate::input::read_text;
@@ -43,7 +44,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "URL", env = "ADIT_RELAY_URL")]
     relay: String,
     /// Believe this CA for the relay instead of the system's (PEM)
-    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA")]
+    #[arg(long, value_name = "FILE", env = "ADIT_RELAY_CA", value_parser = ca_file("ADIT_RELAY_CA"))]
     ca: Option<PathBuf>,
     /// The file with the agent's token [default: a new token]
     #[arg(long, value_name = "FILE")]

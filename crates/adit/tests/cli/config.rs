@@ -130,6 +130,37 @@ fn empty_variables_say_nothing() {
     let file = folder.path().join("agent.yaml");
     let text = "\
         relay: { url: 'https://relay.invalid', token_file: /nowhere/token }\n\
+/// Nothing would mean the system's CAs, which believe more.
+#[test]
+fn empty_variable_of_cas_is_a_mistake() {
+    let agent = ["agent", "--relay", "https://relay.invalid"];
+    let manifests = ["manifests", "agent", "--relay", "https://relay.invalid"];
+    let kubeconfig = ["kubeconfig", "--relay", "https://relay.invalid"];
+    for (args, variable) in [
+        (&agent[..], "ADIT_RELAY_CA"),
+        (&manifests, "ADIT_RELAY_CA"),
+        (&kubeconfig, "ADIT_RELAY_CA"),
+        (&["doctor", "job"], "ADIT_RELAY_CA"),
+        (&["status"], "ADIT_RELAY_ADMIN_CA"),
+        (&["cut", "stream", "1"], "ADIT_RELAY_ADMIN_CA"),
+    ] {
+        for nothing in ["", " "] {
+            let ended = adit(args).env(variable, nothing).output().unwrap();
+            let told = stderr(&ended);
+            let words = format!("an empty {variable} does not mean the system's CAs");
+            assert!(told.contains(&words), "{args:?}: {told}");
+            assert!(!ended.status.success(), "{args:?}");
+        }
+        // Where it is not asked there is no harm in it.
+        let mut with_flag = adit(args);
+        with_flag
+            .args(["--ca", "/nowhere/ca.pem"])
+            .env(variable, "");
+        let told = stderr(&with_flag.output().unwrap());
+        assert!(!told.contains("an empty"), "{args:?}: {told}");
+    }
+}
+
         kubernetes: { kubeconfig: /nowhere/kubeconfig }\n";
     fs::write(&file, text).unwrap();
     for set in [None, Some(""), Some(" ")] {
@@ -139,7 +170,6 @@ fn empty_variables_say_nothing() {
             "ADIT_LOG",
             "ADIT_LOG_FORMAT",
             "ADIT_RELAY_URL",
-            "ADIT_RELAY_CA",
             "ADIT_AGENT_ADMIN",
             "ADIT_AGENT_TOKEN",
             "ADIT_AGENT_TOKEN_FILE",
