@@ -7,13 +7,14 @@
 use std::path::PathBuf;
 
 use adit_agent::{Agent, Config, RawConfig, StartError};
+use adit_identity::mistakes::says_nothing;
 use adit_process::{ConfigFile, Exit, Stop};
 use anyhow::Context;
 use clap::Args;
 use secrecy::SecretString;
 
-use crate::failure::{Ends, Failure};
 use crate::cli::ca_file;
+use crate::failure::{Ends, Failure};
 use crate::file_kind::FileKind;
 use crate::input::{is_standard_input, read_text};
 use crate::log::Log;
@@ -83,7 +84,7 @@ impl AgentArgs {
             .with_context(|| format!("{} cannot be used", named()))
             .ends(Exit::BadConfig)
             .map_err(|failure| match text {
-                Some(text) if text.trim().is_empty() => failure.advising(NO_FILE),
+                Some(text) if says_nothing(text) => failure.advising(NO_FILE),
                 Some(_) | None => FileKind::Agent.not_in(text.unwrap_or_default(), failure),
             })
     }

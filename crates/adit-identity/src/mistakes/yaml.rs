@@ -18,6 +18,16 @@ use super::{Key, Mistakes};
 /// What is told of one file. Each is another reading of the whole text.
 const MOST: usize = 20;
 
+/// Whether a text has nothing but comments and marks of where a document begins and ends.
+#[must_use]
+pub fn says_nothing(text: &str) -> bool {
+    let mut words = text.lines().map(|line| {
+        let (said, _comment) = line.split_once('#').unwrap_or((line, ""));
+        said.trim()
+    });
+    words.all(|said| ["", "---", "..."].contains(&said))
+}
+
 /// Reads YAML.
 ///
 /// # Errors
@@ -25,7 +35,7 @@ const MOST: usize = 20;
 /// The text is empty, or no YAML, or has keys that are wrong.
 pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Mistakes> {
     let (mut left_out, mut mistakes) = (HashSet::new(), Mistakes::new());
-    if text.trim().is_empty() {
+    if says_nothing(text) {
         // More likely it could not be written than that every key was meant to be left out.
         mistakes.add(&Key::root(), "the file is empty");
         return Err(mistakes);

@@ -27,7 +27,13 @@ fn empty_file_is_told_to_be_empty() {
     let file = folder.path().join("config.yaml");
     let mut agent = vec!["agent", "--relay", "https://relay.invalid"];
     agent.extend(["--token-file", "/nowhere/token", "--config"]);
-    for text in ["", " \n\n"] {
+    for text in [
+        "",
+        " \n\n",
+        "# listen: {}\n\n  # agents: []\n",
+        "---\n",
+        "# a\n--- # b\n...\n",
+    ] {
         fs::write(&file, text).unwrap();
         for command in [&["config", "check"][..], &["relay", "--config"], &agent] {
             let ended = adit(command).arg(&file).output().unwrap();
@@ -124,12 +130,6 @@ fn boundary_that_was_begun_and_has_no_value_is_a_mistake() {
     assert_eq!(keys_of(&relay, text), expected);
 }
 
-#[test]
-fn empty_variables_say_nothing() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("agent.yaml");
-    let text = "\
-        relay: { url: 'https://relay.invalid', token_file: /nowhere/token }\n\
 /// Nothing would mean the system's CAs, which believe more.
 #[test]
 fn empty_variable_of_cas_is_a_mistake() {
@@ -161,6 +161,12 @@ fn empty_variable_of_cas_is_a_mistake() {
     }
 }
 
+#[test]
+fn empty_variables_say_nothing() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("agent.yaml");
+    let text = "\
+        relay: { url: 'https://relay.invalid', token_file: /nowhere/token }\n\
         kubernetes: { kubeconfig: /nowhere/kubeconfig }\n";
     fs::write(&file, text).unwrap();
     for set in [None, Some(""), Some(" ")] {
