@@ -13,6 +13,7 @@ mod print;
 mod relay;
 mod when;
 
+use adit_identity::{BadLabel, Label};
 use adit_process::Exit;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
@@ -31,6 +32,11 @@ pub(crate) struct DoctorArgs {
     json: bool,
     #[command(subcommand)]
     place: Place,
+}
+
+/// As a flag names one.
+fn namespace(text: &str) -> Result<String, BadLabel> {
+    text.parse::<Label>().map(|label| label.to_string())
 }
 
 /// Where it runs.

@@ -16,6 +16,7 @@ use self::relay::{CERTIFICATE, CLOCK, TOKEN, TUNNEL, VERSION};
 pub(crate) use self::rights::lacking;
 use self::rights::{IMPERSONATION, NAMESPACES};
 use super::finding::{Check, Hop, Report};
+use super::namespace;
 use super::network::{CONNECT, HTTP, NAME, PROXY, TLS};
 use crate::agent;
 
@@ -32,7 +33,7 @@ pub(crate) struct BesideAgentArgs {
     #[command(flatten)]
     agent: agent::AgentArgs,
     /// A namespace in which it is to act for jobs; repeat it [default: the whole cluster]
-    #[arg(long = "namespace", short, value_name = "NAME")]
+    #[arg(long = "namespace", short, value_name = "NAME", value_parser = namespace)]
     namespaces: Vec<String>,
 }
 

@@ -27,6 +27,7 @@ use self::stream::{IDLE, UPGRADE};
 use self::token::TOKEN;
 use self::version::VERSION;
 use super::finding::{Check, Report};
+use super::namespace;
 use super::network::{CONNECT, HTTP, NAME, PROXY, TLS};
 use crate::cli::ca_file;
 use crate::kubeconfig::RelayUrl;
@@ -55,7 +56,7 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "NAME", env = "KUBE_CONTEXT")]
     context: Option<String>,
     /// A namespace in which the job may watch pods: the upgrade is tried on that [default: the context's]
-    #[arg(long, short, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
     /// Let a watch and an upgraded connection be silent for so long, and see whether they live, such as 75s [default: not tried]
     #[arg(long, value_name = "TIME", value_parser = silence)]

@@ -109,6 +109,12 @@ fn value_that_a_flag_does_not_take_is_told_with_one_that_it_does() {
             64,
             "has port 0",
         ),
+        (
+            &["doctor", "job", "--namespace", "Foo_Bar"],
+            2,
+            "lower-case",
+        ),
+        (&["doctor", "agent", "--namespace", ""], 2, "--namespace"),
         (&["man", "/nothing"], 64, "cannot write to /nothing"),
     ] {
         let refused = adit(line).output().unwrap();
