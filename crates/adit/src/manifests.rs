@@ -19,6 +19,7 @@ mod agent;
 mod document;
 mod names;
 mod relay;
+mod resources;
 mod rule;
 
 use std::io::{self, Write};
