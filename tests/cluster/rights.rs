@@ -217,7 +217,7 @@ fn before_constrained_impersonation_roles_for_it_let_nobody_act(world: &World) {
     });
     let (namespace, owner) = (&thief.name, thief.owner());
     // By then the roles are known.
-    let agent = format!("--as=system:serviceaccount:{namespace}:{namespace}");
+    let agent = format!("--as=system:serviceaccount:{}:{namespace}", thief.home);
     until("it has the roles of later", || {
         let may = format!("auth can-i {agent} --namespace {namespace}");
         let asked = world.admin_by(&thief.admin, &may);
@@ -317,21 +317,22 @@ fn flux_lets_it_make_secrets_and_look_at_none(world: &World) {
         world.admin("create namespace").arg(&sources).ok();
         format!("--namespace {name} --flux https://gitlab.test --flux-namespace {sources}")
     });
-    let (home, sources) = (thief.name.as_str(), format!("{}-sources", thief.name));
+    let Thief { name, home, .. } = &thief;
+    let sources = format!("{name}-sources");
     thief.until_allowed(&format!(
         "create secret generic gitlab-receiver-a --namespace {sources}"
     ));
     thief.until_allowed(&format!(
-        "create secret generic {home}-flux --namespace {home}"
+        "create secret generic {name}-flux --namespace {home}"
     ));
-    thief.is_allowed(&format!("get secret {home}-flux --namespace {home}"));
+    thief.is_allowed(&format!("get secret {name}-flux --namespace {home}"));
     let lease = |name: &str| {
         json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": { "name": name, "namespace": home }, "spec": { "holderIdentity": "a" },
         })
     };
-    let own = lease(&format!("{home}-flux")).to_string();
+    let own = lease(&format!("{name}-flux")).to_string();
     for verb in ["create", "replace"] {
         let line = format!("{verb} --filename -");
         thief.kubectl(&line).input(own.clone()).ok();
@@ -368,7 +369,7 @@ fn flux_lets_it_make_secrets_and_look_at_none(world: &World) {
             "cannot delete",
         ),
         (
-            format!("get secret {home}-token --namespace {home}"),
+            format!("get secret {name}-token --namespace {home}"),
             "cannot get",
         ),
         (format!("get leases --namespace {home}"), "cannot list"),
@@ -443,8 +444,10 @@ pub struct Thief<'a> {
     world: &'a World,
     /// Of the cluster's administrator.
     admin: PathBuf,
-    /// Of the agent, its namespace, and a group that may do everything.
+    /// Of the agent, a namespace, and a group that may do everything.
     pub name: String,
+    /// The agent's own namespace.
+    home: String,
     pub kubeconfig: PathBuf,
 }
 
@@ -456,11 +459,15 @@ impl<'a> Thief<'a> {
 
     /// At the API server that this file of an administrator's is for.
     fn at(world: &'a World, admin: &Path, rights: impl Fn(&str) -> String) -> Self {
-        let name = world.name("home");
+        let name = world.name("thief");
+        let home = format!("{name}-home");
         let mut adit = Command::new(&world.adit);
         adit.env_clear();
         let manifests = Call::new(adit, "manifests agent --relay https://relay.example.com")
-            .args(&format!("--replicas 0 --name {name} {}", rights(&name)))
+            .args(&format!(
+                "--replicas 0 --name {name} --install-namespace {home}"
+            ))
+            .args(&rights(&name))
             .ok();
         let by_admin = |line: &str| world.admin_by(admin, line);
         by_admin("create namespace").arg(&name).ok();
@@ -468,11 +475,12 @@ impl<'a> Thief<'a> {
         by_admin("create clusterrolebinding --clusterrole=cluster-admin")
             .args(&format!("{name} --group={name}"))
             .ok();
-        let kubeconfig = kubeconfig(world, by_admin, &name);
+        let kubeconfig = kubeconfig(world, by_admin, &name, &home);
         Self {
             world,
             admin: admin.to_owned(),
             name,
+            home,
             kubeconfig,
         }
     }
@@ -519,9 +527,9 @@ impl<'a> Thief<'a> {
     }
 }
 
-fn kubeconfig(world: &World, by_admin: impl Fn(&str) -> Call, name: &str) -> PathBuf {
+fn kubeconfig(world: &World, by_admin: impl Fn(&str) -> Call, name: &str, home: &str) -> PathBuf {
     let token = by_admin("create token --duration 1h")
-        .args(&format!("{name} --namespace {name}"))
+        .args(&format!("{name} --namespace {home}"))
         .ok();
     let admins = by_admin("config view --raw --minify --flatten --output json").ok();
     let admins: Value = serde_json::from_str(&admins).unwrap();

@@ -503,9 +503,9 @@ const CHART_OF_THE_AGENT: Chart = Chart {
         },
         Form {
             keys: &["ceiling.subresources"],
-            pattern: r"^([a-z0-9.-]+|[a-z0-9.-]*\*)$",
+            pattern: r"^([a-z0-9._-]+|[a-z0-9._-]*\*)$",
             words: "a subresource alone, such as exec for pods/exec",
-            taken: &["exec", "*"],
+            taken: &["exec", "http_requests", "*"],
             refused: &["pods/exec", "Exec", ""],
         },
         Form {

@@ -312,9 +312,11 @@ esac
             return skip::skipped(test, &format!("{why:#}"));
         }
         let helm = Tools::ready(&[Module::Helm]).unwrap().helm();
-        let issuer = "config.authorities.oidc.issuers[0].url=https://gitlab.example.com";
+        let issuer = "config.authorities.oidc.issuers[0]";
         let home = tempfile::tempdir().unwrap();
-        let of_relay = format!("{issuer},dashboards.enabled=true");
+        let of_relay = format!(
+            "{issuer}.url=https://gitlab.example.com,{issuer}.audiences[0]=https://relay.example.com,dashboards.enabled=true"
+        );
         for (chart, set, made) in [
             (
                 "adit-agent",

@@ -42,6 +42,13 @@ fn the_agents_chart_refuses_values_that_would_not_work() {
             "rbac.inNamespace: say what",
         ),
         (
+            // Else the agent's ceiling would have neither verbs nor subresources.
+            json!({ "rbac": {
+                "impersonation": "plain", "groups": ["gitlab:ci_job"], "namespaces": ["shop"], "inNamespace": [],
+            } }),
+            "rbac.inNamespace: say what",
+        ),
+        (
             json!({ "rbac": { "everywhere": [{ "verbs": ["*"] }] } }),
             "at '/rbac/everywhere/0/verbs/0': ",
         ),

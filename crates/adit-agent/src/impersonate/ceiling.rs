@@ -202,7 +202,7 @@ impl Pattern {
 
     /// One of subresources, without the kinds that have them.
     pub(crate) fn of_subresources(text: &str) -> Result<Self, BadPattern> {
-        Self::of(text, b"-.", BadPattern::Subresource)
+        Self::of(text, b"-._", BadPattern::Subresource)
     }
 
     fn of(text: &str, marks: &[u8], bad: BadPattern) -> Result<Self, BadPattern> {

@@ -2,6 +2,7 @@
 //! and a client certificate with its key. Made by [`super::Kube::load`]; the owner of a [`Kube`] has them kept.
 //! Invariant: a file that cannot be used changes nothing; and what runs goes on, whatever is replaced.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -146,11 +147,16 @@ fn client_certificate(kube: &kube_client::Config) -> Option<CertificateFiles> {
     })
 }
 
-/// Of one that stands in the kubeconfig itself: it is shown until the agent ends.
+/// Of one that stands in the kubeconfig itself, or whose key does: it is shown until the agent ends.
 fn validity_within(kube: &kube_client::Config) -> Option<Validity> {
     let auth = &kube.auth_info;
-    let data = auth.client_certificate_data.as_ref()?;
-    let pem = STANDARD.decode(data).ok().filter(|_| auth.exec.is_none())?;
+    // One in a file is here when its key is none.
+    let pem = match (&auth.client_certificate_data, &auth.client_certificate) {
+        (Some(data), _) => STANDARD.decode(data).ok(),
+        (None, Some(path)) => fs::read(path).ok(),
+        (None, None) => None,
+    };
+    let pem = pem.filter(|_| auth.exec.is_none())?;
     let own = CertificateDer::from_pem_slice(&pem).ok()?;
     Certificate::read(&own).as_ref().map(Validity::of)
 }

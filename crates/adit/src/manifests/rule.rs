@@ -183,12 +183,15 @@ impl FromStr for Resource {
 }
 
 fn is_word(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    // Metrics of `custom.metrics.k8s.io` are called as Prometheus has them.
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     text == "*" || (!text.is_empty() && text.bytes().all(is_plain))
 }
 
 fn is_group(text: &str) -> bool {
-    text.split('.').all(|word| is_word(word) && word != "*")
+    text.split('.')
+        .all(|word| is_word(word) && word != "*" && !word.contains('_'))
 }
 
 /// What the author may have meant.

@@ -55,11 +55,17 @@ fn chart_and_command_take_the_same_rules() {
 }
 
 /// As a flag says it, its group and name, and whether anything has it.
-const RULES: [(&str, &str, &str, bool); 25] = [
+const RULES: [(&str, &str, &str, bool); 26] = [
     ("pods", "", "pods", true),
     ("pods/exec", "", "pods/exec", true),
     ("deployments.apps/scale", "apps", "deployments/scale", true),
     ("*.apps", "apps", "*", true),
+    (
+        "pods.custom.metrics.k8s.io/http_requests",
+        "custom.metrics.k8s.io",
+        "pods/http_requests",
+        true,
+    ),
     ("*/scale", "*", "*/scale", true),
     ("gadgets.example.com", "example.com", "gadgets", true),
     (

@@ -318,7 +318,9 @@ fn patterns_that_would_cover_nothing_are_mistakes() {
     for odd in ["exec", "Get", "read*", "impersonate", "proxy"] {
         assert_eq!(Pattern::of_verbs(odd), Err(BadPattern::Verb), "{odd}");
     }
-    assert!(Pattern::of_subresources("exec").is_ok());
+    for subresource in ["exec", "http_requests"] {
+        assert!(Pattern::of_subresources(subresource).is_ok());
+    }
     for odd in ["pods/exec", "pods/*", "Exec"] {
         assert_eq!(
             Pattern::of_subresources(odd),
