@@ -153,7 +153,7 @@ fn environment_chooses_the_context(world: &World) {
         .variable("CI_PROJECT_ID", "150")
         .variable("CI_SERVER_TLS_CA_FILE", place.relay.ca.to_str());
     let (_, said) = runner.succeeds("deploy-by-environment", Some("production"));
-    assert!(said.contains("2 context(s)"), "{said}");
+    assert!(said.contains("2 contexts"), "{said}");
     assert!(said.contains(&format!("* {PROJECT}:testing")), "{said}");
 }
 
