@@ -27,6 +27,7 @@ mod decode;
 mod encode;
 mod error;
 mod flood;
+mod pace;
 mod queue;
 mod session;
 mod stream;
@@ -40,6 +41,7 @@ pub use crate::{
     config::{Config, Limits},
     decode::{Decoder, Frame, Kind},
     error::{Cause, Misbehaviour, OpenError, SessionError, StreamError},
+    pace::{Distance, Pace},
     session::{Accepted, Peer, Read, RequestBody, Session, Stats, Terms, Wakes},
 };
 

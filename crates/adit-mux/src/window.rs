@@ -1,31 +1,25 @@
 //! Credit of one stream in one direction, as the receiver keeps it: what was granted, what arrived, what was consumed.
 //!
-//! The window starts small and doubles while its reader takes a whole one in less than two round trips, for then the path could
-//! carry more: it settles at two to four times what path and reader can use. A whole one, because whoever comes rarely finds a
-//! whole one waiting and takes it in no time. Memory is what lies unread, never the window itself.
+//! The window starts small and settles at two to four times what path and reader can use; see `pace.rs`. Memory is what lies unread,
+//! never the window itself.
 
-use crate::{Moment, config::MAX_CREDIT};
+use crate::{Moment, config::MAX_CREDIT, pace::Pace};
 
 #[derive(Debug)]
 pub(crate) struct Window {
-    size: u32,
+    pace: Pace,
     granted: u64,
     received: u64,
     consumed: u64,
-    /// Since when, and from which byte on, the reader's pace is being measured.
-    measured_since: Moment,
-    measured_from: u64,
 }
 
 impl Window {
     pub(crate) fn new(size: u32, now: Moment) -> Self {
         Self {
-            size,
+            pace: Pace::new(size, now),
             granted: size.into(),
             received: 0,
             consumed: 0,
-            measured_since: now,
-            measured_from: 0,
         }
     }
 
@@ -36,15 +30,23 @@ impl Window {
         self.received <= self.granted
     }
 
-    /// Counts bytes that the reader took.
-    pub(crate) fn consume(&mut self, bytes: u64) {
+    /// Counts bytes that the reader took, and fits the window to its pace, up to `most` bytes.
+    pub(crate) fn consume(
+        &mut self,
+        bytes: u64,
+        round_trip: Option<Moment>,
+        now: Moment,
+        most: u32,
+    ) {
         self.consumed += bytes;
+        self.pace.take(bytes, round_trip, now, most.min(MAX_CREDIT));
     }
 
     /// The credit to give now, if it is worth a frame.
     pub(crate) fn grant(&mut self) -> Option<u32> {
         let promised = self.granted - self.consumed;
-        let credit = u64::from(self.size) - promised;
+        // Of one that was halved a moment ago more is promised than it holds.
+        let credit = u64::from(self.size()).saturating_sub(promised);
         (credit >= self.step().into()).then(|| {
             self.granted += credit;
             u32::try_from(credit).expect("a credit is never larger than the window, a u32")
@@ -54,29 +56,7 @@ impl Window {
     /// What is worth a frame: half of a small window, an eighth of a large one. What is held back of a large one is missing on
     /// a long path, while frames are few beside the data that causes them.
     fn step(&self) -> u32 {
-        (self.size / 8).max(STEP).min(self.size.div_ceil(2))
-    }
-
-    /// Whether the reader keeps up with more than the window lets through. Asked whenever it took something.
-    pub(crate) fn is_too_small(&mut self, round_trip: Option<Moment>, now: Moment) -> bool {
-        if self.consumed - self.measured_from < self.size.into() {
-            return false;
-        }
-        let taken = now.saturating_sub(self.measured_since);
-        self.measured_since = now;
-        self.measured_from = self.consumed;
-        round_trip.is_some_and(|round_trip| taken < 2 * round_trip)
-    }
-
-    /// Doubles, up to a limit; says by how many bytes. A grant is due then.
-    pub(crate) fn grow(&mut self, limit: u32) -> u32 {
-        let before = self.size;
-        self.size = before
-            .saturating_mul(2)
-            .min(limit)
-            .min(MAX_CREDIT)
-            .max(before);
-        self.size - before
+        (self.size() / 8).max(STEP).min(self.size().div_ceil(2))
     }
 
     /// Bytes the peer may still have under way.
@@ -85,15 +65,15 @@ impl Window {
     }
 
     pub(crate) fn size(&self) -> u32 {
-        self.size
+        self.pace.width()
     }
 
     /// See `session/invariants.rs`.
     pub(crate) fn assert_invariants(&self) {
         assert!(self.consumed <= self.received, "consumed before it came");
         assert!(
-            self.granted - self.consumed <= self.size.into(),
-            "more promised than the window holds"
+            self.granted - self.consumed <= 2 * u64::from(self.size()),
+            "more promised than the window held before it was halved"
         );
     }
 }
@@ -105,8 +85,11 @@ const STEP: u32 = 64 << 10;
 mod tests {
     use super::*;
 
+    const ROUND_TRIP: Option<Moment> = Some(Moment::from_millis(1));
+
+    /// By a reader whose pace suits the window.
     fn consume(window: &mut Window, bytes: u64) -> Option<u32> {
-        window.consume(bytes);
+        window.consume(bytes, None, Moment::ZERO, 0);
         window.grant()
     }
 
@@ -132,26 +115,30 @@ mod tests {
     }
 
     #[test]
-    fn a_window_grows_only_for_a_reader_faster_than_the_path() {
-        let round_trip = Some(Moment::from_millis(50));
-        let mut window = Window::new(100, Moment::ZERO);
-        let mut takes = |bytes, round_trip, at| {
-            window.consume(bytes);
-            window.is_too_small(round_trip, Moment::from_millis(at))
-        };
-        assert!(!takes(99, round_trip, 10), "not a whole window yet");
-        assert!(takes(1, round_trip, 99));
-        assert!(!takes(100, round_trip, 199), "no faster than the path");
-        assert!(!takes(100, None, 200), "an unknown path proves nothing");
-    }
-
-    #[test]
     fn growth_is_granted_at_once_and_stops_at_the_limit() {
         let mut window = Window::new(100, Moment::ZERO);
         assert!(window.receive(100));
-        assert_eq!(consume(&mut window, 50), Some(50));
-        assert_eq!(window.grow(150), 50);
-        assert_eq!(window.grow(150), 0);
-        assert_eq!(consume(&mut window, 25), Some(75));
+        window.consume(100, ROUND_TRIP, Moment::ZERO, 150);
+        assert_eq!((window.size(), window.grant()), (150, Some(150)));
+        assert!(window.receive(150));
+        window.consume(150, ROUND_TRIP, Moment::ZERO, 150);
+        assert_eq!((window.size(), window.grant()), (150, Some(150)));
+    }
+
+    #[test]
+    fn one_that_was_halved_gives_nothing_until_that_much_is_used_up() {
+        let mut window = Window::new(128 << 10, Moment::ZERO);
+        let (mut now, mut granted) = (Moment::ZERO, 128 << 10);
+        for (takes, grants) in [(64, Some(64)), (64, None), (31, None), (1, Some(32))] {
+            assert!(window.receive(takes << 10));
+            now += Moment::from_secs(1);
+            window.consume(takes << 10, ROUND_TRIP, now, 1 << 20);
+            window.assert_invariants();
+            let credit = window.grant();
+            assert_eq!(credit, grants.map(|grants: u32| grants << 10), "{takes}");
+            granted += credit.unwrap_or_default();
+        }
+        assert_eq!(window.size(), 64 << 10);
+        assert!(!window.receive(u64::from(granted)), "an overrun is seen");
     }
 }

@@ -31,8 +31,8 @@ mod stream;
 pub mod testing;
 
 pub use adit_mux::{
-    Budget, Cause, Limits, Misbehaviour, OpenError, Read, RequestBody, SessionError, StreamError,
-    Totals,
+    Budget, Cause, Distance, Limits, Misbehaviour, OpenError, Pace, Read, RequestBody,
+    SessionError, StreamError, Totals,
 };
 pub use adit_proto::tunnel::{About, CloseReason, ResetReason};
 

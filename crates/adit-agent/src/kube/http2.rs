@@ -2,6 +2,7 @@
 //! when it takes no more. [`super::pool`] opens connections and drives them; [`exchange`] runs one request.
 //! Invariant: a request is put only onto a connection that has room for it, so none waits unseen inside the library.
 
+pub(crate) mod ahead;
 pub(crate) mod exchange;
 pub(crate) mod upload;
 pub(crate) mod window;
@@ -13,12 +14,16 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use self::ahead::Moment;
 use self::window::{Share, Window};
+use adit_tunnel::Distance;
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 use http::Request;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::config::PoolLimits;
 use crate::kube::CallError;
@@ -34,8 +39,10 @@ pub(crate) struct Connection {
 }
 
 /// What a connection carries, seen by those who use it and by its driver.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Load {
+    opened: Instant,
+    distance: Mutex<Distance>,
     streams: AtomicUsize,
     is_retired: AtomicBool,
     loss: OnceLock<Loss>,
@@ -78,7 +85,7 @@ where
     Ok((
         Connection {
             requests,
-            load: Arc::default(),
+            load: Arc::new(Load::new()),
             max_streams,
             window,
         },
@@ -131,6 +138,29 @@ impl Connection {
 }
 
 impl Load {
+    fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            distance: Mutex::default(),
+            streams: AtomicUsize::new(0),
+            is_retired: AtomicBool::new(false),
+            loss: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.opened.elapsed()
+    }
+
+    fn measured(&self, round_trip: Moment) {
+        self.distance.lock().measured(round_trip, self.now());
+    }
+
+    /// To the API server and back, at best.
+    pub(crate) fn round_trip(&self) -> Option<Moment> {
+        self.distance.lock().round_trip()
+    }
+
     /// Takes no more requests; those that run go on.
     pub(crate) fn retire(&self) {
         self.is_retired.store(true, Ordering::Release);
@@ -178,6 +208,10 @@ impl Lease {
     pub(crate) fn load(&self) -> &Load {
         &self.connection.load
     }
+
+    pub(crate) fn window(&self) -> Window {
+        self.connection.window
+    }
 }
 
 impl Drop for Lease {
@@ -213,9 +247,17 @@ async fn watch(ping_pong: Option<PingPong>, load: &Load, limits: PoolLimits) -> 
     let Some(mut ping_pong) = ping_pong else {
         return std::future::pending().await;
     };
-    let patience = limits.dead_after.saturating_sub(limits.ping_interval);
+    // The first ping goes out at once, to measure the path for the first answers; the silence before it does not count yet.
+    let mut patience = limits.dead_after;
     let mut idle = Duration::ZERO;
     loop {
+        let asked = Instant::now();
+        match tokio::time::timeout(patience, ping_pong.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => load.measured(asked.elapsed()),
+            Ok(Err(_)) => return Loss::Broken,
+            Err(_) => return Loss::Silent,
+        }
+        patience = limits.dead_after.saturating_sub(limits.ping_interval);
         tokio::time::sleep(limits.ping_interval).await;
         idle = if load.streams() == 0 {
             idle + limits.ping_interval
@@ -228,11 +270,6 @@ async fn watch(ping_pong: Option<PingPong>, load: &Load, limits: PoolLimits) -> 
         // Asked after retiring: whoever got in before is counted, and nobody gets in after.
         if load.is_retired() && load.streams() == 0 {
             return Loss::Idle;
-        }
-        match tokio::time::timeout(patience, ping_pong.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => return Loss::Broken,
-            Err(_) => return Loss::Silent,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use adit_proto::tunnel::{self as proto, ResetReason};
 
-use crate::{Config, Moment, Session, decode::field, encode, error::SessionError, session::Phase};
+use crate::{
+    Config, Distance, Moment, Session, decode::field, encode, error::SessionError, session::Phase,
+};
 
 /// What was heard and when, and the pings.
 #[derive(Debug)]
@@ -10,8 +12,10 @@ pub(super) struct Liveness {
     last_heard: Moment,
     pub(super) pinged: Option<Moment>,
     token: u64,
-    /// The round trips of the last pings, newest first. The least of them is the path; the rest is waiting.
+    /// The round trips of the last pings, newest first: how long one is now, whatever waits on the way.
     round_trips: [Option<Moment>; 4],
+    /// How long one is at best.
+    distance: Distance,
     last_sample: Option<Moment>,
     /// When the peer was first asked whether it is there, of all that it has not been heard since.
     asked: Option<Moment>,
@@ -41,6 +45,7 @@ impl Liveness {
             pinged: None,
             token: 0,
             round_trips: [None; 4],
+            distance: Distance::default(),
             last_sample: None,
             asked: None,
             use_of_it: Use::Idle,
@@ -65,15 +70,21 @@ impl Liveness {
         self.round_trips.iter().flatten().min().copied()
     }
 
+    pub(super) fn distance(&self) -> Option<Moment> {
+        self.distance.round_trip()
+    }
+
     /// A pong; false when it answers no ping that is out.
     #[must_use]
     pub(super) fn pong(&mut self, token: u64, now: Moment) -> bool {
         let Some(sent) = self.pinged.take_if(|_| token == self.token) else {
             return false;
         };
+        let took = now.saturating_sub(sent);
+        self.distance.measured(took, now);
         self.round_trips.rotate_right(1);
         if let Some(newest) = self.round_trips.first_mut() {
-            *newest = Some(now.saturating_sub(sent));
+            *newest = Some(took);
         }
         self.last_sample = Some(now);
         true

@@ -386,7 +386,11 @@ impl Session {
     /// A reader took bytes: the peer may send as many again, or more.
     fn consumed(&mut self, id: StreamId, bytes: usize) {
         let may_grow = self.grown < self.config.max_buffered_bytes / 2 && self.account.is_roomy();
-        let (now, round_trip) = (self.now, self.liveness.round_trip());
+        let (now, round_trip) = (self.now, self.liveness.distance());
+        let (start, most) = (
+            self.config.limits.stream_credit,
+            self.config.max_stream_credit,
+        );
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
@@ -394,10 +398,10 @@ impl Session {
             return;
         }
         let window = &mut stream.recv.window;
-        window.consume(bytes as u64);
-        if window.is_too_small(round_trip, now) && may_grow {
-            self.grown += window.grow(self.config.max_stream_credit) as usize;
-        }
+        let grown = window.size().saturating_sub(start) as usize;
+        let most = if may_grow { most } else { window.size() };
+        window.consume(bytes as u64, round_trip, now, most);
+        self.grown = self.grown - grown + window.size().saturating_sub(start) as usize;
         let Some(credit) = window.grant() else {
             return;
         };

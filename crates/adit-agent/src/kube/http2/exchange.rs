@@ -14,6 +14,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Lease;
+use super::ahead::Ahead;
 use super::upload::{Expectation, Upload};
 use crate::kube::{CallError, RequestBody};
 
@@ -23,6 +24,7 @@ pub(crate) struct Receiving {
     recv: RecvStream,
     /// Bytes handed out last. Their room goes back to the API server when more is asked for, thus when they have a place.
     unreleased: usize,
+    ahead: Ahead,
     lease: Lease,
 }
 
@@ -51,6 +53,7 @@ pub(crate) async fn call(
                 response.map(|recv| Receiving {
                     recv,
                     unreleased: 0,
+                    ahead: Ahead::new(lease.window(), lease.load().now()),
                     lease,
                 }),
                 upload,
@@ -132,11 +135,15 @@ impl Body for Receiving {
 
 impl Receiving {
     fn release(&mut self) {
-        let bytes = std::mem::take(&mut self.unreleased);
-        if bytes > 0 {
-            // It fails for more than was received, which this is not.
-            let _: Result<(), h2::Error> = self.recv.flow_control().release_capacity(bytes);
+        let read = std::mem::take(&mut self.unreleased);
+        if read == 0 {
+            return;
         }
+        let load = self.lease.load();
+        let due = self.ahead.read(read, load.round_trip(), load.now());
+        // Also when nothing is due: what was given back before may be worth a frame only now. It fails for more than was received,
+        // which this is not.
+        let _: Result<(), h2::Error> = self.recv.flow_control().release_capacity(due);
     }
 
     fn lost(&self, error: h2::Error) -> CallError {

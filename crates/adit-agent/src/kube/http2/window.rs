@@ -1,4 +1,5 @@
-//! Decides how far the API server may be ahead of an answer's reader. [`crate::kube::pool`] asks once per request.
+//! Decides how far the API server may be ahead of an answer's reader at most. [`crate::kube::pool`] asks once per request;
+//! [`super::ahead`] decides how much of it is used.
 //! Invariant: what all answers together may be ahead is bounded before the first byte comes: the windows wider than the least
 //! are counted against a limit as long as their requests live, whether they are filled or not.
 //!

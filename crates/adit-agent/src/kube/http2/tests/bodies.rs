@@ -110,3 +110,42 @@ async fn other_informational_heads_are_passed_on() {
     drop(beside(server, serving, calling).await.unwrap());
     assert_eq!(seen, [(103, HeaderValue::from_static("</x>"))]);
 }
+
+/// While its window is narrowed, widened and narrowed again.
+#[tokio::test(start_paused = true)]
+async fn answer_comes_whole_whatever_its_pace() {
+    const BYTES: usize = 32 << 20;
+    let (client, server) = pair(&server::Builder::new()).await;
+    let serving = async |server: &mut Server| {
+        let (request, mut respond) = accept(server).await;
+        let mut send = respond.send_response(Response::new(()), false).unwrap();
+        let sending = async {
+            let (mut left, mut pieces) = (BYTES, 0);
+            while left > 0 {
+                send.reserve_capacity(left);
+                let room = poll_fn(|cx| match send.capacity() {
+                    0 => send.poll_capacity(cx).map(|room| room.unwrap().unwrap()),
+                    room => Poll::Ready(room),
+                });
+                // Windows are multiples of it, so that nothing at all is due while one is halved again and again.
+                let piece = room.await.min(16 << 10);
+                left -= piece;
+                let piece = Bytes::from(vec![0; piece]);
+                send.send_data(piece, left == 0).unwrap();
+                pieces += 1;
+                // The clock stands still while it sends quickly.
+                if pieces / 133 % 2 == 1 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        };
+        while_served(server, sending).await;
+        (request, respond)
+    };
+    let calling = async {
+        let (response, _upload) = client.call(None).await.unwrap();
+        let collected = response.into_body().collect().await.unwrap();
+        collected.to_bytes().len()
+    };
+    assert_eq!(beside(server, serving, calling).await, BYTES);
+}

@@ -42,7 +42,7 @@ async fn peer_that_allows_none_is_never_open() {
 async fn silent_connection_is_given_up_within_its_time() {
     let (mut client, _server) = pair(&server::Builder::new()).await;
     // The server's end is not driven: nothing is answered, nothing is closed.
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let lease = client.connection.lease().unwrap();
     let called = call(lease, request(&None), None, Expectation::None, |_, _| {}).await;
     let error = called.map(|_| ()).unwrap_err();
@@ -57,7 +57,7 @@ async fn silent_connection_is_given_up_within_its_time() {
 #[tokio::test(start_paused = true)]
 async fn idle_connection_is_closed_in_the_end() {
     let (mut client, mut server) = pair(&server::Builder::new()).await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let closed = async { while server.accept().await.is_some() {} };
     let (loss, ()) = tokio::join!(client.driver.join_next(), closed);
     assert_eq!(loss.unwrap().unwrap(), Loss::Idle);

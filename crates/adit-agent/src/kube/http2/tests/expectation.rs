@@ -28,7 +28,7 @@ async fn expecting(serve: impl AsyncFnOnce(&mut Server, Request<RecvStream>, Sen
 
 #[tokio::test(start_paused = true)]
 async fn expected_continue_lets_the_body_go() {
-    let asked = tokio::time::Instant::now();
+    let asked = Instant::now();
     expecting(async |server, request, mut respond| {
         let mut go_on = Response::new(());
         *go_on.status_mut() = StatusCode::CONTINUE;
