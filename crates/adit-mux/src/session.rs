@@ -238,7 +238,7 @@ impl Session {
         Stats {
             streams: self.streams.len(),
             opened: self.counted.opened,
-            round_trip: self.liveness.round_trip(),
+            round_trip: self.liveness.distance().recent(),
             buffered_bytes: self.account.held(),
             queued_bytes: self.queued,
             received_bytes: self.counted.received_bytes,

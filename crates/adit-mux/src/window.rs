@@ -44,7 +44,7 @@ impl Window {
 
     /// The credit to give now, if it is worth a frame.
     pub(crate) fn grant(&mut self) -> Option<u32> {
-        let promised = self.granted - self.consumed;
+        let promised = self.promised();
         // Of one that was halved a moment ago more is promised than it holds.
         let credit = u64::from(self.size()).saturating_sub(promised);
         (credit >= self.step().into()).then(|| {
@@ -68,11 +68,22 @@ impl Window {
         self.pace.width()
     }
 
+    /// By how many bytes it is wider than so many, or was when the peer was last given credit.
+    pub(crate) fn beyond(&self, start: u32) -> usize {
+        let held = self.promised().max(self.size().into());
+        usize::try_from(held.saturating_sub(start.into())).unwrap_or(usize::MAX)
+    }
+
+    /// What the peer may send, or has sent, and nobody has read.
+    fn promised(&self) -> u64 {
+        self.granted - self.consumed
+    }
+
     /// See `session/invariants.rs`.
     pub(crate) fn assert_invariants(&self) {
         assert!(self.consumed <= self.received, "consumed before it came");
         assert!(
-            self.granted - self.consumed <= 2 * u64::from(self.size()),
+            self.promised() <= 2 * u64::from(self.size()),
             "more promised than the window held before it was halved"
         );
     }
@@ -85,7 +96,7 @@ const STEP: u32 = 64 << 10;
 mod tests {
     use super::*;
 
-    const ROUND_TRIP: Option<Moment> = Some(Moment::from_millis(1));
+    const ROUND_TRIP: Option<Moment> = Some(Moment::from_micros(500));
 
     /// By a reader whose pace suits the window.
     fn consume(window: &mut Window, bytes: u64) -> Option<u32> {

@@ -8,6 +8,7 @@ use std::{
 use adit_mux::{Read, StreamError, StreamId};
 use adit_proto::tunnel::ResetReason;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::handle::Shared;
 
@@ -44,7 +45,12 @@ impl TunnelStream {
     /// # Errors
     /// The stream ended by accident: what was read of it is incomplete.
     pub fn poll_read(&self, cx: &Context<'_>) -> Poll<Result<Read, StreamError>> {
-        self.shared.with(|session| session.poll_read(self.id, cx))
+        let now = self.shared.moment(Instant::now());
+        self.shared.with(|session| {
+            // A ping that measures the path goes out from here, and it is judged how fast windows are taken.
+            session.advance(now);
+            session.poll_read(self.id, cx)
+        })
     }
 
     /// Ready when [`TunnelStream::write`] may be called.

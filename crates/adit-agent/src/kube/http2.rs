@@ -1,5 +1,5 @@
-//! Decides how one HTTP/2 connection to the API server is used: how many requests it carries, whether its peer is alive,
-//! when it takes no more. [`super::pool`] opens connections and drives them; [`exchange`] runs one request.
+//! Decides how one HTTP/2 connection to the API server is used: how many requests it carries, whether its peer is alive
+//! and how far away, when it takes no more. [`super::pool`] opens connections and drives them; [`exchange`] runs one request.
 //! Invariant: a request is put only onto a connection that has room for it, so none waits unseen inside the library.
 
 pub(crate) mod ahead;
@@ -14,14 +14,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use self::ahead::Moment;
 use self::window::{Share, Window};
 use adit_tunnel::Distance;
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 use http::Request;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -148,17 +147,18 @@ impl Load {
         }
     }
 
-    pub(crate) fn now(&self) -> Moment {
+    /// Since it was opened.
+    pub(crate) fn now(&self) -> Duration {
         self.opened.elapsed()
     }
 
-    fn measured(&self, round_trip: Moment) {
+    fn measured(&self, round_trip: Duration) {
         self.distance.lock().measured(round_trip, self.now());
     }
 
-    /// To the API server and back, at best.
-    pub(crate) fn round_trip(&self) -> Option<Moment> {
-        self.distance.lock().round_trip()
+    /// To the API server, while others wait for it.
+    pub(crate) fn distance(&self) -> MutexGuard<'_, Distance> {
+        self.distance.lock()
     }
 
     /// Takes no more requests; those that run go on.

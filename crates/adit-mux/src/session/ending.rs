@@ -134,12 +134,8 @@ impl Session {
         self.drop_queued(id);
         if let Some(stream) = self.streams.remove(&id) {
             self.deadlines -= usize::from(stream.deadline.is_some());
-            let beyond = stream
-                .recv
-                .window
-                .size()
-                .saturating_sub(self.config.limits.stream_credit);
-            self.grown = self.grown.saturating_sub(beyond as usize);
+            let beyond = stream.recv.window.beyond(self.config.limits.stream_credit);
+            self.grown = self.grown.saturating_sub(beyond);
         }
         if self.is_drained() {
             self.wake_watchers();

@@ -51,7 +51,7 @@ impl Session {
         let grown: usize = self
             .streams
             .values()
-            .map(|stream| stream.recv.window.size().saturating_sub(start) as usize)
+            .map(|stream| stream.recv.window.beyond(start))
             .sum();
         assert_eq!(self.grown, grown, "growth of windows");
     }

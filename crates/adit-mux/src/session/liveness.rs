@@ -12,9 +12,6 @@ pub(super) struct Liveness {
     last_heard: Moment,
     pub(super) pinged: Option<Moment>,
     token: u64,
-    /// The round trips of the last pings, newest first: how long one is now, whatever waits on the way.
-    round_trips: [Option<Moment>; 4],
-    /// How long one is at best.
     distance: Distance,
     last_sample: Option<Moment>,
     /// When the peer was first asked whether it is there, of all that it has not been heard since.
@@ -44,7 +41,6 @@ impl Liveness {
             last_heard: now,
             pinged: None,
             token: 0,
-            round_trips: [None; 4],
             distance: Distance::default(),
             last_sample: None,
             asked: None,
@@ -66,12 +62,8 @@ impl Liveness {
         self.use_of_it = Use::Busy;
     }
 
-    pub(super) fn round_trip(&self) -> Option<Moment> {
-        self.round_trips.iter().flatten().min().copied()
-    }
-
-    pub(super) fn distance(&self) -> Option<Moment> {
-        self.distance.round_trip()
+    pub(super) fn distance(&self) -> &Distance {
+        &self.distance
     }
 
     /// A pong; false when it answers no ping that is out.
@@ -80,12 +72,7 @@ impl Liveness {
         let Some(sent) = self.pinged.take_if(|_| token == self.token) else {
             return false;
         };
-        let took = now.saturating_sub(sent);
-        self.distance.measured(took, now);
-        self.round_trips.rotate_right(1);
-        if let Some(newest) = self.round_trips.first_mut() {
-            *newest = Some(took);
-        }
+        self.distance.measured(now.saturating_sub(sent), now);
         self.last_sample = Some(now);
         true
     }
@@ -241,7 +228,7 @@ impl Session {
 /// Of the common clock, in the interval of questions: a second in that of the product.
 const STEPS: u32 = 25;
 
-/// A round trip older than this is measured again before a window is judged by it.
+/// A round trip older than this is measured again while windows are judged.
 const SAMPLE_AGE: Moment = Moment::from_secs(1);
 
 /// A round trip older than this is measured again when nothing else happens, for whoever looks at it: each measure wakes a tunnel that

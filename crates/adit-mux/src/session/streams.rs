@@ -383,10 +383,10 @@ impl Session {
         }
     }
 
-    /// A reader took bytes: the peer may send as many again, or more.
+    /// A reader took bytes: the peer may send as many again, or more, or fewer.
     fn consumed(&mut self, id: StreamId, bytes: usize) {
         let may_grow = self.grown < self.config.max_buffered_bytes / 2 && self.account.is_roomy();
-        let (now, round_trip) = (self.now, self.liveness.distance());
+        let (now, round_trip) = (self.now, self.liveness.distance().round_trip());
         let (start, most) = (
             self.config.limits.stream_credit,
             self.config.max_stream_credit,
@@ -398,11 +398,12 @@ impl Session {
             return;
         }
         let window = &mut stream.recv.window;
-        let grown = window.size().saturating_sub(start) as usize;
+        let grown = window.beyond(start);
         let most = if may_grow { most } else { window.size() };
         window.consume(bytes as u64, round_trip, now, most);
-        self.grown = self.grown - grown + window.size().saturating_sub(start) as usize;
-        let Some(credit) = window.grant() else {
+        let credit = window.grant();
+        self.grown = self.grown - grown + window.beyond(start);
+        let Some(credit) = credit else {
             return;
         };
         let credit = proto::Credit {

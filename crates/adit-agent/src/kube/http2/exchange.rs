@@ -22,7 +22,7 @@ use crate::kube::{CallError, RequestBody};
 #[derive(Debug)]
 pub(crate) struct Receiving {
     recv: RecvStream,
-    /// Bytes handed out last. Their room goes back to the API server when more is asked for, thus when they have a place.
+    /// Bytes handed out last. What `ahead` gives back of them goes to the API server when more is asked for, thus when they have a place.
     unreleased: usize,
     ahead: Ahead,
     lease: Lease,
@@ -53,7 +53,10 @@ pub(crate) async fn call(
                 response.map(|recv| Receiving {
                     recv,
                     unreleased: 0,
-                    ahead: Ahead::new(lease.window(), lease.load().now()),
+                    ahead: {
+                        let load = lease.load();
+                        Ahead::new(lease.window(), &load.distance(), load.now())
+                    },
                     lease,
                 }),
                 upload,
@@ -140,7 +143,7 @@ impl Receiving {
             return;
         }
         let load = self.lease.load();
-        let due = self.ahead.read(read, load.round_trip(), load.now());
+        let due = self.ahead.read(read, &load.distance(), load.now());
         // Also when nothing is due: what was given back before may be worth a frame only now. It fails for more than was received,
         // which this is not.
         let _: Result<(), h2::Error> = self.recv.flow_control().release_capacity(due);
