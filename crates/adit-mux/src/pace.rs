@@ -85,7 +85,9 @@ impl Distance {
     #[must_use]
     pub fn round_trip(&self) -> Option<Moment> {
         let least = self.least.into_iter().chain(self.least_before).min();
-        least.filter(|least| *least < LONG).or(self.recent())
+        least
+            .filter(|least| *least < LONG)
+            .or_else(|| self.recent())
     }
 
     /// Whether windows halve there.
