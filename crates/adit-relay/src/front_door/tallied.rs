@@ -56,10 +56,31 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Tallied<IO> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        // Whoever copies flushes when nothing more is there to be written for now.
+        this.written.tell();
+        Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_written_is_told_before_anything_is_read() {
+        let (near, _far) = tokio::io::duplex(64);
+        let (read, written) = (Counter::default(), Counter::default());
+        let mut tallied = Tallied::new(near, Count::of(&read), Count::of(&written));
+        tallied.write_all(b"hello").await.unwrap();
+        tallied.flush().await.unwrap();
+        assert_eq!((read.get(), written.get()), (0, 5));
     }
 }
