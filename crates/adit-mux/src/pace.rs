@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(pace.width(), 128 << 10);
     }
 
-    /// Measured in milliseconds at these seconds; what windows are judged by after each.
+    /// Of round trips, each at a second and in microseconds: what windows are judged by after it.
     fn judged_by<const N: usize>(measured: [(u64, u64); N]) -> [u64; N] {
         let mut distance = Distance::default();
         assert_eq!(distance.round_trip(), None);

@@ -156,7 +156,7 @@ impl Load {
         self.distance.lock().measured(round_trip, self.now());
     }
 
-    /// To the API server, while others wait for it.
+    /// How far away the API server is. Others wait while this is kept.
     pub(crate) fn distance(&self) -> MutexGuard<'_, Distance> {
         self.distance.lock()
     }
