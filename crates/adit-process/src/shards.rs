@@ -26,6 +26,18 @@ impl fmt::Display for ShardId {
     }
 }
 
+/// What a thread that carries traffic runs on: one thread's runtime, which looks at few of those that are ready at a time, so that the
+/// next hop begins with the first while this one is still at the others.
+///
+/// # Errors
+/// The system has no room for what it watches sockets with.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_io_events_per_tick(READY_AT_A_TIME)
+        .build()
+}
+
 /// Running shards. Dropping it stops them where they await, without waiting for it.
 #[derive(Debug)]
 pub struct Shards {
@@ -119,7 +131,7 @@ impl Shard {
         F: FnOnce(ShardId) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let (stop, stopped) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
         let thread = thread::Builder::new()
@@ -167,13 +179,21 @@ where
     }
 }
 
+/// Found by measuring: fewer win nothing more, and with 64 a core waits for each batch. See `benches/NOTES.md`.
+const READY_AT_A_TIME: usize = 16;
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::net;
     use std::process::Command;
     use std::sync::Arc;
     use std::time::Duration;
 
-    use tokio::sync::Barrier;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+    use tokio::sync::{Barrier, Semaphore};
+    use tokio::task::yield_now;
     use tokio::time::timeout;
 
     use super::*;
@@ -230,6 +250,36 @@ mod tests {
         });
         timeout(SOON, shards.join()).await.unwrap();
         assert_eq!(receive.await.unwrap(), (ShardId(0), here));
+    }
+
+    #[test]
+    fn the_next_hop_begins_before_all_that_were_ready_are_done() {
+        const READY: usize = 48;
+        let done = Arc::new(Semaphore::new(0));
+        let done_before = runtime().unwrap().block_on(async {
+            let (mut callers, mut here, mut next_hop) = (vec![], JoinSet::new(), JoinSet::new());
+            for _ in 0..READY {
+                let (caller, socket) = net::UnixStream::pair().unwrap();
+                callers.push(caller);
+                socket.set_nonblocking(true).unwrap();
+                let mut socket = UnixStream::from_std(socket).unwrap();
+                let done = Arc::clone(&done);
+                here.spawn(async move {
+                    socket.read_u8().await.unwrap();
+                    done.add_permits(1);
+                });
+            }
+            next_hop.spawn(async move {
+                done.acquire().await.unwrap().forget();
+                1 + done.available_permits()
+            });
+            yield_now().await;
+            for caller in &mut callers {
+                caller.write_all(b".").unwrap();
+            }
+            timeout(SOON, next_hop.join_all()).await.unwrap()
+        });
+        assert!(done_before[0] <= 16, "{done_before:?} of {READY}");
     }
 
     #[test]

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use adit_process::reread::{Kept, keep};
 use adit_process::signals::reread_on_hangup;
-use adit_process::{Exit, Reread, Stop};
+use adit_process::{Exit, Reread, Stop, shards};
 use anyhow::Context;
-use tokio::runtime::Builder;
 
 use crate::failure::{Ends, Failure};
 
@@ -21,9 +20,7 @@ where
     W: FnOnce(Stop) -> F,
     F: Future<Output = Result<(), Failure>>,
 {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let runtime = shards::runtime()
         .context("cannot make a runtime")
         .ends(Exit::Failed)?;
     let outcome = runtime.block_on(async {
