@@ -50,14 +50,15 @@ pub(crate) async fn call(
         Ok(response) => {
             upload.answered();
             Ok((
-                response.map(|recv| Receiving {
-                    recv,
-                    unreleased: 0,
-                    ahead: {
-                        let load = lease.load();
-                        Ahead::new(lease.window(), &load.distance(), load.now())
-                    },
-                    lease,
+                response.map(|recv| {
+                    let load = lease.load();
+                    let ahead = Ahead::new(lease.window(), &load.distance(), load.now());
+                    Receiving {
+                        recv,
+                        unreleased: 0,
+                        ahead,
+                        lease,
+                    }
                 }),
                 upload,
             ))
